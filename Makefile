@@ -1,0 +1,57 @@
+# The commands of the house. `make demo` and `make test` need nothing but a Rust toolchain: they
+# install what else they use, or say the one command that does.
+
+CARGO ?= cargo
+CONFIG ?= gateway.yaml
+CASES ?= 2000
+ifndef SEED
+SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
+endif
+
+.PHONY: help demo test check run release bench simulate
+
+help:
+	@echo "make demo            build and start the demonstration on https://*.portway.localhost:8443"
+	@echo "make test            everything: format, lints, documentation, all tests, with their real parts"
+	@echo "make check           the quick part of it, in minutes: format, lints, unit and decision tests"
+	@echo "make run             start the gateway with CONFIG=$(CONFIG)"
+	@echo "make release         the binary as it ships, in target/release/portway"
+	@echo "make bench           build it and say how it is measured"
+	@echo "make simulate        more cases of the randomised tests from a fresh seed; SEED=… replays one"
+
+demo:
+	@scripts/need.sh
+	$(CARGO) build --locked --profile demo
+	target/demo/portway demo
+
+test:
+	@scripts/need.sh
+	@scripts/test-parts.sh
+	@scripts/test.sh
+
+check:
+	@scripts/need.sh
+	$(CARGO) fmt --check
+	$(CARGO) clippy --locked --all-targets -- -D warnings
+	$(CARGO) test --locked --lib --test architecture --test config --test decision --test house
+
+run:
+	@scripts/need.sh
+	$(CARGO) run --locked --profile demo -- run --config $(CONFIG)
+
+release:
+	@scripts/need.sh
+	cargo build --release --locked
+
+bench: release
+	@echo "target/release/portway is built. Measure it against another proxy with the same load, one"
+	@echo "process after the other on one core, for example:"
+	@echo "    target/release/portway run --config examples/single/gateway.yaml &"
+	@echo "    wrk -t1 -c32 -d10s -H 'Cookie: <an authn cookie>' https://<virtual host>:<port>/"
+	@echo "and compare CPU seconds per request (user + system), not requests per second."
+
+# The randomised tests all start from this seed, so the same seed gives the same cases.
+simulate:
+	@echo "seed $(SEED)"
+	@PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) $(CARGO) test --locked --lib --test config --test decision \
+		|| { echo "replay: make simulate SEED=$(SEED) CASES=$(CASES)"; exit 1; }

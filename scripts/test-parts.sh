@@ -1,0 +1,72 @@
+#!/usr/bin/env bash
+# Installs the real programs that the black-box and browser tests drive: nginx, wrk, curl, openssl,
+# Chromium, Node.js, and playwright-core in ./node_modules. No service is started by it.
+# Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
+# because tests without their parts are counted as skipped and a green run would prove too little.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+playwright_version=1.65.1
+policy=/usr/sbin/policy-rc.d
+
+say() { printf '%s\n' "$*" >&2; }
+
+missing_packages() {
+    command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || echo nginx-light
+    command -v wrk >/dev/null 2>&1 || echo wrk
+    command -v curl >/dev/null 2>&1 || echo curl
+    command -v openssl >/dev/null 2>&1 || echo openssl
+    command -v chromium >/dev/null 2>&1 || echo chromium
+    command -v node >/dev/null 2>&1 || echo nodejs
+    command -v npm >/dev/null 2>&1 || echo npm
+}
+
+# Debian starts a service as soon as its package is there, unless this file answers 101.
+guard_services() {
+    [ ! -e "$policy" ] || return 0
+    printf '#!/bin/sh\nexit 101\n' | "$@" tee "$policy" >/dev/null
+    "$@" chmod 755 "$policy"
+    # shellcheck disable=SC2064 # the command is meant to be fixed here
+    trap "$* rm -f $policy" EXIT
+}
+
+install_packages() {
+    local packages=("${@:2}")
+    local as=()
+    [ "$1" = root ] || as=(sudo -n)
+    say "portway: installing for the tests: ${packages[*]}"
+    guard_services "${as[@]+"${as[@]}"}" env
+    "${as[@]+"${as[@]}"}" apt-get update -qq
+    "${as[@]+"${as[@]}"}" env DEBIAN_FRONTEND=noninteractive \
+        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+}
+
+give_up() {
+    say "portway: the tests want $*. Run:"
+    say "    sudo apt-get update && sudo apt-get install -y --no-install-recommends $*"
+    if [ "${CI:-}" = true ]; then exit 1; fi
+    say "portway: going on without; the tests that need them say so."
+}
+
+mapfile -t packages < <(missing_packages)
+if [ "${#packages[@]}" -gt 0 ]; then
+    if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
+        install_packages root "${packages[@]}"
+    elif command -v apt-get >/dev/null 2>&1 && command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
+        install_packages sudo "${packages[@]}"
+    else
+        give_up "${packages[@]}"
+    fi
+fi
+
+manifest=node_modules/playwright-core/package.json
+installed=none
+[ ! -e "$manifest" ] || installed=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$manifest")
+if [ "$installed" != "$playwright_version" ] && command -v npm >/dev/null 2>&1; then
+    say "portway: installing playwright-core $playwright_version into ./node_modules"
+    if ! npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+        "playwright-core@$playwright_version" >/dev/null; then
+        say "portway: playwright-core could not be installed"
+        if [ "${CI:-}" = true ]; then exit 1; fi
+    fi
+fi

@@ -1,0 +1,83 @@
+#!/usr/bin/env bash
+# Runs everything that `make test` promises, one step after the other, and closes with the one line
+# `N passed, N failed` over all test runners. A step that fails without counting a test (formatting,
+# lints, documentation, a build) counts as one failure. Every step runs, so one run shows every fault.
+set -uo pipefail
+cd "$(dirname "$0")/.."
+
+output=$(mktemp)
+trap 'rm -f "$output"' EXIT
+passed=0
+failed=0
+failed_steps=()
+
+# Sums the closing lines of libtest, nextest and node's TAP reporter: `count passed|failed`.
+count() {
+    sed 's/\x1b\[[0-9;]*m//g' "$output" | awk -v what="$1" '
+        function add(words,    rest) {
+            rest = $0
+            while (match(rest, "[0-9]+ " words)) {
+                sum += substr(rest, RSTART, RLENGTH) + 0
+                rest = substr(rest, RSTART + RLENGTH)
+            }
+        }
+        /^test result: / { add(what) }
+        /^ *Summary \[/ { add(what) }
+        /^ *Summary \[/ && what == "failed" { add("timed out"); add("exec failed") }
+        /^# pass [0-9]+$/ && what == "passed" { sum += $3 }
+        /^# fail [0-9]+$/ && what == "failed" { sum += $3 }
+        END { print sum + 0 }'
+}
+
+step() {
+    local name=$1 began=$SECONDS status step_failed
+    shift
+    printf '\n== %s\n' "$name"
+    "$@" 2>&1 </dev/null | tee "$output"
+    status=${PIPESTATUS[0]}
+    passed=$((passed + $(count passed)))
+    step_failed=$(count failed)
+    if [ "$status" -ne 0 ]; then
+        failed_steps+=("$name")
+        [ "$step_failed" -gt 0 ] || step_failed=1
+    fi
+    failed=$((failed + step_failed))
+    printf '== %s: exit %s after %s s\n' "$name" "$status" "$((SECONDS - began))"
+}
+
+rust_tests() {
+    if command -v cargo-nextest >/dev/null 2>&1; then
+        cargo nextest run --locked --no-fail-fast
+    else
+        cargo test --locked --no-fail-fast --all-targets
+    fi
+}
+
+browser_tests() {
+    PORTWAY_BIN="$PWD/target/debug/portway" node --test --test-reporter=tap tests/browser/*.mjs
+}
+
+# cargo-deny reads the same policy as tests/house; it adds the advisories, where its database is at hand.
+deny() {
+    cargo deny --offline check bans licenses sources
+}
+
+step "dependencies" cargo fetch --locked
+step "format" cargo fmt --check
+step "lints" cargo clippy --locked --all-targets -- -D warnings
+step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib
+step "tests" rust_tests
+step "documented examples" cargo test --locked --doc
+if command -v cargo-deny >/dev/null 2>&1; then
+    step "supply chain" deny
+fi
+if compgen -G 'tests/browser/*.mjs' >/dev/null; then
+    step "browser" browser_tests
+fi
+
+printf '\n'
+for name in ${failed_steps[@]+"${failed_steps[@]}"}; do
+    printf 'failed: %s\n' "$name"
+done
+printf '%s passed, %s failed\n' "$passed" "$failed"
+[ "$failed" -eq 0 ] && [ "${#failed_steps[@]}" -eq 0 ] && [ "$passed" -gt 0 ]

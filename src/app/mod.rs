@@ -1,0 +1,173 @@
+//! Assembly: names the implementations, starts the services, drives background steps, stops.
+//!
+//! `keys` makes the key ring, `assembly` puts the rooms together, `services` runs them inside pingora's
+//! server.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::thread::JoinHandle;
+
+use anyhow::Context;
+use anyhow::anyhow;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::server::RunArgs;
+use pingora::server::Server;
+use pingora::server::ShutdownSignal;
+use pingora::server::ShutdownSignalWatch;
+use pingora::server::configuration::Opt;
+use pingora::server::configuration::ServerConf;
+use tokio::sync::Notify;
+use tokio::sync::watch;
+
+use crate::app::assembly::Assembled;
+use crate::config::Config;
+
+mod assembly;
+mod keys;
+mod services;
+
+/// A gateway that is running.
+#[derive(Debug)]
+pub struct Running {
+    addresses: Vec<(String, SocketAddr)>,
+    stop: Arc<Notify>,
+    thread: Mutex<Option<JoinHandle<anyhow::Result<()>>>>,
+}
+
+/// Starts a gateway: binds every listener, opens the store, and returns once it accepts connections.
+///
+/// # Errors
+/// When something that the configuration names cannot be used.
+pub fn start(config: Config) -> anyhow::Result<Running> {
+    pingora::tls::install_default_crypto_provider();
+    let stop = Arc::new(Notify::new());
+    let assembled = assembly::assemble(&config)?;
+    let addresses = assembled.addresses()?;
+    for (name, address) in &addresses {
+        tracing::info!(listener = name, %address, "listening");
+    }
+    let (ready, is_ready) = mpsc::channel();
+    let stopped = Arc::clone(&stop);
+    let thread = std::thread::Builder::new()
+        .name("portway".to_owned())
+        .spawn(move || run(config, assembled, stopped, ready))
+        .context("no thread can be started")?;
+    let running = Running { addresses, stop, thread: Mutex::new(Some(thread)) };
+    // The sender is dropped without a word when the server fails before it is ready.
+    if is_ready.recv().is_err() {
+        running.wait()?;
+        return Err(anyhow!("the gateway stopped while it was starting"));
+    }
+    Ok(running)
+}
+
+impl Running {
+    /// The address a listener accepts on.
+    #[must_use]
+    pub fn address(&self, listener: &str) -> Option<SocketAddr> {
+        let found = self.addresses.iter().find(|(name, _)| name == listener);
+        found.map(|(_, address)| *address)
+    }
+
+    /// Waits until the gateway has stopped, by a signal or [`Self::stop`].
+    ///
+    /// # Errors
+    /// When it did not stop in order.
+    pub fn wait(&self) -> anyhow::Result<()> {
+        match self.thread.lock().take() {
+            None => Ok(()),
+            Some(thread) => {
+                thread.join().map_err(|_| anyhow!("the gateway stopped by a fault of its own"))?
+            }
+        }
+    }
+
+    /// Stops: accepts nothing more, lets running requests finish within the drain time-out, closes the
+    /// store.
+    ///
+    /// # Errors
+    /// When it did not stop in order.
+    pub fn stop(self) -> anyhow::Result<()> {
+        self.stop.notify_one();
+        self.wait()
+    }
+}
+
+fn run(
+    config: Config,
+    assembled: Assembled,
+    stop: Arc<Notify>,
+    ready: mpsc::Sender<()>,
+) -> anyhow::Result<()> {
+    let conf = ServerConf {
+        threads: config.threads,
+        work_stealing: true,
+        // The signal watch below has drained before it returns.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        max_retries: MAX_RETRIES,
+        upstream_keepalive_pool_size: UPSTREAM_KEEP_ALIVE,
+        ca_file: assembly::platform_ca(),
+        ..ServerConf::default()
+    };
+    let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
+    let (begin_drain, draining) = watch::channel(false);
+    let drained = Arc::new(Notify::new());
+    let store = Arc::clone(&assembled.store);
+    let core = services::Core::new(&assembled);
+    let edge = services::EdgeService::new(services::EdgeParts {
+        conf: Arc::clone(&server.configuration),
+        assembled,
+        config,
+        draining,
+        drained: Arc::clone(&drained),
+        ready,
+    });
+    let core = server.add_service(core);
+    let edge = server.add_service(edge);
+    edge.add_dependency(&core);
+    let signals = Signals { stop, begin_drain, drained };
+    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    close(store.as_ref())
+}
+
+/// Writes back what the store kept lazily. The runtimes are gone by now, so it gets one of its own.
+fn close(store: &dyn crate::ports::session_store::SessionStore) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().build();
+    runtime.context("no runtime can be made")?.block_on(store.close()).context("closing the store")
+}
+
+/// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first.
+struct Signals {
+    stop: Arc<Notify>,
+    begin_drain: watch::Sender<bool>,
+    drained: Arc<Notify>,
+}
+
+#[async_trait]
+impl ShutdownSignalWatch for Signals {
+    async fn recv(&self) -> ShutdownSignal {
+        use tokio::signal::unix::SignalKind;
+        use tokio::signal::unix::signal;
+
+        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        match (terminate, interrupt) {
+            (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
+                _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
+                _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
+                () = self.stop.notified() => {}
+            },
+            _ => self.stop.notified().await,
+        }
+        self.begin_drain.send_replace(true);
+        self.drained.notified().await;
+        ShutdownSignal::FastShutdown
+    }
+}
+
+/// Upstreams tried for one request at most, whatever a pool says.
+const MAX_RETRIES: usize = 16;
+/// Idle upstream connections kept for each worker thread.
+const UPSTREAM_KEEP_ALIVE: usize = 512;

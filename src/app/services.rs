@@ -1,0 +1,237 @@
+//! The two services inside pingora's server: the edge, which serves, and the core, which keeps house.
+//!
+//! Each has a runtime of its own, so that housekeeping never delays a request.
+
+use std::sync::Arc;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::apps::HttpServerOptions;
+use pingora::protocols::http::v2::server::default_h2_options;
+use pingora::proxy::http_proxy;
+use pingora::server::ListenFds;
+use pingora::server::ShutdownWatch;
+use pingora::server::configuration::ServerConf;
+use pingora::services::ServiceReadyNotifier;
+use pingora::services::ServiceWithDependents;
+use tokio::sync::Notify;
+use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::watch;
+use tokio_rustls::TlsConnector;
+
+use crate::app::assembly::Assembled;
+use crate::config::Config;
+use crate::engine::EmbeddedEngine;
+use crate::engine::Swept;
+use crate::ports::resolver::Resolver;
+use crate::ports::session_engine::SessionEngine;
+use crate::proxy::edge::Bound;
+use crate::proxy::edge::Edge;
+use crate::proxy::health;
+use crate::proxy::pool::PoolRuntime;
+use crate::proxy::service::Portway;
+use crate::proxy::serving::Serving;
+use crate::proxy::tls;
+
+/// Keeps house: sweeps sessions, closes their streams, checks upstreams, resolves names.
+pub(super) struct Core {
+    engine: Arc<EmbeddedEngine>,
+    serving: Arc<Serving>,
+    resolver: Arc<dyn Resolver>,
+}
+
+impl Core {
+    pub(super) fn new(assembled: &Assembled) -> Self {
+        Self {
+            engine: Arc::clone(&assembled.engine),
+            serving: Arc::clone(&assembled.serving),
+            resolver: Arc::clone(&assembled.resolver),
+        }
+    }
+}
+
+#[async_trait]
+impl ServiceWithDependents for Core {
+    async fn start_service(
+        &mut self,
+        _: Option<ListenFds>,
+        mut shutdown: ShutdownWatch,
+        _: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        tokio::spawn(close_streams(Arc::clone(&self.engine), Arc::clone(&self.serving)));
+        tokio::spawn(sweep(Arc::clone(&self.engine)));
+        for pool in &self.serving.pools {
+            watch_pool(pool, &self.resolver);
+        }
+        ready.notify_ready();
+        // The runtime of this service ends the tasks above when this returns.
+        shutdown.wait_for(|stop| *stop).await.ok();
+    }
+
+    fn name(&self) -> &'static str {
+        "core"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
+    }
+}
+
+/// Cuts the requests of every session that stops serving (S-17, D-13).
+async fn close_streams(engine: Arc<EmbeddedEngine>, serving: Arc<Serving>) {
+    let mut ended = engine.watch_ended();
+    loop {
+        match ended.recv().await {
+            Ok(sso) => {
+                serving.streams.cut(&sso);
+            }
+            Err(RecvError::Lagged(_)) => {
+                for sso in serving.streams.sessions() {
+                    if !engine.is_standing(&sso) {
+                        serving.streams.cut(&sso);
+                    }
+                }
+            }
+            Err(RecvError::Closed) => return,
+        }
+    }
+}
+
+async fn sweep(engine: Arc<EmbeddedEngine>) {
+    let mut ticks = tokio::time::interval(SWEEP_EVERY);
+    ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    let mut until_trim = 0_u32;
+    loop {
+        ticks.tick().await;
+        while let Ok(Swept::More) = engine.sweep().await.inspect_err(not_swept) {}
+        if until_trim == 0 {
+            engine.trim_ends().await.inspect_err(not_swept).ok();
+            until_trim = SWEEPS_PER_TRIM;
+        }
+        until_trim -= 1;
+    }
+}
+
+fn not_swept(error: &crate::ports::session_store::StoreError) {
+    tracing::error!(error = error as &dyn std::error::Error, "housekeeping failed");
+}
+
+fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) {
+    let tls = health_tls(pool);
+    for (_, member) in pool.tiers.members() {
+        if member.is_name() {
+            tokio::spawn(health::resolve(Arc::clone(member), Arc::clone(resolver)));
+        }
+        if let Some(check) = &pool.config.health_check {
+            let (pool, member) = (Arc::clone(pool), Arc::clone(member));
+            tokio::spawn(health::check(pool, member, check.clone(), tls.clone()));
+        }
+    }
+}
+
+/// How health checks speak TLS: verified as the pool's requests are.
+fn health_tls(pool: &PoolRuntime) -> Option<TlsConnector> {
+    let settings = pool.config.tls.as_ref()?;
+    match tls::client(settings.ca_pem.as_deref(), settings.verify) {
+        Ok(connector) => Some(connector),
+        Err(error) => {
+            tracing::error!(pool = %pool.config.name, %error, "health checks cannot speak TLS");
+            None
+        }
+    }
+}
+
+/// What the edge service is made of.
+pub(super) struct EdgeParts {
+    pub(super) conf: Arc<ServerConf>,
+    pub(super) assembled: Assembled,
+    pub(super) config: Config,
+    /// Turns true when the drain begins.
+    pub(super) draining: watch::Receiver<bool>,
+    /// Told when the drain is over.
+    pub(super) drained: Arc<Notify>,
+    /// Told when connections are accepted.
+    pub(super) ready: mpsc::Sender<()>,
+}
+
+/// Serves: the edge loop on every listener.
+pub(super) struct EdgeService {
+    edge: Arc<Edge>,
+    listeners: Vec<Bound>,
+    drain_timeout: Duration,
+    draining: watch::Receiver<bool>,
+    drained: Arc<Notify>,
+    ready: Option<mpsc::Sender<()>>,
+}
+
+impl EdgeService {
+    pub(super) fn new(parts: EdgeParts) -> Self {
+        let EdgeParts { conf, assembled, config, draining, drained, ready } = parts;
+        let portway = Portway::new(assembled.serving, assembled.title);
+        let mut proxy = http_proxy(&conf, portway);
+        let mut options = HttpServerOptions::default();
+        options.h2_idle_timeout = Some(config.limits.keep_alive_timeout);
+        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
+        proxy.server_options = Some(options);
+        let mut h2 = default_h2_options();
+        let header_list = u32::try_from(config.limits.header_bytes_max).unwrap_or(u32::MAX);
+        h2.initial_window_size(STREAM_WINDOW)
+            .initial_connection_window_size(CONNECTION_WINDOW)
+            .max_header_list_size(header_list.saturating_mul(2));
+        proxy.h2_options = Some(h2);
+        Self {
+            drain_timeout: config.limits.drain_timeout,
+            edge: Arc::new(Edge::new(Arc::new(proxy), config.limits)),
+            listeners: assembled.listeners,
+            draining,
+            drained,
+            ready: Some(ready),
+        }
+    }
+}
+
+#[async_trait]
+impl ServiceWithDependents for EdgeService {
+    async fn start_service(
+        &mut self,
+        _: Option<ListenFds>,
+        _: ShutdownWatch,
+        _: usize,
+        notifier: ServiceReadyNotifier,
+    ) {
+        for bound in self.listeners.drain(..) {
+            let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
+            tokio::spawn(async move {
+                let name = bound.name.clone();
+                if let Err(error) = edge.accept(bound, draining).await {
+                    tracing::error!(listener = %name, %error, "the listener stopped");
+                }
+            });
+        }
+        notifier.notify_ready();
+        if let Some(ready) = self.ready.take() {
+            // Nobody waits for it any more when the start was given up.
+            ready.send(()).ok();
+        }
+        self.draining.wait_for(|drain| *drain).await.ok();
+        let open = self.edge.drain(self.drain_timeout).await;
+        if open > 0 {
+            tracing::warn!(connections = open, "the drain time-out is over; connections are cut");
+        }
+        self.drained.notify_one();
+    }
+
+    fn name(&self) -> &'static str {
+        "edge"
+    }
+}
+
+const SWEEP_EVERY: Duration = Duration::from_millis(500);
+const SWEEPS_PER_TRIM: u32 = 120;
+/// Requests after which a connection is closed, so that its memory is given back now and then.
+const REQUESTS_PER_CONNECTION: u32 = 100_000;
+/// HTTP/2 windows: the 64 KiB of the RFC would slow uploads over long ways down.
+const STREAM_WINDOW: u32 = 1 << 20;
+const CONNECTION_WINDOW: u32 = 8 << 20;

@@ -1,0 +1,59 @@
+//! The command line: one file per verb.
+//!
+//! Words go to standard error, data to standard output; exit codes are 0 (done), 1 (failed) and 2 (bad
+//! usage or configuration).
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::Subcommand;
+
+mod check;
+mod demo;
+mod run;
+mod users;
+
+/// An access gateway: reverse proxy and single sign-on in one binary.
+#[derive(Debug, Parser)]
+#[command(name = "portway", version, arg_required_else_help = true)]
+#[command(after_help = "Examples:
+  portway check --config gateway.yaml
+  portway users add alice --file users.yaml --group staff
+  portway run --config gateway.yaml
+  portway demo")]
+struct Cli {
+    #[command(subcommand)]
+    verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+enum Verb {
+    /// Checks a configuration and reports every fault in it
+    Check(ConfigArgs),
+    /// Starts a gateway with sample applications, or walks through it
+    Demo(demo::DemoArgs),
+    /// Runs the gateway until SIGTERM
+    Run(run::RunArgs),
+    /// Adds, changes, lists and removes users of a users file
+    Users(users::UsersArgs),
+}
+
+/// Where the configuration is.
+#[derive(Debug, clap::Args)]
+struct ConfigArgs {
+    /// The configuration file
+    #[arg(short, long, env = "PORTWAY_CONFIG", default_value = "gateway.yaml")]
+    config: PathBuf,
+}
+
+/// Runs the verb that the arguments name.
+#[must_use]
+pub fn run() -> ExitCode {
+    match Cli::parse().verb {
+        Verb::Check(args) => check::check(&args.config),
+        Verb::Demo(args) => demo::run(&args),
+        Verb::Run(args) => run::run(&args),
+        Verb::Users(args) => users::run(&args),
+    }
+}

@@ -1,0 +1,51 @@
+//! `portway run`: serves until SIGTERM.
+
+use std::process::ExitCode;
+
+use clap::Args;
+use clap::ValueEnum;
+
+use crate::app;
+use crate::cli::ConfigArgs;
+use crate::config::load;
+use crate::telemetry;
+use crate::telemetry::LogFormat;
+
+/// How to run.
+#[derive(Debug, Args)]
+pub(super) struct RunArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// How log lines look
+    #[arg(long, value_enum, default_value_t = Format::Text)]
+    log_format: Format,
+    /// Which log lines are written: level, or target=level, separated by commas
+    #[arg(long, env = "PORTWAY_LOG", default_value = telemetry::DEFAULT_FILTER)]
+    log: String,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+enum Format {
+    Json,
+    Text,
+}
+
+/// Loads the configuration and serves.
+pub(super) fn run(args: &RunArgs) -> ExitCode {
+    let format = match args.log_format {
+        Format::Json => LogFormat::Json,
+        Format::Text => LogFormat::Text,
+    };
+    telemetry::begin(format, &args.log);
+    let config = match load::load(&args.config.config) {
+        Ok(config) => config,
+        Err(faults) => return super::check::refuse(&args.config.config, &faults),
+    };
+    match app::start(config).and_then(|running| running.wait()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,376 @@
+//! `portway users`: adds, changes, lists and removes the users of a users file.
+//!
+//! A password comes from the terminal, without echo, or from standard input; never from the command
+//! line, where every process could read it. What the file looks like is known in `provider`.
+
+use std::io;
+use std::io::BufRead;
+use std::io::IsTerminal;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use anyhow::Context;
+use clap::Args;
+use clap::Subcommand;
+
+use crate::config;
+use crate::model::secret::Secret;
+use crate::provider::users_file::document;
+use crate::provider::users_file::document::LoadUsersError;
+use crate::provider::users_file::document::User;
+use crate::provider::users_file::edit;
+use crate::provider::users_file::edit::EditUsersError;
+use crate::provider::users_file::edit::NewUser;
+use crate::provider::users_file::hash;
+use crate::provider::users_file::hash::HashPasswordError;
+
+/// Adds, changes, lists and removes users of the users file.
+#[derive(Args, Debug)]
+pub(super) struct UsersArgs {
+    /// What to do.
+    #[command(subcommand)]
+    command: UsersCommand,
+}
+
+#[derive(Subcommand, Debug)]
+enum UsersCommand {
+    /// Adds a user; asks for the password, or reads it from standard input
+    Add {
+        /// The name to sign in with
+        name: String,
+        /// The name to show
+        #[arg(long, value_name = "TEXT")]
+        display_name: Option<String>,
+        /// The e-mail address
+        #[arg(long, value_name = "ADDRESS")]
+        email: Option<String>,
+        /// A group of the user; may be given several times
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        #[command(flatten)]
+        password: PasswordArgs,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Lists the users: name, groups, e-mail address, whether disabled
+    List {
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Gives a user a new password
+    Passwd {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        password: PasswordArgs,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Removes a user
+    Remove {
+        /// The user's name
+        name: String,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+}
+
+/// Where the users file is.
+#[derive(Args, Debug)]
+struct PlaceArgs {
+    /// The users file
+    #[arg(long, value_name = "FILE", conflicts_with = "config")]
+    file: Option<PathBuf>,
+    /// The gateway's configuration, which names the users file
+    #[arg(
+        short,
+        long,
+        value_name = "FILE",
+        env = "PORTWAY_CONFIG",
+        default_value = DEFAULT_CONFIG
+    )]
+    config: PathBuf,
+}
+
+/// Where the password comes from.
+#[derive(Args, Debug)]
+struct PasswordArgs {
+    /// Reads the password from the first line of standard input, even from a terminal
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+const DEFAULT_CONFIG: &str = "gateway.yaml";
+
+/// Runs `portway users`: 0 when it was done, 2 when the file, the name or the password is not right,
+/// 1 when anything else failed.
+pub(super) fn run(args: &UsersArgs) -> ExitCode {
+    let Err(error) = execute(&args.command, &mut io::stdout()) else {
+        return ExitCode::SUCCESS;
+    };
+    // A closed standard error leaves nobody to tell.
+    let _unheard = writeln!(io::stderr(), "portway users: {error:#}").is_err();
+    if is_refusal(&error) {
+        ExitCode::from(2)
+    } else {
+        ExitCode::FAILURE
+    }
+}
+
+/// What is wrong with what was asked for, as opposed to what failed on the way.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("the two passwords differ")]
+    Differ,
+    #[error("{0}: {1}")]
+    Argument(String, document::Problem),
+    #[error("{0} names no users file (authentication.users_file)")]
+    NoUsersFile(PathBuf),
+    #[error("the password is not UTF-8 text")]
+    NotText,
+}
+
+fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
+    match command {
+        UsersCommand::Add {
+            name,
+            display_name,
+            email,
+            groups,
+            password,
+            place,
+        } => {
+            let path = users_file(place)?;
+            let user = NewUser {
+                name: document::user_name(name).map_err(|problem| argument(name, problem))?,
+                display_name: checked(display_name.as_deref(), "display name")?,
+                email: checked(email.as_deref(), "e-mail address")?,
+                groups: groups
+                    .iter()
+                    .map(|group| {
+                        document::group_name(group).map_err(|fault| argument(group, fault))
+                    })
+                    .collect::<Result<_, _>>()?,
+                hash: hash::hash_password(read_password(password)?.expose())?,
+            };
+            edit::add(&path, &user)?;
+            writeln!(out, "added {}", shown(user.name.as_str()))?;
+        }
+        UsersCommand::List { place } => list(&document::load(&users_file(place)?)?, out)?,
+        UsersCommand::Passwd {
+            name,
+            password,
+            place,
+        } => {
+            let path = users_file(place)?;
+            edit::spelling(&path, name)?;
+            let hash = hash::hash_password(read_password(password)?.expose())?;
+            let name = edit::set_password(&path, name, &hash)?;
+            writeln!(out, "changed the password of {}", shown(&name))?;
+        }
+        UsersCommand::Remove { name, place } => {
+            let name = edit::remove(&users_file(place)?, name)?;
+            writeln!(out, "removed {}", shown(&name))?;
+        }
+    }
+    Ok(())
+}
+
+fn list(users: &[User], out: &mut dyn Write) -> io::Result<()> {
+    for user in users {
+        let groups: Vec<_> = user
+            .groups
+            .iter()
+            .map(|group| shown(group.as_str()))
+            .collect();
+        let status = if user.may_sign_in() { "" } else { "disabled" };
+        let line = [
+            shown(user.name.as_str()),
+            groups.join(","),
+            shown(user.email.as_deref().unwrap_or_default()),
+            status.to_owned(),
+        ]
+        .join("\t");
+        writeln!(out, "{}", line.trim_end())?;
+    }
+    Ok(())
+}
+
+/// A value as it may be printed on a terminal: none of it is a control sequence. Such a value is
+/// refused where it is read, so this only matters for characters that terminals treat specially.
+fn shown(text: &str) -> String {
+    text.chars()
+        .map(|c| if c.is_control() { '\u{fffd}' } else { c })
+        .collect()
+}
+
+fn users_file(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
+    if let Some(file) = &place.file {
+        return Ok(file.clone());
+    }
+    let config = config::load::load(&place.config).with_context(|| {
+        format!(
+            "no users file given with --file, and {} does not help",
+            place.config.display()
+        )
+    })?;
+    let authentication = config.authentication;
+    authentication
+        .map(|authentication| authentication.users_file)
+        .ok_or_else(|| Refusal::NoUsersFile(place.config.clone()).into())
+}
+
+fn checked(text: Option<&str>, what: &'static str) -> Result<Option<String>, Refusal> {
+    let Some(text) = text else { return Ok(None) };
+    document::label(text, what).map_err(|problem| argument(text, problem))?;
+    Ok(Some(text.to_owned()))
+}
+
+fn argument(text: &str, problem: document::Problem) -> Refusal {
+    Refusal::Argument(shown(text), problem)
+}
+
+fn read_password(args: &PasswordArgs) -> anyhow::Result<Secret> {
+    let stdin = io::stdin();
+    if args.password_stdin || !stdin.is_terminal() {
+        return first_line(stdin.lock()).context("standard input could not be read");
+    }
+    let password = ask("New password: ")?;
+    // Tell of a useless password before asking for it twice.
+    hash::check_length(password.expose()).map_err(HashPasswordError::Password)?;
+    if ask("Again: ")? != password {
+        return Err(Refusal::Differ.into());
+    }
+    Ok(password)
+}
+
+fn ask(prompt: &str) -> anyhow::Result<Secret> {
+    let typed = rpassword::prompt_password(prompt).context("the terminal could not be read")?;
+    Ok(Secret::new(typed.into_bytes()))
+}
+
+/// The first line without its end; a little more than the longest password is read at most.
+fn first_line(input: impl BufRead) -> anyhow::Result<Secret> {
+    let mut line = Vec::new();
+    let bound = u64::try_from(hash::PASSWORD_BYTES_MAX + 2)?;
+    input.take(bound).read_until(b'\n', &mut line)?;
+    if line.last() == Some(&b'\n') {
+        line.pop();
+        if line.last() == Some(&b'\r') {
+            line.pop();
+        }
+    }
+    let line = Secret::new(line);
+    if std::str::from_utf8(line.expose()).is_err() {
+        return Err(Refusal::NotText.into());
+    }
+    Ok(line)
+}
+
+fn is_refusal(error: &anyhow::Error) -> bool {
+    error.is::<Refusal>()
+        || error.is::<LoadUsersError>()
+        || matches!(error.downcast_ref(), Some(HashPasswordError::Password(_)))
+        || matches!(
+            error.downcast_ref(),
+            Some(EditUsersError::Exists(_) | EditUsersError::Load(_) | EditUsersError::Unknown(_))
+        )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Line {
+        #[command(flatten)]
+        users: UsersArgs,
+    }
+
+    #[test]
+    fn the_arguments_are_consistent() {
+        <Line as clap::CommandFactory>::command().debug_assert();
+    }
+
+    #[test]
+    fn no_option_takes_a_password_on_the_command_line() {
+        for line in [
+            ["users", "add", "bob", "--password=x"],
+            ["users", "passwd", "bob", "secret"],
+        ] {
+            assert!(Line::try_parse_from(line).is_err(), "{line:?}");
+        }
+    }
+
+    #[test]
+    fn a_password_is_the_first_line_of_the_input_without_its_end() {
+        for (input, password) in [
+            ("a b\n", "a b"),
+            ("ab\r\nc\n", "ab"),
+            ("ab", "ab"),
+            ("", ""),
+            (" x ", " x "),
+        ] {
+            assert_eq!(
+                first_line(input.as_bytes()).unwrap().expose(),
+                password.as_bytes()
+            );
+        }
+        let long = vec![b'a'; 100_000];
+        assert!(first_line(&*long).unwrap().expose().len() > hash::PASSWORD_BYTES_MAX);
+        assert!(is_refusal(&first_line(&b"\xff\n"[..]).unwrap_err()));
+    }
+
+    #[test]
+    fn users_are_listed_and_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.yaml");
+        let hash = hash::hash_password(b"x").unwrap();
+        std::fs::write(
+            &path,
+            format!(
+                "users:\n  - {{name: Al, groups: [a, b], email: al@x.test, password: '{hash}'}}\n  \
+                 - {{name: bo, password: '{hash}', disabled: true}}\n"
+            ),
+        )
+        .unwrap();
+        assert_eq!(
+            printed("list", None, &path).unwrap(),
+            "Al\ta,b\tal@x.test\nbo\t\t\tdisabled\n"
+        );
+        assert_eq!(
+            printed("remove", Some("AL"), &path).unwrap(),
+            "removed Al\n"
+        );
+        let error = printed("remove", Some("Al"), &path).unwrap_err();
+        assert!(is_refusal(&error), "{error:#}");
+        assert_eq!(error.to_string(), "there is no user Al");
+    }
+
+    #[test]
+    fn a_name_with_control_characters_is_refused_before_any_password_is_asked_for() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("users.yaml");
+        let error = printed("add", Some("a\x1b[2Jb"), &path).unwrap_err();
+        assert!(is_refusal(&error), "{error:#}");
+        assert!(!format!("{error:#}").contains('\x1b'), "{error:#}");
+        assert!(!path.exists());
+    }
+
+    fn printed(verb: &str, name: Option<&str>, path: &Path) -> anyhow::Result<String> {
+        let path = path.to_str().unwrap();
+        let line = ["users", verb]
+            .into_iter()
+            .chain(name)
+            .chain(["--file", path]);
+        let args = Line::try_parse_from(line)?;
+        let mut out = Vec::new();
+        execute(&args.users.command, &mut out)?;
+        Ok(String::from_utf8(out)?)
+    }
+}

@@ -1,0 +1,184 @@
+//! The one place where configuration meets the disk and the environment.
+//!
+//! Everything it decides is how much to read; what it means is `parse`.
+
+use std::fs::File;
+use std::io::ErrorKind;
+use std::io::Read;
+use std::path::Path;
+use std::thread::available_parallelism;
+
+use crate::config::Config;
+use crate::config::diagnostic::Fault;
+use crate::config::diagnostic::Faults;
+use crate::config::parse::Surroundings;
+use crate::config::parse::parse;
+use crate::config::problem::Problem;
+use crate::config::problem::ReadFileError;
+use crate::config::raw::Position;
+
+/// Reads a configuration file with the files it refers to and the variables it names.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn load(path: &Path) -> Result<Config, Faults> {
+    let name = path.display().to_string();
+    let bytes = read_bounded(path).map_err(|error| {
+        let problem = Problem::File {
+            path: path.to_owned(),
+            error,
+        };
+        Faults::one(
+            &name,
+            "",
+            Fault {
+                at: None,
+                path: String::new(),
+                problem,
+            },
+        )
+    })?;
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let valid_up_to = error.utf8_error().valid_up_to();
+        let at = Some(position_after(
+            error.as_bytes().get(..valid_up_to).unwrap_or_default(),
+        ));
+        Faults::one(
+            &name,
+            "",
+            Fault {
+                at,
+                path: String::new(),
+                problem: Problem::Utf8,
+            },
+        )
+    })?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    let surroundings = Surroundings {
+        folder,
+        variable: &variable,
+        read: &read_bounded,
+        threads: available_parallelism().map_or(1, usize::from),
+    };
+    parse(&text, &name, &surroundings)
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
+    let file = File::open(path).map_err(of_io)?;
+    if !file.metadata().map_err(of_io)?.is_file() {
+        return Err(ReadFileError::NotAFile);
+    }
+    let mut bytes = Vec::new();
+    file.take(FILE_BYTES_MAX.saturating_add(1))
+        .read_to_end(&mut bytes)
+        .map_err(of_io)?;
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
+        Ok(bytes)
+    } else {
+        Err(ReadFileError::TooLarge(FILE_BYTES_MAX))
+    }
+}
+
+fn of_io(error: std::io::Error) -> ReadFileError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of I/O errors are not ours and grow"
+    )]
+    match error.kind() {
+        ErrorKind::NotFound => ReadFileError::NotFound,
+        ErrorKind::PermissionDenied => ReadFileError::NotPermitted,
+        _ => ReadFileError::Io(error),
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the one place that reads variables for the configuration"
+)]
+fn variable(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+fn position_after(bytes: &[u8]) -> Position {
+    let text = String::from_utf8_lossy(bytes);
+    let line = text.matches('\n').count().saturating_add(1);
+    let column = text
+        .rsplit('\n')
+        .next()
+        .map_or(0, |line| line.chars().count())
+        .saturating_add(1);
+    Position {
+        line,
+        column,
+        width: 1,
+    }
+}
+
+/// For the configuration and for every file it refers to.
+const FILE_BYTES_MAX: u64 = 1 << 20;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_missing_file_and_a_folder_are_faults() {
+        let folder = tempfile::tempdir().unwrap();
+        let missing = load(&folder.path().join("gateway.yaml"))
+            .unwrap_err()
+            .to_string();
+        assert!(missing.contains("it does not exist"), "{missing}");
+        let wrong = load(folder.path()).unwrap_err().to_string();
+        assert!(wrong.contains("it is not a file"), "{wrong}");
+    }
+
+    #[test]
+    fn files_are_looked_for_beside_the_configuration() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::create_dir(folder.path().join("keys")).unwrap();
+        for (name, label) in [("a.crt", "CERTIFICATE"), ("a.key", "PRIVATE KEY")] {
+            let pem = format!("-----BEGIN {label}-----\n{name}\n-----END {label}-----\n");
+            std::fs::write(folder.path().join("keys").join(name), pem).unwrap();
+        }
+        let text = "listeners:
+  - name: https
+    bind: 127.0.0.1:0
+    tls: { certificates: [{ certificate_file: keys/a.crt, key_file: keys/a.key }] }
+authentication: { users_file: users.yaml }
+pools: { app: { primary: ['127.0.0.1:1'] } }
+virtual_hosts: [{ host: a.test, routes: [{ path: /, access: excluded, pool: app }] }]
+";
+        std::fs::write(&path, text).unwrap();
+        let config = load(&path).unwrap();
+        assert_eq!(config.state_dir, folder.path().join("state"));
+        assert_eq!(
+            config.authentication.unwrap().users_file,
+            folder.path().join("users.yaml")
+        );
+        let tls = config.listeners[0].tls.clone().unwrap();
+        assert_eq!(tls.certificates[0].origin, "keys/a.crt");
+    }
+
+    #[test]
+    fn bytes_that_are_no_text_are_one_fault_with_its_place() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, b"a: b\nc: \xff\n").unwrap();
+        let faults = load(&path).unwrap_err().to_string();
+        assert!(faults.contains("the file is not UTF-8"), "{faults}");
+        assert!(faults.contains("gateway.yaml:2:4"), "{faults}");
+    }
+
+    #[test]
+    fn a_file_beyond_the_bound_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+        let faults = load(&path).unwrap_err().to_string();
+        assert!(
+            faults.contains("it is larger than 1048576 bytes"),
+            "{faults}"
+        );
+    }
+}

@@ -1,0 +1,373 @@
+//! What the operator configured, validated: the domain model that everything above runs on.
+//!
+//! `raw` is the YAML as written, `load` reads files and the environment, `parse` turns one into the
+//! other and reports every fault at once. A `Config` that exists is right; nobody checks it again.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use http::Method;
+use ipnet::IpNet;
+
+pub use crate::decision::identity_headers::IdentityHeaderNames;
+use crate::decision::path::Tolerance;
+use crate::decision::policy::Access;
+use crate::decision::policy::Policy;
+use crate::decision::routing::HostPattern;
+use crate::decision::routing::PathPattern;
+use crate::decision::upstream::Balance;
+use crate::model::identity::AuthLevel;
+use crate::model::name::ClusterId;
+use crate::model::name::DeploymentId;
+use crate::model::name::HostName;
+use crate::model::name::ListenerName;
+use crate::model::name::PoolName;
+use crate::model::name::StoreName;
+use crate::model::secret::Secret;
+
+pub mod diagnostic;
+pub mod load;
+pub mod parse;
+pub mod problem;
+pub mod raw;
+
+/// A whole, valid configuration.
+#[derive(Debug)]
+pub struct Config {
+    /// The name of this data centre.
+    pub cluster: ClusterId,
+    /// The part of every cookie name that is this deployment's own (D-24).
+    pub deployment: DeploymentId,
+    /// Where keys and sessions are kept.
+    pub state_dir: PathBuf,
+    /// Worker threads of the edge.
+    pub threads: usize,
+    /// Senders whose forwarding headers are believed; nobody by default.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Where connections are accepted.
+    pub listeners: Vec<Listener>,
+    /// The host that signs users in; absent when no route needs one.
+    pub collector: Option<Collector>,
+    /// How long sessions live and where they are kept.
+    pub session: SessionSettings,
+    /// How users prove who they are; absent when no route needs it.
+    pub authentication: Option<Authentication>,
+    /// The headers that tell an application who is signed in.
+    pub identity_headers: IdentityHeaderNames,
+    /// Bounds on what a client may take.
+    pub limits: Limits,
+    /// The pools, by name.
+    pub pools: BTreeMap<PoolName, Arc<Pool>>,
+    /// The virtual hosts, the collector's not among them.
+    pub virtual_hosts: Vec<VirtualHost>,
+}
+
+/// An address that accepts connections.
+#[derive(Clone, Debug)]
+pub struct Listener {
+    /// The name other parts of the configuration refer to.
+    pub name: ListenerName,
+    /// Where it listens.
+    pub bind: SocketAddr,
+    /// TLS; absent on a plain listener.
+    pub tls: Option<ListenerTls>,
+}
+
+/// The TLS side of a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerTls {
+    /// The certificates, chosen by server name; the first answers clients that send none.
+    pub certificates: Vec<CertificateSource>,
+    /// Whether HTTP/2 is offered.
+    pub http2: Http2,
+}
+
+/// A switch of a listener.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Http2 {
+    /// Offered by ALPN.
+    Offered,
+    /// Not offered.
+    Off,
+}
+
+/// A certificate chain and its key, as PEM.
+#[derive(Clone, Debug)]
+pub struct CertificateSource {
+    /// The chain, leaf first.
+    pub chain_pem: Vec<u8>,
+    /// The private key of the leaf.
+    pub key_pem: Secret,
+    /// Where the chain was read, for messages.
+    pub origin: String,
+}
+
+/// The virtual host that signs users in.
+#[derive(Clone, Debug)]
+pub struct Collector {
+    /// Its name.
+    pub host: HostName,
+    /// The port users reach it on; by default the one of the first TLS listener.
+    pub public_port: Option<u16>,
+    /// The title of the login page.
+    pub title: String,
+}
+
+/// How long sessions live and where they are kept.
+#[derive(Clone, Debug)]
+pub struct SessionSettings {
+    /// A session that saw no request for this long is over.
+    pub idle_timeout: Duration,
+    /// A session is over this long after the first authentication, whatever happens.
+    pub lifetime: Duration,
+    /// The most sessions a user may have; the oldest goes (S-21).
+    pub per_user_max: usize,
+    /// Where records are kept.
+    pub store: StoreKind,
+}
+
+/// Where session records are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StoreKind {
+    /// In a file under `state_dir`; survives a crash.
+    Disk,
+    /// In memory; gone with the process.
+    Memory,
+}
+
+/// How users prove who they are.
+#[derive(Clone, Debug)]
+pub struct Authentication {
+    /// The name of the identity store (MDC-ADOPT-8).
+    pub store: StoreName,
+    /// The file of users and password hashes.
+    pub users_file: PathBuf,
+    /// The level a password gives.
+    pub level: AuthLevel,
+    /// Password hashes computed at the same time.
+    pub hashing_threads: usize,
+    /// Sign-ins that may wait for one; more are told to try again.
+    pub hashing_queue: usize,
+}
+
+/// Bounds on what a client may take. None is infinite.
+#[derive(Clone, Debug)]
+pub struct Limits {
+    /// From accepting a connection, or the first wait for a request, to the end of the TLS handshake.
+    pub handshake_timeout: Duration,
+    /// For the whole header of a request.
+    pub header_timeout: Duration,
+    /// Largest header block, in bytes.
+    pub header_bytes_max: usize,
+    /// Largest request body, in bytes, where a route says nothing else.
+    pub body_bytes_max: u64,
+    /// Between two reads of a request body.
+    pub body_idle_timeout: Duration,
+    /// A body slower than this many bytes a second is cut off once `body_idle_timeout` has passed.
+    pub body_rate_min: u64,
+    /// Between two writes to a client that does not read.
+    pub send_timeout: Duration,
+    /// How long an idle connection is kept.
+    pub keep_alive_timeout: Duration,
+    /// Most connections at the same time, over all listeners.
+    pub connections_max: usize,
+    /// Most connections at the same time from one address.
+    pub connections_per_address_max: usize,
+    /// How long running requests may take to finish when the process is asked to stop.
+    pub drain_timeout: Duration,
+}
+
+/// Upstreams that serve the same thing.
+#[derive(Clone, Debug)]
+pub struct Pool {
+    /// Its name.
+    pub name: PoolName,
+    /// TLS towards the upstreams; absent for plain http.
+    pub tls: Option<UpstreamTls>,
+    /// How a request chooses among the healthy.
+    pub balance: Balance,
+    /// The upstreams of this data centre.
+    pub primary: Vec<Upstream>,
+    /// The upstreams that join when too few primaries are healthy (MDC-TOPO-2).
+    pub secondary: Vec<Upstream>,
+    /// The secondaries join below this many healthy primaries.
+    pub failover_threshold: usize,
+    /// Failures within `fail_timeout` that make an upstream unhealthy; 0 never does (W-07).
+    pub max_fails: u32,
+    /// The window of `max_fails`, and how long an upstream stays out.
+    pub fail_timeout: Duration,
+    /// Asks upstreams regularly whether they are well.
+    pub health_check: Option<HealthCheck>,
+    /// How long an upstream may take.
+    pub timeouts: Timeouts,
+    /// Further upstreams tried after a failure to connect.
+    pub connect_retries: u32,
+}
+
+/// One address requests are forwarded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// A host name or an IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Its share of the requests, at least 1.
+    pub weight: u32,
+}
+
+/// TLS towards upstreams.
+#[derive(Clone, Debug)]
+pub struct UpstreamTls {
+    /// The name the certificate must carry and that is sent as SNI; the upstream's own host by default.
+    pub server_name: Option<HostName>,
+    /// The CAs to trust, as PEM; the platform's by default.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Whether the certificate is verified.
+    pub verify: Verify,
+}
+
+/// Whether a certificate is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Chain, time and name.
+    Full,
+    /// Not at all; the operator wrote so.
+    Off,
+}
+
+/// Asks upstreams regularly whether they are well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// Between two questions to one upstream.
+    pub interval: Duration,
+    /// For one answer.
+    pub timeout: Duration,
+    /// Good answers in a row that make an upstream healthy.
+    pub healthy_after: u32,
+    /// Bad ones in a row that make it unhealthy.
+    pub unhealthy_after: u32,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A GET whose status must lie in the range.
+    Http {
+        /// The path and query.
+        path: String,
+        /// The `Host` header; the upstream's address by default.
+        host: Option<HostName>,
+        /// Lowest and highest good status.
+        status: (u16, u16),
+    },
+    /// A TCP connection, and a TLS handshake where the pool has TLS.
+    Tcp,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected, TLS included.
+    pub connect: Duration,
+    /// To the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two reads (W-14).
+    pub read_idle: Duration,
+    /// Between two writes (W-15).
+    pub write_idle: Duration,
+    /// For everything, upgraded connections excepted; none by default.
+    pub total: Option<Duration>,
+}
+
+/// Names that are served together.
+#[derive(Clone, Debug)]
+pub struct VirtualHost {
+    /// Its names.
+    pub hosts: Vec<HostPattern>,
+    /// The listeners it is served on; empty means all.
+    pub listeners: Vec<ListenerName>,
+    /// What happens on a plain listener.
+    pub plain_http: PlainHttp,
+    /// The port users reach it on by https; by default the one of the first TLS listener.
+    pub public_port: Option<u16>,
+    /// Its routes, in the order in which they are asked.
+    pub routes: Vec<Route>,
+}
+
+/// What a virtual host does on a plain listener (W-02).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlainHttp {
+    /// Everything is redirected to https.
+    Redirect,
+    /// Nothing is answered but a refusal.
+    Refuse,
+    /// Routes that are not protected are served; protected ones are redirected.
+    Serve,
+}
+
+/// Paths that are treated alike.
+#[derive(Clone, Debug)]
+pub struct Route {
+    /// What it is called in logs: the pattern as written.
+    pub name: Arc<str>,
+    /// Which paths.
+    pub path: PathPattern,
+    /// Which methods; empty means all that the gateway forwards.
+    pub methods: Vec<Method>,
+    /// How far it is protected.
+    pub access: Access,
+    /// Who may pass, on a protected route.
+    pub policy: Arc<Policy>,
+    /// The authentication level it takes to be let in at all; lower ones are challenged.
+    pub level: AuthLevel,
+    /// Where requests from plain listeners go.
+    pub pool_http: Arc<Pool>,
+    /// Where requests from TLS listeners go (W-04).
+    pub pool_https: Arc<Pool>,
+    /// Largest request body, in bytes.
+    pub body_bytes_max: u64,
+    /// How long its upstreams may take.
+    pub timeouts: Timeouts,
+    /// Which `Host` the upstream sees (W-13).
+    pub upstream_host: UpstreamHost,
+    /// Which odd spellings of a path are let through.
+    pub tolerance: Tolerance,
+    /// What is done with CORS preflights on a protected route.
+    pub preflight: Preflight,
+    /// What protected answers say about caching.
+    pub caching: Caching,
+}
+
+/// Which `Host` the upstream sees.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamHost {
+    /// This one.
+    Fixed(HostName),
+    /// The client's, port included.
+    Preserved,
+    /// The upstream's own address.
+    Upstream,
+}
+
+/// What is done with CORS preflights on a protected route.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Preflight {
+    /// Forwarded without an identity.
+    Forward,
+    /// Decided like any other request.
+    Refuse,
+}
+
+/// What protected answers say about caching.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Caching {
+    /// `Cache-Control: no-store`, whatever the upstream said.
+    NoStore,
+    /// What the upstream said.
+    Upstream,
+}

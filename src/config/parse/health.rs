@@ -1,0 +1,144 @@
+//! `health_check` and `timeouts`: how upstreams are watched, and how long they may take.
+//!
+//! When an upstream counts as healthy is `decision::upstream`.
+
+use std::time::Duration;
+
+use crate::config::HealthCheck;
+use crate::config::Probe;
+use crate::config::Timeouts;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::parse::scalar::short;
+use crate::config::parse::scalar::word_problem;
+use crate::config::problem::Problem;
+use crate::model::name::HostName;
+
+impl Reading<'_> {
+    pub(super) fn health_check(&mut self, found: &Found<'_>) -> Option<HealthCheck> {
+        let section = self.section(found, HEALTH_CHECK_KEYS)?;
+        let mut check = HealthCheck {
+            probe: Probe::Tcp,
+            interval: Duration::from_secs(5),
+            timeout: Duration::from_secs(2),
+            healthy_after: 2,
+            unhealthy_after: 3,
+        };
+        self.set(&section, "interval", &mut check.interval, Self::duration);
+        self.set(&section, "timeout", &mut check.timeout, Self::duration);
+        let few = 1..=1000;
+        self.set(
+            &section,
+            "healthy_after",
+            &mut check.healthy_after,
+            |this, found| this.number(found, few.clone()),
+        );
+        self.set(
+            &section,
+            "unhealthy_after",
+            &mut check.unhealthy_after,
+            |this, found| this.number(found, few.clone()),
+        );
+        if check.timeout >= check.interval {
+            let place = section.first_of(&["timeout", "interval"]);
+            let place = place.map_or(&section.found, |(_, found)| found);
+            self.fault(place, Problem::HealthCheckTimeout);
+        }
+        check.probe = self.probe(&section)?;
+        Some(check)
+    }
+
+    fn probe(&mut self, section: &Section<'_>) -> Option<Probe> {
+        match (section.get("http"), section.get("tcp")) {
+            (Some(found), None) => self.http_probe(found),
+            (None, Some(found)) => {
+                if !self.switch(found)? {
+                    self.fault(found, word_problem("false", vec!["true"]));
+                }
+                Some(Probe::Tcp)
+            }
+            (Some(_), Some(_)) | (None, None) => {
+                self.fault(&section.found, Problem::MissingOneOf(PROBES));
+                None
+            }
+        }
+    }
+
+    fn http_probe(&mut self, found: &Found<'_>) -> Option<Probe> {
+        let section = self.section(found, PROBE_KEYS)?;
+        let status = self.or(&section, "status", STATUS, Self::status_range);
+        let host = section.get("host");
+        let host = host.map(|found| self.name(found, "a host name", HostName::parse));
+        let path = self.required(&section, "path")?;
+        let path = self.shaped(path, ("a path", "/health"), |text| {
+            let visible = text
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b'#');
+            (text.starts_with('/') && visible).then(|| text.to_owned())
+        });
+        Some(Probe::Http {
+            path: path?,
+            host: host.map_or(Some(None), |name| name.map(Some))?,
+            status,
+        })
+    }
+
+    fn status_range(&mut self, found: &Found<'_>) -> Option<(u16, u16)> {
+        let text = self.text(found)?;
+        let (low, high) = text.split_once('-').unwrap_or((&text, &text));
+        let status = |text: &str| text.parse().ok().filter(|code| (100..=599).contains(code));
+        let range = status(low)
+            .zip(status(high))
+            .filter(|(low, high): &(u16, u16)| low <= high);
+        if range.is_none() {
+            self.fault(found, Problem::StatusRange(short(&text)));
+        }
+        range
+    }
+
+    /// Time-outs, each with a default.
+    pub(super) fn timeouts(&mut self, found: &Found<'_>, default: Timeouts) -> Option<Timeouts> {
+        let section = self.section(found, TIMEOUT_KEYS)?;
+        let mut timeouts = default;
+        self.set(&section, "connect", &mut timeouts.connect, Self::duration);
+        self.set(
+            &section,
+            "first_byte",
+            &mut timeouts.first_byte,
+            Self::duration,
+        );
+        self.set(
+            &section,
+            "read_idle",
+            &mut timeouts.read_idle,
+            Self::duration,
+        );
+        self.set(
+            &section,
+            "write_idle",
+            &mut timeouts.write_idle,
+            Self::duration,
+        );
+        self.set(&section, "total", &mut timeouts.total, |this, found| {
+            if this.text(found)? == "none" {
+                return Some(None);
+            }
+            this.duration(found).map(Some)
+        });
+        Some(timeouts)
+    }
+}
+
+const HEALTH_CHECK_KEYS: &[&str] = &[
+    "healthy_after",
+    "http",
+    "interval",
+    "tcp",
+    "timeout",
+    "unhealthy_after",
+];
+const PROBES: &[&str] = &["http", "tcp"];
+const PROBE_KEYS: &[&str] = &["host", "path", "status"];
+const TIMEOUT_KEYS: &[&str] = &["connect", "first_byte", "read_idle", "total", "write_idle"];
+const STATUS: (u16, u16) = (200, 399);

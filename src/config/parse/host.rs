@@ -1,0 +1,212 @@
+//! `virtual_hosts`: names, where they are served, and what holds for them as a whole.
+//!
+//! Their routes are `route`.
+
+use std::collections::BTreeMap;
+
+use crate::config::Authentication;
+use crate::config::Collector;
+use crate::config::PlainHttp;
+use crate::config::Route;
+use crate::config::VirtualHost;
+use crate::config::parse::listener::Listeners;
+use crate::config::parse::policy::Policies;
+use crate::config::parse::pool::Pools;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::parse::route::Needed;
+use crate::config::problem::Problem;
+use crate::decision::policy::Access;
+use crate::decision::routing::HostPattern;
+use crate::model::name::ListenerName;
+
+/// What the rest of the file declares and virtual hosts refer to.
+pub(super) struct Declared<'c> {
+    pub(super) listeners: &'c Listeners,
+    pub(super) policies: &'c Policies,
+    pub(super) pools: &'c Pools,
+    pub(super) body_bytes_max: u64,
+    /// The outer `None` is an absent section, the inner one a faulty section.
+    pub(super) authentication: Option<Option<&'c Authentication>>,
+    /// Likewise.
+    pub(super) collector: Option<Option<&'c Collector>>,
+}
+
+impl Reading<'_> {
+    pub(super) fn virtual_hosts(
+        &mut self,
+        found: &Found<'_>,
+        declared: &Declared<'_>,
+    ) -> Vec<VirtualHost> {
+        let mut seen = BTreeMap::new();
+        let mut needed = Needed::default();
+        let mut hosts = Vec::new();
+        for item in self.some_list(found).unwrap_or_default() {
+            hosts.extend(self.virtual_host(&item, declared, &mut seen, &mut needed));
+        }
+        self.check_needed(&needed, declared);
+        hosts
+    }
+
+    fn virtual_host<'n>(
+        &mut self,
+        found: &Found<'n>,
+        declared: &Declared<'_>,
+        seen: &mut BTreeMap<String, usize>,
+        needed: &mut Needed<'n>,
+    ) -> Option<VirtualHost> {
+        let section = self.section(found, KEYS)?;
+        let hosts = self.hosts(&section, declared, seen);
+        let listeners = section
+            .get("listeners")
+            .map(|found| self.listener_names(found, declared));
+        let listeners = listeners.unwrap_or_else(|| Some(Vec::new()));
+        let public_port = section
+            .get("public_port")
+            .and_then(|found| self.port(found));
+        let plain_http = match section.get("plain_http") {
+            Some(found) => self.word(found, PLAIN_HTTP),
+            None => Some(PlainHttp::Redirect),
+        };
+        let routes = self.required(&section, "routes").cloned();
+        let routes = routes.and_then(|found| self.routes(&found, declared, needed));
+        let host = VirtualHost {
+            hosts: hosts?,
+            listeners: listeners?,
+            plain_http: plain_http?,
+            public_port,
+            routes: routes?,
+        };
+        if redirects_nowhere(&host, declared.listeners) {
+            let place = section.first_of(&["plain_http", "listeners"]);
+            let place = place.map_or(found, |(_, found)| found);
+            self.fault(place, Problem::PlainRedirect);
+        }
+        Some(host)
+    }
+
+    fn hosts(
+        &mut self,
+        section: &Section<'_>,
+        declared: &Declared<'_>,
+        seen: &mut BTreeMap<String, usize>,
+    ) -> Option<Vec<HostPattern>> {
+        self.exclusive(section, "host", "hosts");
+        let items = match (section.get("hosts"), section.get("host")) {
+            (Some(found), _) => self.some_list(found)?,
+            (None, Some(found)) => vec![found.clone()],
+            (None, None) => {
+                self.fault(&section.found, Problem::MissingOneOf(HOST_KEYS));
+                return None;
+            }
+        };
+        self.each(&items, |this, item| this.host(item, declared, seen))
+    }
+
+    fn host(
+        &mut self,
+        found: &Found<'_>,
+        declared: &Declared<'_>,
+        seen: &mut BTreeMap<String, usize>,
+    ) -> Option<HostPattern> {
+        let host = self.name(found, "a host name", HostPattern::parse)?;
+        let shown = host.to_string();
+        let collector = declared.collector.flatten();
+        if collector.is_some_and(|collector| collector.host.as_str() == shown) {
+            self.fault(found, Problem::CollectorIsVirtualHost(shown.clone()));
+        }
+        if let Some(first) = seen.get(&shown) {
+            let problem = Problem::Duplicate {
+                what: "host",
+                text: shown.clone(),
+                first: *first,
+            };
+            self.fault(found, problem);
+        } else {
+            seen.insert(shown, found.node.at.line);
+        }
+        Some(host)
+    }
+
+    fn listener_names(
+        &mut self,
+        found: &Found<'_>,
+        declared: &Declared<'_>,
+    ) -> Option<Vec<ListenerName>> {
+        let items = self.some_list(found)?;
+        self.each(&items, |this, item| {
+            let name = this.name(item, "the name of a listener", ListenerName::parse)?;
+            let known = &declared.listeners.names;
+            if !known.iter().any(|other| other == name.as_str()) {
+                this.unknown_name(
+                    item,
+                    "listener",
+                    name.as_str(),
+                    known.iter().map(String::as_str),
+                );
+            }
+            Some(name)
+        })
+    }
+
+    /// Whether routes that know users have what it takes to know them. Each lack is one fault, at the
+    /// first route that needs it.
+    fn check_needed(&mut self, needed: &Needed<'_>, declared: &Declared<'_>) {
+        let Some((found, access)) = &needed.identity else {
+            return;
+        };
+        if declared.collector.is_none() {
+            self.fault(
+                found,
+                Problem::Needs {
+                    access,
+                    section: "collector",
+                },
+            );
+        }
+        if declared.authentication.is_none() {
+            self.fault(
+                found,
+                Problem::Needs {
+                    access,
+                    section: "authentication",
+                },
+            );
+        }
+        // With a collector this is reported at the collector.
+        if declared.collector.is_none() && !declared.listeners.offers_tls() {
+            self.fault(found, Problem::NeedsTlsListener);
+        }
+    }
+}
+
+/// Whether plain listeners would redirect to an https that nobody serves. That nothing serves https
+/// although a route is protected is reported once for all.
+fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
+    let is_protected = |route: &Route| route.access == Access::Protected;
+    let redirects = match host.plain_http {
+        PlainHttp::Redirect => true,
+        PlainHttp::Refuse => false,
+        PlainHttp::Serve => listeners.offers_tls() && host.routes.iter().any(is_protected),
+    };
+    redirects
+        && host.public_port.is_none()
+        && listeners.serves_plain(&host.listeners)
+        && !listeners.serves_tls(&host.listeners)
+}
+
+const KEYS: &[&str] = &[
+    "host",
+    "hosts",
+    "listeners",
+    "plain_http",
+    "public_port",
+    "routes",
+];
+const HOST_KEYS: &[&str] = &["host", "hosts"];
+const PLAIN_HTTP: &[(&str, PlainHttp)] = &[
+    ("redirect", PlainHttp::Redirect),
+    ("refuse", PlainHttp::Refuse),
+    ("serve", PlainHttp::Serve),
+];

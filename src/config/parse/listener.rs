@@ -1,0 +1,235 @@
+//! `listeners`: where connections are accepted, with which certificates.
+//!
+//! Only the kind of a PEM block is checked here; that a key belongs to its certificate is found when
+//! the listener is built (`crypto`).
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crate::config::CertificateSource;
+use crate::config::Http2;
+use crate::config::Listener;
+use crate::config::ListenerTls;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::problem::Problem;
+use crate::model::name::ListenerName;
+use crate::model::secret::Secret;
+
+/// The listeners of a file: the valid ones, and the names of all, so that a reference to a faulty
+/// one is not a second fault.
+#[derive(Default)]
+pub(super) struct Listeners {
+    pub(super) valid: Vec<Listener>,
+    pub(super) names: Vec<String>,
+    tls: Vec<Option<ListenerName>>,
+}
+
+impl Listeners {
+    /// Whether any listener has TLS, be it a faulty one.
+    pub(super) const fn offers_tls(&self) -> bool {
+        !self.tls.is_empty()
+    }
+
+    /// Whether a virtual host bound to these names, none meaning all, is served with TLS.
+    pub(super) fn serves_tls(&self, names: &[ListenerName]) -> bool {
+        let serves =
+            |name: &Option<ListenerName>| name.as_ref().is_none_or(|name| names.contains(name));
+        self.tls.iter().any(|name| names.is_empty() || serves(name))
+    }
+
+    /// Whether a virtual host bound to these names, none meaning all, is served without TLS.
+    pub(super) fn serves_plain(&self, names: &[ListenerName]) -> bool {
+        let serves = |listener: &&Listener| names.is_empty() || names.contains(&listener.name);
+        self.valid
+            .iter()
+            .filter(serves)
+            .any(|listener| listener.tls.is_none())
+    }
+}
+
+impl Reading<'_> {
+    pub(super) fn listeners(&mut self, found: &Found<'_>) -> Listeners {
+        let mut listeners = Listeners::default();
+        let mut names = BTreeMap::new();
+        let mut binds = BTreeMap::new();
+        for item in self.some_list(found).unwrap_or_default() {
+            let Some(section) = self.section(&item, KEYS) else {
+                continue;
+            };
+            let name = self.listener_name(&section, &mut names);
+            let bind = self.listener_bind(&section, &mut binds);
+            let tls = section.get("tls").map(|found| self.listener_tls(found));
+            if tls.is_some() {
+                listeners.tls.push(name.clone());
+            }
+            listeners
+                .names
+                .extend(name.as_ref().map(|name| name.as_str().to_owned()));
+            if let (Some(name), Some(bind)) = (name, bind)
+                && tls.as_ref().is_none_or(Option::is_some)
+            {
+                listeners.valid.push(Listener {
+                    name,
+                    bind,
+                    tls: tls.flatten(),
+                });
+            }
+        }
+        listeners
+    }
+
+    fn listener_name(
+        &mut self,
+        section: &Section<'_>,
+        seen: &mut BTreeMap<ListenerName, usize>,
+    ) -> Option<ListenerName> {
+        let found = self.required(section, "name")?;
+        let name = self.name(found, "the name of a listener", ListenerName::parse)?;
+        if let Some(first) = seen.get(&name) {
+            let text = name.as_str().to_owned();
+            self.fault(
+                found,
+                Problem::Duplicate {
+                    what: "listener",
+                    text,
+                    first: *first,
+                },
+            );
+        } else {
+            seen.insert(name.clone(), found.node.at.line);
+        }
+        Some(name)
+    }
+
+    fn listener_bind(
+        &mut self,
+        section: &Section<'_>,
+        seen: &mut BTreeMap<SocketAddr, usize>,
+    ) -> Option<SocketAddr> {
+        let found = self.required(section, "bind")?;
+        let bind = self.socket_address(found)?;
+        // Port 0 is another free port each time.
+        if let Some(first) = seen.get(&bind).filter(|_| bind.port() != 0) {
+            let text = bind.to_string();
+            self.fault(
+                found,
+                Problem::Duplicate {
+                    what: "address",
+                    text,
+                    first: *first,
+                },
+            );
+        } else {
+            seen.insert(bind, found.node.at.line);
+        }
+        Some(bind)
+    }
+
+    fn listener_tls(&mut self, found: &Found<'_>) -> Option<ListenerTls> {
+        let section = self.section(found, TLS_KEYS)?;
+        let http2 = self.or(&section, "http2", true, Self::switch);
+        let http2 = if http2 { Http2::Offered } else { Http2::Off };
+        let certificates = self.required(&section, "certificates")?;
+        let items = self.some_list(certificates)?;
+        let certificates = self.each(&items, Self::certificate)?;
+        self.distinct_certificates(&items, &certificates);
+        Some(ListenerTls {
+            certificates,
+            http2,
+        })
+    }
+
+    fn certificate(&mut self, found: &Found<'_>) -> Option<CertificateSource> {
+        let section = self.section(found, CERTIFICATE_KEYS)?;
+        let chain = self.inline_or_file(
+            &section,
+            "certificate",
+            "certificate_file",
+            CERTIFICATE_ONE_OF,
+        );
+        let key = self.inline_or_file(&section, "key", "key_file", KEY_ONE_OF);
+        if let Some((chain, bytes)) = &chain
+            && !holds_block(bytes, &["CERTIFICATE"])
+        {
+            self.fault(chain, Problem::Pem("certificate"));
+        }
+        if let Some((key, bytes)) = &key {
+            self.check_key(key, bytes);
+        }
+        let (chain_found, chain_pem) = chain?;
+        let origin = match section.get("certificate_file") {
+            Some(found) => self.text(found)?,
+            None => chain_found.path,
+        };
+        Some(CertificateSource {
+            chain_pem,
+            key_pem: Secret::new(key?.1),
+            origin,
+        })
+    }
+
+    fn check_key(&mut self, found: &Found<'_>, bytes: &[u8]) {
+        if holds_block(bytes, &["ENCRYPTED PRIVATE KEY"]) {
+            self.fault(found, Problem::PemEncrypted);
+        } else if !holds_block(bytes, &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"]) {
+            self.fault(found, Problem::Pem("private key"));
+        }
+    }
+
+    /// The bytes of a value that is written in place or in a file.
+    pub(super) fn inline_or_file<'n>(
+        &mut self,
+        section: &Section<'n>,
+        inline: &'static str,
+        file: &'static str,
+        one_of: &'static [&'static str],
+    ) -> Option<(Found<'n>, Vec<u8>)> {
+        self.exclusive(section, inline, file);
+        match (section.get(inline), section.get(file)) {
+            (Some(found), _) => self
+                .text(found)
+                .map(|text| (found.clone(), text.into_bytes())),
+            (None, Some(found)) => self.file(found).map(|bytes| (found.clone(), bytes)),
+            (None, None) => {
+                self.fault(&section.found, Problem::MissingOneOf(one_of));
+                None
+            }
+        }
+    }
+
+    fn distinct_certificates(&mut self, items: &[Found<'_>], sources: &[CertificateSource]) {
+        let mut seen: BTreeMap<&[u8], usize> = BTreeMap::new();
+        for (item, source) in items.iter().zip(sources) {
+            if let Some(first) = seen.get(source.chain_pem.as_slice()) {
+                let text = source.origin.clone();
+                self.fault(
+                    item,
+                    Problem::Duplicate {
+                        what: "certificate",
+                        text,
+                        first: *first,
+                    },
+                );
+            } else {
+                seen.insert(&source.chain_pem, item.node.at.line);
+            }
+        }
+    }
+}
+
+/// Whether a PEM text holds a block with one of these labels.
+pub(super) fn holds_block(pem: &[u8], labels: &[&str]) -> bool {
+    let text = String::from_utf8_lossy(pem);
+    labels.iter().any(|label| {
+        text.contains(&format!("-----BEGIN {label}-----"))
+            && text.contains(&format!("-----END {label}-----"))
+    })
+}
+
+const KEYS: &[&str] = &["bind", "name", "tls"];
+const TLS_KEYS: &[&str] = &["certificates", "http2"];
+const CERTIFICATE_KEYS: &[&str] = &["certificate", "certificate_file", "key", "key_file"];
+const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];
+const KEY_ONE_OF: &[&str] = &["key", "key_file"];

@@ -1,0 +1,268 @@
+//! `pools`: upstreams in two tiers, how one is chosen.
+//!
+//! `health` reads health checks and time-outs. Names of hosts are not resolved here; that is the
+//! resolver's, every time to live anew.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::config::Pool;
+use crate::config::Timeouts;
+use crate::config::Upstream;
+use crate::config::UpstreamTls;
+use crate::config::Verify;
+use crate::config::parse::listener::holds_block;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::parse::scalar::short;
+use crate::config::problem::Problem;
+use crate::decision::upstream::Balance;
+use crate::decision::upstream::HashOf;
+use crate::model::name::HostName;
+use crate::model::name::PoolName;
+
+/// The pools of a file: the valid ones, and the names of all.
+pub(super) struct Pools {
+    pub(super) valid: BTreeMap<PoolName, Arc<Pool>>,
+    pub(super) names: Vec<String>,
+}
+
+impl Reading<'_> {
+    pub(super) fn pools(&mut self, found: Option<&Found<'_>>) -> Pools {
+        let mut pools = Pools {
+            valid: BTreeMap::new(),
+            names: Vec::new(),
+        };
+        let Some(section) = found.and_then(|found| self.map(found)) else {
+            return pools;
+        };
+        for (name, found) in section.entries() {
+            pools.names.push((*name).to_owned());
+            let pool = self.pool(name, found);
+            pools
+                .valid
+                .extend(pool.map(|pool| (pool.name.clone(), Arc::new(pool))));
+        }
+        pools
+    }
+
+    fn pool(&mut self, name: &str, found: &Found<'_>) -> Option<Pool> {
+        let name = PoolName::parse(name).map_err(|error| {
+            let problem = Problem::Name {
+                text: short(name),
+                what: "the name of a pool",
+                error,
+            };
+            self.fault_at_key(found, problem);
+        });
+        let section = self.section(found, KEYS)?;
+        let tls = self.pool_tls(&section);
+        let balance = self.or(&section, "balance", Balance::RoundRobin, Self::balance);
+        let primary = self.required(&section, "primary").cloned();
+        let primary = primary.and_then(|found| self.tier(&found, Tier::Primary));
+        let secondary = section
+            .get("secondary")
+            .map(|found| self.tier(found, Tier::Secondary));
+        let failover_threshold = self.failover_threshold(&section, primary.as_deref());
+        let max_fails = self.or(&section, "max_fails", 1, |this, found| {
+            this.number(found, 0..=1000)
+        });
+        let fail_timeout = self.or(&section, "fail_timeout", FAIL_TIMEOUT, Self::duration);
+        let health_check = section
+            .get("health_check")
+            .map(|found| self.health_check(found));
+        let timeouts = self.or(&section, "timeouts", TIMEOUTS, |this, found| {
+            this.timeouts(found, TIMEOUTS)
+        });
+        let connect_retries = self.or(&section, "connect_retries", 3, |this, found| {
+            this.number(found, 0..=100)
+        });
+        Some(Pool {
+            name: name.ok()?,
+            tls: tls?,
+            balance,
+            primary: primary?,
+            secondary: secondary.unwrap_or_else(|| Some(Vec::new()))?,
+            failover_threshold,
+            max_fails,
+            fail_timeout,
+            health_check: health_check.map_or(Some(None), |check| check.map(Some))?,
+            timeouts,
+            connect_retries,
+        })
+    }
+
+    fn failover_threshold(&mut self, section: &Section<'_>, primary: Option<&[Upstream]>) -> usize {
+        let Some(found) = section.get("failover_threshold") else {
+            return 1;
+        };
+        let threshold = self.count(found, 0..=10_000).unwrap_or(1);
+        if let Some(primaries) = primary
+            .map(<[Upstream]>::len)
+            .filter(|count| threshold > *count)
+        {
+            self.fault(
+                found,
+                Problem::FailoverThreshold {
+                    threshold,
+                    primaries,
+                },
+            );
+        }
+        threshold
+    }
+
+    /// The outer `None` is a fault, the inner one plain http.
+    fn pool_tls(&mut self, section: &Section<'_>) -> Option<Option<UpstreamTls>> {
+        let scheme = self.or(section, "scheme", Scheme::Http, |this, found| {
+            this.word(found, SCHEMES)
+        });
+        match (scheme, section.get("tls")) {
+            (Scheme::Http, None) => Some(None),
+            (Scheme::Http, Some(found)) => {
+                let place = "a pool with `scheme: http`";
+                self.fault_at_key(found, Problem::NoEffect { key: "tls", place });
+                None
+            }
+            (Scheme::Https, None) => Some(Some(UpstreamTls {
+                server_name: None,
+                ca_pem: None,
+                verify: Verify::Full,
+            })),
+            (Scheme::Https, Some(found)) => self.upstream_tls(found).map(Some),
+        }
+    }
+
+    fn upstream_tls(&mut self, found: &Found<'_>) -> Option<UpstreamTls> {
+        let section = self.section(found, TLS_KEYS)?;
+        let verify = self.or(&section, "verify", true, Self::switch);
+        let server_name = section.get("server_name");
+        let server_name = server_name.map(|found| self.name(found, "a host name", HostName::parse));
+        let ca = section.first_of(CA_KEYS).map(|_| {
+            let (found, pem) = self.inline_or_file(&section, "ca", "ca_file", CA_KEYS)?;
+            let holds = holds_block(&pem, &["CERTIFICATE"]);
+            if !holds {
+                self.fault(&found, Problem::Pem("certificate"));
+            }
+            holds.then_some(pem)
+        });
+        Some(UpstreamTls {
+            server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
+            ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
+            verify: if verify { Verify::Full } else { Verify::Off },
+        })
+    }
+
+    fn tier(&mut self, found: &Found<'_>, tier: Tier) -> Option<Vec<Upstream>> {
+        let items = match tier {
+            Tier::Primary => self.some_list(found)?,
+            Tier::Secondary => self.list(found)?,
+        };
+        self.each(&items, Self::upstream)
+    }
+
+    /// An address, or an address with a weight.
+    fn upstream(&mut self, found: &Found<'_>) -> Option<Upstream> {
+        if !found.is_map() {
+            return self.upstream_address(found, 1);
+        }
+        let section = self.section(found, UPSTREAM_KEYS)?;
+        let weight = self.or(&section, "weight", 1, |this, found| {
+            this.number(found, 1..=WEIGHT_MAX)
+        });
+        let address = self.required(&section, "address")?;
+        self.upstream_address(address, weight)
+    }
+
+    fn upstream_address(&mut self, found: &Found<'_>, weight: u32) -> Option<Upstream> {
+        let form = ("the address and port of an upstream", "10.0.0.1:8080");
+        self.shaped(found, form, |text| {
+            let (host, port) = text.rsplit_once(':')?;
+            let port = port.parse().ok().filter(|port: &u16| *port > 0)?;
+            let name = HostName::parse(host).ok()?;
+            let host = name
+                .as_str()
+                .trim_start_matches('[')
+                .trim_end_matches(']')
+                .to_owned();
+            Some(Upstream { host, port, weight })
+        })
+    }
+
+    fn balance(&mut self, found: &Found<'_>) -> Option<Balance> {
+        if !found.is_map() {
+            return self.word(found, BALANCES);
+        }
+        let section = self.section(found, &["hash"])?;
+        let hash = self.required(&section, "hash")?;
+        if !hash.is_map() {
+            return self.word(hash, &[("session", Balance::Hash(HashOf::Session))]);
+        }
+        let section = self.section(hash, HASH_KEYS)?;
+        match (section.get("cookie"), section.get("header")) {
+            (Some(cookie), None) => self.cookie_name(cookie).map(HashOf::Cookie),
+            (None, Some(header)) => self.header_name(header).map(HashOf::Header),
+            (Some(_), Some(_)) | (None, None) => {
+                self.fault(hash, Problem::MissingOneOf(HASH_KEYS));
+                None
+            }
+        }
+        .map(Balance::Hash)
+    }
+
+    fn cookie_name(&mut self, found: &Found<'_>) -> Option<String> {
+        self.shaped(found, ("the name of a cookie", "JSESSIONID"), |text| {
+            let token =
+                |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte);
+            (!text.is_empty() && text.bytes().all(token)).then(|| text.to_owned())
+        })
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Scheme {
+    Http,
+    Https,
+}
+
+#[derive(Clone, Copy)]
+enum Tier {
+    Primary,
+    Secondary,
+}
+
+const KEYS: &[&str] = &[
+    "balance",
+    "connect_retries",
+    "fail_timeout",
+    "failover_threshold",
+    "health_check",
+    "max_fails",
+    "primary",
+    "scheme",
+    "secondary",
+    "timeouts",
+    "tls",
+];
+const TLS_KEYS: &[&str] = &["ca", "ca_file", "server_name", "verify"];
+const CA_KEYS: &[&str] = &["ca", "ca_file"];
+const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
+const HASH_KEYS: &[&str] = &["cookie", "header"];
+const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
+const BALANCES: &[(&str, Balance)] = &[
+    ("round_robin", Balance::RoundRobin),
+    ("least_connections", Balance::LeastConnections),
+    ("ip_hash", Balance::Hash(HashOf::ClientAddress)),
+];
+
+const TIMEOUTS: Timeouts = Timeouts {
+    connect: Duration::from_secs(3),
+    first_byte: Duration::from_mins(1),
+    read_idle: Duration::from_mins(1),
+    write_idle: Duration::from_mins(1),
+    total: None,
+};
+const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
+const WEIGHT_MAX: u32 = 1000;

@@ -1,0 +1,299 @@
+//! Walks the tree with a list of faults in hand: sections with known keys, lists, texts.
+//!
+//! A fault never stops the walk; what is faulty is left out, and whoever needed it gets `None`. The
+//! typed values inside texts are `scalar`.
+
+use crate::config::diagnostic::Fault;
+use crate::config::parse::Surroundings;
+use crate::config::parse::expand::EXPANDED_BYTES_MAX;
+use crate::config::parse::expand::ExpandError;
+use crate::config::parse::expand::expand;
+use crate::config::parse::nearest::nearest;
+use crate::config::problem::Problem;
+use crate::config::raw::Content;
+use crate::config::raw::Entry;
+use crate::config::raw::Node;
+use crate::config::raw::Position;
+
+/// The walk through one file.
+pub(super) struct Reading<'a> {
+    pub(super) surroundings: &'a Surroundings<'a>,
+    pub(super) faults: Vec<Fault>,
+    expanded_bytes: usize,
+}
+
+/// A node and how it was reached.
+#[derive(Clone)]
+pub(super) struct Found<'n> {
+    pub(super) node: &'n Node,
+    /// Where the key stands; the node itself in a list.
+    pub(super) key: Position,
+    /// Such as `listeners[0].bind`.
+    pub(super) path: String,
+}
+
+/// A map whose keys are known.
+pub(super) struct Section<'n> {
+    pub(super) found: Found<'n>,
+    entries: Vec<(&'n str, Found<'n>)>,
+}
+
+impl<'n> Section<'n> {
+    /// The value of a key, if it is there.
+    pub(super) fn get(&self, key: &str) -> Option<&Found<'n>> {
+        self.entries
+            .iter()
+            .find(|(name, _)| *name == key)
+            .map(|(_, found)| found)
+    }
+
+    /// The entries in the order of the file.
+    pub(super) fn entries(&self) -> impl Iterator<Item = &(&'n str, Found<'n>)> {
+        self.entries.iter()
+    }
+}
+
+impl<'n> Found<'n> {
+    pub(super) const fn root(node: &'n Node) -> Self {
+        Self {
+            node,
+            key: node.at,
+            path: String::new(),
+        }
+    }
+
+    fn entry(&self, entry: &'n Entry) -> Self {
+        let dot = if self.path.is_empty() { "" } else { "." };
+        let path = format!("{}{dot}{}", self.path, entry.key);
+        Self {
+            node: &entry.value,
+            key: entry.at,
+            path,
+        }
+    }
+
+    fn item(&self, node: &'n Node, index: usize) -> Self {
+        Self {
+            node,
+            key: node.at,
+            path: format!("{}[{index}]", self.path),
+        }
+    }
+
+    pub(super) const fn is_list(&self) -> bool {
+        matches!(self.node.content, Content::List(_))
+    }
+
+    pub(super) const fn is_map(&self) -> bool {
+        matches!(self.node.content, Content::Map(_))
+    }
+
+    /// The keys of a map.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &'n str> + Clone {
+        let entries: &[Entry] = match &self.node.content {
+            Content::Map(entries) => entries,
+            Content::List(_) | Content::Null | Content::Text(_) => &[],
+        };
+        entries.iter().map(|entry| entry.key.as_str())
+    }
+
+    pub(super) const fn is_null(&self) -> bool {
+        matches!(self.node.content, Content::Null)
+    }
+}
+
+impl<'a> Reading<'a> {
+    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+        Self {
+            surroundings,
+            faults: Vec::new(),
+            expanded_bytes: 0,
+        }
+    }
+
+    /// Reports a fault of a value.
+    pub(super) fn fault(&mut self, found: &Found<'_>, problem: Problem) {
+        let at = if found.is_null() {
+            found.key
+        } else {
+            found.node.at
+        };
+        self.faults.push(Fault {
+            at: Some(at),
+            path: found.path.clone(),
+            problem,
+        });
+    }
+
+    /// Reports a fault of a key.
+    pub(super) fn fault_at_key(&mut self, found: &Found<'_>, problem: Problem) {
+        self.faults.push(Fault {
+            at: Some(found.key),
+            path: found.path.clone(),
+            problem,
+        });
+    }
+
+    /// Opens a map whose keys are known; unknown and repeated ones are reported.
+    pub(super) fn section<'n>(
+        &mut self,
+        found: &Found<'n>,
+        known: &'static [&'static str],
+    ) -> Option<Section<'n>> {
+        let section = self.map(found)?;
+        for (key, entry) in section.entries().filter(|(key, _)| !known.contains(key)) {
+            let nearest = nearest(key, known.iter().copied()).map(str::to_owned);
+            let problem = Problem::UnknownKey {
+                key: (*key).to_owned(),
+                known,
+                nearest,
+            };
+            self.fault_at_key(entry, problem);
+        }
+        Some(section)
+    }
+
+    /// Opens a map whose keys the operator chose; repeated ones are reported.
+    pub(super) fn map<'n>(&mut self, found: &Found<'n>) -> Option<Section<'n>> {
+        let Content::Map(written) = &found.node.content else {
+            self.wrong_type(found, "a map");
+            return None;
+        };
+        let mut seen = std::collections::BTreeMap::new();
+        let mut entries = Vec::with_capacity(written.len());
+        for entry in written {
+            let inner = found.entry(entry);
+            if let Some(first) = seen.get(entry.key.as_str()) {
+                let problem = Problem::DuplicateKey {
+                    key: entry.key.clone(),
+                    first: *first,
+                };
+                self.fault_at_key(&inner, problem);
+                continue;
+            }
+            seen.insert(entry.key.as_str(), entry.at.line);
+            entries.push((entry.key.as_str(), inner));
+        }
+        Some(Section {
+            found: found.clone(),
+            entries,
+        })
+    }
+
+    /// The items of a list.
+    pub(super) fn list<'n>(&mut self, found: &Found<'n>) -> Option<Vec<Found<'n>>> {
+        let Content::List(items) = &found.node.content else {
+            self.wrong_type(found, "a list");
+            return None;
+        };
+        Some(
+            items
+                .iter()
+                .enumerate()
+                .map(|(index, node)| found.item(node, index))
+                .collect(),
+        )
+    }
+
+    /// The items of a list that must not be empty.
+    pub(super) fn some_list<'n>(&mut self, found: &Found<'n>) -> Option<Vec<Found<'n>>> {
+        let items = self.list(found)?;
+        if items.is_empty() {
+            self.fault(found, Problem::EmptyList);
+        }
+        Some(items)
+    }
+
+    /// Every item of a list, read; one faulty item makes the list faulty, after all are read.
+    pub(super) fn each<'n, T>(
+        &mut self,
+        items: &[Found<'n>],
+        mut read: impl FnMut(&mut Self, &Found<'n>) -> Option<T>,
+    ) -> Option<Vec<T>> {
+        let values: Vec<Option<T>> = items.iter().map(|item| read(self, item)).collect();
+        values.into_iter().collect()
+    }
+
+    /// A text with its variables put in.
+    pub(super) fn text(&mut self, found: &Found<'_>) -> Option<String> {
+        let Content::Text(written) = &found.node.content else {
+            self.wrong_type(found, "a single value");
+            return None;
+        };
+        if !written.contains('$') {
+            return Some(written.clone());
+        }
+        match expand(written, self.surroundings.variable) {
+            Ok(text) if self.expanded_bytes.saturating_add(text.len()) <= EXPANDED_BYTES_MAX => {
+                self.expanded_bytes = self.expanded_bytes.saturating_add(text.len());
+                Some(text)
+            }
+            Ok(_) => {
+                self.fault(found, Problem::Expand(ExpandError::TooLong));
+                None
+            }
+            Err(error) => {
+                self.fault(found, Problem::Expand(error));
+                None
+            }
+        }
+    }
+
+    /// The value of a key that must be there.
+    pub(super) fn required<'s, 'n>(
+        &mut self,
+        section: &'s Section<'n>,
+        key: &'static str,
+    ) -> Option<&'s Found<'n>> {
+        let value = section.get(key);
+        if value.is_none() {
+            self.fault(&section.found, Problem::Missing(key));
+        }
+        value
+    }
+
+    /// The value of a key, read, or what stands for it when it is absent or faulty.
+    pub(super) fn or<'n, T>(
+        &mut self,
+        section: &Section<'n>,
+        key: &str,
+        default: T,
+        read: impl FnOnce(&mut Self, &Found<'n>) -> Option<T>,
+    ) -> T {
+        section
+            .get(key)
+            .and_then(|found| read(self, found))
+            .unwrap_or(default)
+    }
+
+    /// Reports that two keys exclude each other, at the second.
+    pub(super) fn exclusive(
+        &mut self,
+        section: &Section<'_>,
+        first: &'static str,
+        second: &'static str,
+    ) {
+        if let (Some(_), Some(found)) = (section.get(first), section.get(second)) {
+            self.fault_at_key(found, Problem::Exclusive { first, second });
+        }
+    }
+
+    pub(super) fn wrong_type(&mut self, found: &Found<'_>, want: &'static str) {
+        let problem = match &found.node.content {
+            Content::Null => Problem::NoValue,
+            Content::List(_) => Problem::Type {
+                want,
+                found: "a list",
+            },
+            Content::Map(_) => Problem::Type {
+                want,
+                found: "a map",
+            },
+            Content::Text(_) => Problem::Type {
+                want,
+                found: "a single value",
+            },
+        };
+        self.fault(found, problem);
+    }
+}

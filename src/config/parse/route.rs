@@ -1,0 +1,376 @@
+//! `routes`: which paths, who may pass, and where they go.
+//!
+//! A key that would have no effect is a fault: a policy on a route that asks nobody looks like
+//! protection and is none.
+
+use std::sync::Arc;
+
+use crate::config::Caching;
+use crate::config::Pool;
+use crate::config::Preflight;
+use crate::config::Route;
+use crate::config::Timeouts;
+use crate::config::UpstreamHost;
+use crate::config::parse::host::Declared;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::parse::scalar::short;
+use crate::config::parse::scalar::word_problem;
+use crate::config::problem::Problem;
+use crate::decision::path::Oddity;
+use crate::decision::path::Tolerance;
+use crate::decision::policy::Access;
+use crate::decision::policy::Policy;
+use crate::decision::routing::PathPattern;
+use crate::decision::routing::PatternError;
+use crate::model::identity::AuthLevel;
+use crate::model::name::HostName;
+use crate::model::name::PoolName;
+
+/// What routes turned out to need of the rest of the file.
+#[derive(Default)]
+pub(super) struct Needed<'n> {
+    /// The first route that knows users, and its access as written.
+    pub(super) identity: Option<(Found<'n>, &'static str)>,
+}
+
+impl Reading<'_> {
+    pub(super) fn routes<'n>(
+        &mut self,
+        found: &Found<'n>,
+        declared: &Declared<'_>,
+        needed: &mut Needed<'n>,
+    ) -> Option<Vec<Route>> {
+        let items = self.some_list(found)?;
+        let routes = self.each(&items, |this, item| this.route(item, declared, needed))?;
+        self.distinct_routes(&items, &routes);
+        Some(routes)
+    }
+
+    fn route<'n>(
+        &mut self,
+        found: &Found<'n>,
+        declared: &Declared<'_>,
+        needed: &mut Needed<'n>,
+    ) -> Option<Route> {
+        let section = self.section(found, KEYS)?;
+        let path = self.path_pattern(&section);
+        let methods = self.or(&section, "methods", Vec::new(), |this, found| {
+            let items = this.some_list(found)?;
+            this.each(&items, Self::method)
+        });
+        let access = self.access(&section, needed);
+        let policy = self.route_policy(&section, declared, access);
+        let level = self.route_level(&section, declared);
+        let pools = self.route_pools(&section, declared);
+        let timeouts = pools
+            .as_ref()
+            .and_then(|pools| self.route_timeouts(&section, pools));
+        let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
+        let upstream_host = self.or(
+            &section,
+            "upstream_host",
+            UpstreamHost::Preserved,
+            Self::upstream_host,
+        );
+        let tolerance = self.or(&section, "tolerate", Tolerance::none(), Self::tolerance);
+        let preflight = self.or(&section, "preflight", Preflight::Refuse, |this, found| {
+            this.word(found, PREFLIGHTS)
+        });
+        let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
+            this.word(found, CACHINGS)
+        });
+        let (name, path) = path?;
+        let (pool_http, pool_https) = pools?;
+        Some(Route {
+            name,
+            path,
+            methods,
+            access: access?,
+            policy: policy?,
+            level,
+            pool_http,
+            pool_https,
+            body_bytes_max,
+            timeouts: timeouts?,
+            upstream_host,
+            tolerance,
+            preflight,
+            caching,
+        })
+    }
+
+    /// The pattern and the name it gives the route in logs.
+    fn path_pattern(&mut self, section: &Section<'_>) -> Option<(Arc<str>, PathPattern)> {
+        let mut written = PATHS
+            .iter()
+            .filter_map(|(key, make)| Some((section.get(key)?, make)));
+        let (Some((found, make)), None) = (written.next(), written.next()) else {
+            self.fault(&section.found, Problem::MissingOneOf(PATH_KEYS));
+            return None;
+        };
+        let text = self.text(found)?;
+        make(&text)
+            .map_err(|error| self.fault(found, pattern_problem(&text, error)))
+            .ok()
+            .map(|pattern| (Arc::from(text), pattern))
+    }
+
+    fn access<'n>(&mut self, section: &Section<'n>, needed: &mut Needed<'n>) -> Option<Access> {
+        let found = self.required(section, "access")?;
+        let access = self.word(found, ACCESSES)?;
+        if access != Access::Excluded && needed.identity.is_none() {
+            let word = ACCESSES.iter().find(|(_, other)| *other == access);
+            needed.identity = word.map(|(word, _)| (found.clone(), *word));
+        }
+        Some(access)
+    }
+
+    fn route_policy(
+        &mut self,
+        section: &Section<'_>,
+        declared: &Declared<'_>,
+        access: Option<Access>,
+    ) -> Option<Arc<Policy>> {
+        let place = match access {
+            Some(Access::Protected) => {
+                let found = self.required(section, "policy")?;
+                return self.policy(found, declared.policies);
+            }
+            Some(Access::Excluded) => "an excluded route",
+            Some(Access::Unprotected) => "an unprotected route",
+            // Which keys fit is unknown, but references and rules can be checked all the same.
+            None => {
+                return section
+                    .get("policy")
+                    .and_then(|found| self.policy(found, declared.policies));
+            }
+        };
+        for key in PROTECTED_KEYS {
+            if let Some(found) = section.get(key) {
+                self.fault_at_key(found, Problem::NoEffect { key, place });
+            }
+        }
+        Some(Arc::new(Policy::default()))
+    }
+
+    fn route_level(&mut self, section: &Section<'_>, declared: &Declared<'_>) -> AuthLevel {
+        let Some(found) = section.get("level") else {
+            return AuthLevel::NONE;
+        };
+        let Some(level) = self.level(found, 0) else {
+            return AuthLevel::NONE;
+        };
+        let reached = declared
+            .authentication
+            .flatten()
+            .map(|settings| settings.level);
+        if let Some(reached) = reached.filter(|reached| level > *reached) {
+            let problem = Problem::LevelUnreachable {
+                level: level.get(),
+                reached: reached.get(),
+            };
+            self.fault(found, problem);
+        }
+        level
+    }
+
+    /// The pool for plain listeners and the one for TLS listeners (W-04).
+    fn route_pools(
+        &mut self,
+        section: &Section<'_>,
+        declared: &Declared<'_>,
+    ) -> Option<(Arc<Pool>, Arc<Pool>)> {
+        self.exclusive(section, "pool", "pools");
+        match (section.get("pool"), section.get("pools")) {
+            (Some(found), _) => {
+                let pool = self.pool_reference(found, declared)?;
+                Some((Arc::clone(&pool), pool))
+            }
+            (None, Some(found)) => {
+                let section = self.section(found, BOTH_POOLS)?;
+                let http = self.required(&section, "http").cloned();
+                let http = http.and_then(|found| self.pool_reference(&found, declared));
+                let https = self.required(&section, "https").cloned();
+                let https = https.and_then(|found| self.pool_reference(&found, declared));
+                http.zip(https)
+            }
+            (None, None) => {
+                self.fault(&section.found, Problem::MissingOneOf(POOL_KEYS));
+                None
+            }
+        }
+    }
+
+    fn pool_reference(&mut self, found: &Found<'_>, declared: &Declared<'_>) -> Option<Arc<Pool>> {
+        let name = self.text(found)?;
+        let known = &declared.pools.names;
+        if !known.contains(&name) {
+            self.unknown_name(found, "pool", &name, known.iter().map(String::as_str));
+            return None;
+        }
+        let name = PoolName::parse(&name).ok()?;
+        declared.pools.valid.get(&name).cloned()
+    }
+
+    /// The pool's time-outs with the route's own on top. Two pools must agree where the route is
+    /// silent, because a route has one set for both.
+    fn route_timeouts(
+        &mut self,
+        section: &Section<'_>,
+        (http, https): &(Arc<Pool>, Arc<Pool>),
+    ) -> Option<Timeouts> {
+        let written = section.get("timeouts");
+        let over = |this: &mut Self, base: Timeouts| match written {
+            Some(found) => this.timeouts(found, base),
+            None => Some(base),
+        };
+        let timeouts = over(self, https.timeouts)?;
+        let faults = self.faults.len();
+        let other = over(self, http.timeouts)?;
+        // The second reading finds the same faults again.
+        self.faults.truncate(faults);
+        if let Some(key) = difference(&timeouts, &other) {
+            let place = section.get("pools").unwrap_or(&section.found);
+            self.fault(place, Problem::PoolTimeouts(key));
+        }
+        Some(timeouts)
+    }
+
+    fn upstream_host(&mut self, found: &Found<'_>) -> Option<UpstreamHost> {
+        match self.text(found)?.as_str() {
+            "preserve" => Some(UpstreamHost::Preserved),
+            "upstream" => Some(UpstreamHost::Upstream),
+            _ => self
+                .name(found, "a host name", HostName::parse)
+                .map(UpstreamHost::Fixed),
+        }
+    }
+
+    fn tolerance(&mut self, found: &Found<'_>) -> Option<Tolerance> {
+        let items = self.list(found)?;
+        let oddities = self.each(&items, |this, item| {
+            let text = this.text(item)?;
+            let oddity = Oddity::parse(&text);
+            if oddity.is_none() {
+                this.fault(item, word_problem(&text, Oddity::NAMES.to_vec()));
+            }
+            oddity
+        })?;
+        Some(
+            oddities
+                .into_iter()
+                .fold(Tolerance::none(), Tolerance::with),
+        )
+    }
+
+    /// A second route for the same paths and methods is never reached.
+    fn distinct_routes(&mut self, items: &[Found<'_>], routes: &[Route]) {
+        let mut seen: Vec<(&Route, &'static str, usize)> = Vec::new();
+        for (item, route) in items.iter().zip(routes) {
+            let kind = path_kind(item);
+            let same = seen.iter().find(|(earlier, other, _)| {
+                *other == kind && earlier.name == route.name && covers(earlier, route)
+            });
+            if let Some((_, _, first)) = same {
+                let text = route.name.as_ref().to_owned();
+                self.fault(
+                    item,
+                    Problem::Duplicate {
+                        what: "route",
+                        text,
+                        first: *first,
+                    },
+                );
+            }
+            seen.push((route, kind, item.node.at.line));
+        }
+    }
+}
+
+fn pattern_problem(text: &str, error: PatternError) -> Problem {
+    let text = short(text);
+    Problem::Pattern { text, error }
+}
+
+fn path_kind(item: &Found<'_>) -> &'static str {
+    let keys = item.keys();
+    PATH_KEYS
+        .iter()
+        .find(|key| keys.clone().any(|other| other == **key))
+        .copied()
+        .unwrap_or_default()
+}
+
+fn covers(earlier: &Route, later: &Route) -> bool {
+    earlier.methods.is_empty()
+        || (!later.methods.is_empty()
+            && later
+                .methods
+                .iter()
+                .all(|method| earlier.methods.contains(method)))
+}
+
+/// The first time-out in which two sets differ.
+fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
+    let pairs = [
+        ("connect", left.connect == right.connect),
+        ("first_byte", left.first_byte == right.first_byte),
+        ("read_idle", left.read_idle == right.read_idle),
+        ("write_idle", left.write_idle == right.write_idle),
+        ("total", left.total == right.total),
+    ];
+    pairs
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(key, _)| key)
+}
+
+const KEYS: &[&str] = &[
+    "access",
+    "body_size",
+    "caching",
+    "exact",
+    "glob",
+    "level",
+    "methods",
+    "path",
+    "policy",
+    "pool",
+    "pools",
+    "preflight",
+    "regex",
+    "timeouts",
+    "tolerate",
+    "upstream_host",
+];
+
+type MakePattern = fn(&str) -> Result<PathPattern, PatternError>;
+
+const PATHS: &[(&str, MakePattern)] = &[
+    ("path", PathPattern::prefix),
+    ("exact", PathPattern::exact),
+    ("glob", PathPattern::glob),
+    ("regex", PathPattern::regex),
+];
+const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
+const POOL_KEYS: &[&str] = &["pool", "pools"];
+const BOTH_POOLS: &[&str] = &["http", "https"];
+
+/// Keys that mean something only where somebody is asked to sign in.
+const PROTECTED_KEYS: &[&str] = &["level", "policy", "preflight"];
+
+const ACCESSES: &[(&str, Access)] = &[
+    ("protected", Access::Protected),
+    ("unprotected", Access::Unprotected),
+    ("excluded", Access::Excluded),
+];
+const PREFLIGHTS: &[(&str, Preflight)] = &[
+    ("forward", Preflight::Forward),
+    ("refuse", Preflight::Refuse),
+];
+const CACHINGS: &[(&str, Caching)] = &[
+    ("no_store", Caching::NoStore),
+    ("upstream", Caching::Upstream),
+];

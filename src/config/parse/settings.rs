@@ -1,0 +1,282 @@
+//! `collector`, `session`, `authentication`, `identity_headers` and `limits`: sections with defaults.
+//!
+//! The defaults are those of the specification; `gateway.yaml.example` shows each.
+
+use std::time::Duration;
+
+use http::HeaderName;
+
+use crate::config::Authentication;
+use crate::config::Collector;
+use crate::config::IdentityHeaderNames;
+use crate::config::Limits;
+use crate::config::SessionSettings;
+use crate::config::StoreKind;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::parse::scalar::short;
+use crate::config::problem::Problem;
+use crate::model::identity::AuthLevel;
+use crate::model::name::HostName;
+use crate::model::name::StoreName;
+
+impl Reading<'_> {
+    pub(super) fn collector(&mut self, found: &Found<'_>) -> Option<Collector> {
+        let section = self.section(found, COLLECTOR_KEYS)?;
+        let public_port = section
+            .get("public_port")
+            .and_then(|found| self.port(found));
+        let title = self.or(&section, "title", TITLE_DEFAULT.to_owned(), Self::title);
+        let found = self.required(&section, "host")?;
+        let host = self.name(found, "a host name", HostName::parse)?;
+        if host.as_str() == "localhost" {
+            self.fault(found, Problem::CollectorHost(host.as_str().to_owned()));
+        }
+        Some(Collector {
+            host,
+            public_port,
+            title,
+        })
+    }
+
+    fn title(&mut self, found: &Found<'_>) -> Option<String> {
+        self.shaped(found, ("a title", "Sign in"), |text| {
+            let fits = (1..=TITLE_CHARACTERS_MAX).contains(&text.chars().count());
+            (fits && !text.contains(char::is_control)).then(|| text.to_owned())
+        })
+    }
+
+    pub(super) fn session(&mut self, found: Option<&Found<'_>>) -> SessionSettings {
+        let section = found.and_then(|found| self.section(found, SESSION_KEYS));
+        let mut settings = SessionSettings {
+            idle_timeout: Duration::from_mins(30),
+            lifetime: Duration::from_hours(24),
+            per_user_max: 8,
+            store: StoreKind::Disk,
+        };
+        let Some(section) = section else {
+            return settings;
+        };
+        self.set(
+            &section,
+            "idle_timeout",
+            &mut settings.idle_timeout,
+            Self::duration,
+        );
+        self.set(&section, "lifetime", &mut settings.lifetime, Self::duration);
+        self.set(
+            &section,
+            "per_user_max",
+            &mut settings.per_user_max,
+            |this, found| this.count(found, 1..=10_000),
+        );
+        self.set(&section, "store", &mut settings.store, |this, found| {
+            this.word(found, STORES)
+        });
+        if settings.idle_timeout > settings.lifetime {
+            let place = section
+                .get("idle_timeout")
+                .or_else(|| section.get("lifetime"));
+            self.fault(place.unwrap_or(&section.found), Problem::IdleTimeout);
+        }
+        settings
+    }
+
+    pub(super) fn authentication(&mut self, found: &Found<'_>) -> Option<Authentication> {
+        let section = self.section(found, AUTHENTICATION_KEYS)?;
+        let store = match section.get("store") {
+            Some(found) => self.name(found, "the name of an identity store", StoreName::parse),
+            None => StoreName::parse(STORE_DEFAULT).ok(),
+        };
+        let level = match section.get("level") {
+            Some(found) => self.level(found, 1),
+            None => AuthLevel::new(LEVEL_DEFAULT),
+        };
+        let hashing_threads = self.or(&section, "hashing_threads", 2, |this, found| {
+            this.count(found, 1..=64)
+        });
+        let hashing_queue = self.or(&section, "hashing_queue", 64, |this, found| {
+            this.count(found, 1..=100_000)
+        });
+        let users_file = self.required(&section, "users_file").cloned();
+        let users_file = users_file.and_then(|found| self.path(&found));
+        Some(Authentication {
+            store: store?,
+            users_file: users_file?,
+            level: level?,
+            hashing_threads,
+            hashing_queue,
+        })
+    }
+
+    pub(super) fn identity_headers(&mut self, found: Option<&Found<'_>>) -> IdentityHeaderNames {
+        let mut names = IdentityHeaderNames {
+            user: Some(HeaderName::from_static("remote-user")),
+            groups: Some(HeaderName::from_static("remote-groups")),
+            email: Some(HeaderName::from_static("remote-email")),
+            name: Some(HeaderName::from_static("remote-name")),
+        };
+        let section = found.and_then(|found| self.section(found, IDENTITY_HEADER_KEYS));
+        let Some(section) = section else { return names };
+        let mut seen: Vec<(HeaderName, usize)> = Vec::new();
+        for (key, place) in [
+            ("user", &mut names.user),
+            ("groups", &mut names.groups),
+            ("email", &mut names.email),
+            ("name", &mut names.name),
+        ] {
+            self.set(&section, key, place, Self::identity_header);
+            let (Some(name), Some(found)) = (place.as_ref(), section.get(key)) else {
+                continue;
+            };
+            let line = found.node.at.line;
+            if let Some((_, first)) = seen.iter().find(|(other, _)| other == name) {
+                let text = short(name.as_str());
+                self.fault(
+                    found,
+                    Problem::Duplicate {
+                        what: "header",
+                        text,
+                        first: *first,
+                    },
+                );
+            }
+            seen.push((name.clone(), line));
+        }
+        names
+    }
+
+    /// The name of a header, or `null` or `false` for none.
+    fn identity_header(&mut self, found: &Found<'_>) -> Option<Option<HeaderName>> {
+        if found.is_null() || self.text(found)? == "false" {
+            return Some(None);
+        }
+        self.header_name(found).map(Some)
+    }
+
+    pub(super) fn limits(&mut self, found: Option<&Found<'_>>) -> Limits {
+        let mut limits = default_limits();
+        let section = found.and_then(|found| self.section(found, LIMIT_KEYS));
+        let Some(section) = section else {
+            return limits;
+        };
+        for (key, place) in [
+            ("body_idle_timeout", &mut limits.body_idle_timeout),
+            ("drain_timeout", &mut limits.drain_timeout),
+            ("handshake_timeout", &mut limits.handshake_timeout),
+            ("header_timeout", &mut limits.header_timeout),
+            ("keep_alive_timeout", &mut limits.keep_alive_timeout),
+            ("send_timeout", &mut limits.send_timeout),
+        ] {
+            self.set(&section, key, place, Self::duration);
+        }
+        for (key, place) in [
+            ("connections", &mut limits.connections_max),
+            (
+                "connections_per_address",
+                &mut limits.connections_per_address_max,
+            ),
+        ] {
+            self.set(&section, key, place, |this, found| {
+                this.count(found, 1..=10_000_000)
+            });
+        }
+        self.set(
+            &section,
+            "body_size",
+            &mut limits.body_bytes_max,
+            Self::size,
+        );
+        self.set(
+            &section,
+            "body_rate_min",
+            &mut limits.body_rate_min,
+            Self::size,
+        );
+        self.set(
+            &section,
+            "header_size",
+            &mut limits.header_bytes_max,
+            |this, found| {
+                let bytes = this.size(found)?;
+                let fits = (HEADER_BYTES_MIN..=HEADER_BYTES_MAX).contains(&bytes);
+                if !fits {
+                    let (what, example) = ("a header size from 1KiB to 1MiB", "32KiB");
+                    let text = this.text(found)?;
+                    this.fault(
+                        found,
+                        Problem::Address {
+                            text,
+                            what,
+                            example,
+                        },
+                    );
+                }
+                usize::try_from(bytes).ok().filter(|_| fits)
+            },
+        );
+        limits
+    }
+
+    /// Sets a value that has a default when its key is there and right.
+    pub(super) fn set<'n, T>(
+        &mut self,
+        section: &Section<'n>,
+        key: &str,
+        place: &mut T,
+        read: impl FnOnce(&mut Self, &Found<'n>) -> Option<T>,
+    ) {
+        if let Some(value) = section.get(key).and_then(|found| read(self, found)) {
+            *place = value;
+        }
+    }
+}
+
+const fn default_limits() -> Limits {
+    Limits {
+        handshake_timeout: Duration::from_secs(10),
+        header_timeout: Duration::from_secs(10),
+        header_bytes_max: 32 << 10,
+        body_bytes_max: 64 << 20,
+        body_idle_timeout: Duration::from_secs(30),
+        body_rate_min: 64,
+        send_timeout: Duration::from_mins(1),
+        keep_alive_timeout: Duration::from_secs(75),
+        connections_max: 10_000,
+        connections_per_address_max: 1_000,
+        drain_timeout: Duration::from_secs(30),
+    }
+}
+
+const COLLECTOR_KEYS: &[&str] = &["host", "public_port", "title"];
+const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
+const AUTHENTICATION_KEYS: &[&str] = &[
+    "hashing_queue",
+    "hashing_threads",
+    "level",
+    "store",
+    "users_file",
+];
+const IDENTITY_HEADER_KEYS: &[&str] = &["email", "groups", "name", "user"];
+const LIMIT_KEYS: &[&str] = &[
+    "body_idle_timeout",
+    "body_rate_min",
+    "body_size",
+    "connections",
+    "connections_per_address",
+    "drain_timeout",
+    "handshake_timeout",
+    "header_size",
+    "header_timeout",
+    "keep_alive_timeout",
+    "send_timeout",
+];
+
+const STORES: &[(&str, StoreKind)] = &[("disk", StoreKind::Disk), ("memory", StoreKind::Memory)];
+const STORE_DEFAULT: &str = "local";
+const LEVEL_DEFAULT: u8 = 10;
+const TITLE_DEFAULT: &str = "Sign in";
+const TITLE_CHARACTERS_MAX: usize = 120;
+const HEADER_BYTES_MIN: u64 = 1 << 10;
+const HEADER_BYTES_MAX: u64 = 1 << 20;

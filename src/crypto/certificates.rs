@@ -1,0 +1,188 @@
+//! Certificates: PEM in, keys and the names they answer to out.
+//!
+//! Which certificate answers which handshake is decided here from the names inside it; sockets and
+//! handshakes are the proxy's.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::crypto::CryptoProvider;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+use rustls::server::ClientHello;
+use rustls::server::ResolvesServerCert;
+use rustls::sign::CertifiedKey;
+
+use crate::model::name::HostName;
+use crate::model::secret::Secret;
+
+/// Why a certificate cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum CertificateError {
+    /// The PEM holds no certificate.
+    #[error("there is no certificate in it")]
+    Absent,
+    /// The certificate cannot be read.
+    #[error("the certificate cannot be read: {0}")]
+    Certificate(String),
+    /// The key cannot be read, or is of a kind that cannot sign.
+    #[error("the private key cannot be used: {0}")]
+    Key(String),
+    /// The key belongs to another certificate.
+    #[error("the private key does not belong to the certificate")]
+    Mismatch,
+    /// The certificate names no host.
+    #[error("the certificate names no host (it has no subject alternative name)")]
+    Nameless,
+}
+
+/// Makes a certificate chain and its key ready to sign handshakes.
+///
+/// # Errors
+/// See [`CertificateError`].
+pub fn certified(
+    chain_pem: &[u8],
+    key_pem: &Secret,
+    provider: &CryptoProvider,
+) -> Result<CertifiedKey, CertificateError> {
+    let chain = chain(chain_pem)?;
+    let key = PrivateKeyDer::from_pem_slice(key_pem.expose())
+        .map_err(|error| CertificateError::Key(error.to_string()))?;
+    let key = provider
+        .key_provider
+        .load_private_key(key)
+        .map_err(|error| CertificateError::Key(error.to_string()))?;
+    let certified = CertifiedKey::new(chain, key);
+    match certified.keys_match() {
+        Err(rustls::Error::InconsistentKeys(rustls::InconsistentKeys::KeyMismatch)) => {
+            Err(CertificateError::Mismatch)
+        }
+        _ => Ok(certified),
+    }
+}
+
+/// Reads the certificates of a PEM file.
+///
+/// # Errors
+/// When there is none, or one cannot be read.
+pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain = CertificateDer::pem_slice_iter(pem)
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+    if chain.is_empty() { Err(CertificateError::Absent) } else { Ok(chain) }
+}
+
+/// The certificates of a listener by the names they carry.
+pub struct CertificateTable {
+    exact: HashMap<String, Arc<CertifiedKey>>,
+    /// By the part after `*.`.
+    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    /// For clients that send no server name.
+    nameless: Option<Arc<CertifiedKey>>,
+}
+
+impl CertificateTable {
+    /// Sorts certificates by the DNS names in them; of two for one name the first counts.
+    ///
+    /// # Errors
+    /// [`CertificateError::Nameless`] for a certificate without names.
+    pub fn new(certificates: Vec<CertifiedKey>) -> Result<Self, CertificateError> {
+        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), nameless: None };
+        for certificate in certificates {
+            table.add(Arc::new(certificate))?;
+        }
+        Ok(table)
+    }
+
+    fn add(&mut self, certificate: Arc<CertifiedKey>) -> Result<(), CertificateError> {
+        for name in names(&certificate)? {
+            let (names, name) = match name.strip_prefix("*.") {
+                Some(parent) => (&mut self.wildcard, parent),
+                None => (&mut self.exact, name.as_str()),
+            };
+            names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&certificate));
+        }
+        self.nameless.get_or_insert(certificate);
+        Ok(())
+    }
+
+    /// The certificate for a server name; none for a name that no certificate carries (W-01).
+    #[must_use]
+    pub fn find(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+        let Some(name) = server_name else { return self.nameless.clone() };
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let parent = name.split_once('.').map(|(_, parent)| parent);
+        self.exact.get(&name).or_else(|| self.wildcard.get(parent?)).cloned()
+    }
+
+    /// Whether some certificate carries this name.
+    #[must_use]
+    pub fn covers(&self, host: &HostName) -> bool {
+        self.find(Some(host.as_str())).is_some()
+    }
+}
+
+impl fmt::Debug for CertificateTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CertificateTable")
+            .field("names", &(self.exact.len() + self.wildcard.len()))
+            .finish_non_exhaustive()
+    }
+}
+
+impl ResolvesServerCert for CertificateTable {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        self.find(hello.server_name())
+    }
+}
+
+/// The DNS names and IP addresses that a certificate is for.
+///
+/// # Errors
+/// [`CertificateError::Nameless`] when there are none.
+pub fn names(certificate: &CertifiedKey) -> Result<Vec<String>, CertificateError> {
+    let leaf = certificate.end_entity_cert();
+    alternative_names(leaf.map_err(|error| CertificateError::Certificate(error.to_string()))?)
+}
+
+fn alternative_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, CertificateError> {
+    use x509_parser::extensions::GeneralName;
+
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf)
+        .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+    let names = certificate.subject_alternative_name();
+    let names = names.map_err(|error| CertificateError::Certificate(error.to_string()))?;
+    let names = names.ok_or(CertificateError::Nameless)?;
+    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds of names name no host")]
+    let names: Vec<String> = names
+        .value
+        .general_names
+        .iter()
+        .filter_map(|name| match name {
+            GeneralName::DNSName(name) => Some(name.to_ascii_lowercase()),
+            GeneralName::IPAddress(bytes) => address(bytes),
+            _ => None,
+        })
+        .collect();
+    if names.is_empty() { Err(CertificateError::Nameless) } else { Ok(names) }
+}
+
+fn address(bytes: &[u8]) -> Option<String> {
+    let v4 = <[u8; 4]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string());
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string())).ok()
+}
+
+/// Reads the certificates of a PEM file and makes sure that each can be parsed.
+///
+/// # Errors
+/// When there is none, or one is not a certificate.
+pub fn readable_chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateError> {
+    let chain = chain(pem)?;
+    for certificate in &chain {
+        x509_parser::parse_x509_certificate(certificate)
+            .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+    }
+    Ok(chain)
+}

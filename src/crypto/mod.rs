@@ -1,0 +1,9 @@
+//! Sealed cookies and one-step tokens, the key ring, certificates: bytes in, trusted values out.
+//!
+//! Nothing here reads a file, a clock or randomness: nonces, keys and times come in.
+
+pub mod certificates;
+pub mod claims;
+pub mod codec;
+pub mod key_ring;
+pub mod sealed;

@@ -1,0 +1,119 @@
+//! Seals and opens messages with AES-256-GCM: `version | key id | nonce | ciphertext | tag` (MDC-COOKIE-5).
+//!
+//! The associated data binds a message to its purpose, the cookie's name and the host it is for, each
+//! length-prefixed, so that no byte can move from one field to the next. All refusals look the same.
+
+use aes_gcm::Aes256Gcm;
+use aes_gcm::aead::AeadInOut;
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use crate::crypto::key_ring::KeyRing;
+use crate::crypto::key_ring::Purpose;
+use crate::model::id::KeyId;
+
+/// What a message is bound to beside its key.
+#[derive(Clone, Copy, Debug)]
+pub struct Binding<'a> {
+    /// What the message is for.
+    pub purpose: Purpose,
+    /// The cookie or parameter that carries it.
+    pub name: &'a str,
+    /// The host it is for.
+    pub scope: &'a str,
+}
+
+/// The message does not open: tampered with, cut short, foreign, or sealed with a key that is gone.
+/// There is deliberately no telling which.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("the sealed message does not open")]
+pub struct OpenError;
+
+/// The nonce of one sealing: 96 random bits, never used twice under one key.
+pub type SealNonce = [u8; NONCE_BYTES];
+
+impl KeyRing {
+    /// Seals `plain` and encodes it for a cookie or URL.
+    #[must_use]
+    pub fn seal(&self, binding: &Binding<'_>, nonce: SealNonce, plain: &[u8]) -> String {
+        URL_SAFE_NO_PAD.encode(self.seal_bytes(binding, nonce, plain))
+    }
+
+    /// Seals `plain` as bytes.
+    #[must_use]
+    pub fn seal_bytes(&self, binding: &Binding<'_>, nonce: SealNonce, plain: &[u8]) -> Vec<u8> {
+        let (key, cipher) = self.sealer(binding.purpose);
+        let mut sealed = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
+        sealed.push(FORMAT_VERSION);
+        sealed.extend_from_slice(&key.0.to_be_bytes());
+        sealed.extend_from_slice(&nonce);
+        let mut body = Vec::with_capacity(plain.len() + TAG_BYTES);
+        body.extend_from_slice(plain);
+        // GCM refuses only messages beyond 64 GiB; an empty body then opens nowhere.
+        if cipher.encrypt_in_place(&nonce.into(), &associated(binding, key), &mut body).is_err() {
+            body.clear();
+        }
+        sealed.append(&mut body);
+        sealed
+    }
+
+    /// Decodes and opens a message.
+    ///
+    /// # Errors
+    /// [`OpenError`], whatever the reason.
+    pub fn open(&self, binding: &Binding<'_>, text: &str) -> Result<Vec<u8>, OpenError> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err(OpenError);
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError)?;
+        self.open_bytes(binding, sealed)
+    }
+
+    /// Opens a message of bytes.
+    ///
+    /// # Errors
+    /// [`OpenError`], whatever the reason.
+    pub fn open_bytes(&self, binding: &Binding<'_>, sealed: Vec<u8>) -> Result<Vec<u8>, OpenError> {
+        let (head, _) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError)?;
+        let [version, k1, k2, k3, k4, nonce @ ..] = *head;
+        if version != FORMAT_VERSION {
+            return Err(OpenError);
+        }
+        let key = KeyId(u32::from_be_bytes([k1, k2, k3, k4]));
+        let cipher = self.opener(key, binding.purpose).ok_or(OpenError)?;
+        decrypt(cipher, nonce, &associated(binding, key), sealed)
+    }
+}
+
+fn decrypt(
+    cipher: &Aes256Gcm,
+    nonce: SealNonce,
+    associated: &[u8],
+    mut sealed: Vec<u8>,
+) -> Result<Vec<u8>, OpenError> {
+    let mut body = sealed.split_off(HEAD_BYTES);
+    cipher
+        .decrypt_in_place(&nonce.into(), associated, &mut body)
+        .map(|()| body)
+        .map_err(|_| OpenError)
+}
+
+fn associated(binding: &Binding<'_>, key: KeyId) -> Vec<u8> {
+    let mut data = Vec::with_capacity(16 + binding.name.len() + binding.scope.len());
+    data.push(FORMAT_VERSION);
+    data.push(binding.purpose as u8);
+    data.extend_from_slice(&key.0.to_be_bytes());
+    for field in [binding.name, binding.scope] {
+        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
+        data.extend_from_slice(&length.to_be_bytes());
+        data.extend_from_slice(field.as_bytes());
+    }
+    data
+}
+
+const FORMAT_VERSION: u8 = 1;
+const NONCE_BYTES: usize = 12;
+const TAG_BYTES: usize = 16;
+const HEAD_BYTES: usize = 1 + 4 + NONCE_BYTES;
+/// Longest text that is worth decoding; a sign-in request with a long deep link is the longest.
+const TEXT_BYTES_MAX: usize = 16 * 1024;

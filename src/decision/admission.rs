@@ -1,0 +1,130 @@
+//! The decision on a request: allow, deny, or log in first. The only place that makes a [`Permit`].
+//!
+//! Looking up the session happens before, forwarding after; neither is here.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::Method;
+
+use crate::decision::authorization::Subject;
+use crate::decision::authorization::Verdict;
+use crate::decision::authorization::authorize;
+use crate::decision::policy::Access;
+use crate::decision::policy::Policy;
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Identity;
+use crate::model::session::Session;
+
+/// Who stands behind a request, as far as cookie and engine can tell.
+#[derive(Clone, Debug)]
+pub enum Standing {
+    /// Nobody who is signed in.
+    Anonymous,
+    /// A live session, and the level that counts: the smaller of the cookie's and its own (S-12).
+    SignedIn(Arc<Session>, AuthLevel),
+}
+
+/// What a request asks for, and under which rules.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// How far the route is protected.
+    pub access: Access,
+    /// Who may pass.
+    pub policy: &'a Policy,
+    /// The level it takes to be let in at all.
+    pub level: AuthLevel,
+    /// What it wants to do.
+    pub method: &'a Method,
+    /// Where it comes from.
+    pub address: IpAddr,
+}
+
+/// The decision on a request.
+#[derive(Debug)]
+pub enum Decision {
+    /// It may be forwarded.
+    Allow(Permit),
+    /// It may not, signed in or not.
+    Deny(Denial),
+    /// Somebody has to sign in first.
+    LogIn(LoginCause),
+}
+
+/// Proof that a request may be forwarded. Only this module makes one.
+#[derive(Debug)]
+pub struct Permit {
+    session: Option<Arc<Session>>,
+    level: AuthLevel,
+}
+
+impl Permit {
+    /// The session that the request belongs to, if any.
+    #[must_use]
+    pub const fn session(&self) -> Option<&Arc<Session>> {
+        self.session.as_ref()
+    }
+
+    /// The identity to pass on, if any.
+    #[must_use]
+    pub fn identity(&self) -> Option<&Identity> {
+        self.session.as_ref().map(|session| &session.identity)
+    }
+
+    /// The authentication level that counts.
+    #[must_use]
+    pub const fn level(&self) -> AuthLevel {
+        self.level
+    }
+}
+
+/// Why a request is denied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Denial {
+    /// No rule of the policy allows it.
+    NoRule,
+    /// This rule of the policy denies it; rules count from 0.
+    Rule(usize),
+}
+
+/// Why somebody has to sign in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LoginCause {
+    /// The session was authenticated at a lower level than the route asks for (S-12).
+    LevelTooLow,
+    /// Nobody is signed in.
+    NotSignedIn,
+}
+
+/// Decides on a request. Without a live session a protected route is never allowed.
+#[must_use]
+pub fn decide(asked: &Asked<'_>, standing: Standing) -> Decision {
+    let allow = |standing| {
+        let (session, level) = match standing {
+            Standing::Anonymous => (None, AuthLevel::NONE),
+            Standing::SignedIn(session, level) => (Some(session), level),
+        };
+        Decision::Allow(Permit { session, level })
+    };
+    match (asked.access, &standing) {
+        (Access::Excluded, _) => allow(Standing::Anonymous),
+        (Access::Unprotected, _) => allow(standing),
+        (Access::Protected, Standing::Anonymous) => Decision::LogIn(LoginCause::NotSignedIn),
+        (Access::Protected, Standing::SignedIn(_, level)) if *level < asked.level => {
+            Decision::LogIn(LoginCause::LevelTooLow)
+        }
+        (Access::Protected, Standing::SignedIn(session, level)) => {
+            let subject = Subject {
+                identity: Some(&session.identity),
+                level: *level,
+                address: asked.address,
+                method: asked.method,
+            };
+            match authorize(asked.policy, &subject) {
+                Verdict::Allow(_) => allow(standing),
+                Verdict::Deny(Some(rule)) => Decision::Deny(Denial::Rule(rule)),
+                Verdict::Deny(None) => Decision::Deny(Denial::NoRule),
+            }
+        }
+    }
+}

@@ -1,0 +1,94 @@
+//! Evaluates a policy: ordered rules, the first whose condition holds decides, and nothing allows by
+//! silence.
+//!
+//! A condition that needs to know who asks does not hold for somebody who is not signed in, and its
+//! negation does not either: what is unknown refuses (S-10).
+
+use std::net::IpAddr;
+
+use http::Method;
+
+use crate::decision::policy::Condition;
+use crate::decision::policy::Effect;
+use crate::decision::policy::Policy;
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Identity;
+
+/// What a policy is evaluated over.
+#[derive(Clone, Copy, Debug)]
+pub struct Subject<'a> {
+    /// Who is signed in, if anybody is.
+    pub identity: Option<&'a Identity>,
+    /// How surely.
+    pub level: AuthLevel,
+    /// Where the request comes from.
+    pub address: IpAddr,
+    /// What it wants to do.
+    pub method: &'a Method,
+}
+
+/// What a policy says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// This rule allows it; rules count from 0.
+    Allow(usize),
+    /// This rule denies it, or none allows it.
+    Deny(Option<usize>),
+}
+
+/// Evaluates a policy.
+#[must_use]
+pub fn authorize(policy: &Policy, subject: &Subject<'_>) -> Verdict {
+    let found = policy.rules.iter().enumerate().find_map(|(index, rule)| {
+        let holds = evaluate(&rule.when, subject);
+        match (rule.effect, holds) {
+            (Effect::Allow, Some(true)) => Some(Verdict::Allow(index)),
+            // A denial whose condition cannot be told counts as met: failing closed.
+            (Effect::Deny, Some(true) | None) => Some(Verdict::Deny(Some(index))),
+            (Effect::Allow, Some(false) | None) | (Effect::Deny, Some(false)) => None,
+        }
+    });
+    found.unwrap_or(Verdict::Deny(None))
+}
+
+/// Whether a condition holds; `None` when that cannot be told.
+fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
+    let identity = subject.identity;
+    match condition {
+        Condition::Address(ranges) => Some(ranges.iter().any(|range| range.contains(&subject.address))),
+        Condition::All(all) => {
+            combine(all.iter().map(|each| evaluate(each, subject)), Combine::All)
+        }
+        Condition::Any(any) => {
+            combine(any.iter().map(|each| evaluate(each, subject)), Combine::Any)
+        }
+        Condition::Group(groups) => {
+            identity.map(|identity| identity.groups.iter().any(|group| groups.contains(group)))
+        }
+        Condition::Level(least) => Some(subject.level >= *least),
+        Condition::Method(methods) => Some(methods.contains(subject.method)),
+        Condition::Not(inner) => evaluate(inner, subject).map(|holds| !holds),
+        Condition::SignedIn => Some(identity.is_some()),
+        Condition::User(users) => identity.map(|identity| users.contains(&identity.subject)),
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Combine {
+    All,
+    Any,
+}
+
+/// Three-valued `and` and `or`: one decisive value settles it, otherwise one unknown leaves it open.
+fn combine(values: impl Iterator<Item = Option<bool>>, how: Combine) -> Option<bool> {
+    let decisive = matches!(how, Combine::Any);
+    let mut open = false;
+    for value in values {
+        match value {
+            Some(value) if value == decisive => return Some(decisive),
+            Some(_) => {}
+            None => open = true,
+        }
+    }
+    (!open).then_some(!decisive)
+}

@@ -1,0 +1,171 @@
+//! Portway's own cookies: their names, how they are set and cleared, and how they are kept from
+//! applications (M-014, D-2, MDC-COOKIE-1).
+//!
+//! What is inside them is `crypto`'s matter. Cookies of applications pass byte for byte.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use cookie::Cookie;
+use cookie::SameSite;
+use cookie::time::Duration;
+
+use crate::model::id::Nonce;
+use crate::model::name::DeploymentId;
+
+/// The names of a deployment's cookies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CookieNames {
+    /// The authn cookie of an application host.
+    pub authn: String,
+    /// The ID cookie of the collector.
+    pub id: String,
+    /// The nonce cookie of either.
+    pub nonce: String,
+}
+
+impl CookieNames {
+    /// The names for a deployment; its id keeps two gateways under one domain apart (D-24).
+    #[must_use]
+    pub fn new(deployment: &DeploymentId) -> Self {
+        Self {
+            authn: format!("__Host-portway-authn-{deployment}"),
+            id: format!("__Host-portway-id-{deployment}"),
+            nonce: format!("__Host-portway-nonce-{deployment}"),
+        }
+    }
+
+    /// Whether a cookie name is one of Portway's, so that no application may see or set it. Browsers
+    /// compare the prefix without regard to case, and so does this.
+    #[must_use]
+    pub fn is_ours(&self, name: &[u8]) -> bool {
+        [&self.authn, &self.id, &self.nonce].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+    }
+
+    /// Every value of a cookie in the `Cookie` headers of a request: a browser may send several of one
+    /// name, and all are tried (D-24). At most [`SAME_NAME_MAX`].
+    pub fn find<'h>(
+        headers: impl Iterator<Item = &'h [u8]>,
+        name: &str,
+    ) -> impl Iterator<Item = &'h str> {
+        headers
+            .flat_map(pairs)
+            .filter(move |(found, _)| *found == name.as_bytes())
+            .filter_map(|(_, value)| std::str::from_utf8(value).ok())
+            .take(SAME_NAME_MAX)
+    }
+
+    /// The nonces in the `Cookie` headers of a request.
+    pub fn nonces<'h>(&'h self, headers: &'h [&'h [u8]]) -> impl Iterator<Item = Nonce> + 'h {
+        Self::find(headers.iter().copied(), &self.nonce).filter_map(decode_nonce)
+    }
+
+    /// What of the `Cookie` headers an application may see, as one line: HTTP/2 lets a client send
+    /// several (RFC 9113 §8.2.3). `None` when nothing is left.
+    #[must_use]
+    pub fn for_upstream<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Option<Vec<u8>> {
+        let mut kept: Vec<u8> = Vec::new();
+        for part in headers.flat_map(|header| header.split(|b| *b == b';')) {
+            let part = part.trim_ascii();
+            if part.is_empty() || self.is_ours(name_of(part)) {
+                continue;
+            }
+            if !kept.is_empty() {
+                kept.extend_from_slice(b"; ");
+            }
+            kept.extend_from_slice(part);
+        }
+        (!kept.is_empty()).then_some(kept)
+    }
+
+    /// Whether a `Set-Cookie` header of an application names one of Portway's cookies.
+    #[must_use]
+    pub fn claims_ours(&self, set_cookie: &[u8]) -> bool {
+        let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
+        self.is_ours(name_of(pair.trim_ascii()))
+    }
+}
+
+/// A `Set-Cookie` value for a host-only cookie that ends with the browser (MDC-COOKIE-5).
+#[must_use]
+pub fn set(name: &str, value: &str) -> String {
+    host_only(name, value).build().to_string()
+}
+
+/// A `Set-Cookie` value that makes the browser forget a host-only cookie.
+#[must_use]
+pub fn clear(name: &str) -> String {
+    host_only(name, "").max_age(Duration::ZERO).build().to_string()
+}
+
+/// The value of a nonce cookie.
+#[must_use]
+pub fn encode_nonce(nonce: &Nonce) -> String {
+    URL_SAFE_NO_PAD.encode(nonce.as_bytes())
+}
+
+fn decode_nonce(text: &str) -> Option<Nonce> {
+    let bytes = URL_SAFE_NO_PAD.decode(text).ok()?;
+    <[u8; 16]>::try_from(bytes).ok().map(Nonce::from_bytes)
+}
+
+fn host_only<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
+    Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax)
+}
+
+fn pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
+    header.split(|b| *b == b';').filter_map(|part| {
+        let part = part.trim_ascii();
+        let equals = part.iter().position(|b| *b == b'=')?;
+        Some((part.get(..equals)?.trim_ascii_end(), part.get(equals + 1..)?.trim_ascii_start()))
+    })
+}
+
+/// The name of a `name=value` pair; a pair without `=` is all name.
+fn name_of(pair: &[u8]) -> &[u8] {
+    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii_end()
+}
+
+/// Most cookies of one name that are tried.
+pub const SAME_NAME_MAX: usize = 4;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names() -> CookieNames {
+        CookieNames::new(&DeploymentId::parse("main").unwrap())
+    }
+
+    #[test]
+    fn our_cookies_are_host_only_secure_and_end_with_the_browser() {
+        assert_eq!(
+            set("__Host-portway-id-main", "v"),
+            "__Host-portway-id-main=v; HttpOnly; SameSite=Lax; Secure; Path=/"
+        );
+        assert!(clear("a").contains("Max-Age=0"));
+    }
+
+    #[test]
+    fn an_application_sees_its_own_cookies_byte_for_byte_in_one_line_m_014() {
+        let lines: [&[u8]; 3] =
+            [b"a=1;b=\"x y\"", b"__Host-portway-authn-main=secret; c==2=", b"__HOST-portway-ID-main=x"];
+        let kept = names().for_upstream(lines.into_iter()).unwrap();
+        assert_eq!(kept, b"a=1; b=\"x y\"; c==2=");
+        let only: [&[u8]; 1] = [b"__Host-portway-nonce-main=n; __Host-portway-authn-main"];
+        assert_eq!(names().for_upstream(only.into_iter()), None);
+    }
+
+    #[test]
+    fn all_cookies_of_one_name_are_found_and_their_number_is_bounded() {
+        let line: [&[u8]; 1] = [b"x=1; n=a; n = b;n=c; n=d; n=e"];
+        let found: Vec<_> = CookieNames::find(line.into_iter(), "n").collect();
+        assert_eq!(found, ["a", "b", "c", "d"]);
+    }
+
+    #[test]
+    fn an_application_cannot_set_our_cookies() {
+        assert!(names().claims_ours(b"__Host-portway-authn-main=forged; Path=/"));
+        assert!(names().claims_ours(b" __host-PORTWAY-id-main =forged"));
+        assert!(!names().claims_ours(b"portway=1"));
+    }
+}

@@ -1,0 +1,17 @@
+//! Plain decisions: functions and small state machines without clock, randomness, log, lock or I/O.
+//!
+//! The files carry the words of a request's journey in its order: path and routing, cookies, admission
+//! and authorization, identity headers, upstream. What happens because of a decision lives above.
+
+pub mod admission;
+pub mod authorization;
+pub mod cookies;
+pub mod endpoints;
+pub mod forwarded;
+pub mod identity_headers;
+pub mod origins;
+pub mod path;
+pub mod policy;
+pub mod reply;
+pub mod routing;
+pub mod upstream;

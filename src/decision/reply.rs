@@ -1,0 +1,82 @@
+//! What Portway answers by itself, as a value: redirects, pages, refusals for programs.
+//!
+//! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
+
+use crate::crypto::claims::Confirmed;
+
+/// An answer of Portway's own, with the cookies it sets or clears.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reply {
+    /// What is answered.
+    pub kind: ReplyKind,
+    /// `Set-Cookie` values.
+    pub cookies: Vec<String>,
+}
+
+impl Reply {
+    /// An answer that touches no cookie.
+    #[must_use]
+    pub const fn new(kind: ReplyKind) -> Self {
+        Self { kind, cookies: Vec::new() }
+    }
+
+    /// The same answer with one more `Set-Cookie`.
+    #[must_use]
+    pub fn with_cookie(mut self, cookie: String) -> Self {
+        self.cookies.push(cookie);
+        self
+    }
+}
+
+/// The kinds of answers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReplyKind {
+    /// Asks whether the user really wants to sign out; the button posts.
+    ConfirmSignOut,
+    /// Signed in, but the level is lower than the application asks for and cannot be raised.
+    LevelUnreachable,
+    /// The login page.
+    LoginPage(LoginPage),
+    /// 303 to an address.
+    Redirect(String),
+    /// Signed out, and this is the end of the journey.
+    SignedOut(Confirmed),
+    /// 401 for a program, which cannot follow a redirect to a login page (D-8).
+    SignInRequired {
+        /// Where a browser could sign in.
+        sign_in: String,
+    },
+    /// Signed in, with nowhere to go.
+    Welcome {
+        /// Who is signed in.
+        user: String,
+    },
+}
+
+/// What the login page shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoginPage {
+    /// The sealed sign-in request, to be posted back.
+    pub request: String,
+    /// The sealed form, to be posted back.
+    pub form: String,
+    /// The host to sign in for.
+    pub application: Option<String>,
+    /// The origin that a successful sign-in redirects to; browsers check it against `form-action`.
+    pub leads_to: Option<String>,
+    /// What to say about the last attempt.
+    pub notice: Notice,
+}
+
+/// What the login page says about the last attempt.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// Too many sign-ins are waiting; or the provider or store did not answer.
+    Busy,
+    /// Nothing; it is the first.
+    None,
+    /// The credential was not accepted. One wording for every reason.
+    Refused,
+    /// The page was open too long, or the browser did not return its cookie.
+    Stale,
+}

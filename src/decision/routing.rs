@@ -1,0 +1,237 @@
+//! Which virtual host and which route a request belongs to.
+//!
+//! Tables are built once per configuration and only read afterwards. What a route allows is not
+//! known here: `authorization` decides that.
+
+use std::collections::HashMap;
+
+use http::Method;
+
+use crate::decision::path::NormalPath;
+use crate::decision::path::PathRefusal;
+use crate::decision::path::Tolerance;
+use crate::decision::path::folded;
+use crate::model::name::HostName;
+use crate::model::name::NameError;
+
+pub use self::pattern::PathPattern;
+pub use self::pattern::PatternError;
+
+mod pattern;
+
+/// The name of a virtual host, or all names under one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub enum HostPattern {
+    /// This name only.
+    Exact(HostName),
+    /// Every name that has one or more labels before this one, written `*.example.com`.
+    Wildcard(HostName),
+}
+
+impl HostPattern {
+    /// Reads a name or `*.` and a name.
+    ///
+    /// # Errors
+    /// When the name is not a host name.
+    pub fn parse(text: &str) -> Result<Self, NameError> {
+        match text.strip_prefix("*.") {
+            Some(parent) if parent.starts_with('[') => Err(NameError::NotAHost),
+            Some(parent) => HostName::parse(parent).map(Self::Wildcard),
+            None => HostName::parse(text).map(Self::Exact),
+        }
+    }
+}
+
+impl std::fmt::Display for HostPattern {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Exact(host) => write!(f, "{host}"),
+            Self::Wildcard(parent) => write!(f, "*.{parent}"),
+        }
+    }
+}
+
+/// Finds what belongs to a host name: the exact name first, then the longest wildcard.
+#[derive(Clone, Debug)]
+pub struct HostTable<T> {
+    exact: HashMap<Box<str>, T>,
+    wildcard: HashMap<Box<str>, T>,
+}
+
+/// Of several values with the same pattern the first stays.
+impl<T> FromIterator<(HostPattern, T)> for HostTable<T> {
+    fn from_iter<I: IntoIterator<Item = (HostPattern, T)>>(entries: I) -> Self {
+        let mut table = Self {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+        };
+        for (pattern, value) in entries {
+            match pattern {
+                HostPattern::Exact(host) => {
+                    table.exact.entry(Box::from(host.as_str())).or_insert(value)
+                }
+                HostPattern::Wildcard(parent) => table
+                    .wildcard
+                    .entry(Box::from(parent.as_str()))
+                    .or_insert(value),
+            };
+        }
+        table
+    }
+}
+
+impl<T> HostTable<T> {
+    /// Finds the value for a host name in canonical form: lower case, no trailing dot, no port.
+    ///
+    /// The cost grows with the labels of the name and not with the size of the table.
+    #[must_use]
+    pub fn find(&self, host: &str) -> Option<&T> {
+        self.exact.get(host).or_else(|| {
+            let mut parents = host.match_indices('.').filter(|(dot, _)| *dot > 0);
+            parents.find_map(|(dot, _)| self.wildcard.get(host.get(dot + 1..)?))
+        })
+    }
+}
+
+/// A route as a table takes it.
+#[derive(Clone, Debug)]
+pub struct RouteEntry<T> {
+    /// Which paths.
+    pub pattern: PathPattern,
+    /// Which methods; empty means all. GET includes HEAD.
+    pub methods: Vec<Method>,
+    /// Which odd spellings of a path are let through.
+    pub tolerance: Tolerance,
+    /// What belongs to the route.
+    pub value: T,
+}
+
+/// What a path and a method lead to.
+#[derive(Debug, PartialEq, Eq)]
+pub enum RouteFound<'t, T> {
+    /// This route.
+    Found(&'t T),
+    /// A route for the path, though not for the method: 405.
+    MethodNotAllowed,
+    /// No route for the path: 404.
+    NotFound,
+    /// A path that cannot be decided on, or is odder than the route allows: 400.
+    Refused(PathRefusal),
+}
+
+/// The routes of a virtual host, in the order in which they are asked.
+#[derive(Clone, Debug)]
+pub struct RouteTable<T> {
+    entries: Vec<RouteEntry<T>>,
+    /// The entries that a path with this first segment, case folded, may match, in order.
+    by_segment: HashMap<Box<str>, Vec<usize>>,
+    /// The entries that a path with any other first segment may match, in order.
+    elsewhere: Vec<usize>,
+}
+
+impl<T> RouteTable<T> {
+    /// Makes a table.
+    #[must_use]
+    pub fn new(entries: Vec<RouteEntry<T>>) -> Self {
+        let candidates = |segment: Option<&str>| -> Vec<usize> {
+            let may_match = |entry: &RouteEntry<T>| match entry.pattern.first_segment() {
+                Some(own) => Some(own) == segment,
+                None => true,
+            };
+            (0..)
+                .zip(&entries)
+                .filter(|(_, entry)| may_match(entry))
+                .map(|(at, _)| at)
+                .collect()
+        };
+        let mut by_segment = HashMap::new();
+        for segment in entries
+            .iter()
+            .filter_map(|entry| entry.pattern.first_segment())
+        {
+            if !by_segment.contains_key(segment) {
+                by_segment.insert(Box::from(segment), candidates(Some(segment)));
+            }
+        }
+        let elsewhere = candidates(None);
+        Self {
+            entries,
+            by_segment,
+            elsewhere,
+        }
+    }
+
+    /// Finds the route of a path.
+    ///
+    /// The path alone chooses: the first route whose pattern matches. A method that this route does
+    /// not have is passed on only to later routes with the same pattern, because a path that one
+    /// route protects must not reach another by an unusual method.
+    ///
+    /// A path is served only if every reading of it, with and without its letter case folded, leads
+    /// to the same route; otherwise no server behind the gateway can be trusted to mean the path that
+    /// was decided on, and it is refused.
+    #[must_use]
+    pub fn find(&self, path: &NormalPath<'_>, method: &Method) -> RouteFound<'_, T> {
+        let mut readings = path.readings().map(|reading| self.first_match(reading));
+        let first = readings.next().unwrap_or(Ok(None));
+        if first.is_err() || readings.any(|other| other != first) {
+            return RouteFound::Refused(PathRefusal::Ambiguous);
+        }
+        let Ok(Some(at)) = first else {
+            return match Tolerance::none().first_missing(path.oddities()) {
+                Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
+                None => RouteFound::NotFound,
+            };
+        };
+        let Some(entry) = self.with_method(at, method) else {
+            return RouteFound::MethodNotAllowed;
+        };
+        match entry.tolerance.first_missing(path.oddities()) {
+            Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
+            None => RouteFound::Found(&entry.value),
+        }
+    }
+
+    /// The place of the first entry that matches a reading, provided that it is also the first that
+    /// matches when letter case means nothing.
+    fn first_match(&self, reading: &str) -> Result<Option<usize>, LetterCaseMatters> {
+        let lower = folded(reading);
+        let segment = lower.split('/').nth(1).unwrap_or_default();
+        for at in self.by_segment.get(segment).unwrap_or(&self.elsewhere) {
+            let Some(entry) = self.entries.get(*at) else {
+                continue;
+            };
+            let pattern = &entry.pattern;
+            let matches = pattern.matches(reading);
+            let is_same_folded = lower == reading && !pattern.minds_case();
+            if !is_same_folded && matches != pattern.matches_folded(&lower) {
+                return Err(LetterCaseMatters);
+            }
+            if matches {
+                return Ok(Some(*at));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The first entry with the pattern of the one at `at` that has the method.
+    fn with_method(&self, at: usize, method: &Method) -> Option<&RouteEntry<T>> {
+        let mut rest = self.entries.iter().skip(at);
+        let first = rest.next()?;
+        let has_method = |entry: &&RouteEntry<T>| has_method(&entry.methods, method);
+        Some(first).filter(has_method).or_else(|| {
+            rest.filter(|entry| entry.pattern == first.pattern)
+                .find(has_method)
+        })
+    }
+}
+
+/// A path that belongs to one route as written and to another with its letter case folded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct LetterCaseMatters;
+
+fn has_method(methods: &[Method], method: &Method) -> bool {
+    methods.is_empty()
+        || methods.contains(method)
+        || (*method == Method::HEAD && methods.contains(&Method::GET))
+}

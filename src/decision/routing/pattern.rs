@@ -1,0 +1,301 @@
+//! Patterns over canonical paths, each in two forms: as written, and with its letter case folded.
+//!
+//! Patterns never see a query, and never a path that `path::normalise` has not been through.
+
+use std::fmt;
+use std::sync::Arc;
+
+use globset::GlobBuilder;
+use globset::GlobMatcher;
+use regex::Regex;
+use regex::RegexBuilder;
+
+use crate::decision::path::PathRefusal;
+use crate::decision::path::folded;
+use crate::decision::path::normalise;
+
+/// Which paths a route is for.
+#[derive(Clone)]
+pub struct PathPattern {
+    written: Arc<str>,
+    kind: Kind,
+}
+
+#[derive(Clone)]
+enum Kind {
+    Exact(Literal),
+    Glob(Pair<GlobMatcher>),
+    Prefix(Literal),
+    Regex(Pair<Regex>),
+}
+
+/// A path to compare with, as written and folded.
+#[derive(Clone)]
+struct Literal {
+    text: Arc<str>,
+    lower: Arc<str>,
+}
+
+/// A compiled pattern, as written and blind to letter case.
+#[derive(Clone)]
+struct Pair<M> {
+    sensitive: M,
+    blind: M,
+    /// The first segment of every path it matches, folded, where the pattern fixes it.
+    segment: Option<Arc<str>>,
+}
+
+/// Why a text is not a pattern.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum PatternError {
+    /// A path that every request for it would be refused for.
+    #[error("a path like this can be read in several ways and would always be refused")]
+    Ambiguous,
+    /// The glob has a fault.
+    #[error("{0}")]
+    Glob(String),
+    /// The path would be refused in a request.
+    #[error("{0}")]
+    Path(#[source] PathRefusal),
+    /// The regular expression has a fault or is too large.
+    #[error("{0}")]
+    Regex(String),
+    /// The pattern does not begin with `/`.
+    #[error("it does not begin with a slash")]
+    NotAbsolute,
+    /// The pattern has characters that a path has only as escapes.
+    #[error("the character {0:?} never stands in a path; write it as its percent escape")]
+    NotInPaths(char),
+}
+
+impl PathPattern {
+    /// Matches one path only. `/a` does not match `/a/`.
+    ///
+    /// # Errors
+    /// When the text is not a path that a request can have.
+    pub fn exact(text: &str) -> Result<Self, PatternError> {
+        Ok(Self {
+            written: Arc::from(text),
+            kind: Kind::Exact(Literal::parse(text)?),
+        })
+    }
+
+    /// Matches a path and everything below it: `/adm` matches `/adm`, `/adm/` and `/adm/x`, and not
+    /// `/admin`. A trailing slash of the pattern means nothing.
+    ///
+    /// # Errors
+    /// When the text is not a path that a request can have.
+    pub fn prefix(text: &str) -> Result<Self, PatternError> {
+        let path = Literal::parse(text)?;
+        Ok(Self {
+            written: Arc::from(text),
+            kind: Kind::Prefix(path.without_trailing_slash()),
+        })
+    }
+
+    /// Matches whole paths: `*` and `?` stay within a segment, `**` crosses them; `[…]` and `{a,b}`
+    /// choose. `/adm/**` matches `/adm/` and everything below, and not `/adm`.
+    ///
+    /// # Errors
+    /// When the text is not a glob, or holds characters that paths only have as escapes.
+    pub fn glob(text: &str) -> Result<Self, PatternError> {
+        check_absolute(text)?;
+        check_characters(text)?;
+        let compile = |letter_case: LetterCase| {
+            GlobBuilder::new(text)
+                .literal_separator(true)
+                .backslash_escape(true)
+                .case_insensitive(letter_case == LetterCase::Ignored)
+                .build()
+                .map(|glob| glob.compile_matcher())
+                .map_err(|fault| PatternError::Glob(fault.kind().to_string()))
+        };
+        let first = text.split('/').nth(1).unwrap_or_default();
+        let is_fixed = !first.contains(['*', '?', '[', ']', '{', '}', '\\', '%', ',']);
+        let segment = is_fixed.then(|| Arc::from(first.to_ascii_lowercase()));
+        let kind = Kind::Glob(Pair::compile(compile, segment)?);
+        Ok(Self {
+            written: Arc::from(text),
+            kind,
+        })
+    }
+
+    /// Matches paths that begin with what the expression describes; end it with `$` to match whole
+    /// paths.
+    ///
+    /// # Errors
+    /// When the text is not a regular expression, is too large, or holds characters that paths only
+    /// have as escapes.
+    pub fn regex(text: &str) -> Result<Self, PatternError> {
+        check_characters(text)?;
+        let compile = |letter_case: LetterCase| {
+            RegexBuilder::new(&format!("^(?:{text})"))
+                .size_limit(REGEX_BYTES_MAX)
+                .case_insensitive(letter_case == LetterCase::Ignored)
+                .build()
+                .map_err(|fault| PatternError::Regex(regex_fault(text, &fault)))
+        };
+        Ok(Self {
+            written: Arc::from(text),
+            kind: Kind::Regex(Pair::compile(compile, None)?),
+        })
+    }
+
+    /// Whether a reading matches as written.
+    pub(super) fn matches(&self, reading: &str) -> bool {
+        match &self.kind {
+            Kind::Exact(path) => &*path.text == reading,
+            Kind::Glob(glob) => glob.sensitive.is_match(reading),
+            Kind::Prefix(path) => is_below(reading, &path.text),
+            Kind::Regex(regex) => regex.sensitive.is_match(reading),
+        }
+    }
+
+    /// Whether a folded reading matches when letter case means nothing.
+    pub(super) fn matches_folded(&self, lower: &str) -> bool {
+        match &self.kind {
+            Kind::Exact(path) => &*path.lower == lower,
+            Kind::Glob(glob) => glob.blind.is_match(lower),
+            Kind::Prefix(path) => is_below(lower, &path.lower),
+            Kind::Regex(regex) => regex.blind.is_match(lower),
+        }
+    }
+
+    /// Whether a folded reading may match in one way and not in the other.
+    pub(super) fn minds_case(&self) -> bool {
+        match &self.kind {
+            Kind::Exact(path) | Kind::Prefix(path) => path.text != path.lower,
+            // A class or an escape can hold upper-case letters without showing one.
+            Kind::Glob(_) | Kind::Regex(_) => self
+                .written
+                .contains(|c: char| c.is_ascii_uppercase() || matches!(c, '[' | '\\' | '(')),
+        }
+    }
+
+    /// The first segment of every path it matches, folded, where the pattern fixes it.
+    pub(super) fn first_segment(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Exact(path) => path.lower.split('/').nth(1),
+            Kind::Glob(glob) => glob.segment.as_deref(),
+            Kind::Prefix(path) => path
+                .lower
+                .split('/')
+                .nth(1)
+                .filter(|segment| !segment.is_empty()),
+            Kind::Regex(_) => None,
+        }
+    }
+}
+
+/// Largest compiled regular expression, in bytes.
+const REGEX_BYTES_MAX: usize = 1 << 20;
+
+impl Literal {
+    fn parse(text: &str) -> Result<Self, PatternError> {
+        check_absolute(text)?;
+        let path = normalise(text).map_err(PatternError::Path)?;
+        let mut readings = path.readings();
+        match (readings.next(), readings.next()) {
+            (Some(only), None) => Ok(Self::new(only)),
+            _ => Err(PatternError::Ambiguous),
+        }
+    }
+
+    fn new(text: &str) -> Self {
+        Self {
+            text: Arc::from(text),
+            lower: Arc::from(folded(text)),
+        }
+    }
+
+    fn without_trailing_slash(self) -> Self {
+        self.text.strip_suffix('/').map(Self::new).unwrap_or(self)
+    }
+}
+
+impl<M> Pair<M> {
+    fn compile(
+        compile: impl Fn(LetterCase) -> Result<M, PatternError>,
+        segment: Option<Arc<str>>,
+    ) -> Result<Self, PatternError> {
+        Ok(Self {
+            sensitive: compile(LetterCase::Kept)?,
+            blind: compile(LetterCase::Ignored)?,
+            segment,
+        })
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum LetterCase {
+    Ignored,
+    Kept,
+}
+
+fn is_below(path: &str, prefix: &str) -> bool {
+    path.strip_prefix(prefix)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
+}
+
+fn check_absolute(text: &str) -> Result<(), PatternError> {
+    if text.starts_with('/') {
+        Ok(())
+    } else {
+        Err(PatternError::NotAbsolute)
+    }
+}
+
+fn check_characters(text: &str) -> Result<(), PatternError> {
+    match text.chars().find(|c| !c.is_ascii_graphic()) {
+        Some(c) => Err(PatternError::NotInPaths(c)),
+        None => Ok(()),
+    }
+}
+
+/// The fault without the picture of the expression, which shows our anchor.
+fn regex_fault(text: &str, fault: &regex::Error) -> String {
+    match fault {
+        regex::Error::CompiledTooBig(limit) => format!("it compiles to more than {limit} bytes"),
+        regex::Error::Syntax(_) => match Regex::new(text) {
+            Err(plain) => plain.to_string(),
+            Ok(_) => "its groups do not close".to_owned(),
+        },
+        _ => fault.to_string(),
+    }
+}
+
+/// As the operator wrote it.
+impl fmt::Display for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.written)
+    }
+}
+
+impl fmt::Debug for PathPattern {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = match &self.kind {
+            Kind::Exact(_) => "Exact",
+            Kind::Glob(_) => "Glob",
+            Kind::Prefix(_) => "Prefix",
+            Kind::Regex(_) => "Regex",
+        };
+        f.debug_tuple(kind).field(&self.written).finish()
+    }
+}
+
+/// Equal patterns are of one kind and match the same text.
+impl PartialEq for PathPattern {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.kind, &other.kind) {
+            (Kind::Exact(own), Kind::Exact(others)) | (Kind::Prefix(own), Kind::Prefix(others)) => {
+                own.text == others.text
+            }
+            (Kind::Glob(_), Kind::Glob(_)) | (Kind::Regex(_), Kind::Regex(_)) => {
+                self.written == other.written
+            }
+            _ => false,
+        }
+    }
+}
+
+impl Eq for PathPattern {}

@@ -1,0 +1,180 @@
+//! The choice of a member among two tiers: no allocation, no state of its own.
+
+use std::cmp::Ordering;
+
+use super::mix;
+use super::stable_hash;
+
+/// What the choice has to know of a member.
+pub trait Member {
+    /// Its share of the requests; 0 counts as 1.
+    fn weight(&self) -> u32;
+
+    /// How well it is.
+    fn state(&self) -> MemberState;
+
+    /// How many requests it is serving.
+    fn in_flight(&self) -> usize;
+
+    /// A `stable_hash` of its address: what makes it the same member after a reload and in other
+    /// processes.
+    fn seed(&self) -> u64;
+}
+
+/// How well a member is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum MemberState {
+    /// An active check found it out of order: it is never chosen.
+    Down,
+    /// It is chosen.
+    Healthy,
+    /// Requests to it failed lately: it is chosen when no healthy member is left, because a pool never
+    /// ejects its last members on suspicion.
+    Suspected,
+}
+
+/// The members of a pool.
+#[derive(Clone, Debug)]
+pub struct Tiers<M> {
+    /// The members of this data centre.
+    pub primary: Vec<M>,
+    /// The members that join when too few primaries are healthy.
+    pub secondary: Vec<M>,
+    /// The secondaries join below this many healthy primaries; 0 counts as 1.
+    pub failover_threshold: usize,
+}
+
+impl<M> Tiers<M> {
+    /// Every member with its place, primaries first: the places that `choose` gives and `tried` names.
+    pub fn members(&self) -> impl Iterator<Item = (usize, &M)> {
+        (0..).zip(self.primary.iter().chain(&self.secondary))
+    }
+}
+
+/// What decides among members that are equally well.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick<'k> {
+    /// This key goes to the same member as long as that member is there.
+    Key(&'k [u8]),
+    /// The fewest running requests for the weight; the counter breaks ties.
+    Least(u64),
+    /// The turn of a counter that grows by one with each request.
+    Turn(u64),
+}
+
+/// The member that was chosen.
+#[derive(Debug)]
+pub struct Chosen<'t, M> {
+    /// Its place: primaries first, then secondaries.
+    pub index: usize,
+    /// The member.
+    pub member: &'t M,
+}
+
+/// Chooses a member for a request.
+///
+/// `tried` holds the places of members that this request has failed with; they count as unhealthy.
+/// With fewer healthy primaries than `failover_threshold` the healthy secondaries join them
+/// (MDC-TOPO-2); as soon as enough primaries are back, only they are chosen. Without any healthy
+/// member the suspected ones are tried, primaries before secondaries. `None` means that all that is
+/// left is down or tried.
+///
+/// A key stays with its member while members come and go: it moves only when its own member goes, or
+/// to one that comes (weighted rendezvous hashing, W-05). That holds across tiers too (W-06).
+#[must_use]
+pub fn choose<'t, M: Member>(
+    tiers: &'t Tiers<M>,
+    pick: Pick<'_>,
+    tried: &[usize],
+) -> Option<Chosen<'t, M>> {
+    let open = |state: MemberState, places: std::ops::Range<usize>| {
+        move |index: usize, member: &M| {
+            places.contains(&index) && member.state() == state && !tried.contains(&index)
+        }
+    };
+    let primaries = 0..tiers.primary.len();
+    let secondaries = primaries.end..usize::MAX;
+    let is_well = open(MemberState::Healthy, primaries.clone());
+    let well = tiers
+        .members()
+        .filter(|(index, member)| is_well(*index, member))
+        .count();
+    let first = if well < tiers.failover_threshold.max(1) {
+        0..usize::MAX
+    } else {
+        primaries.clone()
+    };
+    among(tiers, pick, open(MemberState::Healthy, first))
+        .or_else(|| among(tiers, pick, open(MemberState::Suspected, primaries)))
+        .or_else(|| among(tiers, pick, open(MemberState::Suspected, secondaries)))
+}
+
+fn among<'t, M: Member>(
+    tiers: &'t Tiers<M>,
+    pick: Pick<'_>,
+    is_open: impl Fn(usize, &M) -> bool,
+) -> Option<Chosen<'t, M>> {
+    let open = || {
+        tiers
+            .members()
+            .filter(|(index, member)| is_open(*index, member))
+    };
+    let found = match pick {
+        Pick::Key(key) => {
+            let key = stable_hash(key);
+            open().max_by(|(_, a), (_, b)| affinity(key, *a).total_cmp(&affinity(key, *b)))
+        }
+        Pick::Least(turn) => open().min_by(|(_, a), (_, b)| {
+            load_order(*a, *b)
+                .then_with(|| affinity(mix(turn), *b).total_cmp(&affinity(mix(turn), *a)))
+        }),
+        Pick::Turn(turn) => {
+            let total: u64 = open().map(|(_, member)| weight(member)).sum();
+            let mut slot = slot_of(turn, total)?;
+            let in_turn = open().find(|(_, member)| {
+                let is_hit = slot < weight(*member);
+                slot = slot.saturating_sub(weight(*member));
+                is_hit
+            });
+            // States may change between the two looks; whoever is open then will do.
+            in_turn.or_else(|| open().next())
+        }
+    };
+    found.map(|(index, member)| Chosen { index, member })
+}
+
+fn weight<M: Member>(member: &M) -> u64 {
+    u64::from(member.weight().max(1))
+}
+
+/// Compares running requests per weight, without dividing.
+fn load_order<M: Member>(a: &M, b: &M) -> Ordering {
+    let load = |of: &M, against: &M| (of.in_flight() as u128) * u128::from(weight(against));
+    load(a, b).cmp(&load(b, a))
+}
+
+/// How much a key and a member belong together: the highest wins, each in proportion to its weight.
+fn affinity<M: Member>(key: u64, member: &M) -> f64 {
+    const BITS: u32 = 53;
+    let hash = mix(key ^ mix(member.seed()));
+    // Strictly between 0 and 1, so that the logarithm is finite and not zero.
+    let uniform = ((hash >> (u64::BITS - BITS)) as f64 + 0.5) / (1u64 << BITS) as f64;
+    f64::from(member.weight().max(1)) / -uniform.ln()
+}
+
+/// Spreads the turns of a round over its slots: each slot once per round, and neighbours far apart,
+/// so that a heavy member does not get all its requests in a row.
+fn slot_of(turn: u64, total: u64) -> Option<u64> {
+    let turn = turn.checked_rem(total)?;
+    // The golden section leaves the most even gaps; a stride without common divisor visits every slot.
+    let golden = total - total / 3 - total / 20;
+    let stride = (1..=golden)
+        .rev()
+        .find(|stride| gcd(*stride, total) == 1)
+        .unwrap_or(1);
+    u64::try_from(u128::from(turn) * u128::from(stride) % u128::from(total)).ok()
+}
+
+fn gcd(a: u64, b: u64) -> u64 {
+    if b == 0 { a } else { gcd(b, a % b) }
+}

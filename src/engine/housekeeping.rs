@@ -1,0 +1,45 @@
+//! Background steps of the engine. `app` calls them from time to time; nothing here waits.
+
+use crate::engine::EmbeddedEngine;
+use crate::ports::session_store::StoreError;
+
+/// What one sweep did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Swept {
+    /// Everything due is gone.
+    Done,
+    /// There is more to do at once.
+    More,
+}
+
+impl EmbeddedEngine {
+    /// Drops sessions whose lifetime or idle time is over, at most [`SWEEP_MAX`], and closes their
+    /// streams. Idleness writes no tombstone (S-20).
+    ///
+    /// # Errors
+    /// When a removal could not be written; the session is refused all the same.
+    pub async fn sweep(&self) -> Result<Swept, StoreError> {
+        let now = self.parts.clock.now();
+        self.spent.forget_expired(now);
+        let due = self.parts.store.due(now, self.settings.idle_timeout, SWEEP_MAX);
+        for sso in &due {
+            self.parts.store.remove(sso).await?;
+            self.announce(*sso);
+        }
+        Ok(if due.len() < SWEEP_MAX { Swept::Done } else { Swept::More })
+    }
+
+    /// Forgets ends of sessions that would have expired long ago (S-15).
+    ///
+    /// # Errors
+    /// When the removal could not be written.
+    pub async fn trim_ends(&self) -> Result<usize, StoreError> {
+        let now = self.parts.clock.now();
+        self.parts.ends.trim(now.before(2 * SKEW_HARD_LIMIT)).await
+    }
+}
+
+/// Sessions dropped in one step, so that a sweep never holds anything up.
+pub const SWEEP_MAX: usize = 1024;
+/// The largest clock difference that anything here tolerates (S-22).
+const SKEW_HARD_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);

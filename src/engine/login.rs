@@ -1,0 +1,78 @@
+//! Signing in: a verified credential begins a new SSO session (S-11), within the user's maximum (S-21).
+//!
+//! What the user sees of it is `collector`'s matter.
+
+use std::sync::Arc;
+
+use crate::engine::EmbeddedEngine;
+use crate::model::id::SessionId;
+use crate::model::id::SsoId;
+use crate::model::session::EndCause;
+use crate::model::session::Generation;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::model::session::SsoFacts;
+use crate::ports::entropy::id_bytes;
+use crate::ports::identity_provider::Verified;
+use crate::ports::session_engine::SignIn;
+use crate::ports::session_engine::SignInError;
+use crate::ports::session_store::Inserted;
+use crate::ports::session_store::StoreError;
+
+impl EmbeddedEngine {
+    /// Verifies a credential and begins an SSO session. The replaced one ends first: if that is not
+    /// durable there is no new session, so that two users in one browser never both have one.
+    pub(super) async fn begin(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
+        let verified = self.parts.provider.verify(request.credential).await?;
+        if let Some(replaced) = &request.replaces {
+            self.end_session(replaced, EndCause::Replaced).await.durable?;
+        }
+        let session = self.new_session(verified, request.client_address);
+        self.make_room(&session).await?;
+        match self.parts.store.insert_unless_ended(session.clone()).await? {
+            Inserted::Inserted => Ok(Arc::new(session)),
+            // A cut-off arrived between the check of the password and here, or 128 random bits
+            // came twice; either way there is no session.
+            Inserted::Ended | Inserted::Exists => Err(StoreError::Closed.into()),
+        }
+    }
+
+    fn new_session(&self, verified: Verified, client_address: std::net::IpAddr) -> Session {
+        let now = self.parts.clock.now();
+        let entropy = self.parts.entropy.as_ref();
+        let facts = SsoFacts {
+            sso: SsoId::from_bytes(id_bytes(entropy)),
+            subject: verified.identity.subject.clone(),
+            store: verified.identity.store.clone(),
+            first_authenticated: now,
+            expires: now.after(self.settings.lifetime),
+            generation: Generation::default(),
+            level: verified.level,
+            level_reached: now,
+        };
+        Session {
+            id: SessionId::from_bytes(id_bytes(entropy)),
+            facts,
+            state: SessionState::Live,
+            identity: verified.identity,
+            last_access: now,
+            client_address,
+            aliases: Vec::new(),
+            visited: Vec::new(),
+            version: 0,
+        }
+    }
+
+    /// Ends the user's oldest sessions until one more fits (S-21). Sign-ins at the same moment may
+    /// each see room; the next sign-in evicts what is too many.
+    async fn make_room(&self, session: &Session) -> Result<(), StoreError> {
+        let facts = &session.facts;
+        let mut standing = self.parts.store.list_by_user(&facts.store, &facts.subject);
+        let surplus = (standing.len() + 1).saturating_sub(self.settings.per_user_max);
+        standing.sort_by_key(|old| (old.facts.first_authenticated, old.facts.sso));
+        for old in standing.iter().take(surplus) {
+            self.end_session(&old.facts, EndCause::Evicted).await.durable?;
+        }
+        Ok(())
+    }
+}

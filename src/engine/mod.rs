@@ -1,0 +1,96 @@
+//! The engine: holds sessions, signs users in, ends sessions, keeps house.
+//!
+//! It works through ports only and never waits on a timer or starts a task: `app` drives its background
+//! steps. Policy and routing are the gate's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::sync::broadcast;
+
+use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
+use crate::ports::clock::Clock;
+use crate::ports::end_log::EndLog;
+use crate::ports::entropy::Entropy;
+use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::session_store::Found;
+use crate::ports::session_store::SessionStore;
+
+pub mod collector;
+mod housekeeping;
+mod login;
+mod logout;
+mod sessions;
+mod spent;
+
+pub use crate::engine::housekeeping::Swept;
+use crate::engine::spent::SpentTokens;
+
+/// What an engine is made of.
+#[derive(Clone)]
+pub struct EngineParts {
+    /// The session records.
+    pub store: Arc<dyn SessionStore>,
+    /// The end log, one with the store (S-17).
+    pub ends: Arc<dyn EndLog>,
+    /// Who verifies credentials.
+    pub provider: Arc<dyn IdentityProvider>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// How long sessions live.
+#[derive(Clone, Debug)]
+pub struct EngineSettings {
+    /// This data centre.
+    pub cluster: ClusterId,
+    /// A session that saw no request for this long is over.
+    pub idle_timeout: Duration,
+    /// A session is over this long after the first authentication.
+    pub lifetime: Duration,
+    /// The most sessions a user may have (S-21).
+    pub per_user_max: usize,
+}
+
+/// The engine of a node that holds sessions itself.
+pub struct EmbeddedEngine {
+    parts: EngineParts,
+    settings: EngineSettings,
+    spent: SpentTokens,
+    ended: broadcast::Sender<SsoId>,
+}
+
+impl EmbeddedEngine {
+    /// Puts an engine together.
+    #[must_use]
+    pub fn new(parts: EngineParts, settings: EngineSettings) -> Self {
+        let (ended, _) = broadcast::channel(ENDED_BUFFER);
+        Self { parts, settings, spent: SpentTokens::default(), ended }
+    }
+
+    /// Whether a record of the SSO session stands at all.
+    #[must_use]
+    pub fn is_standing(&self, sso: &SsoId) -> bool {
+        matches!(self.parts.store.find(sso), Found::Record(_))
+    }
+
+    /// Tells the watchers that a session stopped serving. Nobody listening is fine.
+    fn announce(&self, sso: SsoId) {
+        self.ended.send(sso).ok();
+    }
+}
+
+impl std::fmt::Debug for EmbeddedEngine {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EmbeddedEngine").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Ends that a slow watcher may lag behind before it has to look every session up.
+const ENDED_BUFFER: usize = 8192;
+
+#[cfg(test)]
+mod tests;

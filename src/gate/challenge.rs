@@ -1,0 +1,74 @@
+//! Asks for a sign-in: browsers are sent to the collector, programs get a refusal they can read (D-8).
+
+use crate::crypto::claims::SignInRequest;
+use crate::crypto::key_ring::Purpose;
+use crate::crypto::sealed::Binding;
+use crate::decision::cookies;
+use crate::decision::endpoints;
+use crate::decision::origins::is_plain_target;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::gate::Gate;
+use crate::model::id::Nonce;
+use crate::model::identity::AuthLevel;
+use crate::model::name::HostName;
+use crate::ports::entropy::id_bytes;
+
+/// Who would see the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    /// A browser that is going to a page; a redirect takes it there.
+    Navigation,
+    /// A script or another program; a redirect would only confuse it.
+    Program,
+}
+
+/// A request that needs a sign-in.
+#[derive(Clone, Copy, Debug)]
+pub struct Challenged<'a> {
+    /// The host it came to.
+    pub host: &'a HostName,
+    /// Path and query to come back to.
+    pub target: &'a str,
+    /// Who asks.
+    pub asker: Asker,
+    /// The level that is needed.
+    pub level: AuthLevel,
+    /// The request's `Cookie` headers.
+    pub cookies: &'a [&'a [u8]],
+}
+
+impl Gate {
+    /// Answers a request that needs a sign-in. One nonce cookie serves any number of tabs (D-9).
+    #[must_use]
+    pub fn challenge(&self, challenged: &Challenged<'_>) -> Reply {
+        let (Some(collector), Some(host)) = (self.origins.collector(), self.origins.collector_host())
+        else {
+            // Configuration refuses protected routes without a collector; without one nobody gets in.
+            return Reply::new(ReplyKind::SignInRequired { sign_in: String::new() });
+        };
+        if challenged.asker == Asker::Program {
+            let page = self.origins.of(challenged.host).unwrap_or(collector);
+            return Reply::new(ReplyKind::SignInRequired { sign_in: format!("{page}/") });
+        }
+        let held = self.names.nonces(challenged.cookies).next();
+        let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
+        let target = Some(challenged.target).filter(|target| is_plain_target(target));
+        let request = SignInRequest {
+            host: challenged.host.clone(),
+            target: target.unwrap_or("/").to_owned(),
+            nonce,
+            level: challenged.level,
+            issued: self.clock.now(),
+        };
+        let name = endpoints::REQUEST;
+        let binding = Binding { purpose: Purpose::SignInRequest, name, scope: host.as_str() };
+        let sealed = self.seal(&binding, &request);
+        let location = format!("{collector}{}?{name}={sealed}", endpoints::SIGN_IN);
+        let reply = Reply::new(ReplyKind::Redirect(location));
+        match held {
+            Some(_) => reply,
+            None => reply.with_cookie(cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce))),
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! The port to identity providers: who checks a credential.
+
+use async_trait::async_trait;
+
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Credential;
+use crate::model::identity::Identity;
+use crate::model::name::StoreName;
+
+/// What a provider vouches for after a credential was right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Verified {
+    /// Who it is.
+    pub identity: Identity,
+    /// How surely.
+    pub level: AuthLevel,
+}
+
+/// Why a credential was not accepted. The client sees the same answer for each.
+#[derive(Debug, thiserror::Error)]
+pub enum VerifyError {
+    /// More attempts are waiting than the provider accepts; the user may try again shortly.
+    #[error("too many attempts are waiting to be checked")]
+    Busy,
+    /// The credential is wrong, or no such user exists: the two are told apart by nobody.
+    #[error("the credential was not accepted")]
+    Refused,
+    /// The provider could not be asked.
+    #[error("the identity provider {0} gave no answer")]
+    Unavailable(StoreName, #[source] Box<dyn std::error::Error + Send + Sync>),
+}
+
+/// Verifies credentials. A provider that accepts a wrong one gives an account away; one that answers
+/// faster for an unknown user tells who has an account.
+#[async_trait]
+pub trait IdentityProvider: Send + Sync + 'static {
+    /// The name of the store behind this provider, the same in every data centre (MDC-ADOPT-8).
+    fn store(&self) -> &StoreName;
+
+    /// Checks a credential, taking as long for an unknown user as for a wrong password.
+    ///
+    /// # Errors
+    /// See [`VerifyError`]; nothing in it may reach the client.
+    async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError>;
+}

@@ -1,0 +1,11 @@
+//! What gate, engine and the edges ask of each other and of the world: one small trait per file.
+//!
+//! No implementation lives here; `app` alone names them.
+
+pub mod clock;
+pub mod end_log;
+pub mod entropy;
+pub mod identity_provider;
+pub mod resolver;
+pub mod session_engine;
+pub mod session_store;

@@ -1,0 +1,134 @@
+//! The door between gate and engine: everything a gate may ask of the engine that holds the sessions.
+//!
+//! Embedded, it is a function call; a gate without an engine of its own speaks the same verbs over the
+//! back-channel.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::broadcast;
+
+use crate::model::id::SessionId;
+use crate::model::id::SsoId;
+use crate::model::id::TokenId;
+use crate::model::identity::Credential;
+use crate::model::name::ClusterId;
+use crate::model::name::HostName;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::model::session::EndCause;
+use crate::model::session::Session;
+use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
+use crate::ports::identity_provider::VerifyError;
+use crate::ports::session_store::StoreError;
+
+/// What a cookie that opened says: the facts of S-1 and the record they were issued for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The facts of the SSO session.
+    pub facts: SsoFacts,
+    /// The data centre that issued the cookie.
+    pub cluster: ClusterId,
+    /// That data centre's record.
+    pub session: SessionId,
+}
+
+/// What the engine answers about a claim.
+#[derive(Clone, Debug)]
+pub enum Lookup {
+    /// The session serves.
+    Live(Arc<Session>),
+    /// It does not, for this reason.
+    NotLive(NotLive),
+    /// This engine cannot tell without asking elsewhere; ask [`SessionEngine::resolve`].
+    Unknown,
+}
+
+/// Why a session does not serve. Nothing of it is told to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLive {
+    /// The SSO session, or everything the user had, has been ended.
+    Ended,
+    /// Its absolute lifetime is over.
+    Expired,
+    /// It saw no activity for too long.
+    Idle,
+    /// The record differs from the cookie in subject or store (S-3).
+    Mismatched,
+    /// No record of it exists.
+    Missing,
+    /// No engine gave an answer; silence is never a permit.
+    Unanswered,
+}
+
+/// A sign-in by credential.
+#[derive(Debug)]
+pub struct SignIn {
+    /// What the user gave.
+    pub credential: Credential,
+    /// Where the user is.
+    pub client_address: IpAddr,
+    /// The SSO session of the ID cookie presented, which the new one replaces (S-11).
+    pub replaces: Option<SsoFacts>,
+}
+
+/// Why a sign-in did not happen.
+#[derive(Debug, thiserror::Error)]
+pub enum SignInError {
+    /// The credential was not accepted, or could not be checked.
+    #[error("the credential was not verified")]
+    Verify(#[from] VerifyError),
+    /// The session could not be kept.
+    #[error("the session could not be stored")]
+    Store(#[from] StoreError),
+}
+
+/// What ending an SSO session came to.
+#[derive(Debug)]
+pub struct Ended {
+    /// The application hosts whose browsers hold an authn cookie of it.
+    pub visited: Vec<HostName>,
+    /// Whether the end is durable; if not, it holds in memory and the user is told so (S-15).
+    pub durable: Result<(), StoreError>,
+}
+
+/// Holds sessions. An engine that calls a dead session live gives an account away.
+#[async_trait]
+pub trait SessionEngine: Send + Sync + 'static {
+    /// Judges a claim from what is known here, without waiting. The hot path.
+    fn lookup(&self, claim: &Claim, now: Timestamp) -> Lookup;
+
+    /// Judges a claim, asking elsewhere where that may help; never answers [`Lookup::Unknown`].
+    async fn resolve(&self, claim: &Claim, now: Timestamp) -> Lookup;
+
+    /// Notes that a request of this SSO session was permitted.
+    fn touch(&self, sso: &SsoId, now: Timestamp);
+
+    /// Verifies a credential and begins a new SSO session (S-11), evicting the user's oldest where
+    /// there are too many (S-21).
+    ///
+    /// # Errors
+    /// See [`SignInError`]; no session exists then.
+    async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError>;
+
+    /// Notes that `host` is about to hold an authn cookie of the SSO session, and answers its record.
+    async fn visit(&self, claim: &Claim, host: &HostName) -> Lookup;
+
+    /// Spends a one-step token; `false` when it was spent before (S-24).
+    fn spend(&self, token: TokenId, expires: Timestamp) -> bool;
+
+    /// Ends an SSO session, known here or not (S-18); durable when it returns (S-14).
+    async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended;
+
+    /// Ends everything that a user authenticated before `now`.
+    ///
+    /// # Errors
+    /// When the cut-off is not durable; it holds in memory all the same.
+    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError>;
+
+    /// Tells of every SSO session that stops serving, whatever the reason. A receiver that lagged must
+    /// look up every session it cares about.
+    fn watch_ended(&self) -> broadcast::Receiver<SsoId>;
+}

@@ -1,0 +1,6 @@
+//! Identity providers: who checks a credential.
+//!
+//! Sessions, levels of a route and the login page are not known here; a provider answers one question.
+
+pub mod nobody;
+pub mod users_file;

@@ -1,0 +1,220 @@
+//! The users file as an identity provider: names, groups and argon2id hashes in one YAML document.
+//!
+//! Whatever a sign-in is refused for, it costs exactly one hash, so that neither answer nor time tells
+//! who has an account. Throttling by address or user is not done here; the bounded pool keeps the cost
+//! of guessing from becoming the cost of everything else.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+use sha2::Digest;
+use sha2::Sha256;
+
+use crate::config::Authentication;
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Credential;
+use crate::model::identity::Identity;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::model::secret::Secret;
+use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::identity_provider::Verified;
+use crate::ports::identity_provider::VerifyError;
+use crate::provider::users_file::document::LoadUsersError;
+use crate::provider::users_file::document::User;
+use crate::provider::users_file::hash::Outcome;
+use crate::provider::users_file::hash::PasswordHash;
+use crate::provider::users_file::pool::Check;
+use crate::provider::users_file::pool::HashingError;
+use crate::provider::users_file::pool::HashingPool;
+
+pub mod document;
+pub mod edit;
+pub mod hash;
+pub mod pool;
+
+/// Why the users file cannot serve as a provider.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenUsersError {
+    /// A thread for hashing could not be started.
+    #[error("a thread for password hashing could not be started")]
+    Hashing(#[source] std::io::Error),
+    /// The file is not right.
+    #[error(transparent)]
+    Load(#[from] LoadUsersError),
+}
+
+/// What reading the users file again came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reloaded {
+    /// How many users there are.
+    pub users: usize,
+    /// Users who could sign in before and cannot any more; the caller ends their sessions.
+    pub lost: Vec<UserName>,
+}
+
+/// Verifies passwords against a users file.
+#[derive(Debug)]
+pub struct UsersFileProvider {
+    store: StoreName,
+    level: AuthLevel,
+    path: PathBuf,
+    roster: ArcSwap<Roster>,
+    pool: HashingPool,
+}
+
+impl UsersFileProvider {
+    /// Reads the users file and starts the threads that hash.
+    ///
+    /// # Errors
+    /// When the file is missing or wrong, or no thread can be started.
+    pub fn open(settings: &Authentication) -> Result<Self, OpenUsersError> {
+        Self::open_with(settings, Box::new(PasswordHash::verify))
+    }
+
+    fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
+        let users = document::load(&settings.users_file)?;
+        let pool = HashingPool::start(settings.hashing_threads, settings.hashing_queue, check)
+            .map_err(OpenUsersError::Hashing)?;
+        Ok(Self {
+            store: settings.store.clone(),
+            level: settings.level,
+            path: settings.users_file.clone(),
+            roster: ArcSwap::from_pointee(Roster::new(users)),
+            pool,
+        })
+    }
+
+    /// Reads the file again; sign-ins that are being checked finish with what they began with.
+    ///
+    /// # Errors
+    /// When the file is missing or wrong. The users read before stay.
+    pub fn reload(&self) -> Result<Reloaded, LoadUsersError> {
+        let fresh = Arc::new(Roster::new(document::load(&self.path)?));
+        let old = self.roster.swap(Arc::clone(&fresh));
+        Ok(Reloaded {
+            users: fresh.users.len(),
+            lost: fresh.lost_since(&old),
+        })
+    }
+
+    async fn verify_password(&self, name: &str, password: Secret) -> Result<Verified, VerifyError> {
+        let roster = self.roster.load_full();
+        let subject = roster.find(name);
+        let hash = subject.map_or_else(|| roster.decoy(name), |user| Arc::clone(&user.password));
+        let acceptable = hash::check_length(password.expose()).is_ok();
+        let outcome = self
+            .pool
+            .verify(hash, password)
+            .await
+            .map_err(|error| match error {
+                HashingError::Busy => VerifyError::Busy,
+                HashingError::Failed(_) | HashingError::Stopped => {
+                    VerifyError::Unavailable(self.store.clone(), Box::new(error))
+                }
+            })?;
+        match (subject, outcome) {
+            (Some(user), Outcome::Match) if acceptable && user.may_sign_in() => Ok(Verified {
+                identity: self.identity(user),
+                level: self.level,
+            }),
+            (_, Outcome::Match | Outcome::Mismatch) => Err(VerifyError::Refused),
+        }
+    }
+
+    fn identity(&self, user: &User) -> Identity {
+        Identity {
+            store: self.store.clone(),
+            subject: user.name.clone(),
+            name: user.display_name.clone(),
+            email: user.email.clone(),
+            groups: user.groups.clone(),
+        }
+    }
+}
+
+#[async_trait]
+impl IdentityProvider for UsersFileProvider {
+    fn store(&self) -> &StoreName {
+        &self.store
+    }
+
+    async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
+        match credential {
+            Credential::Password { user, password } => self.verify_password(&user, password).await,
+        }
+    }
+}
+
+/// The users of one reading of the file, by folded name.
+#[derive(Debug)]
+struct Roster {
+    users: BTreeMap<String, User>,
+    /// What an unknown name is checked against: the hashes of the file, or a stand-in where it has none.
+    decoys: Vec<Arc<PasswordHash>>,
+    decoy_seed: [u8; 32],
+}
+
+impl Roster {
+    fn new(users: Vec<User>) -> Self {
+        let mut decoys: Vec<_> = users
+            .iter()
+            .map(|user| Arc::clone(&user.password))
+            .collect();
+        if decoys.is_empty() {
+            decoys.push(Arc::new(PasswordHash::stand_in()));
+        }
+        let mut seed = Sha256::new();
+        for decoy in &decoys {
+            seed.update(decoy.digest_input());
+        }
+        let users = users
+            .into_iter()
+            .map(|user| (document::fold(user.name.as_str()), user))
+            .collect();
+        Self {
+            users,
+            decoys,
+            decoy_seed: seed.finalize().into(),
+        }
+    }
+
+    fn find(&self, name: &str) -> Option<&User> {
+        self.users.get(&document::fold(name))
+    }
+
+    /// The hash an unknown name is checked against. Where a file mixes parameters, one decoy for all
+    /// unknown names would tell every user with other parameters apart; so each name draws one of the
+    /// file's own hashes, always the same until the file changes, by a seed that only the file's owner
+    /// knows. The outcome is thrown away.
+    fn decoy(&self, name: &str) -> Arc<PasswordHash> {
+        let digest = Sha256::new()
+            .chain_update(self.decoy_seed)
+            .chain_update(document::fold(name))
+            .finalize();
+        let draw = digest
+            .iter()
+            .take(8)
+            .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
+        let count = self.decoys.len().max(1) as u64;
+        let index = usize::try_from(draw % count).unwrap_or(0);
+        self.decoys
+            .get(index)
+            .map_or_else(|| Arc::new(PasswordHash::stand_in()), Arc::clone)
+    }
+
+    fn lost_since(&self, old: &Self) -> Vec<UserName> {
+        old.users
+            .iter()
+            .filter(|(_, user)| user.may_sign_in())
+            .filter(|(key, _)| !self.users.get(*key).is_some_and(User::may_sign_in))
+            .map(|(_, user)| user.name.clone())
+            .collect()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,213 @@
+//! Changes as they come out in the text.
+
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+use tempfile::TempDir;
+
+use super::*;
+use crate::provider::users_file::tests::HASH;
+
+const OTHER: &str = "$argon2id$v=19$m=19456,t=2,p=1$b3RoZXJzYWx0b3RoZXI$aGFzaGhhc2hoYXNoaGFzaA";
+
+#[test]
+fn adding_keeps_what_stands_and_its_comments() {
+    let before = format!(
+        "# head\nusers:\n    # first\n    - name: alice   # why\n      password: '{HASH}'\n\n    # end\n"
+    );
+    let (path, _folder) = file(&before);
+    add(&path, &new_user("bob")).unwrap();
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(
+        after,
+        format!(
+            "{before}    - name: \"bob\"\n      display_name: \"Bob: \\\"the\\\" builder\"\n      \
+             groups: [\"staff\", \"on\"]\n      password: \"{OTHER}\"\n"
+        )
+    );
+    assert_eq!(document::load(&path).unwrap().len(), 2);
+}
+
+#[test]
+fn adding_makes_the_file_for_its_owner_alone() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.yaml");
+    add(&path, &new_user("bob")).unwrap();
+    assert_eq!(
+        std::fs::metadata(&path).unwrap().permissions().mode() & 0o777,
+        0o600
+    );
+    let bob = document::load(&path).unwrap().remove(0);
+    assert_eq!(bob.display_name.as_deref(), Some("Bob: \"the\" builder"));
+    assert_eq!(bob.groups.len(), 2);
+    let names: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".new"))
+        .collect();
+    assert!(names.is_empty(), "{names:?}");
+}
+
+#[test]
+fn a_name_that_differs_in_case_only_is_taken() {
+    let (path, _folder) = file(&format!("users:\n- {{name: BOB, password: '{HASH}'}}\n"));
+    assert!(matches!(
+        add(&path, &new_user("bob")),
+        Err(EditUsersError::Exists(_))
+    ));
+}
+
+#[test]
+fn a_new_password_changes_one_value() {
+    let text = |hash: &str| {
+        format!(
+            "users:\n  - name: alice # she\n    password: {hash}   # set in May\n    groups: [a]\n"
+        )
+    };
+    let (path, _folder) = file(&text(HASH));
+    assert_eq!(set_password(&path, " ALICE", OTHER).unwrap(), "alice");
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        text(&format!("\"{OTHER}\""))
+    );
+}
+
+#[test]
+fn a_password_shared_by_an_anchor_changes_for_one_user_only() {
+    let (path, _folder) = file(&format!(
+        "# head\nusers:\n  - {{name: a, password: &p '{HASH}'}}\n  - {{name: b, password: *p}}\n"
+    ));
+    set_password(&path, "b", OTHER).unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert!(text.starts_with("# head\nusers:\n"), "{text}");
+    assert_eq!(
+        (text.matches(HASH).count(), text.matches(OTHER).count()),
+        (1, 1),
+        "{text}"
+    );
+}
+
+#[test]
+fn removing_takes_one_entry_and_leaves_the_comments_of_the_next() {
+    let entry =
+        |name: &str| format!("  - name: {name}\n    groups:\n      - x\n    password: {HASH}\n");
+    let (path, _folder) = file(&format!(
+        "users:\n{}\n  # of bob\n{}{}",
+        entry("al"),
+        entry("bob"),
+        entry("cy")
+    ));
+    assert_eq!(remove(&path, "AL").unwrap(), "al");
+    remove(&path, "cy").unwrap();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text, format!("users:\n\n  # of bob\n{}", entry("bob")));
+    remove(&path, "bob").unwrap();
+    assert!(document::load(&path).unwrap().is_empty());
+    assert!(matches!(
+        remove(&path, "bob"),
+        Err(EditUsersError::Unknown(_))
+    ));
+}
+
+#[test]
+fn a_list_in_flow_style_or_with_lone_dashes_is_written_anew() {
+    for text in [
+        format!(
+            "users: [{{name: a, password: '{HASH}'}}, {{name: b, password: '{HASH}', disabled: true}}]"
+        ),
+        format!(
+            "users:\n-\n  name: a\n  password: {HASH}\n-\n  disabled: true\n  name: b\n  password: {HASH}\n"
+        ),
+    ] {
+        let (path, _folder) = file(&text);
+        add(&path, &new_user("c-d")).unwrap();
+        remove(&path, "a").unwrap();
+        let users = document::load(&path).unwrap();
+        let names: Vec<_> = users.iter().map(|user| user.name.as_str()).collect();
+        assert_eq!(names, ["b", "c-d"]);
+        assert!(!users[0].may_sign_in() && users[1].may_sign_in());
+    }
+}
+
+#[test]
+fn a_file_that_is_wrong_is_left_alone() {
+    let (path, _folder) = file("users:\n  - {name: a, password: nonsense}\n");
+    assert!(matches!(
+        add(&path, &new_user("b")),
+        Err(EditUsersError::Load(_))
+    ));
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        "users:\n  - {name: a, password: nonsense}\n"
+    );
+}
+
+#[test]
+fn a_symbolic_link_stays_one() {
+    let (path, folder) = file("users: []\n");
+    let link = folder.path().join("link.yaml");
+    std::os::unix::fs::symlink(&path, &link).unwrap();
+    add(&link, &new_user("bob")).unwrap();
+    assert!(std::fs::symlink_metadata(&link).unwrap().is_symlink());
+    assert_eq!(document::load(&path).unwrap().len(), 1);
+}
+
+#[test]
+fn writers_at_the_same_time_lose_no_user() {
+    let (path, _folder) = file("users: []\n");
+    std::thread::scope(|scope| {
+        for number in 0..8 {
+            let path = &path;
+            scope.spawn(move || add(path, &new_user(&format!("user{number}"))).unwrap());
+        }
+    });
+    assert_eq!(document::load(&path).unwrap().len(), 8);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+    #[test]
+    fn whatever_name_is_added_is_read_back_and_can_be_removed(
+        names in proptest::collection::btree_set("[^\\pC ][^\\pC]{0,12}[^\\pC ]", 1..5)
+    ) {
+        let names: Vec<_> = names
+            .into_iter()
+            .filter(|name| document::user_name(name).is_ok())
+            .collect();
+        let (path, _folder) = file("# head\nusers:\n");
+        let mut expected = Vec::new();
+        for name in &names {
+            match add(&path, &new_user(name)) {
+                Ok(()) => expected.push(name.clone()),
+                Err(error) => prop_assert!(matches!(error, EditUsersError::Exists(_)), "{}", error),
+            }
+        }
+        let read: Vec<_> =
+            document::load(&path).unwrap().iter().map(|user| user.name.to_string()).collect();
+        prop_assert_eq!(&read, &expected);
+        for name in &expected {
+            remove(&path, name).unwrap();
+        }
+        prop_assert!(document::load(&path).unwrap().is_empty());
+    }
+}
+
+fn new_user(name: &str) -> NewUser {
+    NewUser {
+        name: UserName::parse(name).unwrap(),
+        display_name: Some("Bob: \"the\" builder".to_owned()),
+        email: None,
+        groups: ["staff", "on"]
+            .map(|group| GroupName::parse(group).unwrap())
+            .to_vec(),
+        hash: OTHER.to_owned(),
+    }
+}
+
+fn file(text: &str) -> (PathBuf, TempDir) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("users.yaml");
+    std::fs::write(&path, text).unwrap();
+    (path, folder)
+}

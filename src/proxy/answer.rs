@@ -1,0 +1,331 @@
+//! Turns what Portway itself has to say into HTTP: replies, refusals, errors. One exhaustive match each.
+//!
+//! The user sees a short reason and the request id; the reasons behind a refusal stay in the log.
+
+use askama::Template;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::Method;
+use http::StatusCode;
+use http::header;
+use pingora::http::ResponseHeader;
+use pingora::proxy::Session;
+
+use crate::decision::reply::LoginPage;
+use crate::decision::reply::Notice;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::model::id::RequestId;
+use crate::proxy::outbound::REQUEST_ID;
+use crate::proxy::pages;
+
+/// Why a request is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It can be read in more than one way.
+    BadRequest,
+    /// Its body is larger than the route allows.
+    BodyTooLarge,
+    /// Its body comes too slowly.
+    BodyTooSlow,
+    /// The policy denies it.
+    Denied,
+    /// It expects what cannot be done.
+    Expectation,
+    /// Its header is larger than the limit.
+    HeaderTooLarge,
+    /// Something went wrong here.
+    Internal,
+    /// The route does not take its method.
+    MethodNotAllowed,
+    /// No virtual host of that name is served by this listener (W-01).
+    Misdirected,
+    /// No route takes its path.
+    NotFound,
+    /// The upstream did not answer in time.
+    UpstreamLate,
+    /// The upstream broke off or made no sense.
+    UpstreamBroken,
+    /// No upstream is there (W-33).
+    Unavailable,
+}
+
+impl Refusal {
+    /// The status it is answered with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::UpstreamLate => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the user reads: a heading and a sentence.
+    const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadRequest | Self::Expectation => {
+                ("Bad request", "The request could not be understood.")
+            }
+            Self::BodyTooLarge => ("Too large", "What was sent is larger than allowed here."),
+            Self::BodyTooSlow => ("Too slow", "The request took too long to arrive."),
+            Self::Denied => (
+                "Access denied",
+                "You are signed in, but not allowed to open this page. If you should be, give the \
+                 reference below to whoever runs this service.",
+            ),
+            Self::HeaderTooLarge => ("Too large", "The header of the request is too large."),
+            Self::Internal => ("Something went wrong", "The request could not be handled."),
+            Self::MethodNotAllowed => ("Not allowed", "This address does not take such requests."),
+            Self::Misdirected => ("Not served here", "No such host is served here."),
+            Self::NotFound => ("Not found", "There is nothing at this address."),
+            Self::UpstreamLate => ("No answer", "The application did not answer in time."),
+            Self::UpstreamBroken => ("No answer", "The application did not answer properly."),
+            Self::Unavailable => {
+                ("Not available", "The application is not available. Please try again shortly.")
+            }
+        }
+    }
+
+    /// Whether the connection is closed after the answer, because where the next request begins is in
+    /// doubt.
+    const fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest
+                | Self::BodyTooLarge
+                | Self::BodyTooSlow
+                | Self::Expectation
+                | Self::HeaderTooLarge
+                | Self::Internal
+        )
+    }
+}
+
+/// An answer that is ready to be written.
+struct Page {
+    status: StatusCode,
+    content_type: &'static str,
+    body: Bytes,
+    form_action: String,
+}
+
+/// Answers a refusal.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn refuse(
+    session: &mut Session,
+    refusal: Refusal,
+    id: RequestId,
+) -> pingora::Result<()> {
+    if refusal.closes() {
+        session.set_keepalive(None);
+    }
+    let (heading, text) = refusal.words();
+    let status = refusal.status();
+    let page = match taste(&session.req_header().headers) {
+        Taste::Html => {
+            let reference = Some(id.to_string());
+            html(status, &pages::Message { heading, text, reference, button: None })
+        }
+        Taste::Json => {
+            let body = serde_json::json!({
+                "error": heading, "message": text, "status": status.as_u16(),
+                "reference": id.to_string(),
+            });
+            json(status, &body)
+        }
+    };
+    let mut head = head(&page, id)?;
+    if refusal == Refusal::Unavailable {
+        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    }
+    write(session, head, page.body).await
+}
+
+/// Answers with a reply of gate or collector.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn reply(
+    session: &mut Session,
+    reply: Reply,
+    title: &str,
+    id: RequestId,
+) -> pingora::Result<()> {
+    let location = match &reply.kind {
+        ReplyKind::Redirect(location) => Some(location.clone()),
+        ReplyKind::ConfirmSignOut
+        | ReplyKind::LevelUnreachable
+        | ReplyKind::LoginPage(_)
+        | ReplyKind::SignedOut(_)
+        | ReplyKind::SignInRequired { .. }
+        | ReplyKind::Welcome { .. } => None,
+    };
+    let signs_in = matches!(reply.kind, ReplyKind::SignInRequired { .. });
+    let page = page(reply.kind, title, id);
+    let mut head = head(&page, id)?;
+    if let Some(location) = location {
+        head.insert_header(header::LOCATION, location)?;
+    }
+    if signs_in {
+        head.insert_header(header::WWW_AUTHENTICATE, CHALLENGE)?;
+    }
+    for cookie in reply.cookies {
+        head.append_header(header::SET_COOKIE, cookie)?;
+    }
+    write(session, head, page.body).await
+}
+
+/// Redirects somewhere else for good: the same request belongs there.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn move_to(
+    session: &mut Session,
+    location: String,
+    id: RequestId,
+) -> pingora::Result<()> {
+    let mut page = empty(StatusCode::PERMANENT_REDIRECT);
+    if matches!(session.req_header().method, Method::GET | Method::HEAD) {
+        page.status = StatusCode::MOVED_PERMANENTLY;
+    }
+    let mut head = head(&page, id)?;
+    head.insert_header(header::LOCATION, location)?;
+    write(session, head, page.body).await
+}
+
+/// Answers with the style sheet of the pages.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn style(session: &mut Session, id: RequestId) -> pingora::Result<()> {
+    let body = Bytes::from_static(pages::STYLE.as_bytes());
+    let page = Page { body, content_type: "text/css; charset=utf-8", ..empty(StatusCode::OK) };
+    let mut head = head(&page, id)?;
+    head.insert_header(header::CACHE_CONTROL, "public, max-age=3600")?;
+    write(session, head, page.body).await
+}
+
+fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
+    let message = |status, (heading, text): (&str, &str), button| {
+        html(status, &pages::Message { heading, text, reference: None, button })
+    };
+    match kind {
+        ReplyKind::ConfirmSignOut => message(
+            StatusCode::OK,
+            ("Sign out?", "Another page asks to sign you out of all applications."),
+            Some("Sign out"),
+        ),
+        ReplyKind::LevelUnreachable => {
+            let heading = "A stronger sign-in is needed";
+            let text = "This application asks for a stronger proof of who you are than can be given here.";
+            let reference = Some(id.to_string());
+            html(StatusCode::FORBIDDEN, &pages::Message { heading, text, reference, button: None })
+        }
+        ReplyKind::LoginPage(login) => login_page(&login, title),
+        ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
+        ReplyKind::SignedOut(confirmed) => {
+            message(StatusCode::OK, pages::signed_out(confirmed), None)
+        }
+        ReplyKind::SignInRequired { sign_in } => {
+            let body = serde_json::json!({
+                "error": "sign_in_required", "status": 401, "sign_in": sign_in,
+                "message": "Open `sign_in` in a browser window to sign in, then try again.",
+                "reference": id.to_string(),
+            });
+            json(StatusCode::UNAUTHORIZED, &body)
+        }
+        ReplyKind::Welcome { user } => {
+            let text = format!("You are signed in as {user}.");
+            message(StatusCode::OK, ("Signed in", &text), None)
+        }
+    }
+}
+
+fn login_page(login: &LoginPage, title: &str) -> Page {
+    let status = match login.notice {
+        Notice::None => StatusCode::OK,
+        Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
+        Notice::Busy => StatusCode::SERVICE_UNAVAILABLE,
+    };
+    let mut page = html(status, &pages::Login { title, page: login });
+    if let Some(origin) = &login.leads_to {
+        page.form_action = format!("'self' {origin}");
+    }
+    page
+}
+
+fn html(status: StatusCode, template: &impl Template) -> Page {
+    // Rendering to a string fails only if the template itself returns an error, and none does.
+    let body = template.render().unwrap_or_default();
+    Page { body: Bytes::from(body), content_type: "text/html; charset=utf-8", ..empty(status) }
+}
+
+fn json(status: StatusCode, body: &serde_json::Value) -> Page {
+    Page {
+        body: Bytes::from(body.to_string()),
+        content_type: "application/json",
+        ..empty(status)
+    }
+}
+
+fn empty(status: StatusCode) -> Page {
+    Page { status, content_type: "", body: Bytes::new(), form_action: "'self'".to_owned() }
+}
+
+fn head(page: &Page, id: RequestId) -> pingora::Result<ResponseHeader> {
+    let mut head = ResponseHeader::build(page.status, Some(HEADERS))?;
+    if !page.content_type.is_empty() {
+        head.insert_header(header::CONTENT_TYPE, page.content_type)?;
+    }
+    head.insert_header(header::CONTENT_LENGTH, page.body.len())?;
+    head.insert_header(header::CACHE_CONTROL, "no-store")?;
+    head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
+    head.insert_header(header::REFERRER_POLICY, "same-origin")?;
+    let policy = format!(
+        "default-src 'none'; style-src 'self'; form-action {}; base-uri 'none'; frame-ancestors 'none'",
+        page.form_action
+    );
+    head.insert_header(header::CONTENT_SECURITY_POLICY, policy)?;
+    head.insert_header(header::X_FRAME_OPTIONS, "DENY")?;
+    head.insert_header(REQUEST_ID, id.to_string())?;
+    Ok(head)
+}
+
+async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+    let without_body = session.req_header().method == Method::HEAD || body.is_empty();
+    session.write_response_header(Box::new(head), without_body).await?;
+    if without_body {
+        return Ok(());
+    }
+    session.write_response_body(Some(body), true).await
+}
+
+/// What a client would rather read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Taste {
+    Html,
+    Json,
+}
+
+fn taste(headers: &HeaderMap) -> Taste {
+    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/html")) { Taste::Html } else { Taste::Json }
+}
+
+const HEADERS: usize = 12;
+const RETRY_AFTER_SECONDS: &str = "5";
+/// RFC 9110 §11.6.1 asks a 401 for a challenge; no browser shows a dialogue for this scheme.
+const CHALLENGE: &str = "Portway-Session realm=\"portway\"";

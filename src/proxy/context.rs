@@ -1,0 +1,112 @@
+//! What a connection and a request carry with them from phase to phase.
+//!
+//! Values only; the phases themselves are in `service`.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use crate::decision::admission::Permit;
+use crate::decision::cookies::CookieNames;
+use crate::decision::forwarded::Origin;
+use crate::model::id::RequestId;
+use crate::model::name::HostName;
+use crate::model::name::ListenerName;
+use crate::model::time::Timestamp;
+use crate::proxy::pool::InFlight;
+use crate::proxy::serving::RouteRuntime;
+use crate::proxy::streams::Registration;
+use crate::proxy::watch::RequestWatch;
+
+tokio::task_local! {
+    /// The request that the edge loop is running in this task.
+    pub static CURRENT: Current;
+}
+
+/// The request that a task is running.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// The connection it came by.
+    pub connection: Arc<ConnectionFacts>,
+    /// What the edge loop watches.
+    pub watch: Arc<RequestWatch>,
+}
+
+/// What is known of a connection.
+#[derive(Clone, Debug)]
+pub struct ConnectionFacts {
+    /// The listener that accepted it.
+    pub listener: ListenerName,
+    /// Whether it is TLS.
+    pub transport: Transport,
+    /// The other end.
+    pub peer: SocketAddr,
+    /// This end.
+    pub local: SocketAddr,
+}
+
+/// How a connection is protected.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// Not at all.
+    Plain,
+    /// By TLS.
+    Tls,
+}
+
+/// What a request carries from phase to phase.
+#[derive(Debug)]
+pub struct RequestContext {
+    /// The connection it came by; absent only outside the edge loop.
+    pub current: Option<Current>,
+    /// Its id.
+    pub id: RequestId,
+    /// What is known once it has been admitted.
+    pub admitted: Option<Box<Admitted>>,
+    /// How much of the body has arrived, in bytes, and since when.
+    pub body: BodyProgress,
+}
+
+/// How a request body comes in.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct BodyProgress {
+    /// Bytes so far.
+    pub bytes: u64,
+    /// When the first of them came.
+    pub began: Option<Timestamp>,
+}
+
+/// A request that may be forwarded.
+#[derive(Debug)]
+pub struct Admitted {
+    /// The proof of it.
+    pub permit: Permit,
+    /// Its route.
+    pub route: Arc<RouteRuntime>,
+    /// The virtual host it asked for, canonical.
+    pub host: HostName,
+    /// The port in its `Host` header, if there was one.
+    pub host_port: Option<u16>,
+    /// The canonical path and the query, as forwarded; `None` when the target is canonical already.
+    pub target: Option<String>,
+    /// Where it came from, behind trusted proxies.
+    pub origin: Origin,
+    /// Indexes of the members tried, the present one last.
+    pub tried: Vec<usize>,
+    /// Counts as in flight at the present member.
+    pub in_flight: Option<InFlight>,
+    /// Registered for being cut.
+    pub registration: Option<Registration>,
+}
+
+/// The `Cookie` headers of a request, in order.
+#[must_use]
+pub fn cookie_headers(headers: &http::HeaderMap) -> Vec<&[u8]> {
+    headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes).collect()
+}
+
+/// The value of a cookie of an application, for hashing.
+#[must_use]
+pub fn application_cookie<'h>(headers: &'h http::HeaderMap, name: &str) -> Option<&'h str> {
+    let lines = headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes);
+    CookieNames::find(lines, name).next()
+}

@@ -1,0 +1,325 @@
+//! The edge loop: accepts connections, ends the TLS handshake, and runs every request of a connection
+//! against its deadlines and cuts.
+//!
+//! pingora's own services cannot bound a header as a whole, count connections by address, or drop a
+//! single HTTP/2 stream from outside; wrapping its `HttpServerApp` here can. What a request says is read
+//! in `inbound`.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::pin::Pin;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::task::Poll;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use pingora::apps::HttpServerApp;
+use pingora::apps::HttpServerOptions;
+use pingora::apps::ReusedHttpStream;
+use pingora::apps::ServerApp;
+use pingora::listeners::tls::Acceptor;
+use pingora::protocols::Stream;
+use pingora::protocols::http::ServerSession;
+use pingora::protocols::http::v2::server::H2Options;
+use pingora::protocols::l4::listener::Listener as RawListener;
+use pingora::protocols::l4::stream::Stream as RawStream;
+use pingora::proxy::HttpProxy;
+use pingora::server::ShutdownWatch;
+use tokio::net::TcpListener;
+use tokio::time::Sleep;
+
+use crate::config::Limits;
+use crate::model::name::ListenerName;
+use crate::proxy::context::CURRENT;
+use crate::proxy::context::ConnectionFacts;
+use crate::proxy::context::Current;
+use crate::proxy::context::Transport;
+use crate::proxy::service::Portway;
+use crate::proxy::watch::Expired;
+use crate::proxy::watch::RequestWatch;
+
+/// A listener that has been bound and is about to accept.
+pub struct Bound {
+    /// Its name in the configuration.
+    pub name: ListenerName,
+    /// The socket, listening.
+    pub socket: std::net::TcpListener,
+    /// TLS, if it has any.
+    pub tls: Option<Arc<Acceptor>>,
+}
+
+/// Accepts connections on all listeners and runs them.
+pub struct Edge {
+    proxy: Arc<HttpProxy<Portway>>,
+    limits: Limits,
+    connections: Arc<Connections>,
+}
+
+impl Edge {
+    /// Puts the edge together.
+    #[must_use]
+    pub fn new(proxy: Arc<HttpProxy<Portway>>, limits: Limits) -> Self {
+        let connections = Arc::new(Connections::new(&limits));
+        Self { proxy, limits, connections }
+    }
+
+    /// Accepts on a listener until the shutdown begins.
+    ///
+    /// # Errors
+    /// When the socket cannot be used by the runtime.
+    pub async fn accept(
+        self: Arc<Self>,
+        bound: Bound,
+        mut shutdown: ShutdownWatch,
+    ) -> std::io::Result<()> {
+        bound.socket.set_nonblocking(true)?;
+        let listener: RawListener = TcpListener::from_std(bound.socket)?.into();
+        loop {
+            let accepted = tokio::select! {
+                accepted = listener.accept() => accepted,
+                _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            };
+            match accepted {
+                Ok(stream) => self.begin(stream, &bound.name, bound.tls.clone(), &shutdown),
+                Err(error) => {
+                    tracing::warn!(listener = %bound.name, %error, "a connection was not accepted");
+                    // Out of descriptors, most likely: trying again at once would only spin.
+                    tokio::time::sleep(ACCEPT_PAUSE).await;
+                }
+            }
+        }
+    }
+
+    /// Closes idle connections, waits for running requests at most `limit`, and answers how many
+    /// connections were still open then.
+    pub async fn drain(&self, limit: Duration) -> usize {
+        self.proxy.http_cleanup().await;
+        let all_closed = self.connections.all_closed();
+        tokio::time::timeout(limit, all_closed).await.ok();
+        self.connections.open.load(Ordering::Acquire)
+    }
+
+    fn begin(
+        self: &Arc<Self>,
+        stream: RawStream,
+        listener: &ListenerName,
+        tls: Option<Arc<Acceptor>>,
+        shutdown: &ShutdownWatch,
+    ) {
+        let Some((peer, local)) = addresses(&stream) else { return };
+        let Some(place) = self.connections.admit(peer.ip()) else {
+            tracing::warn!(client = %peer.ip(), "too many connections; one was closed");
+            return;
+        };
+        let transport = if tls.is_some() { Transport::Tls } else { Transport::Plain };
+        let facts = ConnectionFacts { listener: listener.clone(), transport, peer, local };
+        let (edge, shutdown) = (Arc::clone(self), shutdown.clone());
+        tokio::spawn(async move {
+            let _place = place;
+            edge.run(stream, tls, facts, &shutdown).await;
+        });
+    }
+
+    async fn run(
+        &self,
+        mut stream: RawStream,
+        tls: Option<Arc<Acceptor>>,
+        facts: ConnectionFacts,
+        shutdown: &ShutdownWatch,
+    ) {
+        if stream.set_nodelay().is_err() {
+            return;
+        }
+        let stream: Stream = match tls {
+            None => Box::new(stream),
+            Some(acceptor) => {
+                let handshake = acceptor.tls_handshake(stream);
+                match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
+                    Ok(Ok(stream)) => Box::new(stream),
+                    Ok(Err(error)) => {
+                        tracing::debug!(client = %facts.peer.ip(), %error, "no TLS handshake");
+                        return;
+                    }
+                    Err(_) => return,
+                }
+            }
+        };
+        let connection = Arc::new(Connection {
+            proxy: Arc::clone(&self.proxy),
+            facts: Arc::new(facts),
+            header_timeout: self.limits.header_timeout,
+            keep_alive_timeout: self.limits.keep_alive_timeout,
+            served: AtomicBool::new(false),
+        });
+        ServerApp::process_new(&connection, stream, shutdown).await;
+    }
+}
+
+impl std::fmt::Debug for Edge {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Edge").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+/// One connection and the requests that come by it.
+struct Connection {
+    proxy: Arc<HttpProxy<Portway>>,
+    facts: Arc<ConnectionFacts>,
+    header_timeout: Duration,
+    keep_alive_timeout: Duration,
+    /// Whether a request has come by it already, so that the next may be waited for.
+    served: AtomicBool,
+}
+
+#[async_trait]
+impl HttpServerApp for Connection {
+    async fn process_new_http(
+        self: &Arc<Self>,
+        session: ServerSession,
+        shutdown: &ShutdownWatch,
+    ) -> Option<ReusedHttpStream> {
+        let waited_for = self.served.swap(true, Ordering::Relaxed);
+        let pause = if waited_for { self.keep_alive_timeout } else { Duration::ZERO };
+        let watch = Arc::new(RequestWatch::new(pause + self.header_timeout));
+        let current =
+            Current { connection: Arc::clone(&self.facts), watch: Arc::clone(&watch) };
+        let request = CURRENT.scope(current, self.proxy.process_new_http(session, shutdown));
+        race(pin!(request), &watch).await
+    }
+
+    fn h2_options(&self) -> Option<H2Options> {
+        self.proxy.h2_options()
+    }
+
+    fn server_options(&self) -> Option<&HttpServerOptions> {
+        self.proxy.server_options()
+    }
+}
+
+/// Runs a request until it is done, cut, or late; the last two drop it, which closes an HTTP/1.1
+/// connection and resets an HTTP/2 stream.
+async fn race<F>(mut request: Pin<&mut F>, watch: &RequestWatch) -> Option<ReusedHttpStream>
+where
+    F: Future<Output = Option<ReusedHttpStream>>,
+{
+    let mut timer: Option<Pin<Box<Sleep>>> = None;
+    std::future::poll_fn(|cx| {
+        loop {
+            if let Poll::Ready(done) = request.as_mut().poll(cx) {
+                return Poll::Ready(done);
+            }
+            if watch.poll_cut(cx) {
+                return Poll::Ready(None);
+            }
+            match poll_deadline(watch, &mut timer, cx) {
+                Poll::Pending => return Poll::Pending,
+                Poll::Ready(Expired::Drop) => return Poll::Ready(None),
+                Poll::Ready(Expired::PollAgain) => {}
+            }
+        }
+    })
+    .await
+}
+
+/// Keeps one timer at or before the deadline: a deadline that moves back leaves it alone until it fires.
+fn poll_deadline(
+    watch: &RequestWatch,
+    timer: &mut Option<Pin<Box<Sleep>>>,
+    cx: &mut Context<'_>,
+) -> Poll<Expired> {
+    loop {
+        let Some(due) = watch.due() else { return Poll::Pending };
+        let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        if sleep.deadline() > due {
+            sleep.as_mut().reset(due);
+        }
+        if sleep.as_mut().poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if sleep.deadline() >= due {
+            return Poll::Ready(watch.expire());
+        }
+        sleep.as_mut().reset(due);
+    }
+}
+
+/// Counts connections, in all and by address.
+struct Connections {
+    total_max: usize,
+    per_address_max: usize,
+    open: AtomicUsize,
+    by_address: Mutex<HashMap<IpAddr, usize>>,
+    closed: tokio::sync::Notify,
+}
+
+impl Connections {
+    fn new(limits: &Limits) -> Self {
+        Self {
+            total_max: limits.connections_max,
+            per_address_max: limits.connections_per_address_max,
+            open: AtomicUsize::new(0),
+            by_address: Mutex::default(),
+            closed: tokio::sync::Notify::new(),
+        }
+    }
+
+    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+        let mut by_address = self.by_address.lock();
+        let here = by_address.get(&address).copied().unwrap_or_default();
+        if here >= self.per_address_max || self.open.load(Ordering::Acquire) >= self.total_max {
+            return None;
+        }
+        by_address.insert(address, here + 1);
+        self.open.fetch_add(1, Ordering::AcqRel);
+        Some(Place { connections: Arc::clone(self), address })
+    }
+
+    async fn all_closed(&self) {
+        loop {
+            let closed = self.closed.notified();
+            if self.open.load(Ordering::Acquire) == 0 {
+                return;
+            }
+            closed.await;
+        }
+    }
+}
+
+/// The place that one connection takes.
+struct Place {
+    connections: Arc<Connections>,
+    address: IpAddr,
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut by_address = self.connections.by_address.lock();
+        if let Some(here) = by_address.get_mut(&self.address) {
+            *here = here.saturating_sub(1);
+            if *here == 0 {
+                by_address.remove(&self.address);
+            }
+        }
+        self.connections.open.fetch_sub(1, Ordering::AcqRel);
+        self.connections.closed.notify_waiters();
+    }
+}
+
+fn addresses(stream: &RawStream) -> Option<(SocketAddr, SocketAddr)> {
+    use pingora::protocols::GetSocketDigest;
+
+    let digest = stream.get_socket_digest()?;
+    let peer = *digest.peer_addr()?.as_inet()?;
+    let local = *digest.local_addr()?.as_inet()?;
+    Some((peer, local))
+}
+
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

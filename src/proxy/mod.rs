@@ -1,0 +1,21 @@
+//! The proxy: pingora and the edge loop around it.
+//!
+//! `edge` accepts connections, `inbound` makes trusted values of requests, `service` walks each through
+//! its phases, `connect` and `outbound` forward it, `answer` and `pages` speak for Portway itself.
+//! Decisions are made below, in `gate` and `decision`.
+
+pub mod answer;
+pub mod connect;
+pub mod context;
+pub mod edge;
+pub mod health;
+pub mod inbound;
+pub mod outbound;
+pub mod pages;
+pub mod pool;
+pub mod portal;
+pub mod service;
+pub mod serving;
+pub mod streams;
+pub mod tls;
+pub mod watch;

@@ -1,0 +1,203 @@
+//! Pools at run time: the members with their addresses, health and requests in flight.
+//!
+//! Which member a request gets is decided in `decision::upstream`; asking after their health is
+//! `health`'s.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+use arc_swap::ArcSwap;
+use parking_lot::Mutex;
+
+use crate::config::Pool;
+use crate::config::Upstream;
+use crate::decision::upstream::ActiveHealth;
+use crate::decision::upstream::Answer;
+use crate::decision::upstream::Change;
+use crate::decision::upstream::Member;
+use crate::decision::upstream::MemberState;
+use crate::decision::upstream::PassiveHealth;
+use crate::decision::upstream::Tiers;
+use crate::decision::upstream::stable_hash;
+use crate::model::time::Timestamp;
+use crate::ports::clock::Clock;
+
+/// A pool at run time.
+#[derive(Debug)]
+pub struct PoolRuntime {
+    /// As configured.
+    pub config: Arc<Pool>,
+    /// Its members, in tiers.
+    pub tiers: Tiers<Arc<MemberRuntime>>,
+    /// Counts choices, for taking turns.
+    turn: AtomicU64,
+}
+
+impl PoolRuntime {
+    /// Puts a pool together.
+    #[must_use]
+    pub fn new(config: Arc<Pool>, clock: &Arc<dyn Clock>) -> Self {
+        let member = |upstream: &Upstream| Arc::new(MemberRuntime::new(upstream, &config, clock));
+        let tiers = Tiers {
+            primary: config.primary.iter().map(member).collect(),
+            secondary: config.secondary.iter().map(member).collect(),
+            failover_threshold: config.failover_threshold,
+        };
+        Self { config, tiers, turn: AtomicU64::new(0) }
+    }
+
+    /// The next turn.
+    #[must_use]
+    pub fn next_turn(&self) -> u64 {
+        self.turn.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
+/// A member of a pool at run time.
+pub struct MemberRuntime {
+    /// As configured.
+    pub upstream: Upstream,
+    /// Host and port as written, for the `Host` header and logs.
+    pub authority: String,
+    addresses: ArcSwap<Vec<IpAddr>>,
+    next_address: AtomicUsize,
+    in_flight: AtomicUsize,
+    seed: u64,
+    passive: Mutex<PassiveHealth>,
+    active: Mutex<ActiveHealth>,
+    clock: Arc<dyn Clock>,
+}
+
+impl MemberRuntime {
+    fn new(upstream: &Upstream, pool: &Pool, clock: &Arc<dyn Clock>) -> Self {
+        let literal = upstream.host.parse::<IpAddr>().ok();
+        let authority = match literal {
+            Some(IpAddr::V6(v6)) => format!("[{v6}]:{}", upstream.port),
+            Some(IpAddr::V4(_)) | None => format!("{}:{}", upstream.host, upstream.port),
+        };
+        let check = pool.health_check.as_ref();
+        let active = ActiveHealth::new(
+            check.map_or(1, |check| check.healthy_after),
+            check.map_or(1, |check| check.unhealthy_after),
+        );
+        Self {
+            upstream: upstream.clone(),
+            seed: stable_hash(authority.as_bytes()),
+            authority,
+            addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
+            next_address: AtomicUsize::new(0),
+            in_flight: AtomicUsize::new(0),
+            passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
+            active: Mutex::new(active),
+            clock: Arc::clone(clock),
+        }
+    }
+
+    /// Whether the member is a name that has to be resolved.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        self.upstream.host.parse::<IpAddr>().is_err()
+    }
+
+    /// Takes over what its name resolved to.
+    pub fn resolved_to(&self, addresses: Vec<IpAddr>) {
+        self.addresses.store(Arc::new(addresses));
+    }
+
+    /// An address to connect to; the addresses of a name take turns.
+    #[must_use]
+    pub fn address(&self) -> Option<SocketAddr> {
+        let addresses = self.addresses.load();
+        let turn = self.next_address.fetch_add(1, Ordering::Relaxed);
+        let index = turn.checked_rem(addresses.len())?;
+        addresses.get(index).map(|ip| SocketAddr::new(*ip, self.upstream.port))
+    }
+
+    /// Counts a request as in flight until the guard is dropped.
+    #[must_use]
+    pub fn enter(self: &Arc<Self>, now: Timestamp) -> InFlight {
+        self.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.passive.lock().picked(now);
+        InFlight(Arc::clone(self))
+    }
+
+    /// A request failed at it.
+    pub fn failed(&self, now: Timestamp) {
+        let mut passive = self.passive.lock();
+        let was_out = passive.is_out(now);
+        passive.failed(now);
+        if !was_out && passive.is_out(now) {
+            tracing::warn!(upstream = self.authority, "pool member down: requests fail there");
+        }
+    }
+
+    /// A request was answered by it.
+    pub fn succeeded(&self, now: Timestamp) {
+        self.passive.lock().succeeded(now);
+    }
+
+    /// Takes over the answer of a health check.
+    pub fn checked(&self, answer: Answer) {
+        match self.active.lock().report(answer) {
+            Some(Change::Down) => {
+                tracing::warn!(upstream = self.authority, "pool member down: its health check fails");
+            }
+            Some(Change::Up) => {
+                tracing::info!(upstream = self.authority, "pool member up: its health check passes");
+            }
+            None => {}
+        }
+    }
+}
+
+impl Member for MemberRuntime {
+    fn weight(&self) -> u32 {
+        self.upstream.weight
+    }
+
+    fn state(&self) -> MemberState {
+        if self.active.lock().is_down() || self.addresses.load().is_empty() {
+            MemberState::Down
+        } else if self.passive.lock().is_out(self.clock.now()) {
+            MemberState::Suspected
+        } else {
+            MemberState::Healthy
+        }
+    }
+
+    fn in_flight(&self) -> usize {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    fn seed(&self) -> u64 {
+        self.seed
+    }
+}
+
+impl std::fmt::Debug for MemberRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("MemberRuntime").field("authority", &self.authority).finish_non_exhaustive()
+    }
+}
+
+/// A request in flight at a member.
+#[derive(Debug)]
+pub struct InFlight(Arc<MemberRuntime>);
+
+impl InFlight {
+    /// The member.
+    #[must_use]
+    pub const fn member(&self) -> &Arc<MemberRuntime> {
+        &self.0
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}

@@ -1,0 +1,187 @@
+//! Serves the paths that Portway keeps for itself: sign-in, callback, sign-out, style.
+//!
+//! Reads queries and forms into values, hands them to gate or collector, and answers. No application
+//! sees a request that comes by here.
+
+use bytes::BytesMut;
+use http::HeaderMap;
+use http::Method;
+use http::header;
+use pingora::proxy::Session;
+
+use crate::decision::endpoints;
+use crate::decision::reply::Reply;
+use crate::engine::collector::Collector;
+use crate::engine::collector::Provenance;
+use crate::engine::collector::Submission;
+use crate::engine::collector::Visitor;
+use crate::model::id::RequestId;
+use crate::model::name::HostName;
+use crate::model::secret::Secret;
+use crate::proxy::answer;
+use crate::proxy::answer::Refusal;
+use crate::proxy::context::cookie_headers;
+use crate::proxy::serving::Serving;
+
+/// A request to one of Portway's own paths.
+#[derive(Clone, Copy, Debug)]
+pub struct OwnRequest<'a> {
+    /// The host it came to.
+    pub host: &'a HostName,
+    /// The origin of that host, as a browser spells it.
+    pub origin: &'a str,
+    /// Where it came from.
+    pub client: std::net::IpAddr,
+    /// Its id.
+    pub id: RequestId,
+}
+
+/// Answers a request to the collector's host.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn collector(
+    session: &mut Session,
+    collector: &Collector,
+    own: &OwnRequest<'_>,
+    title: &str,
+) -> pingora::Result<()> {
+    let (path, method) = path_and_method(session);
+    let reply = match (path.as_str(), &method) {
+        (endpoints::STYLE, _) => return answer::style(session, own.id).await,
+        ("/" | endpoints::SIGN_IN, &Method::GET | &Method::HEAD) => {
+            let request = parameter(session, endpoints::REQUEST);
+            let cookies = cookie_headers(&session.req_header().headers);
+            collector.show(&visitor(session, &cookies, own), request.as_deref()).await
+        }
+        (endpoints::SIGN_IN, &Method::POST) => {
+            let Some(form) = read_form(session).await? else {
+                return answer::refuse(session, Refusal::BodyTooLarge, own.id).await;
+            };
+            let cookies = cookie_headers(&session.req_header().headers);
+            collector.submit(&visitor(session, &cookies, own), submission(&form)).await
+        }
+        (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
+            let state = parameter(session, endpoints::SIGN_OUT);
+            let return_to = parameter(session, endpoints::RETURN);
+            let cookies = cookie_headers(&session.req_header().headers);
+            let visitor = visitor(session, &cookies, own);
+            collector.sign_out(&visitor, state.as_deref(), return_to.as_deref()).await
+        }
+        (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
+            collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
+        }
+        (endpoints::SIGN_IN | endpoints::LOGOUT | endpoints::SIGNED_OUT, _) => {
+            return answer::refuse(session, Refusal::MethodNotAllowed, own.id).await;
+        }
+        _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
+    };
+    answer::reply(session, reply, title, own.id).await
+}
+
+/// Answers a request to one of Portway's paths on an application host.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn application(
+    session: &mut Session,
+    serving: &Serving,
+    own: &OwnRequest<'_>,
+) -> pingora::Result<()> {
+    let (path, method) = path_and_method(session);
+    let gate = &serving.gate;
+    let reply = match (path.as_str(), &method) {
+        (endpoints::STYLE, _) => return answer::style(session, own.id).await,
+        (endpoints::CALLBACK, &Method::GET) => {
+            let token = parameter(session, endpoints::TOKEN);
+            let cookies = cookie_headers(&session.req_header().headers);
+            gate.callback(&cookies, own.host, token.as_deref()).await
+        }
+        (endpoints::CLEAR, &Method::GET) => {
+            let state = parameter(session, endpoints::SIGN_OUT);
+            let cookies = cookie_headers(&session.req_header().headers);
+            gate.clear(&cookies, own.host, state.as_deref())
+        }
+        (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
+            match provenance(&session.req_header().headers, own.origin) {
+                Provenance::Elsewhere => confirm_sign_out(),
+                Provenance::Own => {
+                    let return_to = parameter(session, endpoints::RETURN);
+                    let cookies = cookie_headers(&session.req_header().headers);
+                    gate.sign_out(&cookies, own.host, return_to.as_deref()).await
+                }
+            }
+        }
+        (endpoints::CALLBACK | endpoints::CLEAR | endpoints::LOGOUT, _) => {
+            return answer::refuse(session, Refusal::MethodNotAllowed, own.id).await;
+        }
+        _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
+    };
+    answer::reply(session, reply, "", own.id).await
+}
+
+fn confirm_sign_out() -> Reply {
+    Reply::new(crate::decision::reply::ReplyKind::ConfirmSignOut)
+}
+
+fn visitor<'v>(session: &Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>) -> Visitor<'v> {
+    let provenance = provenance(&session.req_header().headers, own.origin);
+    Visitor { cookies, address: own.client, provenance }
+}
+
+/// Where a request was made: browsers say so in `Sec-Fetch-Site`, older ones in `Origin`; a request with
+/// neither comes from no page at all.
+fn provenance(headers: &HeaderMap, own_origin: &str) -> Provenance {
+    let own = match (headers.get("sec-fetch-site"), headers.get(header::ORIGIN)) {
+        (Some(site), _) => matches!(site.as_bytes(), b"same-origin" | b"none"),
+        (None, Some(origin)) => origin.as_bytes() == own_origin.as_bytes(),
+        (None, None) => true,
+    };
+    if own { Provenance::Own } else { Provenance::Elsewhere }
+}
+
+fn path_and_method(session: &Session) -> (String, Method) {
+    let head = session.req_header();
+    (head.uri.path().to_owned(), head.method.clone())
+}
+
+fn parameter(session: &Session, name: &str) -> Option<String> {
+    let query = session.req_header().uri.query()?;
+    form_urlencoded::parse(query.as_bytes())
+        .find(|(found, _)| found == name)
+        .map(|(_, value)| value.into_owned())
+}
+
+/// Reads a posted form; `None` when it is too large.
+async fn read_form(session: &mut Session) -> pingora::Result<Option<Secret>> {
+    let mut body = BytesMut::new();
+    while let Some(chunk) = session.read_request_body().await? {
+        if body.len() + chunk.len() > FORM_BYTES_MAX {
+            return Ok(None);
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(Some(Secret::new(body.to_vec())))
+}
+
+fn submission(form: &Secret) -> Submission {
+    let mut submission = Submission {
+        request: String::new(),
+        form: String::new(),
+        user: String::new(),
+        password: Secret::new(Vec::new()),
+    };
+    for (name, value) in form_urlencoded::parse(form.expose()) {
+        match name.as_ref() {
+            "r" => submission.request = value.into_owned(),
+            "form" => submission.form = value.into_owned(),
+            "username" => submission.user = value.into_owned(),
+            "password" => submission.password = Secret::new(value.into_owned().into_bytes()),
+            _ => {}
+        }
+    }
+    submission
+}
+
+/// Largest posted login form: a sealed request of a long deep link, and a password.
+const FORM_BYTES_MAX: usize = 32 * 1024;

@@ -1,0 +1,190 @@
+//! What is served: the configuration compiled into tables that a request walks without parsing
+//! anything.
+//!
+//! Built once from a valid configuration; nothing in it changes but the health of pool members.
+
+use std::collections::BTreeMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+
+use http::Method;
+use ipnet::IpNet;
+
+use crate::config::Config;
+use crate::config::Limits;
+use crate::config::PlainHttp;
+use crate::config::Route;
+use crate::config::VirtualHost;
+use crate::decision::identity_headers::ProtectedNames;
+use crate::decision::routing::HostTable;
+use crate::decision::routing::RouteEntry;
+use crate::decision::routing::RouteTable;
+use crate::engine::collector::Collector;
+use crate::gate::Gate;
+use crate::model::name::ListenerName;
+use crate::model::name::PoolName;
+use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
+use crate::proxy::connect::PeerTemplate;
+use crate::proxy::pool::PoolRuntime;
+use crate::proxy::streams::Streams;
+
+/// Everything a request needs.
+pub struct Serving {
+    /// The virtual hosts by name.
+    pub hosts: HostTable<Arc<HostRuntime>>,
+    /// The gate of this node.
+    pub gate: Arc<Gate>,
+    /// The collector, where this node serves one.
+    pub collector: Option<Arc<Collector>>,
+    /// The requests in flight.
+    pub streams: Arc<Streams>,
+    /// The headers that only the gateway may set.
+    pub protected: ProtectedNames,
+    /// The identity headers to set.
+    pub identity_headers: crate::config::IdentityHeaderNames,
+    /// Senders whose forwarding headers are believed.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Bounds on what a client may take.
+    pub limits: Limits,
+    /// Methods that some route names beyond the usual ones.
+    pub methods: HashSet<Method>,
+    /// The pools, for health checks and name resolution.
+    pub pools: Vec<Arc<PoolRuntime>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// A virtual host at run time.
+#[derive(Debug)]
+pub struct HostRuntime {
+    /// The listeners it is served on; empty means all.
+    pub listeners: Vec<ListenerName>,
+    /// What happens on a plain listener.
+    pub plain_http: PlainHttp,
+    /// Its routes.
+    pub routes: RouteTable<Arc<RouteRuntime>>,
+}
+
+/// A route at run time.
+#[derive(Debug)]
+pub struct RouteRuntime {
+    /// As configured.
+    pub config: Route,
+    /// Where requests from plain listeners go.
+    pub http: Arc<Target>,
+    /// Where requests from TLS listeners go.
+    pub https: Arc<Target>,
+}
+
+/// A pool and how its members are connected to.
+#[derive(Debug)]
+pub struct Target {
+    /// The pool.
+    pub pool: Arc<PoolRuntime>,
+    /// What connections to its members have in common.
+    pub peer: PeerTemplate,
+}
+
+/// The parts of [`Serving`] that do not come from the configuration.
+pub struct ServingParts {
+    /// The gate of this node.
+    pub gate: Arc<Gate>,
+    /// The collector, where this node serves one.
+    pub collector: Option<Arc<Collector>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Randomness.
+    pub entropy: Arc<dyn Entropy>,
+}
+
+/// Why a configuration cannot be served although it is valid in itself.
+#[derive(Debug, thiserror::Error)]
+pub enum ServingError {
+    /// The CA file of a pool holds no usable certificate.
+    #[error("the CA of pool {pool} cannot be used")]
+    Ca {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong with it.
+        #[source]
+        source: crate::crypto::certificates::CertificateError,
+    },
+}
+
+impl Serving {
+    /// Compiles a configuration.
+    ///
+    /// # Errors
+    /// See [`ServingError`].
+    pub fn new(config: &Config, parts: ServingParts) -> Result<Self, ServingError> {
+        let mut targets = BTreeMap::new();
+        for (name, pool) in &config.pools {
+            let peer = PeerTemplate::new(pool)
+                .map_err(|source| ServingError::Ca { pool: name.clone(), source })?;
+            let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), &parts.clock));
+            targets.insert(name.clone(), Arc::new(Target { pool, peer }));
+        }
+        let pools = targets.values().map(|target| Arc::clone(&target.pool)).collect();
+        let hosts = config
+            .virtual_hosts
+            .iter()
+            .flat_map(|host| {
+                let runtime = Arc::new(HostRuntime::new(host, &targets));
+                host.hosts.iter().map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
+            })
+            .collect();
+        let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
+        let methods = routes.flat_map(|route| route.methods.iter().cloned()).collect();
+        let own = config.identity_headers.iter();
+        Ok(Self {
+            hosts,
+            gate: parts.gate,
+            collector: parts.collector,
+            streams: Arc::new(Streams::new()),
+            protected: ProtectedNames::new(own),
+            identity_headers: config.identity_headers.clone(),
+            trusted_proxies: config.trusted_proxies.clone(),
+            limits: config.limits.clone(),
+            methods,
+            pools,
+            clock: parts.clock,
+            entropy: parts.entropy,
+        })
+    }
+}
+
+impl std::fmt::Debug for Serving {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Serving").field("pools", &self.pools).finish_non_exhaustive()
+    }
+}
+
+impl HostRuntime {
+    fn new(host: &VirtualHost, targets: &BTreeMap<PoolName, Arc<Target>>) -> Self {
+        let entries = host.routes.iter().filter_map(|route| {
+            // Configuration has checked that every pool exists.
+            let http = Arc::clone(targets.get(&route.pool_http.name)?);
+            let https = Arc::clone(targets.get(&route.pool_https.name)?);
+            Some(RouteEntry {
+                pattern: route.path.clone(),
+                methods: route.methods.clone(),
+                tolerance: route.tolerance,
+                value: Arc::new(RouteRuntime { config: route.clone(), http, https }),
+            })
+        });
+        Self {
+            listeners: host.listeners.clone(),
+            plain_http: host.plain_http,
+            routes: RouteTable::new(entries.collect()),
+        }
+    }
+
+    /// Whether the host is served on a listener.
+    #[must_use]
+    pub fn is_on(&self, listener: &ListenerName) -> bool {
+        self.listeners.is_empty() || self.listeners.contains(listener)
+    }
+}

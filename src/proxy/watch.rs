@@ -1,0 +1,177 @@
+//! What the edge loop races a request against: being cut, and the deadline of whatever it waits for.
+//!
+//! pingora has one read time-out per upstream connection and none for a whole header. Here a request
+//! names what it is waiting for (its header, the first byte of an answer, the next one), and the loop
+//! that polls it keeps the time.
+
+use std::os::fd::RawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI32;
+use std::sync::atomic::AtomicU8;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
+use std::task::Context;
+use std::time::Duration;
+
+use futures_util::task::AtomicWaker;
+use nix::sys::socket::Shutdown;
+use nix::sys::socket::shutdown;
+use tokio::time::Instant;
+
+/// The state of one request that the edge loop and its phases share.
+#[derive(Debug)]
+pub struct RequestWatch {
+    began: Instant,
+    cut: AtomicBool,
+    waker: AtomicWaker,
+    /// Milliseconds after `began`; [`NEVER`] when nothing is waited for.
+    deadline: AtomicU64,
+    /// Milliseconds after `began` for the whole request.
+    total: AtomicU64,
+    stage: AtomicU8,
+    upstream: AtomicI32,
+}
+
+/// What a request waits for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Stage {
+    /// Its own header.
+    Header = 0,
+    /// Nothing that has a deadline here.
+    Idle = 1,
+    /// The first byte of the answer.
+    FirstByte = 2,
+    /// The next byte of the answer.
+    NextByte = 3,
+    /// An upstream whose connection was shut down for being late.
+    Late = 4,
+}
+
+/// What is to be done when a deadline has passed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Expired {
+    /// Drop the request.
+    Drop,
+    /// Poll it once more: its upstream connection has been shut down, and it will answer for that.
+    PollAgain,
+}
+
+impl RequestWatch {
+    /// Begins to watch a request whose header is due within `header`.
+    #[must_use]
+    pub fn new(header: Duration) -> Self {
+        Self {
+            began: Instant::now(),
+            cut: AtomicBool::new(false),
+            waker: AtomicWaker::new(),
+            deadline: AtomicU64::new(millis(header)),
+            total: AtomicU64::new(NEVER),
+            stage: AtomicU8::new(Stage::Header as u8),
+            upstream: AtomicI32::new(-1),
+        }
+    }
+
+    /// Ends the request at once.
+    pub fn cut(&self) {
+        self.cut.store(true, Ordering::Release);
+        self.waker.wake();
+    }
+
+    /// Whether the request has been cut.
+    pub fn is_cut(&self) -> bool {
+        self.cut.load(Ordering::Acquire)
+    }
+
+    /// Whether the request has been cut; if not, the task is woken when it is.
+    pub fn poll_cut(&self, cx: &Context<'_>) -> bool {
+        if self.is_cut() {
+            return true;
+        }
+        self.waker.register(cx.waker());
+        self.is_cut()
+    }
+
+    /// The header has been read.
+    pub fn header_is_read(&self) {
+        self.arm(Stage::Idle, None);
+    }
+
+    /// The whole exchange with the upstream is due within `total`.
+    pub fn limit_total(&self, total: Duration) {
+        self.total.store(self.elapsed().saturating_add(millis(total)), Ordering::Relaxed);
+    }
+
+    /// No limit for the whole applies any more: the connection was upgraded.
+    pub fn lift_total(&self) {
+        self.total.store(NEVER, Ordering::Relaxed);
+    }
+
+    /// The upstream on this socket is due to begin its answer within `first_byte`.
+    pub fn await_first_byte(&self, socket: RawFd, first_byte: Duration) {
+        self.upstream.store(socket, Ordering::Relaxed);
+        self.arm(Stage::FirstByte, Some(first_byte));
+    }
+
+    /// The request's body is still on its way up, so the answer is due only later.
+    pub fn request_moves(&self, first_byte: Duration) {
+        if self.stage.load(Ordering::Relaxed) == Stage::FirstByte as u8 {
+            self.arm(Stage::FirstByte, Some(first_byte));
+        }
+    }
+
+    /// The upstream is due to send more within `read_idle`.
+    pub fn await_next_byte(&self, read_idle: Duration) {
+        self.arm(Stage::NextByte, Some(read_idle));
+    }
+
+    /// The upstream has nothing more to send; its socket may belong to another request from now on.
+    pub fn upstream_is_done(&self) {
+        self.upstream.store(-1, Ordering::Relaxed);
+        self.total.store(NEVER, Ordering::Relaxed);
+        self.arm(Stage::Idle, None);
+    }
+
+    /// Whether the upstream's connection was shut down for being late.
+    pub fn is_late(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == Stage::Late as u8
+    }
+
+    /// When something is due, if anything is.
+    pub fn due(&self) -> Option<Instant> {
+        let due = self.deadline.load(Ordering::Relaxed).min(self.total.load(Ordering::Relaxed));
+        (due != NEVER).then(|| self.began + Duration::from_millis(due))
+    }
+
+    /// Acts on a deadline that has passed. Called by the task that polls the request, between two polls,
+    /// so that the upstream's socket is still the request's own.
+    pub fn expire(&self) -> Expired {
+        let socket = self.upstream.swap(-1, Ordering::Relaxed);
+        if socket < 0 || self.is_late() {
+            return Expired::Drop;
+        }
+        self.total.store(NEVER, Ordering::Relaxed);
+        self.arm(Stage::Late, Some(LATE_GRACE));
+        // A failure means that the connection is gone already, which the request notices by itself.
+        shutdown(socket, Shutdown::Both).ok();
+        Expired::PollAgain
+    }
+
+    fn arm(&self, stage: Stage, within: Option<Duration>) {
+        let due = within.map_or(NEVER, |within| self.elapsed().saturating_add(millis(within)));
+        self.stage.store(stage as u8, Ordering::Relaxed);
+        self.deadline.store(due, Ordering::Relaxed);
+    }
+
+    fn elapsed(&self) -> u64 {
+        millis(self.began.elapsed())
+    }
+}
+
+fn millis(span: Duration) -> u64 {
+    u64::try_from(span.as_millis()).unwrap_or(NEVER)
+}
+
+const NEVER: u64 = u64::MAX;
+/// How long a request may take to answer for a late upstream.
+const LATE_GRACE: Duration = Duration::from_secs(5);

@@ -1,0 +1,276 @@
+//! The durable store: every answered sign-in and sign-out survives `kill -9` (R9).
+//!
+//! Requests are answered from the table in memory; one thread commits changes to a redb file, many at
+//! a time. After a start the table fills in the background while records are read through. Sealing is
+//! the business of whoever opens the store.
+
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::oneshot;
+
+use crate::model::id::SsoId;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::model::session::Session;
+use crate::model::time::Timestamp;
+use crate::ports::end_log::End;
+use crate::ports::end_log::EndLog;
+use crate::ports::end_log::Incarnation;
+use crate::ports::end_log::Position;
+use crate::ports::session_store::Found;
+use crate::ports::session_store::Inserted;
+use crate::ports::session_store::Replaced;
+use crate::ports::session_store::SessionStore;
+use crate::ports::session_store::StoreError;
+use crate::store::RecordSealer;
+use crate::store::disk::backlog::Backlog;
+use crate::store::disk::queue::Outcome;
+use crate::store::disk::queue::Queue;
+use crate::store::disk::queue::Write;
+use crate::store::disk::queue::durable;
+use crate::store::record;
+use crate::store::table;
+use crate::store::table::Change;
+use crate::store::table::Table;
+use crate::store::table::Touched;
+
+mod backlog;
+mod file;
+mod header;
+mod open;
+mod queue;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+pub use crate::store::disk::file::OpenStoreError;
+pub use crate::store::disk::open::DiskOptions;
+
+/// Keeps records and ends in memory and in one file.
+pub struct DiskStore {
+    table: Arc<Table>,
+    queue: Arc<Queue>,
+    backlog: Arc<Backlog>,
+    sealer: Arc<dyn RecordSealer>,
+    incarnation: Incarnation,
+    write_back_interval: Duration,
+    /// Breaks off when the file is let go.
+    released: Mutex<Option<oneshot::Receiver<()>>>,
+    threads: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl std::fmt::Debug for DiskStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("DiskStore")
+            .field("backlog", &self.backlog)
+            .finish_non_exhaustive()
+    }
+}
+
+impl DiskStore {
+    /// How many stored records could not be read and were left out.
+    #[must_use]
+    pub fn unreadable(&self) -> usize {
+        self.backlog.unreadable()
+    }
+
+    fn seal(&self, session: &Session) -> Result<Vec<u8>, StoreError> {
+        record::write_session(session, self.sealer.as_ref()).map_err(|error| StoreError::Failed {
+            operation: "seal a session",
+            source: error.into(),
+        })
+    }
+
+    /// Queues a record for the disk; called while its place in memory is locked.
+    fn put(&self, change: Change, bytes: Vec<u8>, place: OwnedSemaphorePermit) -> Option<Pending> {
+        let Change::Put { session, replaced } = change else {
+            return None;
+        };
+        let pending = (Arc::clone(&session), replaced.clone());
+        let write = Write::Put {
+            session,
+            replaced,
+            bytes,
+        };
+        let outcome = self.queue.push_awaited(write, Some(place));
+        Some(Pending {
+            session: pending.0,
+            replaced: pending.1,
+            outcome,
+        })
+    }
+
+    async fn confirm(
+        &self,
+        pending: Option<Pending>,
+        operation: &'static str,
+    ) -> Result<(), StoreError> {
+        let Some(Pending {
+            session,
+            replaced,
+            outcome,
+        }) = pending
+        else {
+            return Ok(());
+        };
+        let confirmed = durable(outcome, operation).await;
+        // A writer that lives takes back what it could not write; one that is gone cannot.
+        if matches!(confirmed, Err(StoreError::Closed)) {
+            match replaced {
+                None => self.table.undo_insert(&session, drop),
+                Some(old) => self.table.undo_replace(&session, &old),
+            }
+        }
+        confirmed
+    }
+
+    fn journal(&self, change: Change) {
+        match change {
+            Change::Ended {
+                position,
+                end,
+                superseded,
+            } => {
+                self.queue.push(Write::End {
+                    position,
+                    end,
+                    superseded,
+                });
+            }
+            Change::Removed(sso) => self.queue.push(Write::Remove(sso)),
+            // A record that appears is put with its bytes and its place in the queue.
+            Change::Put { .. } => {}
+        }
+    }
+}
+
+#[async_trait]
+impl SessionStore for DiskStore {
+    fn find(&self, sso: &SsoId) -> Found {
+        self.backlog.ensure(sso);
+        self.table.find(sso)
+    }
+
+    async fn insert_unless_ended(&self, session: Session) -> Result<Inserted, StoreError> {
+        self.backlog.ensure(&session.facts.sso);
+        let bytes = self.seal(&session)?;
+        let place = self.queue.place().await?;
+        let mut pending = None;
+        let journal = |change| pending = self.put(change, bytes, place);
+        let inserted = self.table.insert(session, journal);
+        self.confirm(pending, "insert a session")
+            .await
+            .map(|()| inserted)
+    }
+
+    async fn replace_if_version(&self, session: Session) -> Result<Replaced, StoreError> {
+        self.backlog.ensure(&session.facts.sso);
+        let (read, session) = table::successor(session);
+        let bytes = self.seal(&session)?;
+        let place = self.queue.place().await?;
+        let mut pending = None;
+        let journal = |change| pending = self.put(change, bytes, place);
+        let replaced = self.table.replace(read, session, journal);
+        self.confirm(pending, "replace a session")
+            .await
+            .map(|()| replaced)
+    }
+
+    async fn remove(&self, sso: &SsoId) -> Result<(), StoreError> {
+        self.backlog.ensure(sso);
+        let _place = self.queue.place().await?;
+        self.table.remove(sso, |change| self.journal(change));
+        self.queue.settle("remove a session").await
+    }
+
+    fn touch(&self, sso: &SsoId, now: Timestamp) {
+        self.backlog.ensure(sso);
+        if self.table.touch(sso, now, self.write_back_interval) == Touched::Due {
+            self.queue.note_touched(*sso);
+        }
+    }
+
+    fn last_access(&self, sso: &SsoId) -> Option<Timestamp> {
+        self.backlog.ensure(sso);
+        self.table.last_access(sso)
+    }
+
+    /// Records that are still to be taken up are judged once they are.
+    fn due(&self, now: Timestamp, idle_timeout: Duration, limit: usize) -> Vec<SsoId> {
+        self.table.due(now, idle_timeout, limit).sessions
+    }
+
+    /// Waits until every record is taken up: to miss one would let a user exceed S-21.
+    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+        self.backlog.wait();
+        self.table.list_by_user(store, subject)
+    }
+
+    /// Waits until every record is taken up.
+    fn count(&self) -> usize {
+        self.backlog.wait();
+        self.table.count()
+    }
+
+    async fn close(&self) -> Result<(), StoreError> {
+        self.backlog.stop();
+        let Some(outcome) = self.queue.close() else {
+            return Ok(());
+        };
+        let written = durable(outcome, "write everything back").await;
+        let released = self.released.lock().take();
+        if let Some(released) = released {
+            // It is never sent, only dropped: once the file is let go.
+            drop(released.await);
+        }
+        written
+    }
+}
+
+#[async_trait]
+impl EndLog for DiskStore {
+    fn incarnation(&self) -> Incarnation {
+        self.incarnation
+    }
+
+    async fn append(&self, end: End) -> Result<Position, StoreError> {
+        let position = self.table.append(end, |change| self.journal(change));
+        self.queue.settle("record an end").await.map(|()| position)
+    }
+
+    fn cut_off(&self, store: &StoreName, subject: &UserName) -> Option<Timestamp> {
+        self.table.cut_off(store, subject)
+    }
+
+    fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
+        self.table.since(position, limit)
+    }
+
+    async fn trim(&self, before: Timestamp) -> Result<usize, StoreError> {
+        let mut trimmed = 0;
+        loop {
+            let positions = self.table.trim(before, TRIM_MAX);
+            if positions.is_empty() {
+                return Ok(trimmed);
+            }
+            trimmed += positions.len();
+            self.queue.push(Write::Trim(positions));
+            self.queue.settle("trim the end log").await?;
+        }
+    }
+}
+
+/// Keeps one commit from growing with the log.
+const TRIM_MAX: usize = 10_000;
+
+/// A record that memory has and the disk will have.
+struct Pending {
+    session: Arc<Session>,
+    replaced: Option<Arc<Session>>,
+    outcome: oneshot::Receiver<Outcome>,
+}

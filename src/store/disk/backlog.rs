@@ -1,0 +1,292 @@
+//! The backlog: records of an earlier process that are not in the table yet.
+//!
+//! A thread takes them up one after the other while the gateway serves already; a record that is asked
+//! for before its turn is read from the file on the spot. The table decides which copy counts.
+
+use std::ops::Bound;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Condvar;
+use parking_lot::Mutex;
+use redb::Range;
+
+use crate::model::id::SsoId;
+use crate::model::time::Timestamp;
+use crate::ports::session_store::Found;
+use crate::store::RecordSealer;
+use crate::store::disk::file::Snapshot;
+use crate::store::disk::file::StoreFile;
+use crate::store::disk::queue::Queue;
+use crate::store::disk::queue::Write;
+use crate::store::record;
+use crate::store::table::Access;
+use crate::store::table::Loaded;
+use crate::store::table::Table;
+
+/// The records that are still to be taken up.
+pub(super) struct Backlog {
+    table: Arc<Table>,
+    queue: Arc<Queue>,
+    sealer: Arc<dyn RecordSealer>,
+    credit: Credit,
+    state: Mutex<State>,
+    changed: Condvar,
+}
+
+/// How much later than written a last access counts.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Credit {
+    /// The most that it may have been later.
+    pub(super) at_most: Duration,
+    /// When the store was opened; no access was later.
+    pub(super) opened: Timestamp,
+}
+
+impl Credit {
+    fn access(self, written: Timestamp) -> Access {
+        Access {
+            written,
+            counts: written.max(written.after(self.at_most).min(self.opened)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Backlog {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Backlog")
+            .field("state", &self.state)
+            .finish_non_exhaustive()
+    }
+}
+
+struct State {
+    snapshot: Option<Arc<Snapshot>>,
+    /// Counts the snapshots: a failed commit closes the file under the one before.
+    snapshots: u64,
+    phase: Phase,
+    unreadable: usize,
+}
+
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("State")
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Loaded,
+    Loading,
+    Stopped,
+}
+
+impl Backlog {
+    pub(super) fn new(
+        table: Arc<Table>,
+        queue: Arc<Queue>,
+        sealer: Arc<dyn RecordSealer>,
+        credit: Credit,
+        snapshot: Snapshot,
+    ) -> Self {
+        let state = State {
+            snapshot: Some(Arc::new(snapshot)),
+            snapshots: 1,
+            phase: Phase::Loading,
+            unreadable: 0,
+        };
+        let state = Mutex::new(state);
+        Self {
+            table,
+            queue,
+            sealer,
+            credit,
+            state,
+            changed: Condvar::new(),
+        }
+    }
+
+    /// Takes up every record; returns when all are, or when it is stopped.
+    pub(super) fn load(&self) {
+        let mut after = None;
+        let mut snapshots = 0;
+        while let Some(snapshot) = self.snapshot_after(&mut snapshots) {
+            match self.load_from(&snapshot, &mut after) {
+                Ok(Phase::Loaded) => return self.finish(),
+                Ok(Phase::Loading | Phase::Stopped) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "reading the sessions stopped; it goes on later");
+                }
+            }
+        }
+    }
+
+    /// Brings the record of `sso` into the table if it is still to be taken up.
+    pub(super) fn ensure(&self, sso: &SsoId) {
+        if !self.table.is_loading() || !matches!(self.table.find(sso), Found::Absent) {
+            return;
+        }
+        let Some(snapshot) = self.state.lock().snapshot.clone() else {
+            return;
+        };
+        if let Err(error) = self.read_through(&snapshot, sso) {
+            // Without its record a session is not served, which is the safe side.
+            tracing::warn!(session_hash = sso.short_hash(), %error, "a session could not be read");
+        }
+    }
+
+    /// Waits until every record is taken up.
+    pub(super) fn wait(&self) {
+        if self.table.is_loading() {
+            let mut state = self.state.lock();
+            self.changed
+                .wait_while(&mut state, |state| state.phase == Phase::Loading);
+        }
+    }
+
+    /// Puts the file, opened again, in place of the one that a failed commit closed.
+    pub(super) fn renew(&self, file: &StoreFile) -> Result<(), redb::Error> {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Loading {
+            state.snapshot = Some(Arc::new(file.snapshot()?));
+            state.snapshots += 1;
+            self.changed.notify_all();
+        }
+        Ok(())
+    }
+
+    /// Ends the loading where it is.
+    pub(super) fn stop(&self) {
+        self.leave(Phase::Stopped);
+    }
+
+    /// Whether records are still to be taken up whose last access counts later than written: a file
+    /// closed without them must not promise that what is written is all.
+    pub(super) fn is_credit_open(&self) -> bool {
+        self.table.is_loading() && !self.credit.at_most.is_zero()
+    }
+
+    /// How many stored records could not be read and were left out.
+    pub(super) fn unreadable(&self) -> usize {
+        self.state.lock().unreadable
+    }
+
+    fn finish(&self) {
+        self.table.complete();
+        self.leave(Phase::Loaded);
+    }
+
+    fn leave(&self, phase: Phase) {
+        let mut state = self.state.lock();
+        if state.phase == Phase::Loading {
+            state.phase = phase;
+            state.snapshot = None;
+        }
+        self.changed.notify_all();
+    }
+
+    /// Waits for a snapshot after the `seen`-th; there is none when the store closes.
+    fn snapshot_after(&self, seen: &mut u64) -> Option<Arc<Snapshot>> {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| {
+            state.phase == Phase::Loading && state.snapshots == *seen
+        });
+        *seen = state.snapshots;
+        state.snapshot.clone()
+    }
+
+    fn load_from(
+        &self,
+        snapshot: &Snapshot,
+        after: &mut Option<[u8; 16]>,
+    ) -> Result<Phase, redb::Error> {
+        let from = after.map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (from.as_ref(), Bound::Unbounded);
+        let mut accesses = Accesses::new(snapshot.accesses.range::<&[u8; 16]>(range)?);
+        for row in snapshot.sessions.range::<&[u8; 16]>(range)? {
+            let (key, bytes) = row?;
+            let sso = SsoId::from_bytes(*key.value());
+            let access = accesses.of(&sso)?;
+            if let Err(error) = self.take_up(&sso, bytes.value(), access) {
+                self.skip(&sso, bytes.value(), error);
+            }
+            *after = Some(*sso.as_bytes());
+            if !self.is_loading() {
+                return Ok(Phase::Stopped);
+            }
+        }
+        Ok(Phase::Loaded)
+    }
+
+    fn read_through(&self, snapshot: &Snapshot, sso: &SsoId) -> Result<(), redb::Error> {
+        let Some(bytes) = snapshot.sessions.get(sso.as_bytes())? else {
+            return Ok(());
+        };
+        let access = snapshot.accesses.get(sso.as_bytes())?;
+        let access = access.map(|access| Timestamp::from_millis(access.value()));
+        match self.take_up(sso, bytes.value(), access) {
+            Ok(()) => {}
+            Err(error) => tracing::debug!(%error, "it is counted in its turn"),
+        }
+        Ok(())
+    }
+
+    fn take_up(
+        &self,
+        sso: &SsoId,
+        bytes: &[u8],
+        access: Option<Timestamp>,
+    ) -> Result<(), record::ReadRecordError> {
+        let session = record::read_session(sso, bytes, self.sealer.as_ref())?;
+        let written = session.last_access.max(access.unwrap_or_default());
+        if self.table.load(session, self.credit.access(written)) == Loaded::Ended {
+            self.queue.push(Write::Remove(*sso));
+        }
+        Ok(())
+    }
+
+    /// Leaves a record out. It stays in the file, since its key may come back, until it has expired.
+    fn skip(&self, sso: &SsoId, bytes: &[u8], error: record::ReadRecordError) {
+        tracing::warn!(session_hash = sso.short_hash(), %error, "a stored session was left out");
+        self.state.lock().unreadable += 1;
+        if record::outer_expiry(bytes).is_some_and(|expires| expires <= self.credit.opened) {
+            self.queue.push(Write::Remove(*sso));
+        }
+    }
+
+    fn is_loading(&self) -> bool {
+        self.state.lock().phase == Phase::Loading
+    }
+}
+
+/// The last accesses beside the records, walked together: both are in the order of their ids.
+struct Accesses<'s> {
+    rows: Range<'s, &'static [u8; 16], u64>,
+    next: Option<(SsoId, Timestamp)>,
+}
+
+impl<'s> Accesses<'s> {
+    const fn new(rows: Range<'s, &'static [u8; 16], u64>) -> Self {
+        Self { rows, next: None }
+    }
+
+    fn of(&mut self, sso: &SsoId) -> Result<Option<Timestamp>, redb::Error> {
+        while self.next.is_none_or(|(next, _)| next < *sso) {
+            let Some(row) = self.rows.next() else {
+                return Ok(None);
+            };
+            let (key, access) = row?;
+            let next = (
+                SsoId::from_bytes(*key.value()),
+                Timestamp::from_millis(access.value()),
+            );
+            self.next = Some(next);
+        }
+        Ok(self
+            .next
+            .filter(|(next, _)| next == sso)
+            .map(|(_, access)| access))
+    }
+}

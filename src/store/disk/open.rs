@@ -1,0 +1,175 @@
+//! Opening and letting go of the disk store: its file, its two threads, what counts after a crash.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread::Builder;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+use tokio::sync::oneshot;
+
+use crate::model::time::Timestamp;
+use crate::ports::end_log::Incarnation;
+use crate::ports::end_log::Position;
+use crate::store::RecordSealer;
+use crate::store::disk::DiskStore;
+use crate::store::disk::backlog::Backlog;
+use crate::store::disk::backlog::Credit;
+use crate::store::disk::file;
+use crate::store::disk::file::OpenStoreError;
+use crate::store::disk::file::Opener;
+use crate::store::disk::file::StoreFile;
+use crate::store::disk::header::Closed;
+use crate::store::disk::header::Header;
+use crate::store::disk::queue::Queue;
+use crate::store::disk::writer::Writer;
+use crate::store::table::Contents;
+use crate::store::table::Table;
+
+/// How a disk store writes.
+#[derive(Clone, Copy, Debug)]
+pub struct DiskOptions {
+    /// How often at most the last access of one session is written back.
+    pub write_back_interval: Duration,
+    /// How long a commit waits for as many callers as shared the one before; a lone caller never waits.
+    pub commit_gathering: Duration,
+}
+
+impl Default for DiskOptions {
+    fn default() -> Self {
+        Self {
+            write_back_interval: Duration::from_secs(60),
+            commit_gathering: Duration::from_millis(2),
+        }
+    }
+}
+
+impl DiskStore {
+    /// Opens the store in `dir`, or makes one there whose end log has the life `incarnation_if_new`.
+    ///
+    /// If the process before did not close it, last accesses count as at most one write-back interval
+    /// later than written, and never later than `now`.
+    ///
+    /// # Errors
+    /// See [`OpenStoreError`]; the file is as it was then.
+    pub fn open(
+        dir: &Path,
+        sealer: Arc<dyn RecordSealer>,
+        incarnation_if_new: Incarnation,
+        now: Timestamp,
+        options: DiskOptions,
+    ) -> Result<Self, OpenStoreError> {
+        let path = file::prepare(dir)
+            .map_err(|error| OpenStoreError::Unusable(dir.join("sessions.redb"), error.into()))?;
+        let opener = file::opener(path.clone());
+        let fresh = Header {
+            incarnation: incarnation_if_new,
+            closed: Closed::Cleanly,
+            write_back_interval: options.write_back_interval,
+            last_position: Position(0),
+        };
+        Self::start(
+            &path,
+            opener,
+            Setting {
+                sealer,
+                fresh,
+                now,
+                options,
+            },
+        )
+    }
+
+    pub(super) fn start(
+        path: &Path,
+        opener: Opener,
+        setting: Setting,
+    ) -> Result<Self, OpenStoreError> {
+        let Setting {
+            sealer,
+            fresh,
+            now,
+            options,
+        } = setting;
+        let (file, header) = StoreFile::open(path, opener, fresh)?;
+        let table = Arc::new(Table::new(Contents::Loading));
+        // A record must never be seen before the end that forbids it.
+        file.ends(path)?
+            .into_iter()
+            .for_each(|(position, end)| table.restore(position, end));
+        table.skip_to(header.last_position);
+        let at_most = match header.closed {
+            Closed::Cleanly => Duration::ZERO,
+            Closed::Uncleanly => header.write_back_interval,
+        };
+        let queue = Arc::new(Queue::new());
+        let unusable = |error| OpenStoreError::Unusable(path.into(), error);
+        let backlog = Arc::new(Backlog::new(
+            Arc::clone(&table),
+            Arc::clone(&queue),
+            Arc::clone(&sealer),
+            Credit {
+                at_most,
+                opened: now,
+            },
+            file.snapshot().map_err(|error| unusable(error.into()))?,
+        ));
+        let (release, released) = oneshot::channel();
+        let store = Self {
+            table: Arc::clone(&table),
+            queue: Arc::clone(&queue),
+            backlog: Arc::clone(&backlog),
+            sealer,
+            incarnation: header.incarnation,
+            write_back_interval: options.write_back_interval,
+            released: Mutex::new(Some(released)),
+            threads: Mutex::default(),
+        };
+        let gathering = options.commit_gathering;
+        let loader = Arc::clone(&backlog);
+        let writer = Writer {
+            file,
+            table,
+            queue,
+            backlog,
+            gathering,
+            owed: Vec::new(),
+        };
+        let write = move || {
+            writer.run();
+            drop(release);
+        };
+        store
+            .spawn("session-writer", write)
+            .map_err(|error| unusable(error.into()))?;
+        store
+            .spawn("session-loader", move || loader.load())
+            .map_err(|error| unusable(error.into()))?;
+        Ok(store)
+    }
+
+    fn spawn(&self, name: &str, run: impl FnOnce() + Send + 'static) -> std::io::Result<()> {
+        let thread = Builder::new().name(name.into()).spawn(run)?;
+        self.threads.lock().push(thread);
+        Ok(())
+    }
+}
+
+impl Drop for DiskStore {
+    fn drop(&mut self) {
+        self.backlog.stop();
+        self.queue.stop();
+        for thread in self.threads.lock().drain(..) {
+            if thread.join().is_err() {
+                tracing::error!("a thread of the session store ended by a panic");
+            }
+        }
+    }
+}
+
+pub(super) struct Setting {
+    pub(super) sealer: Arc<dyn RecordSealer>,
+    pub(super) fresh: Header,
+    pub(super) now: Timestamp,
+    pub(super) options: DiskOptions,
+}

@@ -1,0 +1,137 @@
+//! What crosses a restart: records and ends taken up from an earlier process, accesses to be written
+//! back, and changes taken back that did not become durable.
+//!
+//! Where any of it is kept between two processes is the disk's business.
+
+use std::collections::hash_map::Entry as Place;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use crate::model::id::SsoId;
+use crate::model::session::Session;
+use crate::model::time::Timestamp;
+use crate::ports::end_log::End;
+use crate::ports::end_log::Position;
+use crate::ports::session_store::Found;
+use crate::store::table::Change;
+use crate::store::table::Entry;
+use crate::store::table::Record;
+use crate::store::table::Table;
+
+/// What became of a record of an earlier process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Loaded {
+    /// Its SSO session has ended, so it may be forgotten durably too.
+    Ended,
+    /// Memory knows better already.
+    Overtaken,
+    /// It stands.
+    Stands,
+}
+
+/// The last access of a record as it was written, and as it counts.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::store) struct Access {
+    /// What the store has.
+    pub(in crate::store) written: Timestamp,
+    /// What counts from here on.
+    pub(in crate::store) counts: Timestamp,
+}
+
+impl Table {
+    /// Takes up an end that an earlier process made durable.
+    pub(in crate::store) fn restore(&self, position: Position, end: End) {
+        if let End::Tombstone { sso, .. } = &end {
+            self.shard(sso)
+                .write()
+                .entries
+                .insert(*sso, Entry::Tombstone(position));
+        }
+        self.ends.restore(position, end);
+    }
+
+    /// Lets the next end have a place after `position`.
+    pub(in crate::store) fn skip_to(&self, position: Position) {
+        self.ends.skip_to(position);
+    }
+
+    /// Takes up a record that an earlier process made durable.
+    pub(in crate::store) fn load(&self, session: Session, access: Access) -> Loaded {
+        let sso = session.facts.sso;
+        let mut shard = self.shard(&sso).write();
+        let cut_offs = self.ends.hold();
+        if shard.gone.as_ref().is_none_or(|gone| gone.contains(&sso)) {
+            return Loaded::Overtaken;
+        }
+        let place = match shard.entries.entry(sso) {
+            Place::Occupied(occupied) => {
+                return match occupied.get() {
+                    Entry::Record(_) => Loaded::Overtaken,
+                    Entry::Tombstone(_) => Loaded::Ended,
+                };
+            }
+            Place::Vacant(place) => place,
+        };
+        if cut_offs.cover(&session.facts) {
+            return Loaded::Ended;
+        }
+        self.index.lock().add(&session.facts, access.counts);
+        self.count.fetch_add(1, Ordering::Relaxed);
+        place.insert(Entry::Record(Record::new(Arc::new(session), access)));
+        Loaded::Stands
+    }
+
+    /// Whether records of an earlier process may still be missing.
+    pub(in crate::store) fn is_loading(&self) -> bool {
+        self.loading.load(Ordering::Acquire)
+    }
+
+    /// From here on, what the table does not hold does not exist.
+    pub(in crate::store) fn complete(&self) {
+        self.shards
+            .iter()
+            .for_each(|shard| shard.write().gone = None);
+        self.loading.store(false, Ordering::Release);
+    }
+
+    /// The last access to write for a record, which then counts as written.
+    pub(in crate::store) fn write_back(&self, sso: &SsoId) -> Option<Timestamp> {
+        match self.shard(sso).read().entries.get(sso) {
+            Some(Entry::Record(record)) => {
+                let access = record.last_access();
+                record.written.store(access.as_millis(), Ordering::Relaxed);
+                Some(access)
+            }
+            None | Some(Entry::Tombstone(_)) => None,
+        }
+    }
+
+    /// Every record whose last access is not written.
+    pub(in crate::store) fn unwritten(&self) -> Vec<SsoId> {
+        self.shards
+            .iter()
+            .flat_map(|shard| shard.read().unwritten())
+            .collect()
+    }
+
+    /// Takes back an insert that could not be made durable, whatever replaced it since.
+    pub(in crate::store) fn undo_insert(&self, session: &Session, journal: impl FnOnce(Change)) {
+        let stands = match self.find(&session.facts.sso) {
+            Found::Record(standing) => standing.id == session.id,
+            Found::Absent | Found::Ended => false,
+        };
+        if stands {
+            self.remove(&session.facts.sso, journal);
+        }
+    }
+
+    /// Takes back a replacement that could not be made durable, unless it was replaced itself.
+    pub(in crate::store) fn undo_replace(&self, new: &Arc<Session>, old: &Arc<Session>) {
+        let mut shard = self.shard(&new.facts.sso).write();
+        if let Some(Entry::Record(record)) = shard.entries.get_mut(&new.facts.sso)
+            && Arc::ptr_eq(&record.session, new)
+        {
+            self.put(record, Arc::clone(old));
+        }
+    }
+}

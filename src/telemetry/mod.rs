@@ -1,0 +1,36 @@
+//! What the gateway says about itself: log lines on standard error.
+//!
+//! No secret, cookie or session id is ever among them; ids appear as short hashes.
+
+use tracing_subscriber::EnvFilter;
+
+/// How log lines look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LogFormat {
+    /// One JSON object a line.
+    Json,
+    /// For people.
+    Text,
+}
+
+/// Begins to write log lines to standard error. `filter` is a comma-separated list of `target=level`; a
+/// second call does nothing.
+pub fn begin(format: LogFormat, filter: &str) {
+    let filter = EnvFilter::try_new(format!("{filter},{CAPS}"));
+    let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{DEFAULT_FILTER},{CAPS}")));
+    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = lines.with_target(false);
+    let begun = match format {
+        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Text => lines.try_init(),
+    };
+    begun.ok();
+}
+
+/// What is logged unless the operator asks for something else.
+pub const DEFAULT_FILTER: &str = "info";
+
+/// What the operator cannot ask for: the lines of these crates quote requests with their paths, queries
+/// and cookies.
+const CAPS: &str = "pingora_core=error,pingora_proxy=off,pingora_http=off,pingora_pool=error,\
+    h2=off,hyper=off,rustls=error,hickory_resolver=error,hickory_proto=error,hickory_net=error";

@@ -1,0 +1,256 @@
+//! What the parts of a configuration come to mean.
+
+use std::path::Path;
+use std::time::Duration;
+
+use portway::config::Config;
+use portway::config::PlainHttp;
+use portway::config::Probe;
+use portway::config::UpstreamHost;
+use portway::config::Verify;
+use portway::decision::path::Oddity;
+use portway::decision::policy::Condition;
+use portway::decision::policy::Effect;
+use portway::decision::upstream::Balance;
+use portway::decision::upstream::HashOf;
+
+use crate::parse_as;
+use crate::parsed;
+
+#[test]
+fn the_smallest_configuration_needs_no_collector() {
+    let config = open("");
+    assert!(config.collector.is_none() && config.authentication.is_none());
+    assert_eq!(config.threads, 4);
+    assert_eq!(config.state_dir, Path::new("state"));
+    assert_eq!(config.session.idle_timeout, Duration::from_mins(30));
+}
+
+#[test]
+fn a_file_from_another_system_reads_the_same() {
+    let text = "threads: 3\nlisteners: [{ name: http, bind: '127.0.0.1:0' }]
+pools: { p: { primary: ['a:1'] } }
+virtual_hosts: [{ host: a.test, plain_http: serve, routes: [{ path: /, access: excluded, pool: p }] }]
+";
+    assert_eq!(parsed(&format!("\u{feff}{text}")).threads, 3);
+    assert_eq!(parsed(&text.replace('\n', "\r\n")).threads, 3);
+}
+
+#[test]
+fn a_file_full_of_faults_is_reported_whole() {
+    let text: String = (0..5_000)
+        .map(|number| format!("k{number}: {{ a: [] }}\n"))
+        .collect();
+    let faults = parse_as("gateway.yaml", &text).unwrap_err();
+    assert_eq!(faults.count(), 5_002);
+    assert!(faults.to_string().len() > 1 << 18);
+}
+
+#[test]
+fn variables_are_text_and_never_structure() {
+    let config = open("trusted_proxies: ['${NONE:-10.0.0.1}', 10.1.0.0/16]");
+    assert_eq!(config.trusted_proxies.len(), 2);
+    let pool = config.pools.values().next().unwrap();
+    assert_eq!(
+        (pool.primary[0].host.as_str(), pool.primary[0].port),
+        ("10.0.0.9", 8080)
+    );
+    let faults = parse_as("gateway.yaml", "state_dir: ${LINES}\nthreads: ${LINES}\n").unwrap_err();
+    let shown = faults.to_string();
+    assert!(
+        shown.contains("is not a whole number from 1 to 1024"),
+        "{shown}"
+    );
+    assert!(!shown.contains("unknown key"), "{shown}");
+}
+
+#[test]
+fn an_ipv6_upstream_loses_its_brackets_and_keeps_its_port() {
+    let config = pool("primary: ['[2001:db8::1]:80', { address: up.internal:81, weight: 3 }]");
+    let primary = &config.pools.values().next().unwrap().primary;
+    assert_eq!(
+        (primary[0].host.as_str(), primary[0].port),
+        ("2001:db8::1", 80)
+    );
+    assert_eq!(
+        (primary[1].host.as_str(), primary[1].weight),
+        ("up.internal", 3)
+    );
+}
+
+#[test]
+fn a_pool_balances_as_written_w_05() {
+    let balance = |text: &str| {
+        let config = pool(&format!("primary: [a:1]\n    balance: {text}"));
+        config.pools.values().next().unwrap().balance.clone()
+    };
+    assert_eq!(balance("round_robin"), Balance::RoundRobin);
+    assert_eq!(balance("least_connections"), Balance::LeastConnections);
+    assert_eq!(balance("ip_hash"), Balance::Hash(HashOf::ClientAddress));
+    assert_eq!(balance("{ hash: session }"), Balance::Hash(HashOf::Session));
+    assert_eq!(
+        balance("{ hash: { cookie: SID } }"),
+        Balance::Hash(HashOf::Cookie("SID".to_owned()))
+    );
+    let header = Balance::Hash(HashOf::Header("x-tenant".parse().unwrap()));
+    assert_eq!(balance("{ hash: { header: X-Tenant } }"), header);
+}
+
+#[test]
+fn upstream_tls_is_verified_unless_it_says_otherwise_w_18() {
+    let verify = |text: &str| {
+        let config = pool(&format!("primary: [a:1]\n    scheme: https\n{text}"));
+        config
+            .pools
+            .values()
+            .next()
+            .unwrap()
+            .tls
+            .as_ref()
+            .unwrap()
+            .verify
+    };
+    assert_eq!(verify(""), Verify::Full);
+    assert_eq!(verify("    tls: { ca_file: ca.pem }"), Verify::Full);
+    assert_eq!(verify("    tls: { verify: false }"), Verify::Off);
+}
+
+#[test]
+fn a_health_check_asks_by_http_or_tcp() {
+    let probe = |text: &str| {
+        let config = pool(&format!("primary: [a:1]\n    health_check: {text}"));
+        config
+            .pools
+            .values()
+            .next()
+            .unwrap()
+            .health_check
+            .clone()
+            .unwrap()
+            .probe
+    };
+    assert_eq!(probe("{ tcp: true }"), Probe::Tcp);
+    let http = Probe::Http {
+        path: "/h?x=1".to_owned(),
+        host: None,
+        status: (204, 204),
+    };
+    assert_eq!(probe("{ http: { path: '/h?x=1', status: 204 } }"), http);
+}
+
+#[test]
+fn a_route_overrides_single_time_outs_of_its_pool() {
+    let config = route("timeouts: { read_idle: 5m, total: 1h }");
+    let timeouts = config.virtual_hosts[0].routes[0].timeouts;
+    assert_eq!(timeouts.read_idle, Duration::from_mins(5));
+    assert_eq!(timeouts.total, Some(Duration::from_hours(1)));
+    assert_eq!(timeouts.connect, Duration::from_secs(3));
+}
+
+#[test]
+fn a_route_says_what_the_upstream_sees_and_what_it_tolerates_w_13() {
+    let config = route("upstream_host: in.test, tolerate: [encoded_slash], body_size: 0B");
+    let route = &config.virtual_hosts[0].routes[0];
+    assert_eq!(
+        route.upstream_host,
+        UpstreamHost::Fixed("in.test".to_owned().try_into().unwrap())
+    );
+    assert!(route.tolerance.allows(Oddity::EncodedSlash));
+    assert!(!route.tolerance.allows(Oddity::EncodedHash));
+    assert_eq!(route.body_bytes_max, 0);
+}
+
+#[test]
+fn a_virtual_host_on_plain_http_says_what_it_does_w_02() {
+    assert_eq!(open("").virtual_hosts[0].plain_http, PlainHttp::Serve);
+}
+
+#[test]
+fn identity_headers_can_be_renamed_and_switched_off() {
+    let config = open("identity_headers: { user: X-User, email: null, name: false }");
+    let names = config.identity_headers;
+    assert_eq!(names.user.unwrap(), "x-user");
+    assert_eq!(names.groups.unwrap(), "remote-groups");
+    assert!(names.email.is_none() && names.name.is_none());
+}
+
+#[test]
+fn rules_keep_their_order_and_nesting() {
+    let config = parsed(&format!(
+        "{SIGN_IN}
+policies:
+  p:
+    - deny: {{ not: {{ address: 10.0.0.0/8 }} }}
+    - allow: {{ all: [{{ group: [a, b] }}, {{ any: [signed_in, {{ level: 5 }}] }}] }}
+virtual_hosts: [{{ host: a.test, routes: [{{ path: /, access: protected, policy: p, pool: p }}] }}]
+"
+    ));
+    let rules = &config.virtual_hosts[0].routes[0].policy.rules;
+    assert_eq!(rules[0].effect, Effect::Deny);
+    let Condition::Not(inner) = &rules[0].when else {
+        panic!("{rules:?}")
+    };
+    assert_eq!(
+        **inner,
+        Condition::Address(vec!["10.0.0.0/8".parse().unwrap()])
+    );
+    let Condition::All(all) = &rules[1].when else {
+        panic!("{rules:?}")
+    };
+    assert!(matches!(&all[0], Condition::Group(groups) if groups.len() == 2));
+    assert!(matches!(&all[1], Condition::Any(any) if any[0] == Condition::SignedIn));
+}
+
+#[test]
+fn a_private_key_never_shows_in_a_fault() {
+    let text = "listeners:
+  - name: a
+    bind: 0.0.0.0:1
+    tls:
+      certificates:
+        - { certificate_file: a.crt, key: hunter2-hunter2 }
+";
+    let shown = parse_as("gateway.yaml", text).unwrap_err().to_string();
+    assert!(
+        shown.contains("there is no private key in PEM form"),
+        "{shown}"
+    );
+    assert!(!shown.contains("hunter2"), "{shown}");
+}
+
+const SIGN_IN: &str = "\
+listeners: [{ name: s, bind: '0.0.0.0:0', tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] } }]
+collector: { host: login.test }
+authentication: { users_file: users.yaml }
+pools: { p: { primary: ['a:1'] } }";
+
+/// One open route on a plain listener, and what else is to be there.
+fn open(more: &str) -> Config {
+    parsed(&format!(
+        "{more}
+listeners: [{{ name: http, bind: '127.0.0.1:0' }}]
+pools: {{ p: {{ primary: ['${{UPSTREAM}}'] }} }}
+virtual_hosts: [{{ host: a.test, plain_http: serve, routes: [{{ path: /, access: excluded, pool: p }}] }}]
+"
+    ))
+}
+
+fn pool(text: &str) -> Config {
+    parsed(&format!(
+        "listeners: [{{ name: http, bind: '127.0.0.1:0' }}]
+pools:
+  p:
+    {text}
+virtual_hosts: [{{ host: a.test, plain_http: serve, routes: [{{ path: /, access: excluded, pool: p }}] }}]
+"
+    ))
+}
+
+fn route(text: &str) -> Config {
+    parsed(&format!(
+        "listeners: [{{ name: http, bind: '127.0.0.1:0' }}]
+pools: {{ p: {{ primary: ['a:1'] }} }}
+virtual_hosts: [{{ host: a.test, plain_http: serve, routes: [{{ path: /, access: excluded, pool: p, {text} }}] }}]
+"
+    ))
+}

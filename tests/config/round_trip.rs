@@ -1,0 +1,393 @@
+//! Settings that are written as YAML and read again are the same settings.
+//!
+//! The writer below is independent of the reader: it knows the file's form from the reference only.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use portway::config::HealthCheck;
+use portway::config::Probe;
+use portway::config::Timeouts;
+use portway::config::Upstream;
+use portway::decision::policy::Condition;
+use portway::decision::policy::Effect;
+use portway::decision::policy::Rule;
+use portway::decision::upstream::Balance;
+use portway::decision::upstream::HashOf;
+use portway::model::identity::AuthLevel;
+use portway::model::name::GroupName;
+use portway::model::name::UserName;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::*;
+
+use crate::parse_as;
+use crate::parsed;
+
+#[derive(Clone, Debug)]
+struct Settings {
+    idle_timeout: Duration,
+    body_bytes_max: u64,
+    pools: Vec<PoolSettings>,
+    rules: Vec<Rule>,
+}
+
+#[derive(Clone, Debug)]
+struct PoolSettings {
+    balance: Balance,
+    primary: Vec<Upstream>,
+    secondary: Vec<Upstream>,
+    max_fails: u32,
+    health_check: Option<HealthCheck>,
+    timeouts: Timeouts,
+}
+
+proptest! {
+    #[test]
+    fn what_is_written_is_read_again(settings in settings()) {
+        let text = write_settings(&settings);
+        let config = parsed(&text);
+        prop_assert_eq!(config.session.idle_timeout, settings.idle_timeout);
+        prop_assert_eq!(config.limits.body_bytes_max, settings.body_bytes_max);
+        prop_assert_eq!(&config.virtual_hosts[0].routes[0].policy.rules, &settings.rules);
+        prop_assert_eq!(config.pools.len(), settings.pools.len());
+        for (read, written) in config.pools.values().zip(&settings.pools) {
+            prop_assert_eq!(&read.balance, &written.balance);
+            prop_assert_eq!(&read.primary, &written.primary);
+            prop_assert_eq!(&read.secondary, &written.secondary);
+            prop_assert_eq!(read.max_fails, written.max_fails);
+            prop_assert_eq!(&read.health_check, &written.health_check);
+            prop_assert_eq!(&read.timeouts, &written.timeouts);
+        }
+    }
+
+    #[test]
+    fn no_text_stops_the_reader(text in "[\\PC\\n\\t\\x00]{0,200}") {
+        if let Err(faults) = parse_as("gateway.yaml", &text) {
+            prop_assert!(faults.count() > 0);
+            prop_assert!(!faults.to_string().is_empty());
+        }
+    }
+
+    #[test]
+    fn no_damage_to_a_valid_file_stops_the_reader(
+        settings in settings(),
+        at in any::<prop::sample::Index>(),
+        with in "[-:{}\\[\\]&*!|>'\"#%@`,?$ \\n\\ta-z0-9é]{0,8}",
+        length in 0_usize..20,
+    ) {
+        let text = write_settings(&settings);
+        let characters: Vec<char> = text.chars().collect();
+        let start = at.index(characters.len());
+        let end = (start + length).min(characters.len());
+        let damaged: String = characters[..start].iter().copied()
+            .chain(with.chars())
+            .chain(characters[end..].iter().copied())
+            .collect();
+        if let Err(faults) = parse_as("gateway.yaml", &damaged) {
+            prop_assert!(!faults.to_string().is_empty());
+        }
+    }
+}
+
+fn settings() -> impl Strategy<Value = Settings> {
+    let pools = vec(pool(), 1..4);
+    (duration(60_000), any::<u32>(), pools, vec(rule(), 0..5)).prop_map(
+        |(idle_timeout, bytes, pools, rules)| Settings {
+            idle_timeout,
+            body_bytes_max: u64::from(bytes),
+            pools,
+            rules,
+        },
+    )
+}
+
+fn pool() -> impl Strategy<Value = PoolSettings> {
+    let parts = (
+        balance(),
+        vec(upstream(), 1..4),
+        vec(upstream(), 0..3),
+        0_u32..1000,
+        check(),
+        timeouts(),
+    );
+    parts.prop_map(
+        |(balance, primary, secondary, max_fails, health_check, timeouts)| PoolSettings {
+            balance,
+            primary,
+            secondary,
+            max_fails,
+            health_check,
+            timeouts,
+        },
+    )
+}
+
+fn balance() -> impl Strategy<Value = Balance> {
+    prop_oneof![
+        Just(Balance::RoundRobin),
+        Just(Balance::LeastConnections),
+        Just(Balance::Hash(HashOf::ClientAddress)),
+        Just(Balance::Hash(HashOf::Session)),
+        "[A-Za-z0-9_.-]{1,12}".prop_map(|name| Balance::Hash(HashOf::Cookie(name))),
+        "[a-z][a-z0-9-]{0,10}"
+            .prop_map(|name| Balance::Hash(HashOf::Header(name.parse().unwrap()))),
+    ]
+}
+
+fn upstream() -> impl Strategy<Value = Upstream> {
+    let host = prop_oneof![
+        any::<std::net::Ipv4Addr>().prop_map(|address| address.to_string()),
+        any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
+        "[a-z][a-z0-9]{0,8}(\\.[a-z][a-z0-9]{0,8}){0,2}",
+    ];
+    (host, 1_u16.., 1_u32..=1000).prop_map(|(host, port, weight)| Upstream { host, port, weight })
+}
+
+fn check() -> impl Strategy<Value = Option<HealthCheck>> {
+    let http = ("/[a-z0-9/?=&]{0,12}", 100_u16..=599, 0_u16..100).prop_map(|(path, low, more)| {
+        Probe::Http {
+            path,
+            host: None,
+            status: (low, (low + more).min(599)),
+        }
+    });
+    let probe = prop_oneof![Just(Probe::Tcp), http];
+    let parts = (
+        probe,
+        duration(1000),
+        duration(1000),
+        1_u32..1000,
+        1_u32..1000,
+    );
+    let check =
+        parts.prop_map(
+            |(probe, timeout, more, healthy_after, unhealthy_after)| HealthCheck {
+                probe,
+                interval: timeout + more,
+                timeout,
+                healthy_after,
+                unhealthy_after,
+            },
+        );
+    option::of(check)
+}
+
+fn timeouts() -> impl Strategy<Value = Timeouts> {
+    let any = || duration(100_000_000);
+    (any(), any(), any(), any(), option::of(any())).prop_map(
+        |(connect, first_byte, read_idle, write_idle, total)| Timeouts {
+            connect,
+            first_byte,
+            read_idle,
+            write_idle,
+            total,
+        },
+    )
+}
+
+fn duration(milliseconds_max: u64) -> impl Strategy<Value = Duration> {
+    (1..=milliseconds_max).prop_map(Duration::from_millis)
+}
+
+fn rule() -> impl Strategy<Value = Rule> {
+    let effect = prop_oneof![Just(Effect::Allow), Just(Effect::Deny)];
+    (effect, condition()).prop_map(|(effect, when)| Rule { effect, when })
+}
+
+fn condition() -> impl Strategy<Value = Condition> {
+    // Everything a name may hold: quotes, colons, dollars, braces, emoji.
+    let name = || "[^\\pC]{1,12}";
+    let user = vec(
+        name().prop_map(|name| UserName::parse(&name).unwrap()),
+        1..3,
+    );
+    let group = vec(
+        name().prop_map(|name| GroupName::parse(&name).unwrap()),
+        1..3,
+    );
+    let address = vec((any::<std::net::IpAddr>(), 0_u8..=32), 1..3).prop_map(|networks| {
+        let network = |(address, length)| ipnet::IpNet::new(address, length).unwrap().trunc();
+        Condition::Address(networks.into_iter().map(network).collect())
+    });
+    let method = vec(
+        "[A-Z]{1,2}[A-Z-]{1,8}Q".prop_map(|name| name.parse().unwrap()),
+        1..3,
+    );
+    let leaf = prop_oneof![
+        Just(Condition::SignedIn),
+        user.prop_map(Condition::User),
+        group.prop_map(Condition::Group),
+        method.prop_map(Condition::Method),
+        address,
+        (0_u8..=99).prop_map(|level| Condition::Level(AuthLevel::new(level).unwrap())),
+    ];
+    leaf.prop_recursive(3, 12, 3, |inner| {
+        prop_oneof![
+            vec(inner.clone(), 1..3).prop_map(Condition::All),
+            vec(inner.clone(), 1..3).prop_map(Condition::Any),
+            inner.prop_map(|one| Condition::Not(Box::new(one))),
+        ]
+    })
+}
+
+fn write_settings(settings: &Settings) -> String {
+    let mut out = String::from(
+        "listeners:
+  - name: s
+    bind: 0.0.0.0:443
+    tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] }
+collector: { host: login.test }
+authentication: { users_file: users.yaml }
+virtual_hosts:
+  - host: a.test
+    routes: [{ path: /, access: protected, policy: p, pool: pool-0 }]
+",
+    );
+    let idle = show(settings.idle_timeout);
+    writeln!(out, "session: {{ idle_timeout: {idle}, lifetime: 2m }}").unwrap();
+    writeln!(out, "limits: {{ body_size: {}B }}", settings.body_bytes_max).unwrap();
+    out.push_str("pools:\n");
+    for (index, pool) in settings.pools.iter().enumerate() {
+        write_pool(&mut out, index, pool);
+    }
+    let rules: Vec<String> = settings.rules.iter().map(show_rule).collect();
+    writeln!(out, "policies: {{ p: [{}] }}", rules.join(", ")).unwrap();
+    out
+}
+
+fn write_pool(out: &mut String, index: usize, pool: &PoolSettings) {
+    writeln!(
+        out,
+        "  pool-{index}:\n    balance: {}",
+        show_balance(&pool.balance)
+    )
+    .unwrap();
+    writeln!(out, "    primary: [{}]", show_tier(&pool.primary)).unwrap();
+    writeln!(out, "    secondary: [{}]", show_tier(&pool.secondary)).unwrap();
+    writeln!(out, "    max_fails: {}", pool.max_fails).unwrap();
+    if let Some(check) = &pool.health_check {
+        let probe = match &check.probe {
+            Probe::Tcp => "tcp: true".to_owned(),
+            Probe::Http {
+                path,
+                status: (low, high),
+                ..
+            } => {
+                format!("http: {{ path: {}, status: {low}-{high} }}", quote(path))
+            }
+        };
+        let (interval, timeout) = (show(check.interval), show(check.timeout));
+        writeln!(
+            out,
+            "    health_check: {{ {probe}, interval: {interval}, timeout: {timeout}, healthy_after: {}, unhealthy_after: {} }}",
+            check.healthy_after, check.unhealthy_after
+        )
+        .unwrap();
+    }
+    let timeouts = &pool.timeouts;
+    writeln!(
+        out,
+        "    timeouts: {{ connect: {}, first_byte: {}, read_idle: {}, write_idle: {}, total: {} }}",
+        show(timeouts.connect),
+        show(timeouts.first_byte),
+        show(timeouts.read_idle),
+        show(timeouts.write_idle),
+        timeouts.total.map_or_else(|| "none".to_owned(), show),
+    )
+    .unwrap();
+}
+
+fn show_balance(balance: &Balance) -> String {
+    match balance {
+        Balance::RoundRobin => "round_robin".to_owned(),
+        Balance::LeastConnections => "least_connections".to_owned(),
+        Balance::Hash(HashOf::ClientAddress) => "ip_hash".to_owned(),
+        Balance::Hash(HashOf::Cookie(name)) => format!("{{ hash: {{ cookie: {} }} }}", quote(name)),
+        Balance::Hash(HashOf::Header(name)) => {
+            format!("{{ hash: {{ header: {} }} }}", quote(name.as_str()))
+        }
+        Balance::Hash(HashOf::Session) => "{ hash: session }".to_owned(),
+    }
+}
+
+fn show_tier(tier: &[Upstream]) -> String {
+    let one = |upstream: &Upstream| {
+        let host = if upstream.host.contains(':') {
+            format!("[{}]", upstream.host)
+        } else {
+            upstream.host.clone()
+        };
+        let address = quote(&format!("{host}:{}", upstream.port));
+        match upstream.weight {
+            1 => address,
+            weight => format!("{{ address: {address}, weight: {weight} }}"),
+        }
+    };
+    tier.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+fn show_rule(rule: &Rule) -> String {
+    let effect = match rule.effect {
+        Effect::Allow => "allow",
+        Effect::Deny => "deny",
+    };
+    format!("{{ {effect}: {} }}", show_condition(&rule.when))
+}
+
+fn show_condition(condition: &Condition) -> String {
+    let list = |items: Vec<String>| format!("[{}]", items.join(", "));
+    let quoted = |items: Vec<String>| list(items.iter().map(|item| quote(item)).collect());
+    let conditions = |inner: &[Condition]| list(inner.iter().map(show_condition).collect());
+    match condition {
+        Condition::Address(networks) => {
+            let networks = networks.iter().map(ToString::to_string).collect();
+            format!("{{ address: {} }}", quoted(networks))
+        }
+        Condition::All(inner) => format!("{{ all: {} }}", conditions(inner)),
+        Condition::Any(inner) => format!("{{ any: {} }}", conditions(inner)),
+        Condition::Group(names) => {
+            format!(
+                "{{ group: {} }}",
+                quoted(names.iter().map(ToString::to_string).collect())
+            )
+        }
+        Condition::Level(level) => format!("{{ level: {} }}", level.get()),
+        Condition::Method(methods) => {
+            format!(
+                "{{ method: {} }}",
+                quoted(methods.iter().map(ToString::to_string).collect())
+            )
+        }
+        Condition::Not(inner) => format!("{{ not: {} }}", show_condition(inner)),
+        Condition::SignedIn => "signed_in".to_owned(),
+        Condition::User(names) => {
+            format!(
+                "{{ user: {} }}",
+                quoted(names.iter().map(ToString::to_string).collect())
+            )
+        }
+    }
+}
+
+/// In the largest unit that says it exactly, so that every unit is read too.
+fn show(duration: Duration) -> String {
+    let milliseconds = duration.as_millis();
+    let units = [
+        (86_400_000, "d"),
+        (3_600_000, "h"),
+        (60_000, "m"),
+        (1000, "s"),
+        (1, "ms"),
+    ];
+    let (factor, unit) = units
+        .into_iter()
+        .find(|(factor, _)| milliseconds.is_multiple_of(*factor))
+        .unwrap();
+    format!("{}{unit}", milliseconds / factor)
+}
+
+/// Single quotes take everything but themselves; a dollar sign would begin a variable.
+fn quote(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''").replace('$', "$$"))
+}
