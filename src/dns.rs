@@ -143,12 +143,14 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn localhost_is_a_loopback_address() {
-        let resolved = HickoryResolver::from_system()
-            .resolve("localhost")
-            .await
+    #[test]
+    fn localhost_is_a_loopback_address_and_the_resolver_is_made_before_any_runtime() {
+        let resolver = HickoryResolver::from_system();
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
             .unwrap();
+        let resolved = runtime.block_on(resolver.resolve("localhost")).unwrap();
         assert!(!resolved.addresses.is_empty());
         assert!(resolved.addresses.iter().all(IpAddr::is_loopback));
         assert!(resolved.valid_for >= VALID_FOR_MIN);

@@ -6,7 +6,7 @@
 
 pub mod cli;
 
-// pub mod demo;
+pub mod demo;
 
 pub mod app;
 

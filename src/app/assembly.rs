@@ -81,7 +81,11 @@ impl Assembled {
 pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let clock: Arc<dyn Clock> = Arc::new(SystemClock);
     let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
-    let listeners = config.listeners.iter().map(bind).collect::<anyhow::Result<Vec<_>>>()?;
+    let listeners = config
+        .listeners
+        .iter()
+        .map(bind)
+        .collect::<anyhow::Result<Vec<_>>>()?;
     check_certificates(config)?;
     keys::make_state_dir(&config.state_dir)?;
     let keys = keys::load_or_make(&config.state_dir, clock.as_ref(), entropy.as_ref())?;
@@ -113,14 +117,25 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
             origins,
             host: collector.host.clone(),
             cluster: config.cluster.clone(),
-            level: config.authentication.as_ref().map_or(AuthLevel::NONE, |by| by.level),
+            level: config
+                .authentication
+                .as_ref()
+                .map_or(AuthLevel::NONE, |by| by.level),
             clock: Arc::clone(&clock),
             entropy: Arc::clone(&entropy),
         })
     });
-    let parts = ServingParts { gate: Arc::new(gate), collector, clock, entropy };
+    let parts = ServingParts {
+        gate: Arc::new(gate),
+        collector,
+        clock,
+        entropy,
+    };
     let serving = Serving::new(config, parts)?;
-    let title = config.collector.as_ref().map_or_else(String::new, |c| c.title.clone());
+    let title = config
+        .collector
+        .as_ref()
+        .map_or_else(String::new, |c| c.title.clone());
     Ok(Assembled {
         listeners,
         serving: Arc::new(serving),
@@ -134,28 +149,45 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
 /// The platform's CA bundle, in the places where distributions keep it; pingora reads one when it
 /// starts, and a missing one stops it.
 pub(super) fn platform_ca() -> Option<String> {
-    let places = ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt"];
-    places.into_iter().find(|place| Path::new(place).exists()).map(str::to_owned)
+    let places = [
+        "/etc/ssl/certs/ca-certificates.crt",
+        "/etc/pki/tls/certs/ca-bundle.crt",
+    ];
+    places
+        .into_iter()
+        .find(|place| Path::new(place).exists())
+        .map(str::to_owned)
 }
 
 fn bind(listener: &Listener) -> anyhow::Result<Bound> {
-    let cannot = || format!("the listener {} cannot listen on {}", listener.name, listener.bind);
+    let cannot = || {
+        format!(
+            "the listener {} cannot listen on {}",
+            listener.name, listener.bind
+        )
+    };
     let socket = TcpListener::bind(listener.bind).with_context(cannot)?;
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let tls = match &listener.tls {
         None => None,
-        Some(tls) => Some(Arc::new(
-            tls::acceptor(tls, &provider)
-                .with_context(|| format!("the listener {} cannot have TLS", listener.name))?,
-        )),
+        Some(tls) => Some(Arc::new(tls::acceptor(tls, &provider).with_context(
+            || format!("the listener {} cannot have TLS", listener.name),
+        )?)),
     };
-    Ok(Bound { name: listener.name.clone(), socket, tls })
+    Ok(Bound {
+        name: listener.name.clone(),
+        socket,
+        tls,
+    })
 }
 
 /// Warns of hosts that no certificate is for: browsers will not go there.
 fn check_certificates(config: &Config) -> anyhow::Result<()> {
     let provider = rustls::crypto::ring::default_provider();
-    let tables = config.listeners.iter().filter_map(|listener| listener.tls.as_ref());
+    let tables = config
+        .listeners
+        .iter()
+        .filter_map(|listener| listener.tls.as_ref());
     let tables = tables.map(|tls| tls::table(tls, &provider));
     let tables = tables.collect::<Result<Vec<CertificateTable>, _>>()?;
     for host in served_names(config) {
@@ -169,7 +201,10 @@ fn check_certificates(config: &Config) -> anyhow::Result<()> {
 fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
     use crate::decision::routing::HostPattern;
 
-    let collector = config.collector.iter().map(|collector| collector.host.clone());
+    let collector = config
+        .collector
+        .iter()
+        .map(|collector| collector.host.clone());
     let hosts = config.virtual_hosts.iter().flat_map(|host| &host.hosts);
     collector.chain(hosts.filter_map(|pattern| match pattern {
         HostPattern::Exact(host) => Some(host.clone()),
@@ -183,7 +218,9 @@ fn provider(config: &Config) -> anyhow::Result<Arc<dyn IdentityProvider>> {
         Some(settings) => {
             let file = settings.users_file.display();
             let users = UsersFileProvider::open(settings);
-            Ok(Arc::new(users.with_context(|| format!("the users file {file} cannot be used"))?))
+            Ok(Arc::new(users.with_context(|| {
+                format!("the users file {file} cannot be used")
+            })?))
         }
     }
 }
@@ -212,7 +249,10 @@ fn open_store(
             Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store))
         }
         StoreKind::Disk => {
-            let sealer = RingSealer { keys: Arc::clone(keys), entropy: Arc::clone(entropy) };
+            let sealer = RingSealer {
+                keys: Arc::clone(keys),
+                entropy: Arc::clone(entropy),
+            };
             let (sealer, options) = (Arc::new(sealer), DiskOptions::default());
             let dir = &config.state_dir;
             let store = DiskStore::open(dir, sealer, incarnation, clock.now(), options);
@@ -226,17 +266,22 @@ fn open_store(
 /// known once it is bound.
 fn origins(config: &Config, listeners: &[Bound]) -> anyhow::Result<Origins> {
     let first_tls = listeners.iter().find(|bound| bound.tls.is_some());
-    let default = first_tls.map(|bound| bound.socket.local_addr()).transpose()?;
+    let default = first_tls
+        .map(|bound| bound.socket.local_addr())
+        .transpose()?;
     let default = default.map(|address| address.port());
     let port = |configured: Option<u16>| configured.or(default).unwrap_or(443);
     let served = config.virtual_hosts.iter().flat_map(|host| {
-        host.hosts.iter().map(|pattern| (pattern.clone(), port(host.public_port)))
+        host.hosts
+            .iter()
+            .map(|pattern| (pattern.clone(), port(host.public_port)))
     });
     let collector = config.collector.as_ref();
     if collector.is_some() && default.is_none() {
         bail!("users sign in by https only, and no listener has TLS");
     }
-    let collector = collector.map(|collector| (collector.host.clone(), port(collector.public_port)));
+    let collector =
+        collector.map(|collector| (collector.host.clone(), port(collector.public_port)));
     Ok(Origins::new(collector, served.collect()))
 }
 
@@ -249,13 +294,22 @@ struct RingSealer {
 impl RecordSealer for RingSealer {
     fn seal(&self, sso: &SsoId, plain: &[u8]) -> Vec<u8> {
         let scope = sso.short_hash();
-        let binding = Binding { purpose: Purpose::Record, name: "session", scope: &scope };
-        self.keys.seal_bytes(&binding, seal_nonce(self.entropy.as_ref()), plain)
+        let binding = Binding {
+            purpose: Purpose::Record,
+            name: "session",
+            scope: &scope,
+        };
+        self.keys
+            .seal_bytes(&binding, seal_nonce(self.entropy.as_ref()), plain)
     }
 
     fn open(&self, sso: &SsoId, sealed: &[u8]) -> Option<Vec<u8>> {
         let scope = sso.short_hash();
-        let binding = Binding { purpose: Purpose::Record, name: "session", scope: &scope };
+        let binding = Binding {
+            purpose: Purpose::Record,
+            name: "session",
+            scope: &scope,
+        };
         self.keys.open_bytes(&binding, sealed.to_vec()).ok()
     }
 }

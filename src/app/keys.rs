@@ -56,7 +56,11 @@ fn make(path: &Path, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result
     entropy.fill(secret.as_mut_slice());
     let text = KeyRing::first_file(&secret, clock.now())?;
     let draft = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&draft)?;
+    let mut file = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(&draft)?;
     file.write_all(&text)?;
     file.sync_all()?;
     let linked = std::fs::hard_link(&draft, path);

@@ -54,7 +54,11 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
         .name("portway".to_owned())
         .spawn(move || run(config, assembled, stopped, ready))
         .context("no thread can be started")?;
-    let running = Running { addresses, stop, thread: Mutex::new(Some(thread)) };
+    let running = Running {
+        addresses,
+        stop,
+        thread: Mutex::new(Some(thread)),
+    };
     // The sender is dropped without a word when the server fails before it is ready.
     if is_ready.recv().is_err() {
         running.wait()?;
@@ -78,9 +82,9 @@ impl Running {
     pub fn wait(&self) -> anyhow::Result<()> {
         match self.thread.lock().take() {
             None => Ok(()),
-            Some(thread) => {
-                thread.join().map_err(|_| anyhow!("the gateway stopped by a fault of its own"))?
-            }
+            Some(thread) => thread
+                .join()
+                .map_err(|_| anyhow!("the gateway stopped by a fault of its own"))?,
         }
     }
 
@@ -128,15 +132,24 @@ fn run(
     let core = server.add_service(core);
     let edge = server.add_service(edge);
     edge.add_dependency(&core);
-    let signals = Signals { stop, begin_drain, drained };
-    server.run(RunArgs { shutdown_signal: Box::new(signals) });
+    let signals = Signals {
+        stop,
+        begin_drain,
+        drained,
+    };
+    server.run(RunArgs {
+        shutdown_signal: Box::new(signals),
+    });
     close(store.as_ref())
 }
 
 /// Writes back what the store kept lazily. The runtimes are gone by now, so it gets one of its own.
 fn close(store: &dyn crate::ports::session_store::SessionStore) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime.context("no runtime can be made")?.block_on(store.close()).context("closing the store")
+    runtime
+        .context("no runtime can be made")?
+        .block_on(store.close())
+        .context("closing the store")
 }
 
 /// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first.
@@ -152,7 +165,10 @@ impl ShutdownSignalWatch for Signals {
         use tokio::signal::unix::SignalKind;
         use tokio::signal::unix::signal;
 
-        let (terminate, interrupt) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+        let (terminate, interrupt) = (
+            signal(SignalKind::terminate()),
+            signal(SignalKind::interrupt()),
+        );
         match (terminate, interrupt) {
             (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
                 _ = terminate.recv() => tracing::info!("SIGTERM: draining"),

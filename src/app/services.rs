@@ -60,7 +60,10 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
-        tokio::spawn(close_streams(Arc::clone(&self.engine), Arc::clone(&self.serving)));
+        tokio::spawn(close_streams(
+            Arc::clone(&self.engine),
+            Arc::clone(&self.serving),
+        ));
         tokio::spawn(sweep(Arc::clone(&self.engine)));
         for pool in &self.serving.pools {
             watch_pool(pool, &self.resolver);
@@ -87,15 +90,17 @@ async fn close_streams(engine: Arc<EmbeddedEngine>, serving: Arc<Serving>) {
             Ok(sso) => {
                 serving.streams.cut(&sso);
             }
-            Err(RecvError::Lagged(_)) => {
-                for sso in serving.streams.sessions() {
-                    if !engine.is_standing(&sso) {
-                        serving.streams.cut(&sso);
-                    }
-                }
-            }
+            Err(RecvError::Lagged(_)) => cut_all_dead(&engine, &serving),
             Err(RecvError::Closed) => return,
         }
+    }
+}
+
+/// Cuts the requests of every session that stands no more: ends were announced faster than heard.
+fn cut_all_dead(engine: &EmbeddedEngine, serving: &Serving) {
+    let running = serving.streams.sessions();
+    for sso in running.iter().filter(|sso| !engine.is_standing(sso)) {
+        serving.streams.cut(sso);
     }
 }
 
@@ -115,7 +120,10 @@ async fn sweep(engine: Arc<EmbeddedEngine>) {
 }
 
 fn not_swept(error: &crate::ports::session_store::StoreError) {
-    tracing::error!(error = error as &dyn std::error::Error, "housekeeping failed");
+    tracing::error!(
+        error = error as &dyn std::error::Error,
+        "housekeeping failed"
+    );
 }
 
 fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) {
@@ -168,7 +176,14 @@ pub(super) struct EdgeService {
 
 impl EdgeService {
     pub(super) fn new(parts: EdgeParts) -> Self {
-        let EdgeParts { conf, assembled, config, draining, drained, ready } = parts;
+        let EdgeParts {
+            conf,
+            assembled,
+            config,
+            draining,
+            drained,
+            ready,
+        } = parts;
         let portway = Portway::new(assembled.serving, assembled.title);
         let mut proxy = http_proxy(&conf, portway);
         let mut options = HttpServerOptions::default();
@@ -218,7 +233,10 @@ impl ServiceWithDependents for EdgeService {
         self.draining.wait_for(|drain| *drain).await.ok();
         let open = self.edge.drain(self.drain_timeout).await;
         if open > 0 {
-            tracing::warn!(connections = open, "the drain time-out is over; connections are cut");
+            tracing::warn!(
+                connections = open,
+                "the drain time-out is over; connections are cut"
+            );
         }
         self.drained.notify_one();
     }

@@ -18,7 +18,7 @@ use crate::decision::policy::Access;
 
 /// Checks a configuration file: 0 with a summary when it is right, 2 with all its faults when not.
 #[must_use]
-pub fn check(config: &Path) -> ExitCode {
+pub(super) fn check(config: &Path) -> ExitCode {
     match load(config) {
         Ok(valid) => {
             write_all(std::io::stdout().lock(), &summary(config, &valid));
@@ -30,7 +30,7 @@ pub fn check(config: &Path) -> ExitCode {
 
 /// Prints every fault of a configuration to standard error; 2.
 #[must_use]
-pub fn refuse(config: &Path, faults: &Faults) -> ExitCode {
+pub(super) fn refuse(config: &Path, faults: &Faults) -> ExitCode {
     let stderr = std::io::stderr();
     // https://no-color.org: any value but an empty one switches colours off.
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
@@ -45,7 +45,7 @@ pub fn refuse(config: &Path, faults: &Faults) -> ExitCode {
 
 /// What `check` prints about a faulty configuration.
 #[must_use]
-pub fn report(config: &Path, faults: &Faults, colour: Colour) -> String {
+pub(super) fn report(config: &Path, faults: &Faults, colour: Colour) -> String {
     let count = faults.count();
     let plural = if count == 1 { "fault" } else { "faults" };
     format!(
@@ -57,7 +57,7 @@ pub fn report(config: &Path, faults: &Faults, colour: Colour) -> String {
 
 /// What `check` prints about a valid configuration.
 #[must_use]
-pub fn summary(config: &Path, valid: &Config) -> String {
+pub(super) fn summary(config: &Path, valid: &Config) -> String {
     let mut lines = vec![format!("{}: valid", config.display()), String::new()];
     lines.push(format!("data centre    {}", valid.cluster));
     lines.push(format!("state          {}", valid.state_dir.display()));

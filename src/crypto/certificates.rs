@@ -71,7 +71,11 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateErro
     let chain = CertificateDer::pem_slice_iter(pem)
         .collect::<Result<Vec<_>, _>>()
         .map_err(|error| CertificateError::Certificate(error.to_string()))?;
-    if chain.is_empty() { Err(CertificateError::Absent) } else { Ok(chain) }
+    if chain.is_empty() {
+        Err(CertificateError::Absent)
+    } else {
+        Ok(chain)
+    }
 }
 
 /// The certificates of a listener by the names they carry.
@@ -89,7 +93,11 @@ impl CertificateTable {
     /// # Errors
     /// [`CertificateError::Nameless`] for a certificate without names.
     pub fn new(certificates: Vec<CertifiedKey>) -> Result<Self, CertificateError> {
-        let mut table = Self { exact: HashMap::new(), wildcard: HashMap::new(), nameless: None };
+        let mut table = Self {
+            exact: HashMap::new(),
+            wildcard: HashMap::new(),
+            nameless: None,
+        };
         for certificate in certificates {
             table.add(Arc::new(certificate))?;
         }
@@ -102,7 +110,9 @@ impl CertificateTable {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, name.as_str()),
             };
-            names.entry(name.to_owned()).or_insert_with(|| Arc::clone(&certificate));
+            names
+                .entry(name.to_owned())
+                .or_insert_with(|| Arc::clone(&certificate));
         }
         self.nameless.get_or_insert(certificate);
         Ok(())
@@ -111,10 +121,15 @@ impl CertificateTable {
     /// The certificate for a server name; none for a name that no certificate carries (W-01).
     #[must_use]
     pub fn find(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
-        let Some(name) = server_name else { return self.nameless.clone() };
+        let Some(name) = server_name else {
+            return self.nameless.clone();
+        };
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         let parent = name.split_once('.').map(|(_, parent)| parent);
-        self.exact.get(&name).or_else(|| self.wildcard.get(parent?)).cloned()
+        self.exact
+            .get(&name)
+            .or_else(|| self.wildcard.get(parent?))
+            .cloned()
     }
 
     /// Whether some certificate carries this name.
@@ -155,7 +170,10 @@ fn alternative_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, Certifica
     let names = certificate.subject_alternative_name();
     let names = names.map_err(|error| CertificateError::Certificate(error.to_string()))?;
     let names = names.ok_or(CertificateError::Nameless)?;
-    #[expect(clippy::wildcard_enum_match_arm, reason = "other kinds of names name no host")]
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "other kinds of names name no host"
+    )]
     let names: Vec<String> = names
         .value
         .general_names
@@ -166,12 +184,17 @@ fn alternative_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, Certifica
             _ => None,
         })
         .collect();
-    if names.is_empty() { Err(CertificateError::Nameless) } else { Ok(names) }
+    if names.is_empty() {
+        Err(CertificateError::Nameless)
+    } else {
+        Ok(names)
+    }
 }
 
 fn address(bytes: &[u8]) -> Option<String> {
     let v4 = <[u8; 4]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string());
-    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string())).ok()
+    v4.or_else(|_| <[u8; 16]>::try_from(bytes).map(|b| std::net::IpAddr::from(b).to_string()))
+        .ok()
 }
 
 /// Reads the certificates of a PEM file and makes sure that each can be parsed.

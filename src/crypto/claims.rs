@@ -154,14 +154,20 @@ impl Claims for IdCookie {
             let cluster = read_cluster(from)?;
             Ok((cluster, SessionId::from_bytes(from.array()?)))
         })?;
-        from.end().map(|()| Self { facts, chain, last_access })
+        from.end().map(|()| Self {
+            facts,
+            chain,
+            last_access,
+        })
     }
 }
 
 impl Claims for SignInRequest {
     fn encode(&self) -> Vec<u8> {
         let mut to = Writer::with_capacity(64 + self.target.len());
-        to.text(self.host.as_str()).text(&self.target).raw(self.nonce.as_bytes());
+        to.text(self.host.as_str())
+            .text(&self.target)
+            .raw(self.nonce.as_bytes());
         to.byte(self.level.get()).time(self.issued);
         to.into_bytes()
     }
@@ -184,7 +190,9 @@ impl Claims for Token {
         let mut to = Writer::with_capacity(224 + self.target.len());
         to.raw(self.id.as_bytes());
         write_authn(&mut to, &self.cookie);
-        to.raw(self.nonce.as_bytes()).text(&self.target).time(self.expires);
+        to.raw(self.nonce.as_bytes())
+            .text(&self.target)
+            .time(self.expires);
         to.into_bytes()
     }
 
@@ -210,7 +218,10 @@ impl Claims for Form {
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
-        let form = Self { nonce: Nonce::from_bytes(from.array()?), issued: from.time()? };
+        let form = Self {
+            nonce: Nonce::from_bytes(from.array()?),
+            issued: from.time()?,
+        };
         from.end().map(|()| form)
     }
 }
@@ -228,7 +239,8 @@ impl Claims for SignOut {
             Confirmed::Durable => 1,
             Confirmed::Pending => 0,
         });
-        to.text(self.return_to.as_deref().unwrap_or_default()).time(self.expires);
+        to.text(self.return_to.as_deref().unwrap_or_default())
+            .time(self.expires);
         to.into_bytes()
     }
 
@@ -241,15 +253,25 @@ impl Claims for SignOut {
             1 => Confirmed::Durable,
             _ => return Err(Malformed),
         };
-        let return_to = Some(from.text()?).filter(|text| !text.is_empty()).map(str::to_owned);
+        let return_to = Some(from.text()?)
+            .filter(|text| !text.is_empty())
+            .map(str::to_owned);
         let expires = from.time()?;
-        from.end().map(|()| Self { ended, hosts, return_to, confirmed, expires })
+        from.end().map(|()| Self {
+            ended,
+            hosts,
+            return_to,
+            confirmed,
+            expires,
+        })
     }
 }
 
 fn write_authn(to: &mut Writer, cookie: &AuthnCookie) {
     write_facts(to, &cookie.facts);
-    to.text(cookie.cluster.as_str()).raw(cookie.session.as_bytes()).time(cookie.issued);
+    to.text(cookie.cluster.as_str())
+        .raw(cookie.session.as_bytes())
+        .time(cookie.issued);
 }
 
 fn read_authn(from: &mut Reader<'_>) -> Result<AuthnCookie, Malformed> {
@@ -262,8 +284,12 @@ fn read_authn(from: &mut Reader<'_>) -> Result<AuthnCookie, Malformed> {
 }
 
 fn write_facts(to: &mut Writer, facts: &SsoFacts) {
-    to.raw(facts.sso.as_bytes()).text(facts.subject.as_str()).text(facts.store.as_str());
-    to.time(facts.first_authenticated).time(facts.expires).number(facts.generation.0);
+    to.raw(facts.sso.as_bytes())
+        .text(facts.subject.as_str())
+        .text(facts.store.as_str());
+    to.time(facts.first_authenticated)
+        .time(facts.expires)
+        .number(facts.generation.0);
     to.byte(facts.level.get()).time(facts.level_reached);
 }
 

@@ -46,7 +46,10 @@ impl Writer {
     pub fn text(&mut self, text: &str) -> &mut Self {
         let length = u16::try_from(text.len()).unwrap_or(u16::MAX);
         self.raw(&length.to_be_bytes());
-        let kept = text.as_bytes().get(..usize::from(length)).unwrap_or_default();
+        let kept = text
+            .as_bytes()
+            .get(..usize::from(length))
+            .unwrap_or_default();
         self.raw(kept)
     }
 
@@ -89,7 +92,8 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When the message is over.
     pub fn time(&mut self) -> Result<Timestamp, Malformed> {
-        self.array().map(|bytes| Timestamp::from_millis(u64::from_be_bytes(bytes)))
+        self.array()
+            .map(|bytes| Timestamp::from_millis(u64::from_be_bytes(bytes)))
     }
 
     /// Takes `N` bytes.
@@ -118,6 +122,10 @@ impl<'a> Reader<'a> {
     /// # Errors
     /// When bytes are left over.
     pub const fn end(self) -> Result<(), Malformed> {
-        if self.0.is_empty() { Ok(()) } else { Err(Malformed) }
+        if self.0.is_empty() {
+            Ok(())
+        } else {
+            Err(Malformed)
+        }
     }
 }

@@ -133,7 +133,11 @@ impl KeyRing {
         }
         let sealing = keys.get(&written.seal_with).cloned();
         let sealing = sealing.ok_or(KeyRingError::Sealer(written.seal_with))?;
-        Ok(Self { keys, sealer: written.seal_with, sealing })
+        Ok(Self {
+            keys,
+            sealer: written.seal_with,
+            sealing,
+        })
     }
 
     /// Writes the file of a new ring with one key.
@@ -149,7 +153,11 @@ impl KeyRing {
             created: now,
             secret: Zeroizing::new(STANDARD.encode(secret.as_slice())),
         };
-        let ring = WrittenRing { version: FORMAT_VERSION, seal_with: key.id, keys: vec![key] };
+        let ring = WrittenRing {
+            version: FORMAT_VERSION,
+            seal_with: key.id,
+            keys: vec![key],
+        };
         Ok(Zeroizing::new(serde_json::to_vec_pretty(&ring)?))
     }
 
@@ -167,7 +175,10 @@ impl KeyRing {
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let ids: Vec<_> = self.keys.keys().collect();
-        f.debug_struct("KeyRing").field("keys", &ids).field("sealer", &self.sealer).finish()
+        f.debug_struct("KeyRing")
+            .field("keys", &ids)
+            .field("sealer", &self.sealer)
+            .finish()
     }
 }
 
@@ -199,7 +210,9 @@ impl Expanded {
 
 fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
-    <[u8; 32]>::try_from(bytes.as_slice()).ok().map(Zeroizing::new)
+    <[u8; 32]>::try_from(bytes.as_slice())
+        .ok()
+        .map(Zeroizing::new)
 }
 
 const FORMAT_VERSION: u32 = 1;
@@ -214,7 +227,10 @@ mod tests {
         let text = String::from_utf8(file.to_vec()).unwrap();
         assert!(KeyRing::parse(text.as_bytes()).is_ok());
         let foreign = text.replace("\"seal_with\": 1", "\"seal_with\": 2");
-        assert!(matches!(KeyRing::parse(foreign.as_bytes()), Err(KeyRingError::Sealer(KeyId(2)))));
+        assert!(matches!(
+            KeyRing::parse(foreign.as_bytes()),
+            Err(KeyRingError::Sealer(KeyId(2)))
+        ));
     }
 
     #[test]
@@ -222,10 +238,16 @@ mod tests {
         let file = KeyRing::first_file(&Zeroizing::new([7; 32]), Timestamp::default()).unwrap();
         let text = String::from_utf8(file.to_vec()).unwrap();
         let newer = text.replace("\"version\": 1", "\"version\": 2");
-        assert!(matches!(KeyRing::parse(newer.as_bytes()), Err(KeyRingError::Version(2))));
+        assert!(matches!(
+            KeyRing::parse(newer.as_bytes()),
+            Err(KeyRingError::Version(2))
+        ));
         assert!(matches!(KeyRing::parse(b"{}"), Err(KeyRingError::Json(_))));
         let short = text.replace("\"secret\": \"", "\"secret\": \"AAAA");
-        assert!(matches!(KeyRing::parse(short.as_bytes()), Err(KeyRingError::Key(KeyId(1)))));
+        assert!(matches!(
+            KeyRing::parse(short.as_bytes()),
+            Err(KeyRingError::Key(KeyId(1)))
+        ));
     }
 
     #[test]

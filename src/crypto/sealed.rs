@@ -50,7 +50,10 @@ impl KeyRing {
         let mut body = Vec::with_capacity(plain.len() + TAG_BYTES);
         body.extend_from_slice(plain);
         // GCM refuses only messages beyond 64 GiB; an empty body then opens nowhere.
-        if cipher.encrypt_in_place(&nonce.into(), &associated(binding, key), &mut body).is_err() {
+        if cipher
+            .encrypt_in_place(&nonce.into(), &associated(binding, key), &mut body)
+            .is_err()
+        {
             body.clear();
         }
         sealed.append(&mut body);

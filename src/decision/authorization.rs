@@ -55,7 +55,9 @@ pub fn authorize(policy: &Policy, subject: &Subject<'_>) -> Verdict {
 fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
     let identity = subject.identity;
     match condition {
-        Condition::Address(ranges) => Some(ranges.iter().any(|range| range.contains(&subject.address))),
+        Condition::Address(ranges) => {
+            Some(ranges.iter().any(|range| range.contains(&subject.address)))
+        }
         Condition::All(all) => {
             combine(all.iter().map(|each| evaluate(each, subject)), Combine::All)
         }

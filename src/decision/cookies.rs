@@ -38,7 +38,9 @@ impl CookieNames {
     /// compare the prefix without regard to case, and so does this.
     #[must_use]
     pub fn is_ours(&self, name: &[u8]) -> bool {
-        [&self.authn, &self.id, &self.nonce].iter().any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
+        [&self.authn, &self.id, &self.nonce]
+            .iter()
+            .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
     }
 
     /// Every value of a cookie in the `Cookie` headers of a request: a browser may send several of one
@@ -94,7 +96,10 @@ pub fn set(name: &str, value: &str) -> String {
 /// A `Set-Cookie` value that makes the browser forget a host-only cookie.
 #[must_use]
 pub fn clear(name: &str) -> String {
-    host_only(name, "").max_age(Duration::ZERO).build().to_string()
+    host_only(name, "")
+        .max_age(Duration::ZERO)
+        .build()
+        .to_string()
 }
 
 /// The value of a nonce cookie.
@@ -109,20 +114,30 @@ fn decode_nonce(text: &str) -> Option<Nonce> {
 }
 
 fn host_only<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
-    Cookie::build((name, value)).path("/").secure(true).http_only(true).same_site(SameSite::Lax)
+    Cookie::build((name, value))
+        .path("/")
+        .secure(true)
+        .http_only(true)
+        .same_site(SameSite::Lax)
 }
 
 fn pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     header.split(|b| *b == b';').filter_map(|part| {
         let part = part.trim_ascii();
         let equals = part.iter().position(|b| *b == b'=')?;
-        Some((part.get(..equals)?.trim_ascii_end(), part.get(equals + 1..)?.trim_ascii_start()))
+        Some((
+            part.get(..equals)?.trim_ascii_end(),
+            part.get(equals + 1..)?.trim_ascii_start(),
+        ))
     })
 }
 
 /// The name of a `name=value` pair; a pair without `=` is all name.
 fn name_of(pair: &[u8]) -> &[u8] {
-    pair.split(|b| *b == b'=').next().unwrap_or_default().trim_ascii_end()
+    pair.split(|b| *b == b'=')
+        .next()
+        .unwrap_or_default()
+        .trim_ascii_end()
 }
 
 /// Most cookies of one name that are tried.
@@ -147,8 +162,11 @@ mod tests {
 
     #[test]
     fn an_application_sees_its_own_cookies_byte_for_byte_in_one_line_m_014() {
-        let lines: [&[u8]; 3] =
-            [b"a=1;b=\"x y\"", b"__Host-portway-authn-main=secret; c==2=", b"__HOST-portway-ID-main=x"];
+        let lines: [&[u8]; 3] = [
+            b"a=1;b=\"x y\"",
+            b"__Host-portway-authn-main=secret; c==2=",
+            b"__HOST-portway-ID-main=x",
+        ];
         let kept = names().for_upstream(lines.into_iter()).unwrap();
         assert_eq!(kept, b"a=1; b=\"x y\"; c==2=");
         let only: [&[u8]; 1] = [b"__Host-portway-nonce-main=n; __Host-portway-authn-main"];

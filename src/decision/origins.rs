@@ -16,7 +16,10 @@ impl Origins {
     /// Takes the collector and the served hosts, each with the port users reach it on by https.
     #[must_use]
     pub fn new(collector: Option<(HostName, u16)>, served: Vec<(HostPattern, u16)>) -> Self {
-        Self { collector, served: served.into_iter().collect() }
+        Self {
+            collector,
+            served: served.into_iter().collect(),
+        }
     }
 
     /// The collector's host.
@@ -28,13 +31,17 @@ impl Origins {
     /// The collector's origin, such as `https://login.example.com:8443`.
     #[must_use]
     pub fn collector(&self) -> Option<String> {
-        self.collector.as_ref().map(|(host, port)| origin(host, *port))
+        self.collector
+            .as_ref()
+            .map(|(host, port)| origin(host, *port))
     }
 
     /// The origin of a served host.
     #[must_use]
     pub fn of(&self, host: &HostName) -> Option<String> {
-        self.served.find(host.as_str()).map(|port| origin(host, *port))
+        self.served
+            .find(host.as_str())
+            .map(|port| origin(host, *port))
     }
 
     /// Checks that a return address leads to a served host and answers it in the form that is sent:
@@ -59,21 +66,31 @@ impl Origins {
 /// some browsers read as a slash.
 #[must_use]
 pub fn is_plain_target(target: &str) -> bool {
-    target.bytes().all(|byte| byte.is_ascii_graphic() && byte != b'\\')
+    target
+        .bytes()
+        .all(|byte| byte.is_ascii_graphic() && byte != b'\\')
         && !target.starts_with("//")
         && target.len() <= TARGET_BYTES_MAX
 }
 
 fn origin(host: &HostName, port: u16) -> String {
-    if port == HTTPS { format!("https://{host}") } else { format!("https://{host}:{port}") }
+    if port == HTTPS {
+        format!("https://{host}")
+    } else {
+        format!("https://{host}:{port}")
+    }
 }
 
 fn split_port(authority: &str) -> Option<(&str, u16)> {
-    let port_starts = authority.rfind(':').filter(|colon| !authority.ends_with(']') && *colon > 0);
+    let port_starts = authority
+        .rfind(':')
+        .filter(|colon| !authority.ends_with(']') && *colon > 0);
     match port_starts.and_then(|colon| authority.split_at_checked(colon)) {
         None => Some((authority, HTTPS)),
         Some((host, port)) => {
-            let digits = port.strip_prefix(':').filter(|p| p.bytes().all(|b| b.is_ascii_digit()))?;
+            let digits = port
+                .strip_prefix(':')
+                .filter(|p| p.bytes().all(|b| b.is_ascii_digit()))?;
             Some((host, digits.parse().ok()?))
         }
     }
@@ -90,7 +107,10 @@ mod tests {
     fn origins() -> Origins {
         let served = [("app.test", 443), ("*.apps.test", 8443)];
         let served = served.map(|(host, port)| (HostPattern::parse(host).unwrap(), port));
-        Origins::new(Some((HostName::parse("login.test").unwrap(), 8443)), served.into())
+        Origins::new(
+            Some((HostName::parse("login.test").unwrap(), 8443)),
+            served.into(),
+        )
     }
 
     #[test]
@@ -101,7 +121,11 @@ mod tests {
             ("https://app.test?x=1", "https://app.test/?x=1"),
             ("https://x.apps.test:8443/", "https://x.apps.test:8443/"),
         ] {
-            assert_eq!(origins().return_address(given).as_deref(), Some(sent), "{given}");
+            assert_eq!(
+                origins().return_address(given).as_deref(),
+                Some(sent),
+                "{given}"
+            );
         }
     }
 

@@ -34,9 +34,9 @@ pub enum Condition {
     /// The client's address lies in one of these ranges.
     Address(Vec<IpNet>),
     /// Every one of these holds; an empty list holds.
-    All(Vec<Condition>),
+    All(Vec<Self>),
     /// At least one of these holds; an empty list does not.
-    Any(Vec<Condition>),
+    Any(Vec<Self>),
     /// The user is in one of these groups.
     Group(Vec<GroupName>),
     /// The authentication level is at least this.
@@ -44,7 +44,7 @@ pub enum Condition {
     /// The request's method is one of these.
     Method(Vec<http::Method>),
     /// This does not hold.
-    Not(Box<Condition>),
+    Not(Box<Self>),
     /// Somebody is signed in, whoever it is.
     SignedIn,
     /// The user is one of these.

@@ -17,7 +17,10 @@ impl Reply {
     /// An answer that touches no cookie.
     #[must_use]
     pub const fn new(kind: ReplyKind) -> Self {
-        Self { kind, cookies: Vec::new() }
+        Self {
+            kind,
+            cookies: Vec::new(),
+        }
     }
 
     /// The same answer with one more `Set-Cookie`.

@@ -196,6 +196,7 @@ impl<T> RouteTable<T> {
     /// matches when letter case means nothing.
     fn first_match(&self, reading: &str) -> Result<Option<usize>, LetterCaseMatters> {
         let lower = folded(reading);
+        let is_lower = lower == reading;
         let segment = lower.split('/').nth(1).unwrap_or_default();
         for at in self.by_segment.get(segment).unwrap_or(&self.elsewhere) {
             let Some(entry) = self.entries.get(*at) else {
@@ -203,8 +204,8 @@ impl<T> RouteTable<T> {
             };
             let pattern = &entry.pattern;
             let matches = pattern.matches(reading);
-            let is_same_folded = lower == reading && !pattern.minds_case();
-            if !is_same_folded && matches != pattern.matches_folded(&lower) {
+            let may_differ = !is_lower || pattern.minds_case();
+            if may_differ && matches != pattern.matches_folded(&lower) {
                 return Err(LetterCaseMatters);
             }
             if matches {

@@ -30,6 +30,8 @@ pub(super) struct Script<'a> {
     socket: Option<Socket>,
     /// Alice's cookies as they were before she signed out.
     old_cookies: Jar,
+    /// When she did, in milliseconds since the Unix epoch.
+    signed_out: i64,
 }
 
 impl<'a> Script<'a> {
@@ -44,6 +46,7 @@ impl<'a> Script<'a> {
             login: None,
             socket: None,
             old_cookies: Jar::default(),
+            signed_out: 0,
         };
         let mut report = Report {
             steps: 0,

@@ -115,12 +115,14 @@ impl Collector {
     /// Answers a visit of the login page: straight back to the application where the user is signed in
     /// already, otherwise the page.
     pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
-        let wanted = match self.wanted(request) {
-            Wanted::Stale(restart) => return Reply::new(ReplyKind::Redirect(restart)),
-            wanted => wanted,
-        };
+        let wanted = self.wanted(request);
+        if let Wanted::Stale(restart) = wanted {
+            return Reply::new(ReplyKind::Redirect(restart));
+        }
         match (self.signed_in(visitor).await, &wanted) {
-            (Some(session), Wanted::Application(request, _)) if session.facts.level >= request.level => {
+            (Some(session), Wanted::Application(request, _))
+                if session.facts.level >= request.level =>
+            {
                 self.hand_over(&session, request)
             }
             (Some(_), Wanted::Application(request, _)) if self.level < request.level => {
@@ -136,11 +138,13 @@ impl Collector {
 
     /// Answers a posted login form.
     pub async fn submit(&self, visitor: &Visitor<'_>, submission: Submission) -> Reply {
-        let wanted = match self.wanted(Some(&submission.request)) {
-            Wanted::Stale(restart) => return Reply::new(ReplyKind::Redirect(restart)),
-            wanted => wanted,
-        };
-        if visitor.provenance == Provenance::Elsewhere || !self.form_is_good(visitor, &submission.form) {
+        let wanted = self.wanted(Some(&submission.request));
+        if let Wanted::Stale(restart) = wanted {
+            return Reply::new(ReplyKind::Redirect(restart));
+        }
+        if visitor.provenance == Provenance::Elsewhere
+            || !self.form_is_good(visitor, &submission.form)
+        {
             return self.login_page(visitor, &wanted, Notice::Stale);
         }
         let sign_in = SignIn {
@@ -191,7 +195,10 @@ impl Collector {
                 state.confirmed = Confirmed::Pending;
             }
             state.ended.push(cookie.facts.sso);
-            let new = ended.visited.into_iter().filter(|host| !state.hosts.contains(host));
+            let new = ended
+                .visited
+                .into_iter()
+                .filter(|host| !state.hosts.contains(host));
             let new: Vec<_> = new.collect();
             state.hosts.extend(new);
         }
@@ -216,7 +223,9 @@ impl Collector {
         let Some(request) = self.keys.open_claims::<SignInRequest>(&binding, sealed) else {
             return Wanted::Nothing;
         };
-        let Some(origin) = self.origins.of(&request.host) else { return Wanted::Nothing };
+        let Some(origin) = self.origins.of(&request.host) else {
+            return Wanted::Nothing;
+        };
         if self.clock.now().since(request.issued) > REQUEST_LIFETIME {
             return Wanted::Stale(format!("{origin}{}", request.target));
         }
@@ -226,20 +235,23 @@ impl Collector {
     /// The ID cookies that open, in the order in which the browser sent them.
     fn id_cookies<'v>(&'v self, visitor: &'v Visitor<'v>) -> impl Iterator<Item = IdCookie> + 'v {
         CookieNames::find(visitor.cookies.iter().copied(), &self.names.id).filter_map(|sealed| {
-            self.keys.open_claims(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
+            self.keys
+                .open_claims(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
         })
     }
 
     async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<Arc<Session>> {
         for cookie in self.id_cookies(visitor) {
-            let Some((cluster, session)) = cookie.chain.last().cloned() else { continue };
-            let claim = Claim { facts: cookie.facts, cluster, session };
-            let now = self.clock.now();
-            let lookup = match self.engine.lookup(&claim, now) {
-                Lookup::Unknown => self.engine.resolve(&claim, now).await,
-                known => known,
+            let Some((cluster, session)) = cookie.chain.last().cloned() else {
+                continue;
             };
-            if let Lookup::Live(session) = lookup {
+            let claim = Claim {
+                facts: cookie.facts,
+                cluster,
+                session,
+            };
+            let now = self.clock.now();
+            if let Lookup::Live(session) = self.engine.judge(&claim, now).await {
                 self.engine.touch(&session.facts.sso, now);
                 return Some(session);
             }
@@ -249,15 +261,23 @@ impl Collector {
 
     fn form_is_good(&self, visitor: &Visitor<'_>, sealed: &str) -> bool {
         let binding = self.binding(Purpose::Form, FORM_NAME);
-        let Some(form) = self.keys.open_claims::<Form>(&binding, sealed) else { return false };
+        let Some(form) = self.keys.open_claims::<Form>(&binding, sealed) else {
+            return false;
+        };
         self.clock.now().since(form.issued) <= REQUEST_LIFETIME
-            && self.names.nonces(visitor.cookies).any(|nonce| nonce.matches(&form.nonce))
+            && self
+                .names
+                .nonces(visitor.cookies)
+                .any(|nonce| nonce.matches(&form.nonce))
     }
 
     fn login_page(&self, visitor: &Visitor<'_>, wanted: &Wanted, notice: Notice) -> Reply {
         let held = self.names.nonces(visitor.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
-        let form = Form { nonce, issued: self.clock.now() };
+        let form = Form {
+            nonce,
+            issued: self.clock.now(),
+        };
         let (request, application) = match wanted {
             Wanted::Application(request, sealed) => (sealed.clone(), Some(&request.host)),
             Wanted::Nothing | Wanted::Stale(_) => (String::new(), None),
@@ -272,7 +292,10 @@ impl Collector {
         let reply = Reply::new(ReplyKind::LoginPage(page));
         match held {
             Some(_) => reply,
-            None => reply.with_cookie(cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce))),
+            None => reply.with_cookie(cookies::set(
+                &self.names.nonce,
+                &cookies::encode_nonce(&nonce),
+            )),
         }
     }
 
@@ -305,10 +328,21 @@ impl Collector {
             expires: now.after(TOKEN_LIFETIME),
         };
         let scope = request.host.as_str();
-        let binding = Binding { purpose: Purpose::Token, name: endpoints::TOKEN, scope };
+        let binding = Binding {
+            purpose: Purpose::Token,
+            name: endpoints::TOKEN,
+            scope,
+        };
         let sealed = self.seal(&binding, &token);
-        let origin = self.origins.of(&request.host).unwrap_or_else(|| self.own_origin());
-        let back = format!("{origin}{}?{}={sealed}", endpoints::CALLBACK, endpoints::TOKEN);
+        let origin = self
+            .origins
+            .of(&request.host)
+            .unwrap_or_else(|| self.own_origin());
+        let back = format!(
+            "{origin}{}?{}={sealed}",
+            endpoints::CALLBACK,
+            endpoints::TOKEN
+        );
         self.remembering(session, ReplyKind::Redirect(back))
     }
 
@@ -317,14 +351,20 @@ impl Collector {
         let mut chain = session.aliases.clone();
         chain.push((self.cluster.clone(), session.id));
         let facts = session.facts.clone();
-        let cookie = IdCookie { facts, chain, last_access: self.clock.now() };
+        let cookie = IdCookie {
+            facts,
+            chain,
+            last_access: self.clock.now(),
+        };
         let sealed = self.seal(&self.binding(Purpose::IdCookie, &self.names.id), &cookie);
         Reply::new(kind).with_cookie(cookies::set(&self.names.id, &sealed))
     }
 
     fn open_sign_out(&self, sealed: &str, now: Timestamp) -> Option<SignOut> {
         let binding = self.binding(Purpose::SignOut, endpoints::SIGN_OUT);
-        self.keys.open_claims::<SignOut>(&binding, sealed).filter(|state| state.expires > now)
+        self.keys
+            .open_claims::<SignOut>(&binding, sealed)
+            .filter(|state| state.expires > now)
     }
 
     fn go_on(&self, mut state: SignOut) -> Reply {
@@ -332,7 +372,11 @@ impl Collector {
             Some(Stop::Host(host, origin)) => {
                 let name = endpoints::SIGN_OUT;
                 let scope = host.as_str();
-                let binding = Binding { purpose: Purpose::SignOut, name, scope };
+                let binding = Binding {
+                    purpose: Purpose::SignOut,
+                    name,
+                    scope,
+                };
                 let sealed = self.seal(&binding, &state);
                 format!("{origin}{}?{name}={sealed}", endpoints::CLEAR)
             }
@@ -349,17 +393,24 @@ impl Collector {
     }
 
     fn binding<'b>(&'b self, purpose: Purpose, name: &'b str) -> Binding<'b> {
-        Binding { purpose, name, scope: self.host.as_str() }
+        Binding {
+            purpose,
+            name,
+            scope: self.host.as_str(),
+        }
     }
 
     fn seal<C: crate::crypto::claims::Claims>(&self, to: &Binding<'_>, claims: &C) -> String {
-        self.keys.seal_claims(to, seal_nonce(self.entropy.as_ref()), claims)
+        self.keys
+            .seal_claims(to, seal_nonce(self.entropy.as_ref()), claims)
     }
 }
 
 impl std::fmt::Debug for Collector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Collector").field("host", &self.host).finish_non_exhaustive()
+        f.debug_struct("Collector")
+            .field("host", &self.host)
+            .finish_non_exhaustive()
     }
 }
 

@@ -13,7 +13,7 @@ pub enum Swept {
 }
 
 impl EmbeddedEngine {
-    /// Drops sessions whose lifetime or idle time is over, at most [`SWEEP_MAX`], and closes their
+    /// Drops sessions whose lifetime or idle time is over, a bounded number, and closes their
     /// streams. Idleness writes no tombstone (S-20).
     ///
     /// # Errors
@@ -21,12 +21,19 @@ impl EmbeddedEngine {
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let now = self.parts.clock.now();
         self.spent.forget_expired(now);
-        let due = self.parts.store.due(now, self.settings.idle_timeout, SWEEP_MAX);
+        let due = self
+            .parts
+            .store
+            .due(now, self.settings.idle_timeout, SWEEP_MAX);
         for sso in &due {
             self.parts.store.remove(sso).await?;
             self.announce(*sso);
         }
-        Ok(if due.len() < SWEEP_MAX { Swept::Done } else { Swept::More })
+        Ok(if due.len() < SWEEP_MAX {
+            Swept::Done
+        } else {
+            Swept::More
+        })
     }
 
     /// Forgets ends of sessions that would have expired long ago (S-15).
@@ -40,6 +47,6 @@ impl EmbeddedEngine {
 }
 
 /// Sessions dropped in one step, so that a sweep never holds anything up.
-pub const SWEEP_MAX: usize = 1024;
+const SWEEP_MAX: usize = 1024;
 /// The largest clock difference that anything here tolerates (S-22).
 const SKEW_HARD_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);

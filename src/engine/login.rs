@@ -25,11 +25,18 @@ impl EmbeddedEngine {
     pub(super) async fn begin(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
         let verified = self.parts.provider.verify(request.credential).await?;
         if let Some(replaced) = &request.replaces {
-            self.end_session(replaced, EndCause::Replaced).await.durable?;
+            self.end_session(replaced, EndCause::Replaced)
+                .await
+                .durable?;
         }
         let session = self.new_session(verified, request.client_address);
         self.make_room(&session).await?;
-        match self.parts.store.insert_unless_ended(session.clone()).await? {
+        match self
+            .parts
+            .store
+            .insert_unless_ended(session.clone())
+            .await?
+        {
             Inserted::Inserted => Ok(Arc::new(session)),
             // A cut-off arrived between the check of the password and here, or 128 random bits
             // came twice; either way there is no session.
@@ -71,7 +78,9 @@ impl EmbeddedEngine {
         let surplus = (standing.len() + 1).saturating_sub(self.settings.per_user_max);
         standing.sort_by_key(|old| (old.facts.first_authenticated, old.facts.sso));
         for old in standing.iter().take(surplus) {
-            self.end_session(&old.facts, EndCause::Evicted).await.durable?;
+            self.end_session(&old.facts, EndCause::Evicted)
+                .await
+                .durable?;
         }
         Ok(())
     }

@@ -17,7 +17,11 @@ impl EmbeddedEngine {
             Found::Record(session) => session.visited.clone(),
             Found::Absent | Found::Ended => Vec::new(),
         };
-        let end = End::Tombstone { sso: facts.sso, cause, expires: facts.expires };
+        let end = End::Tombstone {
+            sso: facts.sso,
+            cause,
+            expires: facts.expires,
+        };
         let durable = self.parts.ends.append(end).await.map(drop);
         self.announce(facts.sso);
         if let Err(error) = &durable {

@@ -42,6 +42,12 @@ pub struct EngineParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+impl std::fmt::Debug for EngineParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("EngineParts").finish_non_exhaustive()
+    }
+}
+
 /// How long sessions live.
 #[derive(Clone, Debug)]
 pub struct EngineSettings {
@@ -68,7 +74,12 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn new(parts: EngineParts, settings: EngineSettings) -> Self {
         let (ended, _) = broadcast::channel(ENDED_BUFFER);
-        Self { parts, settings, spent: SpentTokens::default(), ended }
+        Self {
+            parts,
+            settings,
+            spent: SpentTokens::default(),
+            ended,
+        }
     }
 
     /// Whether a record of the SSO session stands at all.
@@ -85,7 +96,9 @@ impl EmbeddedEngine {
 
 impl std::fmt::Debug for EmbeddedEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("EmbeddedEngine").field("settings", &self.settings).finish_non_exhaustive()
+        f.debug_struct("EmbeddedEngine")
+            .field("settings", &self.settings)
+            .finish_non_exhaustive()
     }
 }
 

@@ -90,20 +90,24 @@ impl EmbeddedEngine {
         if now >= own.expires.min(theirs.expires) {
             return Some(NotLive::Expired);
         }
-        let last_access = self.parts.store.last_access(&own.sso).unwrap_or(session.last_access);
+        let last_access = self
+            .parts
+            .store
+            .last_access(&own.sso)
+            .unwrap_or(session.last_access);
         (now.since(last_access) >= self.settings.idle_timeout).then_some(NotLive::Idle)
     }
 
     async fn note_visit(&self, claim: &Claim, host: &HostName) -> Lookup {
         for _ in 0..REPLACE_TRIES_MAX {
-            let session = match self.lookup(claim, self.parts.clock.now()) {
-                Lookup::Live(session) => session,
-                other => return other,
+            let found = self.lookup(claim, self.parts.clock.now());
+            let Lookup::Live(session) = &found else {
+                return found;
             };
             if session.visited.contains(host) || session.visited.len() >= Session::VISITED_MAX {
-                return Lookup::Live(session);
+                return found;
             }
-            let mut visited = Session::clone(&session);
+            let mut visited = Session::clone(session);
             visited.visited.push(host.clone());
             match self.parts.store.replace_if_version(visited).await {
                 Ok(Replaced::Replaced | Replaced::Stale(_)) => {}

@@ -42,11 +42,7 @@ impl Gate {
     async fn standing(&self, cookies: &[&[u8]], host: &HostName) -> Standing {
         for claim in self.claims(cookies, host) {
             let now = self.clock.now();
-            let lookup = match self.engine.lookup(&claim, now) {
-                Lookup::Unknown => self.engine.resolve(&claim, now).await,
-                known => known,
-            };
-            match lookup {
+            match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
                     let level = claim.facts.level.min(session.facts.level);
                     return Standing::SignedIn(session, level);

@@ -17,9 +17,18 @@ use crate::ports::session_engine::Lookup;
 
 impl Gate {
     /// Answers a visit of the callback.
-    pub async fn callback(&self, cookies: &[&[u8]], host: &HostName, sealed: Option<&str>) -> Reply {
+    pub async fn callback(
+        &self,
+        cookies: &[&[u8]],
+        host: &HostName,
+        sealed: Option<&str>,
+    ) -> Reply {
         let name = endpoints::TOKEN;
-        let binding = Binding { purpose: Purpose::Token, name, scope: host.as_str() };
+        let binding = Binding {
+            purpose: Purpose::Token,
+            name,
+            scope: host.as_str(),
+        };
         let token = sealed.and_then(|sealed| self.keys.open_claims::<Token>(&binding, sealed));
         let Some(token) = token else {
             return Reply::new(ReplyKind::Redirect("/".to_owned()));
@@ -35,8 +44,10 @@ impl Gate {
     /// Whether a token is good: fresh, from this browser, of a session that lives, and not spent. It is
     /// spent last, so that a stranger's attempt cannot spend it.
     async fn accept(&self, token: &Token, cookies: &[&[u8]], host: &HostName) -> bool {
-        let from_this_browser =
-            self.names.nonces(cookies).any(|nonce| nonce.matches(&token.nonce));
+        let from_this_browser = self
+            .names
+            .nonces(cookies)
+            .any(|nonce| nonce.matches(&token.nonce));
         if token.expires <= self.clock.now() || !from_this_browser {
             return false;
         }

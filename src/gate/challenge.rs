@@ -42,14 +42,19 @@ impl Gate {
     /// Answers a request that needs a sign-in. One nonce cookie serves any number of tabs (D-9).
     #[must_use]
     pub fn challenge(&self, challenged: &Challenged<'_>) -> Reply {
-        let (Some(collector), Some(host)) = (self.origins.collector(), self.origins.collector_host())
+        let (Some(collector), Some(host)) =
+            (self.origins.collector(), self.origins.collector_host())
         else {
             // Configuration refuses protected routes without a collector; without one nobody gets in.
-            return Reply::new(ReplyKind::SignInRequired { sign_in: String::new() });
+            return Reply::new(ReplyKind::SignInRequired {
+                sign_in: String::new(),
+            });
         };
         if challenged.asker == Asker::Program {
             let page = self.origins.of(challenged.host).unwrap_or(collector);
-            return Reply::new(ReplyKind::SignInRequired { sign_in: format!("{page}/") });
+            return Reply::new(ReplyKind::SignInRequired {
+                sign_in: format!("{page}/"),
+            });
         }
         let held = self.names.nonces(challenged.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
@@ -62,13 +67,20 @@ impl Gate {
             issued: self.clock.now(),
         };
         let name = endpoints::REQUEST;
-        let binding = Binding { purpose: Purpose::SignInRequest, name, scope: host.as_str() };
+        let binding = Binding {
+            purpose: Purpose::SignInRequest,
+            name,
+            scope: host.as_str(),
+        };
         let sealed = self.seal(&binding, &request);
         let location = format!("{collector}{}?{name}={sealed}", endpoints::SIGN_IN);
         let reply = Reply::new(ReplyKind::Redirect(location));
         match held {
             Some(_) => reply,
-            None => reply.with_cookie(cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce))),
+            None => reply.with_cookie(cookies::set(
+                &self.names.nonce,
+                &cookies::encode_nonce(&nonce),
+            )),
         }
     }
 }

@@ -59,17 +59,24 @@ impl Gate {
     }
 
     fn authn_binding<'b>(&'b self, host: &'b HostName) -> Binding<'b> {
-        Binding { purpose: Purpose::AuthnCookie, name: &self.names.authn, scope: host.as_str() }
+        Binding {
+            purpose: Purpose::AuthnCookie,
+            name: &self.names.authn,
+            scope: host.as_str(),
+        }
     }
 
     fn seal<C: Claims>(&self, to: &Binding<'_>, claims: &C) -> String {
-        self.keys.seal_claims(to, seal_nonce(self.entropy.as_ref()), claims)
+        self.keys
+            .seal_claims(to, seal_nonce(self.entropy.as_ref()), claims)
     }
 }
 
 impl std::fmt::Debug for Gate {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Gate").field("names", &self.names).finish_non_exhaustive()
+        f.debug_struct("Gate")
+            .field("names", &self.names)
+            .finish_non_exhaustive()
     }
 }
 

@@ -38,7 +38,9 @@ impl Gate {
                 state.confirmed = Confirmed::Pending;
             }
             state.ended.push(claim.facts.sso);
-            state.hosts.extend(ended.visited.into_iter().filter(|visited| visited != host));
+            state
+                .hosts
+                .extend(ended.visited.into_iter().filter(|visited| visited != host));
         }
         let Some((collector, name)) = self.origins.collector().zip(self.origins.collector_host())
         else {
@@ -81,7 +83,11 @@ impl Gate {
             None => "/".to_owned(),
         };
         let kind = ReplyKind::Redirect(location);
-        if signed_in_again { Reply::new(kind) } else { self.forgetting(kind) }
+        if signed_in_again {
+            Reply::new(kind)
+        } else {
+            self.forgetting(kind)
+        }
     }
 
     fn forgetting(&self, kind: ReplyKind) -> Reply {
@@ -96,5 +102,9 @@ impl Gate {
 }
 
 fn sign_out_binding(host: &HostName) -> Binding<'_> {
-    Binding { purpose: Purpose::SignOut, name: endpoints::SIGN_OUT, scope: host.as_str() }
+    Binding {
+        purpose: Purpose::SignOut,
+        name: endpoints::SIGN_OUT,
+        scope: host.as_str(),
+    }
 }

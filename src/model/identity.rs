@@ -24,7 +24,9 @@ pub struct Identity {
 }
 
 /// How surely a user was authenticated: 0 (not at all) to 99.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct AuthLevel(u8);
 
@@ -37,7 +39,11 @@ impl AuthLevel {
     /// Makes a level of 0 to 99; higher numbers are none.
     #[must_use]
     pub const fn new(level: u8) -> Option<Self> {
-        if level <= Self::MAX.0 { Some(Self(level)) } else { None }
+        if level <= Self::MAX.0 {
+            Some(Self(level))
+        } else {
+            None
+        }
     }
 
     /// The level as a number.

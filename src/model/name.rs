@@ -200,7 +200,9 @@ const fn word(c: char) -> bool {
 fn is_label(label: &str) -> bool {
     let bytes = label.as_bytes();
     (1..=63).contains(&bytes.len())
-        && bytes.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
+        && bytes
+            .iter()
+            .all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_'))
         && bytes.first() != Some(&b'-')
         && bytes.last() != Some(&b'-')
 }
@@ -217,13 +219,27 @@ mod tests {
 
     #[test]
     fn a_host_name_is_lower_case_without_trailing_dot() {
-        assert_eq!(HostName::parse("APP.Example.COM.").unwrap().as_str(), "app.example.com");
+        assert_eq!(
+            HostName::parse("APP.Example.COM.").unwrap().as_str(),
+            "app.example.com"
+        );
         assert_eq!(HostName::parse("[::1]").unwrap().as_str(), "[::1]");
     }
 
     #[test]
     fn what_is_not_a_host_name_is_refused() {
-        for text in ["", ".", "a..b", "a b", "a/b", "-a.test", "a@b", "app.test:80", "é.test", "a_b.c%"] {
+        for text in [
+            "",
+            ".",
+            "a..b",
+            "a b",
+            "a/b",
+            "-a.test",
+            "a@b",
+            "app.test:80",
+            "é.test",
+            "a_b.c%",
+        ] {
             assert!(HostName::parse(text).is_err(), "{text:?}");
         }
     }

@@ -16,7 +16,9 @@ use crate::model::name::UserName;
 use crate::model::time::Timestamp;
 
 /// Counts the anchored adoptions of an SSO session; the higher generation holds it (S-4).
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
+)]
 #[serde(transparent)]
 pub struct Generation(pub u32);
 

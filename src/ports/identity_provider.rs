@@ -27,7 +27,10 @@ pub enum VerifyError {
     Refused,
     /// The provider could not be asked.
     #[error("the identity provider {0} gave no answer")]
-    Unavailable(StoreName, #[source] Box<dyn std::error::Error + Send + Sync>),
+    Unavailable(
+        StoreName,
+        #[source] Box<dyn std::error::Error + Send + Sync>,
+    ),
 }
 
 /// Verifies credentials. A provider that accepts a wrong one gives an account away; one that answers

@@ -103,6 +103,16 @@ pub trait SessionEngine: Send + Sync + 'static {
     /// Judges a claim, asking elsewhere where that may help; never answers [`Lookup::Unknown`].
     async fn resolve(&self, claim: &Claim, now: Timestamp) -> Lookup;
 
+    /// Judges a claim from what is known here if that suffices, and asks elsewhere if not.
+    async fn judge(&self, claim: &Claim, now: Timestamp) -> Lookup {
+        let known = self.lookup(claim, now);
+        if matches!(known, Lookup::Unknown) {
+            self.resolve(claim, now).await
+        } else {
+            known
+        }
+    }
+
     /// Notes that a request of this SSO session was permitted.
     fn touch(&self, sso: &SsoId, now: Timestamp);
 

@@ -18,99 +18,7 @@ use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
 use crate::proxy::outbound::REQUEST_ID;
 use crate::proxy::pages;
-
-/// Why a request is not forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Refusal {
-    /// It can be read in more than one way.
-    BadRequest,
-    /// Its body is larger than the route allows.
-    BodyTooLarge,
-    /// Its body comes too slowly.
-    BodyTooSlow,
-    /// The policy denies it.
-    Denied,
-    /// It expects what cannot be done.
-    Expectation,
-    /// Its header is larger than the limit.
-    HeaderTooLarge,
-    /// Something went wrong here.
-    Internal,
-    /// The route does not take its method.
-    MethodNotAllowed,
-    /// No virtual host of that name is served by this listener (W-01).
-    Misdirected,
-    /// No route takes its path.
-    NotFound,
-    /// The upstream did not answer in time.
-    UpstreamLate,
-    /// The upstream broke off or made no sense.
-    UpstreamBroken,
-    /// No upstream is there (W-33).
-    Unavailable,
-}
-
-impl Refusal {
-    /// The status it is answered with.
-    #[must_use]
-    pub const fn status(self) -> StatusCode {
-        match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
-            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
-            Self::Denied => StatusCode::FORBIDDEN,
-            Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
-            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
-            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
-            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
-            Self::NotFound => StatusCode::NOT_FOUND,
-            Self::UpstreamLate => StatusCode::GATEWAY_TIMEOUT,
-            Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
-            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
-        }
-    }
-
-    /// What the user reads: a heading and a sentence.
-    const fn words(self) -> (&'static str, &'static str) {
-        match self {
-            Self::BadRequest | Self::Expectation => {
-                ("Bad request", "The request could not be understood.")
-            }
-            Self::BodyTooLarge => ("Too large", "What was sent is larger than allowed here."),
-            Self::BodyTooSlow => ("Too slow", "The request took too long to arrive."),
-            Self::Denied => (
-                "Access denied",
-                "You are signed in, but not allowed to open this page. If you should be, give the \
-                 reference below to whoever runs this service.",
-            ),
-            Self::HeaderTooLarge => ("Too large", "The header of the request is too large."),
-            Self::Internal => ("Something went wrong", "The request could not be handled."),
-            Self::MethodNotAllowed => ("Not allowed", "This address does not take such requests."),
-            Self::Misdirected => ("Not served here", "No such host is served here."),
-            Self::NotFound => ("Not found", "There is nothing at this address."),
-            Self::UpstreamLate => ("No answer", "The application did not answer in time."),
-            Self::UpstreamBroken => ("No answer", "The application did not answer properly."),
-            Self::Unavailable => {
-                ("Not available", "The application is not available. Please try again shortly.")
-            }
-        }
-    }
-
-    /// Whether the connection is closed after the answer, because where the next request begins is in
-    /// doubt.
-    const fn closes(self) -> bool {
-        matches!(
-            self,
-            Self::BadRequest
-                | Self::BodyTooLarge
-                | Self::BodyTooSlow
-                | Self::Expectation
-                | Self::HeaderTooLarge
-                | Self::Internal
-        )
-    }
-}
+use crate::proxy::refusal::Refusal;
 
 /// An answer that is ready to be written.
 struct Page {
@@ -124,11 +32,7 @@ struct Page {
 ///
 /// # Errors
 /// When the client is gone.
-pub async fn refuse(
-    session: &mut Session,
-    refusal: Refusal,
-    id: RequestId,
-) -> pingora::Result<()> {
+pub async fn refuse(session: &mut Session, refusal: Refusal, id: RequestId) -> pingora::Result<()> {
     if refusal.closes() {
         session.set_keepalive(None);
     }
@@ -137,7 +41,15 @@ pub async fn refuse(
     let page = match taste(&session.req_header().headers) {
         Taste::Html => {
             let reference = Some(id.to_string());
-            html(status, &pages::Message { heading, text, reference, button: None })
+            html(
+                status,
+                &pages::Message {
+                    heading,
+                    text,
+                    reference,
+                    button: None,
+                },
+            )
         }
         Taste::Json => {
             let body = serde_json::json!({
@@ -212,7 +124,11 @@ pub async fn move_to(
 /// When the client is gone.
 pub async fn style(session: &mut Session, id: RequestId) -> pingora::Result<()> {
     let body = Bytes::from_static(pages::STYLE.as_bytes());
-    let page = Page { body, content_type: "text/css; charset=utf-8", ..empty(StatusCode::OK) };
+    let page = Page {
+        body,
+        content_type: "text/css; charset=utf-8",
+        ..empty(StatusCode::OK)
+    };
     let mut head = head(&page, id)?;
     head.insert_header(header::CACHE_CONTROL, "public, max-age=3600")?;
     write(session, head, page.body).await
@@ -220,19 +136,39 @@ pub async fn style(session: &mut Session, id: RequestId) -> pingora::Result<()> 
 
 fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
     let message = |status, (heading, text): (&str, &str), button| {
-        html(status, &pages::Message { heading, text, reference: None, button })
+        html(
+            status,
+            &pages::Message {
+                heading,
+                text,
+                reference: None,
+                button,
+            },
+        )
     };
     match kind {
         ReplyKind::ConfirmSignOut => message(
             StatusCode::OK,
-            ("Sign out?", "Another page asks to sign you out of all applications."),
+            (
+                "Sign out?",
+                "Another page asks to sign you out of all applications.",
+            ),
             Some("Sign out"),
         ),
         ReplyKind::LevelUnreachable => {
             let heading = "A stronger sign-in is needed";
-            let text = "This application asks for a stronger proof of who you are than can be given here.";
+            let text =
+                "This application asks for a stronger proof of who you are than can be given here.";
             let reference = Some(id.to_string());
-            html(StatusCode::FORBIDDEN, &pages::Message { heading, text, reference, button: None })
+            html(
+                StatusCode::FORBIDDEN,
+                &pages::Message {
+                    heading,
+                    text,
+                    reference,
+                    button: None,
+                },
+            )
         }
         ReplyKind::LoginPage(login) => login_page(&login, title),
         ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
@@ -270,7 +206,11 @@ fn login_page(login: &LoginPage, title: &str) -> Page {
 fn html(status: StatusCode, template: &impl Template) -> Page {
     // Rendering to a string fails only if the template itself returns an error, and none does.
     let body = template.render().unwrap_or_default();
-    Page { body: Bytes::from(body), content_type: "text/html; charset=utf-8", ..empty(status) }
+    Page {
+        body: Bytes::from(body),
+        content_type: "text/html; charset=utf-8",
+        ..empty(status)
+    }
 }
 
 fn json(status: StatusCode, body: &serde_json::Value) -> Page {
@@ -282,7 +222,12 @@ fn json(status: StatusCode, body: &serde_json::Value) -> Page {
 }
 
 fn empty(status: StatusCode) -> Page {
-    Page { status, content_type: "", body: Bytes::new(), form_action: "'self'".to_owned() }
+    Page {
+        status,
+        content_type: "",
+        body: Bytes::new(),
+        form_action: "'self'".to_owned(),
+    }
 }
 
 fn head(page: &Page, id: RequestId) -> pingora::Result<ResponseHeader> {
@@ -306,7 +251,9 @@ fn head(page: &Page, id: RequestId) -> pingora::Result<ResponseHeader> {
 
 async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
     let without_body = session.req_header().method == Method::HEAD || body.is_empty();
-    session.write_response_header(Box::new(head), without_body).await?;
+    session
+        .write_response_header(Box::new(head), without_body)
+        .await?;
     if without_body {
         return Ok(());
     }
@@ -321,8 +268,14 @@ enum Taste {
 }
 
 fn taste(headers: &HeaderMap) -> Taste {
-    let accept = headers.get(header::ACCEPT).and_then(|accept| accept.to_str().ok());
-    if accept.is_some_and(|accept| accept.contains("text/html")) { Taste::Html } else { Taste::Json }
+    let accept = headers
+        .get(header::ACCEPT)
+        .and_then(|accept| accept.to_str().ok());
+    if accept.is_some_and(|accept| accept.contains("text/html")) {
+        Taste::Html
+    } else {
+        Taste::Json
+    }
 }
 
 const HEADERS: usize = 12;

@@ -55,7 +55,10 @@ impl PeerTemplate {
             };
             Ok(chain.iter().map(wrap).collect::<Arc<CaType>>())
         });
-        let mut identity = format!("{:?}", pool.tls.as_ref().map(|tls| (&tls.server_name, tls.verify)));
+        let mut identity = format!(
+            "{:?}",
+            pool.tls.as_ref().map(|tls| (&tls.server_name, tls.verify))
+        );
         identity.push_str(&String::from_utf8_lossy(ca_pem.unwrap_or_default()));
         Ok(Self {
             tls: pool.tls.clone(),
@@ -71,7 +74,10 @@ impl PeerTemplate {
         let mut peer = match &self.tls {
             None => HttpPeer::new(address, false, String::new()),
             Some(tls) => {
-                let named = tls.server_name.as_ref().map(|name| name.as_str().to_owned());
+                let named = tls
+                    .server_name
+                    .as_ref()
+                    .map(|name| name.as_str().to_owned());
                 let name = named.unwrap_or_else(|| member.upstream.host.clone());
                 let mut peer = HttpPeer::new(address, true, name);
                 let full = tls.verify == Verify::Full;
@@ -86,7 +92,10 @@ impl PeerTemplate {
         peer.options.connection_timeout = Some(timeouts.connect);
         peer.options.total_connection_timeout = Some(timeouts.connect);
         // The edge loop tells the first byte from the next; this only backs it up.
-        let slowest = timeouts.first_byte.max(timeouts.read_idle).saturating_add(BACKSTOP);
+        let slowest = timeouts
+            .first_byte
+            .max(timeouts.read_idle)
+            .saturating_add(BACKSTOP);
         peer.options.read_timeout = Some(slowest);
         peer.options.write_timeout = Some(timeouts.write_idle);
         peer.options.idle_timeout = Some(IDLE_UPSTREAM);

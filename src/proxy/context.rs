@@ -101,12 +101,19 @@ pub struct Admitted {
 /// The `Cookie` headers of a request, in order.
 #[must_use]
 pub fn cookie_headers(headers: &http::HeaderMap) -> Vec<&[u8]> {
-    headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes).collect()
+    headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .map(http::HeaderValue::as_bytes)
+        .collect()
 }
 
 /// The value of a cookie of an application, for hashing.
 #[must_use]
 pub fn application_cookie<'h>(headers: &'h http::HeaderMap, name: &str) -> Option<&'h str> {
-    let lines = headers.get_all(http::header::COOKIE).iter().map(http::HeaderValue::as_bytes);
+    let lines = headers
+        .get_all(http::header::COOKIE)
+        .iter()
+        .map(http::HeaderValue::as_bytes);
     CookieNames::find(lines, name).next()
 }

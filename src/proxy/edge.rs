@@ -56,6 +56,14 @@ pub struct Bound {
     pub tls: Option<Arc<Acceptor>>,
 }
 
+impl std::fmt::Debug for Bound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Bound")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Accepts connections on all listeners and runs them.
 pub struct Edge {
     proxy: Arc<HttpProxy<Portway>>,
@@ -68,7 +76,11 @@ impl Edge {
     #[must_use]
     pub fn new(proxy: Arc<HttpProxy<Portway>>, limits: Limits) -> Self {
         let connections = Arc::new(Connections::new(&limits));
-        Self { proxy, limits, connections }
+        Self {
+            proxy,
+            limits,
+            connections,
+        }
     }
 
     /// Accepts on a listener until the shutdown begins.
@@ -114,13 +126,24 @@ impl Edge {
         tls: Option<Arc<Acceptor>>,
         shutdown: &ShutdownWatch,
     ) {
-        let Some((peer, local)) = addresses(&stream) else { return };
+        let Some((peer, local)) = addresses(&stream) else {
+            return;
+        };
         let Some(place) = self.connections.admit(peer.ip()) else {
             tracing::warn!(client = %peer.ip(), "too many connections; one was closed");
             return;
         };
-        let transport = if tls.is_some() { Transport::Tls } else { Transport::Plain };
-        let facts = ConnectionFacts { listener: listener.clone(), transport, peer, local };
+        let transport = if tls.is_some() {
+            Transport::Tls
+        } else {
+            Transport::Plain
+        };
+        let facts = ConnectionFacts {
+            listener: listener.clone(),
+            transport,
+            peer,
+            local,
+        };
         let (edge, shutdown) = (Arc::clone(self), shutdown.clone());
         tokio::spawn(async move {
             let _place = place;
@@ -165,7 +188,9 @@ impl Edge {
 
 impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Edge").field("limits", &self.limits).finish_non_exhaustive()
+        f.debug_struct("Edge")
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
     }
 }
 
@@ -187,10 +212,16 @@ impl HttpServerApp for Connection {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         let waited_for = self.served.swap(true, Ordering::Relaxed);
-        let pause = if waited_for { self.keep_alive_timeout } else { Duration::ZERO };
+        let pause = if waited_for {
+            self.keep_alive_timeout
+        } else {
+            Duration::ZERO
+        };
         let watch = Arc::new(RequestWatch::new(pause + self.header_timeout));
-        let current =
-            Current { connection: Arc::clone(&self.facts), watch: Arc::clone(&watch) };
+        let current = Current {
+            connection: Arc::clone(&self.facts),
+            watch: Arc::clone(&watch),
+        };
         let request = CURRENT.scope(current, self.proxy.process_new_http(session, shutdown));
         race(pin!(request), &watch).await
     }
@@ -236,7 +267,9 @@ fn poll_deadline(
     cx: &mut Context<'_>,
 ) -> Poll<Expired> {
     loop {
-        let Some(due) = watch.due() else { return Poll::Pending };
+        let Some(due) = watch.due() else {
+            return Poll::Pending;
+        };
         let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
@@ -279,7 +312,10 @@ impl Connections {
         }
         by_address.insert(address, here + 1);
         self.open.fetch_add(1, Ordering::AcqRel);
-        Some(Place { connections: Arc::clone(self), address })
+        Some(Place {
+            connections: Arc::clone(self),
+            address,
+        })
     }
 
     async fn all_closed(&self) {

@@ -30,16 +30,34 @@ pub async fn check(
     check: HealthCheck,
     tls: Option<TlsConnector>,
 ) {
-    let named = pool.config.tls.as_ref().and_then(|tls| tls.server_name.clone());
-    let name = named.map_or_else(|| member.upstream.host.clone(), |name| name.as_str().to_owned());
+    let named = pool
+        .config
+        .tls
+        .as_ref()
+        .and_then(|tls| tls.server_name.clone());
+    let name = named.map_or_else(
+        || member.upstream.host.clone(),
+        |name| name.as_str().to_owned(),
+    );
     let mut ticks = tokio::time::interval(check.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(address) = member.address() else { continue };
-        let asked = ask(address, &check.probe, tls.as_ref(), (&name, &member.authority));
+        let Some(address) = member.address() else {
+            continue;
+        };
+        let asked = ask(
+            address,
+            &check.probe,
+            tls.as_ref(),
+            (&name, &member.authority),
+        );
         let well = tokio::time::timeout(check.timeout, asked).await;
-        let answer = if matches!(well, Ok(Some(()))) { Answer::Good } else { Answer::Bad };
+        let answer = if matches!(well, Ok(Some(()))) {
+            Answer::Good
+        } else {
+            Answer::Bad
+        };
         member.checked(answer);
     }
 }
@@ -50,7 +68,9 @@ pub async fn resolve(member: Arc<MemberRuntime>, resolver: Arc<dyn Resolver>) {
         let pause = match resolver.resolve(&member.upstream.host).await {
             Ok(resolved) => {
                 member.resolved_to(resolved.addresses);
-                resolved.valid_for.clamp(RESOLVE_AGAIN_MIN, RESOLVE_AGAIN_MAX)
+                resolved
+                    .valid_for
+                    .clamp(RESOLVE_AGAIN_MIN, RESOLVE_AGAIN_MAX)
             }
             Err(error) => {
                 tracing::warn!(
@@ -71,7 +91,11 @@ pub fn healthy(pool: &PoolRuntime) -> usize {
     let is_well = |member: &&Arc<MemberRuntime>| {
         member.state() == crate::decision::upstream::MemberState::Healthy
     };
-    pool.tiers.members().map(|(_, member)| member).filter(is_well).count()
+    pool.tiers
+        .members()
+        .map(|(_, member)| member)
+        .filter(is_well)
+        .count()
 }
 
 async fn ask(
@@ -95,7 +119,14 @@ async fn speak<S>(stream: S, probe: &Probe, authority: &str) -> Option<()>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let Probe::Http { path, host, status: (lowest, highest) } = probe else { return Some(()) };
+    let Probe::Http {
+        path,
+        host,
+        status: (lowest, highest),
+    } = probe
+    else {
+        return Some(());
+    };
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
     let host = host.as_ref().map_or(authority, |host| host.as_str());
     let request = http::Request::get(path)
@@ -108,9 +139,11 @@ where
         let status = sender.send_request(request).await.ok()?.status().as_u16();
         (*lowest..=*highest).contains(&status).then_some(())
     };
+    tokio::pin!(answered);
+    // The end of the connection may arrive together with the answer; the answer counts.
     tokio::select! {
-        answer = answered => answer,
-        _ = connection => None,
+        answer = &mut answered => answer,
+        _ = connection => answered.await,
     }
 }
 

@@ -74,7 +74,9 @@ fn check_raw(raw: &[u8]) -> Result<(), InboundError> {
         return Err(MALFORMED_LINE);
     };
     if target.iter().any(|b| !b.is_ascii_graphic() || *b == b'#') {
-        return Err(InboundError::Malformed("the target holds a byte that must be encoded"));
+        return Err(InboundError::Malformed(
+            "the target holds a byte that must be encoded",
+        ));
     }
     let mut framing = Framing::default();
     for line in lines {
@@ -83,7 +85,9 @@ fn check_raw(raw: &[u8]) -> Result<(), InboundError> {
             break;
         }
         let colon = line.iter().position(|b| *b == b':');
-        let (name, value) = colon.and_then(|at| line.split_at_checked(at)).ok_or(MALFORMED_LINE)?;
+        let (name, value) = colon
+            .and_then(|at| line.split_at_checked(at))
+            .ok_or(MALFORMED_LINE)?;
         framing.note(name, value.get(1..).unwrap_or_default().trim_ascii())?;
     }
     framing.check()
@@ -127,12 +131,16 @@ impl Framing {
                 && value.iter().all(u8::is_ascii_digit)
                 && (value.len() == 1 || value.first() != Some(&b'0'));
             if !plain {
-                return Err(InboundError::Malformed("the content length is not a plain number"));
+                return Err(InboundError::Malformed(
+                    "the content length is not a plain number",
+                ));
             }
         } else if name.eq_ignore_ascii_case(b"transfer-encoding") {
             self.codings += 1;
             if !value.eq_ignore_ascii_case(b"chunked") {
-                return Err(InboundError::Malformed("the transfer coding is not just `chunked`"));
+                return Err(InboundError::Malformed(
+                    "the transfer coding is not just `chunked`",
+                ));
             }
         } else if name.eq_ignore_ascii_case(b"host") {
             self.hosts += 1;
@@ -163,7 +171,11 @@ fn check_method(method: &Method, named: &HashSet<Method>) -> Result<(), InboundE
             | Method::OPTIONS
     );
     let forwarded = usual || (*method != Method::TRACE && named.contains(method));
-    if forwarded { Ok(()) } else { Err(InboundError::Malformed("the method is not forwarded")) }
+    if forwarded {
+        Ok(())
+    } else {
+        Err(InboundError::Malformed("the method is not forwarded"))
+    }
 }
 
 fn check_body(head: &RequestHeader) -> Result<(), InboundError> {
@@ -174,7 +186,9 @@ fn check_body(head: &RequestHeader) -> Result<(), InboundError> {
         return Err(InboundError::Expectation);
     }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
-        || headers.get(header::CONTENT_LENGTH).is_some_and(|length| length.as_bytes() != b"0");
+        || headers
+            .get(header::CONTENT_LENGTH)
+            .is_some_and(|length| length.as_bytes() != b"0");
     if headers.contains_key(header::UPGRADE) && has_body {
         return Err(InboundError::Malformed("an upgrade has a body"));
     }
@@ -192,7 +206,9 @@ fn authority(head: &RequestHeader) -> Result<Inbound, InboundError> {
     if let Some(scheme) = head.uri.scheme_str()
         && !matches!(scheme, "http" | "https")
     {
-        return Err(InboundError::Malformed("the scheme of the target is not http"));
+        return Err(InboundError::Malformed(
+            "the scheme of the target is not http",
+        ));
     }
     let in_header = match head.headers.get(header::HOST) {
         Some(host) => Some(host.to_str().map_err(|_| MALFORMED_HOST)?),
@@ -216,7 +232,9 @@ fn split_port(authority: &str) -> Option<(&str, Option<u16>)> {
         return Some((authority, None));
     };
     let (host, port) = authority.split_at_checked(after_address + colon)?;
-    let digits = port.strip_prefix(':').filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?;
+    let digits = port
+        .strip_prefix(':')
+        .filter(|port| port.bytes().all(|b| b.is_ascii_digit()))?;
     Some((host, Some(digits.parse().ok()?)))
 }
 
@@ -250,12 +268,20 @@ pub fn is_preflight(method: &Method, headers: &HeaderMap) -> bool {
 /// The declared length of a body, in bytes.
 #[must_use]
 pub fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
+    headers
+        .get(header::CONTENT_LENGTH)?
+        .to_str()
+        .ok()?
+        .parse()
+        .ok()
 }
 
 fn header_bytes(headers: &HeaderMap) -> usize {
     // RFC 9113 §6.5.2 counts 32 bytes of overhead a field.
-    headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    headers
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 32)
+        .sum()
 }
 
 const MALFORMED_LINE: InboundError = InboundError::Malformed("a line of the header is malformed");

@@ -66,7 +66,11 @@ pub fn write_head(
     for (name, value) in admitted.origin.headers(&admitted.host) {
         set(head, name, value)?;
     }
-    set(head, REQUEST_ID, HeaderValue::try_from(outgoing.id.to_string())?)?;
+    set(
+        head,
+        REQUEST_ID,
+        HeaderValue::try_from(outgoing.id.to_string())?,
+    )?;
     if let Some(identity) = admitted.permit.identity() {
         for (name, value) in identity_headers::values(identity, &serving.identity_headers)? {
             set(head, name, value)?;
@@ -86,33 +90,41 @@ pub fn clean_answer(
     names: &CookieNames,
 ) -> Result<(), OutboundError> {
     let cookies = head.headers.get_all(header::SET_COOKIE);
-    if cookies.iter().any(|cookie| names.claims_ours(cookie.as_bytes())) {
-        let kept: Vec<_> =
-            cookies.iter().filter(|c| !names.claims_ours(c.as_bytes())).cloned().collect();
+    if cookies
+        .iter()
+        .any(|cookie| names.claims_ours(cookie.as_bytes()))
+    {
+        let kept: Vec<_> = cookies
+            .iter()
+            .filter(|c| !names.claims_ours(c.as_bytes()))
+            .cloned()
+            .collect();
         head.remove_header(&header::SET_COOKIE);
         for cookie in kept {
             let refused = || OutboundError::Refused(header::SET_COOKIE);
-            head.append_header(header::SET_COOKIE, cookie).map_err(|_| refused())?;
+            head.append_header(header::SET_COOKIE, cookie)
+                .map_err(|_| refused())?;
         }
     }
     let route = &admitted.route.config;
     if route.access == Access::Protected && route.caching == Caching::NoStore {
         let refused = |_| OutboundError::Refused(header::CACHE_CONTROL);
-        head.insert_header(header::CACHE_CONTROL, NO_STORE).map_err(refused)?;
+        head.insert_header(header::CACHE_CONTROL, NO_STORE)
+            .map_err(refused)?;
     }
     let id = HeaderValue::try_from(id.to_string())?;
-    head.insert_header(REQUEST_ID, id).map_err(|_| OutboundError::Refused(REQUEST_ID))
+    head.insert_header(REQUEST_ID, id)
+        .map_err(|_| OutboundError::Refused(REQUEST_ID))
 }
 
 /// Points a `Location` that names the upstream itself at the public host (W-21).
-pub fn public_location(
-    head: &ResponseHeader,
-    admitted: &Admitted,
-) -> Option<HeaderValue> {
+pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
     let origin = &admitted.origin;
     let member = admitted.in_flight.as_ref()?.member();
     let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
-    let rest = location.strip_prefix("http://").or_else(|| location.strip_prefix("https://"))?;
+    let rest = location
+        .strip_prefix("http://")
+        .or_else(|| location.strip_prefix("https://"))?;
     let target = rest.strip_prefix(member.authority.as_str())?;
     if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
         return None;
@@ -131,7 +143,12 @@ fn remove_claims(head: &mut RequestHeader, serving: &Serving) {
     let is_claim = |name: &HeaderName| {
         serving.protected.matches(name) || name.as_str().bytes().any(|b| !is_plain(b))
     };
-    let claims: Vec<HeaderName> = head.headers.keys().filter(|name| is_claim(name)).cloned().collect();
+    let claims: Vec<HeaderName> = head
+        .headers
+        .keys()
+        .filter(|name| is_claim(name))
+        .cloned()
+        .collect();
     for name in &claims {
         head.remove_header(name);
     }
@@ -146,7 +163,11 @@ fn write_cookies(head: &mut RequestHeader, names: &CookieNames) -> Result<(), Ou
     if !head.headers.contains_key(header::COOKIE) {
         return Ok(());
     }
-    let lines = head.headers.get_all(header::COOKIE).iter().map(HeaderValue::as_bytes);
+    let lines = head
+        .headers
+        .get_all(header::COOKIE)
+        .iter()
+        .map(HeaderValue::as_bytes);
     match names.for_upstream(lines) {
         Some(kept) => set(head, header::COOKIE, HeaderValue::try_from(kept)?),
         None => {
@@ -173,7 +194,8 @@ fn set(
     name: HeaderName,
     value: HeaderValue,
 ) -> Result<(), OutboundError> {
-    head.insert_header(name.clone(), value).map_err(|_| OutboundError::Refused(name))
+    head.insert_header(name.clone(), value)
+        .map_err(|_| OutboundError::Refused(name))
 }
 
 /// The header that carries a request's id.

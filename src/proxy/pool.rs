@@ -47,7 +47,11 @@ impl PoolRuntime {
             secondary: config.secondary.iter().map(member).collect(),
             failover_threshold: config.failover_threshold,
         };
-        Self { config, tiers, turn: AtomicU64::new(0) }
+        Self {
+            config,
+            tiers,
+            turn: AtomicU64::new(0),
+        }
     }
 
     /// The next turn.
@@ -114,7 +118,9 @@ impl MemberRuntime {
         let addresses = self.addresses.load();
         let turn = self.next_address.fetch_add(1, Ordering::Relaxed);
         let index = turn.checked_rem(addresses.len())?;
-        addresses.get(index).map(|ip| SocketAddr::new(*ip, self.upstream.port))
+        addresses
+            .get(index)
+            .map(|ip| SocketAddr::new(*ip, self.upstream.port))
     }
 
     /// Counts a request as in flight until the guard is dropped.
@@ -131,7 +137,10 @@ impl MemberRuntime {
         let was_out = passive.is_out(now);
         passive.failed(now);
         if !was_out && passive.is_out(now) {
-            tracing::warn!(upstream = self.authority, "pool member down: requests fail there");
+            tracing::warn!(
+                upstream = self.authority,
+                "pool member down: requests fail there"
+            );
         }
     }
 
@@ -144,10 +153,16 @@ impl MemberRuntime {
     pub fn checked(&self, answer: Answer) {
         match self.active.lock().report(answer) {
             Some(Change::Down) => {
-                tracing::warn!(upstream = self.authority, "pool member down: its health check fails");
+                tracing::warn!(
+                    upstream = self.authority,
+                    "pool member down: its health check fails"
+                );
             }
             Some(Change::Up) => {
-                tracing::info!(upstream = self.authority, "pool member up: its health check passes");
+                tracing::info!(
+                    upstream = self.authority,
+                    "pool member up: its health check passes"
+                );
             }
             None => {}
         }
@@ -180,7 +195,9 @@ impl Member for MemberRuntime {
 
 impl std::fmt::Debug for MemberRuntime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("MemberRuntime").field("authority", &self.authority).finish_non_exhaustive()
+        f.debug_struct("MemberRuntime")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
     }
 }
 

@@ -19,8 +19,8 @@ use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
 use crate::proxy::answer;
-use crate::proxy::answer::Refusal;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 
 /// A request to one of Portway's own paths.
@@ -52,21 +52,27 @@ pub async fn collector(
         ("/" | endpoints::SIGN_IN, &Method::GET | &Method::HEAD) => {
             let request = parameter(session, endpoints::REQUEST);
             let cookies = cookie_headers(&session.req_header().headers);
-            collector.show(&visitor(session, &cookies, own), request.as_deref()).await
+            collector
+                .show(&visitor(session, &cookies, own), request.as_deref())
+                .await
         }
         (endpoints::SIGN_IN, &Method::POST) => {
             let Some(form) = read_form(session).await? else {
                 return answer::refuse(session, Refusal::BodyTooLarge, own.id).await;
             };
             let cookies = cookie_headers(&session.req_header().headers);
-            collector.submit(&visitor(session, &cookies, own), submission(&form)).await
+            collector
+                .submit(&visitor(session, &cookies, own), submission(&form))
+                .await
         }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
             let state = parameter(session, endpoints::SIGN_OUT);
             let return_to = parameter(session, endpoints::RETURN);
             let cookies = cookie_headers(&session.req_header().headers);
             let visitor = visitor(session, &cookies, own);
-            collector.sign_out(&visitor, state.as_deref(), return_to.as_deref()).await
+            collector
+                .sign_out(&visitor, state.as_deref(), return_to.as_deref())
+                .await
         }
         (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
             collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
@@ -108,7 +114,8 @@ pub async fn application(
                 Provenance::Own => {
                     let return_to = parameter(session, endpoints::RETURN);
                     let cookies = cookie_headers(&session.req_header().headers);
-                    gate.sign_out(&cookies, own.host, return_to.as_deref()).await
+                    gate.sign_out(&cookies, own.host, return_to.as_deref())
+                        .await
                 }
             }
         }
@@ -126,7 +133,11 @@ fn confirm_sign_out() -> Reply {
 
 fn visitor<'v>(session: &Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>) -> Visitor<'v> {
     let provenance = provenance(&session.req_header().headers, own.origin);
-    Visitor { cookies, address: own.client, provenance }
+    Visitor {
+        cookies,
+        address: own.client,
+        provenance,
+    }
 }
 
 /// Where a request was made: browsers say so in `Sec-Fetch-Site`, older ones in `Origin`; a request with
@@ -137,7 +148,11 @@ fn provenance(headers: &HeaderMap, own_origin: &str) -> Provenance {
         (None, Some(origin)) => origin.as_bytes() == own_origin.as_bytes(),
         (None, None) => true,
     };
-    if own { Provenance::Own } else { Provenance::Elsewhere }
+    if own {
+        Provenance::Own
+    } else {
+        Provenance::Elsewhere
+    }
 }
 
 fn path_and_method(session: &Session) -> (String, Method) {

@@ -9,6 +9,9 @@ use std::time::Duration;
 use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
+use pingora::Error;
+use pingora::ErrorSource;
+use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
 use pingora::modules::http::HttpModules;
@@ -18,72 +21,33 @@ use pingora::proxy::FailToProxy;
 use pingora::proxy::ProxyHttp;
 use pingora::proxy::ProxyWarnLogContext;
 use pingora::proxy::Session;
-use pingora::Error;
-use pingora::ErrorSource;
-use pingora::ErrorType;
 
-use crate::config::PlainHttp;
-use crate::config::Preflight;
-use crate::decision::admission::Asked;
-use crate::decision::admission::Decision;
-use crate::decision::admission::Permit;
-use crate::decision::endpoints;
-use crate::decision::forwarded::Arrival;
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
-use crate::decision::path::normalise;
-use crate::decision::policy::Access;
-use crate::decision::routing::RouteFound;
-use crate::gate::challenge::Challenged;
 use crate::model::id::RequestId;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::answer;
-use crate::proxy::answer::Refusal;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
-use crate::proxy::context::Transport;
-use crate::proxy::context::cookie_headers;
-use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
-use crate::proxy::inbound::InboundError;
+use crate::proxy::journey::Place;
+use crate::proxy::journey::Step;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::portal;
 use crate::proxy::portal::OwnRequest;
-use crate::proxy::serving::RouteRuntime;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::refusal::refusal_for;
 use crate::proxy::serving::Serving;
 use crate::proxy::serving::Target;
 
 /// The gateway as pingora sees it.
 #[derive(Debug)]
 pub struct Portway {
-    serving: Arc<Serving>,
+    pub(super) serving: Arc<Serving>,
     title: String,
-}
-
-/// What becomes of a request before an upstream is chosen.
-enum Step {
-    /// It is forwarded.
-    Forward(Box<Admitted>),
-    /// It belongs at this address.
-    Move(String),
-    /// One of Portway's own paths, at this host with this origin.
-    Own(Place, Inbound, Origin),
-    /// It is refused.
-    Refuse(Refusal),
-    /// Portway answers by itself.
-    Reply(crate::decision::reply::Reply),
-}
-
-/// Which of Portway's own paths.
-#[derive(Clone, Copy, Debug)]
-enum Place {
-    /// Those of an application host.
-    Application,
-    /// Those of the collector.
-    Collector,
 }
 
 impl Portway {
@@ -91,177 +55,6 @@ impl Portway {
     #[must_use]
     pub const fn new(serving: Arc<Serving>, title: String) -> Self {
         Self { serving, title }
-    }
-
-    /// The journey up to admission: head → virtual host → path → route → decision.
-    async fn step(&self, session: &Session, ctx: &RequestContext) -> Result<Step, Refusal> {
-        let Some(current) = &ctx.current else { return Err(Refusal::Internal) };
-        let serving = &self.serving;
-        let limit = serving.limits.header_bytes_max;
-        let inbound = inbound::read(session.as_ref(), &serving.methods, limit).map_err(refusal_of)?;
-        let headers = &session.req_header().headers;
-        let scheme = match current.connection.transport {
-            Transport::Plain => Scheme::Http,
-            Transport::Tls => Scheme::Https,
-        };
-        let arrival = Arrival {
-            peer: current.connection.peer.ip(),
-            scheme,
-            host: &inbound.host,
-            port: inbound.port.unwrap_or_else(|| current.connection.local.port()),
-        };
-        let origin = Origin::of(&arrival, &serving.trusted_proxies, headers);
-        let target = session.req_header();
-        let path = normalise(target.uri.path()).map_err(|refusal| {
-            tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
-            Refusal::BadRequest
-        })?;
-        if serving.gate.origins.collector_host() == Some(&inbound.host) {
-            return Ok(match origin.scheme {
-                Scheme::Https => Step::Own(Place::Collector, inbound, origin),
-                Scheme::Http => self.to_https(&inbound, target),
-            });
-        }
-        let host = serving.hosts.find(inbound.host.as_str()).ok_or(Refusal::Misdirected)?;
-        if !host.is_on(&current.connection.listener) {
-            return Err(Refusal::Misdirected);
-        }
-        if origin.scheme == Scheme::Http {
-            match host.plain_http {
-                PlainHttp::Refuse => return Err(Refusal::Misdirected),
-                PlainHttp::Redirect => return Ok(self.to_https(&inbound, target)),
-                PlainHttp::Serve => {}
-            }
-        }
-        if path.as_str().starts_with(endpoints::PREFIX) {
-            return Ok(match origin.scheme {
-                Scheme::Https => Step::Own(Place::Application, inbound, origin),
-                Scheme::Http => self.to_https(&inbound, target),
-            });
-        }
-        let route = match host.routes.find(&path, &target.method) {
-            RouteFound::Found(route) => Arc::clone(route),
-            RouteFound::MethodNotAllowed => return Err(Refusal::MethodNotAllowed),
-            RouteFound::NotFound => return Err(Refusal::NotFound),
-            RouteFound::Refused(refusal) => {
-                tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
-                return Err(Refusal::BadRequest);
-            }
-        };
-        let canonical = canonical_target(target, path.as_str());
-        self.decide(session, ctx, Found { inbound, origin, route, canonical }).await
-    }
-
-    /// Decides on a request whose route is known.
-    async fn decide(
-        &self,
-        session: &Session,
-        ctx: &RequestContext,
-        found: Found,
-    ) -> Result<Step, Refusal> {
-        let Found { inbound, origin, route, canonical } = found;
-        let head = session.req_header();
-        let (headers, config) = (&head.headers, &route.config);
-        if config.access == Access::Protected && origin.scheme == Scheme::Http {
-            return Ok(self.to_https(&inbound, head));
-        }
-        if inbound::content_length(headers).is_some_and(|length| length > config.body_bytes_max) {
-            return Err(Refusal::BodyTooLarge);
-        }
-        if session.is_upgrade_req() && !self.may_open_socket(headers, &inbound.host) {
-            return Err(Refusal::Denied);
-        }
-        let forwards_preflight = config.preflight == Preflight::Forward
-            && inbound::is_preflight(&head.method, headers);
-        let access = if forwards_preflight { Access::Excluded } else { config.access };
-        let asked = Asked {
-            access,
-            policy: &config.policy,
-            level: config.level,
-            method: &head.method,
-            address: origin.client,
-        };
-        let cookies = cookie_headers(headers);
-        // No cookie of Portway's is read on a plain connection.
-        let readable = if origin.scheme == Scheme::Https { cookies.as_slice() } else { &[] };
-        match self.serving.gate.admit(&asked, readable, &inbound.host).await {
-            Decision::Allow(permit) => {
-                self.admitted(ctx, readable, permit, Found { inbound, origin, route, canonical })
-            }
-            Decision::Deny(denial) => {
-                tracing::info!(
-                    request_id = %ctx.id, virtual_host = %inbound.host, route = %config.name,
-                    decision = "deny", reason = ?denial, "request denied"
-                );
-                Err(Refusal::Denied)
-            }
-            Decision::LogIn(cause) => {
-                tracing::debug!(
-                    request_id = %ctx.id, virtual_host = %inbound.host, route = %config.name,
-                    decision = "log in", reason = ?cause, "sign-in asked for"
-                );
-                let written = head.uri.path_and_query().map_or("/", |target| target.as_str());
-                Ok(Step::Reply(self.serving.gate.challenge(&Challenged {
-                    host: &inbound.host,
-                    target: canonical.as_deref().unwrap_or(written),
-                    asker: inbound::asker(&head.method, headers),
-                    level: config.level,
-                    cookies: readable,
-                })))
-            }
-        }
-    }
-
-    /// Registers a permitted request for being cut, then looks again: an end between the decision and
-    /// the registration would otherwise be missed (S-17).
-    fn admitted(
-        &self,
-        ctx: &RequestContext,
-        cookies: &[&[u8]],
-        permit: Permit,
-        found: Found,
-    ) -> Result<Step, Refusal> {
-        let Found { inbound, origin, route, canonical } = found;
-        let mut registration = None;
-        if let (Some(session), Some(current)) = (permit.session(), &ctx.current) {
-            let sso = session.facts.sso;
-            registration = Some(self.serving.streams.register(sso, Arc::clone(&current.watch)));
-            if !self.serving.gate.still_serves(cookies, &inbound.host, &sso) {
-                return Err(Refusal::Denied);
-            }
-        }
-        Ok(Step::Forward(Box::new(Admitted {
-            permit,
-            route,
-            host: inbound.host,
-            host_port: inbound.port,
-            target: canonical,
-            origin,
-            tried: Vec::new(),
-            in_flight: None,
-            registration,
-        })))
-    }
-
-    /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
-    fn may_open_socket(&self, headers: &http::HeaderMap, host: &crate::model::name::HostName) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else { return true };
-        let Ok(origin) = origin.to_str() else { return false };
-        let plain_own = origin.strip_prefix("http://").is_some_and(|rest| {
-            rest.split(':').next().is_some_and(|name| name.eq_ignore_ascii_case(host.as_str()))
-        });
-        plain_own || self.serving.gate.origins.return_address(origin).is_some()
-    }
-
-    fn to_https(&self, inbound: &Inbound, head: &RequestHeader) -> Step {
-        let origins = &self.serving.gate.origins;
-        let is_collector = origins.collector_host() == Some(&inbound.host);
-        let own = origins.of(&inbound.host);
-        let origin = if is_collector { origins.collector() } else { own };
-        let target = head.uri.path_and_query().map_or("/", |target| target.as_str());
-        origin.map_or(Step::Refuse(Refusal::Misdirected), |origin| {
-            Step::Move(format!("{origin}{target}"))
-        })
     }
 
     async fn serve_own(
@@ -317,7 +110,10 @@ impl Portway {
         let now = self.serving.clock.now();
         let began = *ctx.body.began.get_or_insert(now);
         ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
-        let most = ctx.admitted.as_ref().map_or(0, |admitted| admitted.route.config.body_bytes_max);
+        let most = ctx
+            .admitted
+            .as_ref()
+            .map_or(0, |admitted| admitted.route.config.body_bytes_max);
         if ctx.body.bytes > most {
             return Some(Refusal::BodyTooLarge);
         }
@@ -325,15 +121,6 @@ impl Portway {
         let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
         (elapsed > limits.body_idle_timeout && ctx.body.bytes < due).then_some(Refusal::BodyTooSlow)
     }
-}
-
-/// A request whose route is known.
-struct Found {
-    inbound: Inbound,
-    origin: Origin,
-    route: Arc<RouteRuntime>,
-    /// The target as it will be forwarded, if it differs from what was written.
-    canonical: Option<String>,
 }
 
 #[async_trait]
@@ -388,7 +175,8 @@ impl ProxyHttp for Portway {
             }
             Step::Move(location) => answer::move_to(session, location, ctx.id).await?,
             Step::Own(place, inbound, origin) => {
-                self.serve_own(session, ctx, place, (inbound, origin)).await?;
+                self.serve_own(session, ctx, place, (inbound, origin))
+                    .await?;
             }
             Step::Refuse(refusal) => answer::refuse(session, refusal, ctx.id).await?,
             Step::Reply(reply) => answer::reply(session, reply, "", ctx.id).await?,
@@ -404,7 +192,10 @@ impl ProxyHttp for Portway {
         let admitted = ctx.admitted.as_mut();
         let peer = admitted.and_then(|admitted| self.choose_peer(session, admitted));
         peer.ok_or_else(|| {
-            Error::explain(ErrorType::HTTPStatus(503), "no upstream of the pool is left")
+            Error::explain(
+                ErrorType::HTTPStatus(503),
+                "no upstream of the pool is left",
+            )
         })
     }
 
@@ -433,8 +224,15 @@ impl ProxyHttp for Portway {
         let Some(admitted) = &ctx.admitted else {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a request without a permit");
         };
-        let member = admitted.in_flight.as_ref().map_or("", |at| at.member().authority.as_str());
-        let outgoing = Outgoing { admitted, member, id: ctx.id };
+        let member = admitted
+            .in_flight
+            .as_ref()
+            .map_or("", |at| at.member().authority.as_str());
+        let outgoing = Outgoing {
+            admitted,
+            member,
+            id: ctx.id,
+        };
         outbound::write_head(head, &outgoing, &self.serving).map_err(|error| {
             tracing::error!(
                 request_id = %ctx.id,
@@ -452,9 +250,13 @@ impl ProxyHttp for Portway {
         _: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let Some(chunk) = body.as_ref().filter(|_| !session.was_upgraded()) else { return Ok(()) };
+        let Some(chunk) = body.as_ref().filter(|_| !session.was_upgraded()) else {
+            return Ok(());
+        };
         if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            current.watch.request_moves(admitted.route.config.timeouts.first_byte);
+            current
+                .watch
+                .request_moves(admitted.route.config.timeouts.first_byte);
         }
         match self.body_fault(ctx, chunk.len()) {
             None => Ok(()),
@@ -471,14 +273,18 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else { return Ok(()) };
+        let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
+            return Ok(());
+        };
         if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
             return Ok(());
         }
         if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
             current.watch.lift_total();
         }
-        current.watch.await_next_byte(admitted.route.config.timeouts.read_idle);
+        current
+            .watch
+            .await_next_byte(admitted.route.config.timeouts.read_idle);
         if let Some(at) = &admitted.in_flight {
             at.member().succeeded(self.serving.clock.now());
         }
@@ -491,7 +297,9 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let Some(admitted) = &ctx.admitted else { return Ok(()) };
+        let Some(admitted) = &ctx.admitted else {
+            return Ok(());
+        };
         if let Some(location) = outbound::public_location(head, admitted) {
             head.insert_header(header::LOCATION, location)?;
         }
@@ -510,7 +318,9 @@ impl ProxyHttp for Portway {
             if end_of_stream {
                 current.watch.upstream_is_done();
             } else {
-                current.watch.await_next_byte(admitted.route.config.timeouts.read_idle);
+                current
+                    .watch
+                    .await_next_byte(admitted.route.config.timeouts.read_idle);
             }
         }
         Ok(None)
@@ -523,7 +333,9 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let Some(admitted) = ctx.admitted.as_mut() else { return error };
+        let Some(admitted) = ctx.admitted.as_mut() else {
+            return error;
+        };
         if let Some(at) = admitted.in_flight.take() {
             at.member().failed(self.serving.clock.now());
         }
@@ -541,7 +353,10 @@ impl ProxyHttp for Portway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        let late = ctx.current.as_ref().is_some_and(|current| current.watch.is_late());
+        let late = ctx
+            .current
+            .as_ref()
+            .is_some_and(|current| current.watch.is_late());
         if let Some(current) = &ctx.current
             && !late
         {
@@ -573,15 +388,25 @@ impl ProxyHttp for Portway {
         error: &Error,
         ctx: &mut Self::CTX,
     ) -> FailToProxy {
-        let late = ctx.current.as_ref().is_some_and(|current| current.watch.is_late());
-        let refusal = if late { Some(Refusal::UpstreamLate) } else { refusal_for(error) };
+        let late = ctx
+            .current
+            .as_ref()
+            .is_some_and(|current| current.watch.is_late());
+        let refusal = if late {
+            Some(Refusal::UpstreamLate)
+        } else {
+            refusal_for(error)
+        };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
         if let Some(refusal) = refusal.filter(|_| session.response_written().is_none()) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
             answer::refuse(session, refusal, ctx.id).await.ok();
         }
-        FailToProxy { error_code: status, can_reuse_downstream: false }
+        FailToProxy {
+            error_code: status,
+            can_reuse_downstream: false,
+        }
     }
 
     async fn logging(&self, session: &mut Session, _: Option<&Error>, ctx: &mut Self::CTX) {
@@ -589,9 +414,14 @@ impl ProxyHttp for Portway {
             current.watch.upstream_is_done();
         }
         if tracing::enabled!(tracing::Level::DEBUG) {
-            let status = session.response_written().map_or(0, |head| head.status.as_u16());
+            let status = session
+                .response_written()
+                .map_or(0, |head| head.status.as_u16());
             let method = &session.req_header().method;
-            let route = ctx.admitted.as_ref().map_or("", |admitted| &admitted.route.config.name);
+            let route = ctx
+                .admitted
+                .as_ref()
+                .map_or("", |admitted| &admitted.route.config.name);
             tracing::debug!(request_id = %ctx.id, %method, route, status, "request done");
         }
     }
@@ -614,58 +444,4 @@ impl ProxyHttp for Portway {
     fn request_summary(&self, session: &Session, ctx: &Self::CTX) -> String {
         format!("{} request {}", session.req_header().method, ctx.id)
     }
-}
-
-const fn refusal_of(error: InboundError) -> Refusal {
-    match error {
-        InboundError::Malformed(_) => Refusal::BadRequest,
-        InboundError::HeaderTooLarge => Refusal::HeaderTooLarge,
-        InboundError::Expectation => Refusal::Expectation,
-    }
-}
-
-/// The answer to an error of pingora's; none when the client is gone.
-fn refusal_for(error: &Error) -> Option<Refusal> {
-    #[expect(clippy::wildcard_enum_match_arm, reason = "pingora's error types are open-ended")]
-    match (error.etype(), error.esource()) {
-        (ErrorType::HTTPStatus(408), _) => Some(Refusal::BodyTooSlow),
-        (ErrorType::HTTPStatus(413), _) => Some(Refusal::BodyTooLarge),
-        (ErrorType::HTTPStatus(400..=499), _) => Some(Refusal::BadRequest),
-        (ErrorType::HTTPStatus(503), _) => Some(Refusal::Unavailable),
-        (ErrorType::HTTPStatus(502), _) => Some(Refusal::UpstreamBroken),
-        (ErrorType::HTTPStatus(_), _) => Some(Refusal::Internal),
-        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(Refusal::BodyTooSlow),
-        (
-            ErrorType::WriteError
-            | ErrorType::ReadError
-            | ErrorType::ConnectionClosed
-            | ErrorType::WriteTimedout,
-            ErrorSource::Downstream,
-        ) => None,
-        (_, ErrorSource::Downstream) => Some(Refusal::BadRequest),
-        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
-            Some(Refusal::UpstreamLate)
-        }
-        (
-            ErrorType::ConnectTimedout
-            | ErrorType::ConnectRefused
-            | ErrorType::ConnectNoRoute
-            | ErrorType::ConnectError,
-            _,
-        ) => Some(Refusal::Unavailable),
-        (_, ErrorSource::Upstream) => Some(Refusal::UpstreamBroken),
-        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(Refusal::Internal),
-    }
-}
-
-/// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.
-fn canonical_target(head: &RequestHeader, path: &str) -> Option<String> {
-    let is_origin_form = head.uri.authority().is_none();
-    if is_origin_form && head.uri.path() == path {
-        return None;
-    }
-    Some(match head.uri.query() {
-        Some(query) => format!("{path}?{query}"),
-        None => path.to_owned(),
-    })
 }

@@ -100,6 +100,14 @@ pub struct ServingParts {
     pub entropy: Arc<dyn Entropy>,
 }
 
+impl std::fmt::Debug for ServingParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("ServingParts")
+            .field("gate", &self.gate)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Why a configuration cannot be served although it is valid in itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
@@ -122,22 +130,31 @@ impl Serving {
     pub fn new(config: &Config, parts: ServingParts) -> Result<Self, ServingError> {
         let mut targets = BTreeMap::new();
         for (name, pool) in &config.pools {
-            let peer = PeerTemplate::new(pool)
-                .map_err(|source| ServingError::Ca { pool: name.clone(), source })?;
+            let peer = PeerTemplate::new(pool).map_err(|source| ServingError::Ca {
+                pool: name.clone(),
+                source,
+            })?;
             let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), &parts.clock));
             targets.insert(name.clone(), Arc::new(Target { pool, peer }));
         }
-        let pools = targets.values().map(|target| Arc::clone(&target.pool)).collect();
+        let pools = targets
+            .values()
+            .map(|target| Arc::clone(&target.pool))
+            .collect();
         let hosts = config
             .virtual_hosts
             .iter()
             .flat_map(|host| {
                 let runtime = Arc::new(HostRuntime::new(host, &targets));
-                host.hosts.iter().map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
+                host.hosts
+                    .iter()
+                    .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
             })
             .collect();
         let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
-        let methods = routes.flat_map(|route| route.methods.iter().cloned()).collect();
+        let methods = routes
+            .flat_map(|route| route.methods.iter().cloned())
+            .collect();
         let own = config.identity_headers.iter();
         Ok(Self {
             hosts,
@@ -158,7 +175,9 @@ impl Serving {
 
 impl std::fmt::Debug for Serving {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Serving").field("pools", &self.pools).finish_non_exhaustive()
+        f.debug_struct("Serving")
+            .field("pools", &self.pools)
+            .finish_non_exhaustive()
     }
 }
 
@@ -172,7 +191,11 @@ impl HostRuntime {
                 pattern: route.path.clone(),
                 methods: route.methods.clone(),
                 tolerance: route.tolerance,
-                value: Arc::new(RouteRuntime { config: route.clone(), http, https }),
+                value: Arc::new(RouteRuntime {
+                    config: route.clone(),
+                    http,
+                    https,
+                }),
             })
         });
         Self {

@@ -31,7 +31,10 @@ impl Streams {
     #[must_use]
     pub fn new() -> Self {
         let shards = (0..SHARDS).map(|_| Mutex::default()).collect();
-        Self { shards, next: AtomicU64::new(0) }
+        Self {
+            shards,
+            next: AtomicU64::new(0),
+        }
     }
 
     /// Registers a request; it is forgotten when the registration is dropped.
@@ -39,14 +42,25 @@ impl Streams {
     pub fn register(self: &Arc<Self>, sso: SsoId, watch: Arc<RequestWatch>) -> Registration {
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(shard) = self.shard(&sso) {
-            shard.lock().entry(sso).or_default().push(Running { ticket, watch });
+            shard
+                .lock()
+                .entry(sso)
+                .or_default()
+                .push(Running { ticket, watch });
         }
-        Registration { streams: Arc::clone(self), sso, ticket }
+        Registration {
+            streams: Arc::clone(self),
+            sso,
+            ticket,
+        }
     }
 
     /// Cuts every request of an SSO session; answers how many.
     pub fn cut(&self, sso: &SsoId) -> usize {
-        let running = self.shard(sso).and_then(|shard| shard.lock().remove(sso)).unwrap_or_default();
+        let running = self
+            .shard(sso)
+            .and_then(|shard| shard.lock().remove(sso))
+            .unwrap_or_default();
         running.iter().for_each(|running| running.watch.cut());
         running.len()
     }
@@ -82,7 +96,9 @@ pub struct Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        let Some(shard) = self.streams.shard(&self.sso) else { return };
+        let Some(shard) = self.streams.shard(&self.sso) else {
+            return;
+        };
         let mut shard = shard.lock();
         if let Some(running) = shard.get_mut(&self.sso) {
             running.retain(|running| running.ticket != self.ticket);
@@ -105,7 +121,9 @@ mod tests {
     fn a_cut_reaches_every_request_of_the_session_and_no_other() {
         let streams = Arc::new(Streams::new());
         let (one, other) = (SsoId::from_bytes([1; 16]), SsoId::from_bytes([2; 16]));
-        let watches: Vec<_> = (0..3).map(|_| Arc::new(RequestWatch::new(Duration::ZERO))).collect();
+        let watches: Vec<_> = (0..3)
+            .map(|_| Arc::new(RequestWatch::new(Duration::ZERO)))
+            .collect();
         let _a = streams.register(one, Arc::clone(&watches[0]));
         let _b = streams.register(one, Arc::clone(&watches[1]));
         let _c = streams.register(other, Arc::clone(&watches[2]));

@@ -81,14 +81,19 @@ pub fn acceptor(tls: &ListenerTls, provider: &Arc<CryptoProvider>) -> Result<Acc
 pub fn table(tls: &ListenerTls, provider: &CryptoProvider) -> Result<CertificateTable, TlsError> {
     let mut ready = Vec::with_capacity(tls.certificates.len());
     for source in &tls.certificates {
-        let refused = |error| TlsError::Certificate { origin: source.origin.clone(), source: error };
+        let refused = |error| TlsError::Certificate {
+            origin: source.origin.clone(),
+            source: error,
+        };
         let key = certificates::certified(&source.chain_pem, &source.key_pem, provider);
         let key = key.map_err(refused)?;
         certificates::names(&key).map_err(refused)?;
         ready.push(key);
     }
-    CertificateTable::new(ready)
-        .map_err(|source| TlsError::Certificate { origin: String::new(), source })
+    CertificateTable::new(ready).map_err(|source| TlsError::Certificate {
+        origin: String::new(),
+        source,
+    })
 }
 
 struct NoCallbacks;
@@ -106,7 +111,9 @@ pub fn client(ca_pem: Option<&[u8]>, verify: Verify) -> Result<TlsConnector, Tls
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
     let config = match verify {
-        Verify::Full => builder.with_root_certificates(roots(ca_pem)?).with_no_client_auth(),
+        Verify::Full => builder
+            .with_root_certificates(roots(ca_pem)?)
+            .with_no_client_auth(),
         Verify::Off => builder
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(TakeAny(provider)))
@@ -119,7 +126,10 @@ fn roots(ca_pem: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
     let mut roots = RootCertStore::empty();
     match ca_pem {
         Some(pem) => {
-            let refused = |source| TlsError::Certificate { origin: "CA".to_owned(), source };
+            let refused = |source| TlsError::Certificate {
+                origin: "CA".to_owned(),
+                source,
+            };
             for certificate in certificates::chain(pem).map_err(refused)? {
                 roots.add(certificate)?;
             }

@@ -99,7 +99,10 @@ impl RequestWatch {
 
     /// The whole exchange with the upstream is due within `total`.
     pub fn limit_total(&self, total: Duration) {
-        self.total.store(self.elapsed().saturating_add(millis(total)), Ordering::Relaxed);
+        self.total.store(
+            self.elapsed().saturating_add(millis(total)),
+            Ordering::Relaxed,
+        );
     }
 
     /// No limit for the whole applies any more: the connection was upgraded.
@@ -139,7 +142,10 @@ impl RequestWatch {
 
     /// When something is due, if anything is.
     pub fn due(&self) -> Option<Instant> {
-        let due = self.deadline.load(Ordering::Relaxed).min(self.total.load(Ordering::Relaxed));
+        let due = self
+            .deadline
+            .load(Ordering::Relaxed)
+            .min(self.total.load(Ordering::Relaxed));
         (due != NEVER).then(|| self.began + Duration::from_millis(due))
     }
 
@@ -158,7 +164,9 @@ impl RequestWatch {
     }
 
     fn arm(&self, stage: Stage, within: Option<Duration>) {
-        let due = within.map_or(NEVER, |within| self.elapsed().saturating_add(millis(within)));
+        let due = within.map_or(NEVER, |within| {
+            self.elapsed().saturating_add(millis(within))
+        });
         self.stage.store(stage as u8, Ordering::Relaxed);
         self.deadline.store(due, Ordering::Relaxed);
     }

@@ -31,6 +31,7 @@ use crate::store::RecordSealer;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::queue::Outcome;
 use crate::store::disk::queue::Queue;
+use crate::store::disk::queue::Row;
 use crate::store::disk::queue::Write;
 use crate::store::disk::queue::durable;
 use crate::store::record;
@@ -79,15 +80,22 @@ impl DiskStore {
         self.backlog.unreadable()
     }
 
-    fn seal(&self, session: &Session) -> Result<Vec<u8>, StoreError> {
-        record::write_session(session, self.sealer.as_ref()).map_err(|error| StoreError::Failed {
+    fn seal(&self, session: &Session) -> Result<Row, StoreError> {
+        let bytes = record::write_session(session, self.sealer.as_ref());
+        let bytes = bytes.map_err(|error| StoreError::Failed {
             operation: "seal a session",
             source: error.into(),
-        })
+        })?;
+        let user_tag = self.user_tag(&session.facts.store, &session.facts.subject);
+        Ok(Row { bytes, user_tag })
+    }
+
+    fn user_tag(&self, store: &StoreName, subject: &UserName) -> u64 {
+        record::user_tag(self.incarnation, store, subject)
     }
 
     /// Queues a record for the disk; called while its place in memory is locked.
-    fn put(&self, change: Change, bytes: Vec<u8>, place: OwnedSemaphorePermit) -> Option<Pending> {
+    fn put(&self, change: Change, row: Row, place: OwnedSemaphorePermit) -> Option<Pending> {
         let Change::Put { session, replaced } = change else {
             return None;
         };
@@ -95,7 +103,7 @@ impl DiskStore {
         let write = Write::Put {
             session,
             replaced,
-            bytes,
+            row,
         };
         let outcome = self.queue.push_awaited(write, Some(place));
         Some(Pending {
@@ -158,10 +166,10 @@ impl SessionStore for DiskStore {
 
     async fn insert_unless_ended(&self, session: Session) -> Result<Inserted, StoreError> {
         self.backlog.ensure(&session.facts.sso);
-        let bytes = self.seal(&session)?;
+        let row = self.seal(&session)?;
         let place = self.queue.place().await?;
         let mut pending = None;
-        let journal = |change| pending = self.put(change, bytes, place);
+        let journal = |change| pending = self.put(change, row, place);
         let inserted = self.table.insert(session, journal);
         self.confirm(pending, "insert a session")
             .await
@@ -171,10 +179,10 @@ impl SessionStore for DiskStore {
     async fn replace_if_version(&self, session: Session) -> Result<Replaced, StoreError> {
         self.backlog.ensure(&session.facts.sso);
         let (read, session) = table::successor(session);
-        let bytes = self.seal(&session)?;
+        let row = self.seal(&session)?;
         let place = self.queue.place().await?;
         let mut pending = None;
-        let journal = |change| pending = self.put(change, bytes, place);
+        let journal = |change| pending = self.put(change, row, place);
         let replaced = self.table.replace(read, session, journal);
         self.confirm(pending, "replace a session")
             .await
@@ -205,9 +213,11 @@ impl SessionStore for DiskStore {
         self.table.due(now, idle_timeout, limit).sessions
     }
 
-    /// Waits until every record is taken up: to miss one would let a user exceed S-21.
+    /// None is missed while records are still to be taken up: that would let a user exceed S-21.
     fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
-        self.backlog.wait();
+        if self.table.is_loading() {
+            self.backlog.ensure_user(self.user_tag(store, subject));
+        }
         self.table.list_by_user(store, subject)
     }
 

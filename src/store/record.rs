@@ -3,6 +3,9 @@
 //! A record is `version | expiry | sealed CBOR`; CBOR lets a later version add fields. An end holds no
 //! attributes and is not sealed: a lost key must not revive what was logged out.
 
+use sha2::Digest;
+use sha2::Sha256;
+
 use crate::model::id::SsoId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -10,6 +13,7 @@ use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::ports::end_log::End;
+use crate::ports::end_log::Incarnation;
 use crate::store::RecordSealer;
 
 /// Why stored bytes are not a record.
@@ -77,6 +81,20 @@ pub(super) fn outer_expiry(bytes: &[u8]) -> Option<Timestamp> {
     let (version, rest) = bytes.split_first()?;
     let expires = rest.first_chunk::<8>()?;
     (*version == RECORD_VERSION).then(|| Timestamp::from_millis(u64::from_be_bytes(*expires)))
+}
+
+/// A short hash that says whose record it may be without opening it. It tells users apart, not who
+/// they are: the incarnation makes it another one in every store.
+pub(super) fn user_tag(incarnation: Incarnation, store: &StoreName, subject: &UserName) -> u64 {
+    let hash = Sha256::new()
+        .chain_update(incarnation.0)
+        .chain_update(store.as_str())
+        .chain_update([0])
+        .chain_update(subject.as_str())
+        .finalize();
+    hash.iter()
+        .take(8)
+        .fold(0, |tag, byte| (tag << 8) | u64::from(*byte))
 }
 
 /// Writes an end.

@@ -18,7 +18,9 @@ pub enum LogFormat {
 pub fn begin(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(format!("{filter},{CAPS}"));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{DEFAULT_FILTER},{CAPS}")));
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
     let lines = lines.with_target(false);
     let begun = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),

@@ -45,11 +45,12 @@ const READINGS_MAX: usize = 24;
 /// What a server may do with a path; `None` when it changes nothing.
 type Step = fn(&str) -> Option<String>;
 
-const STEPS: [Step; 7] = [
+const STEPS: [Step; 8] = [
     |text| replaced(text, "%2F", "/"),
     |text| replaced(text, "%5C", "/"),
     |text| replaced(text, "%3B", ";"),
-    cut_at_delimiter,
+    |text| cut_at(text, "%3F"),
+    |text| cut_at(text, "%23"),
     without_parameters,
     decoded_once_more,
     narrowed,
@@ -60,13 +61,8 @@ fn replaced(text: &str, escape: &str, with: &str) -> Option<String> {
 }
 
 /// Ends the path where a decoded `?` or `#` would end it.
-fn cut_at_delimiter(text: &str) -> Option<String> {
-    let query = text.split_once("%3F").map(|(path, _)| path);
-    let path = query.unwrap_or(text);
-    path.split_once("%23")
-        .map(|(path, _)| path)
-        .or(query)
-        .map(str::to_owned)
+fn cut_at(text: &str, escape: &str) -> Option<String> {
+    text.split_once(escape).map(|(path, _)| path.to_owned())
 }
 
 /// Takes the parameters (`;x=1`) off every segment.
@@ -82,61 +78,47 @@ fn without_parameters(text: &str) -> Option<String> {
 
 /// Whether decoding twice gives more than decoding once.
 pub(super) fn is_doubly_encoded(text: &str) -> bool {
-    inner_escapes(text).any(|part| part.1.is_some())
+    after_percents(text).any(|part| inner_escape(part).is_some())
 }
 
 fn decoded_once_more(text: &str) -> Option<String> {
     if !is_doubly_encoded(text) {
         return None;
     }
-    let head = text.split("%25").next().unwrap_or(text);
-    let mut out = String::from(head);
-    for (part, inner) in inner_escapes(text) {
-        match inner {
-            Some((c, tail)) => {
-                push_escaped_inner(&mut out, c);
-                out.push_str(tail);
-            }
-            None => {
-                out.push_str("%25");
-                out.push_str(part);
-            }
+    let mut out = text.split("%25").next().unwrap_or(text).to_owned();
+    for part in after_percents(text) {
+        match inner_escape(part) {
+            Some((Inner::Byte(byte), _)) => push_escape(&mut out, byte),
+            Some((Inner::Char(c), _)) => push_escaped_char(&mut out, c),
+            None => out.push_str("%25"),
         }
+        out.push_str(inner_escape(part).map_or(part, |(_, tail)| tail));
     }
     Some(out)
 }
 
-/// What an inner escape stands for: a byte, or IIS's `%uXXXX`.
-#[derive(Clone, Copy)]
+/// What follows each escaped `%`.
+fn after_percents(text: &str) -> impl Iterator<Item = &str> {
+    text.split("%25").skip(1)
+}
+
+/// What an escape behind an escaped `%` stands for: a byte, or IIS's `%uXXXX`.
 enum Inner {
     Byte(u8),
     Char(char),
 }
 
-/// What follows each `%25`, and the escape it begins with, if any, and what follows that.
-fn inner_escapes(text: &str) -> impl Iterator<Item = (&str, Option<(Inner, &str)>)> {
-    text.split("%25")
-        .skip(1)
-        .map(|part| (part, inner_escape(part)))
-}
-
-fn inner_escape(part: &str) -> Option<(Inner, &str)> {
-    if let Some((hex, tail)) = part.split_at_checked(2)
+/// The escape that a text begins with once a `%` is put before it, and what follows.
+fn inner_escape(text: &str) -> Option<(Inner, &str)> {
+    if let Some((hex, tail)) = text.split_at_checked(2)
         && let Some(byte) = hex_byte(hex)
     {
         return Some((Inner::Byte(byte), tail));
     }
-    let (hex, tail) = part.strip_prefix(['u', 'U'])?.split_at_checked(4)?;
+    let (hex, tail) = text.strip_prefix(['u', 'U'])?.split_at_checked(4)?;
     let (high, low) = hex.split_at_checked(2)?;
     let unit = u16::from_be_bytes([hex_byte(high)?, hex_byte(low)?]);
     Some((Inner::Char(char::from_u32(u32::from(unit))?), tail))
-}
-
-fn push_escaped_inner(out: &mut String, inner: Inner) {
-    match inner {
-        Inner::Byte(byte) => push_escape(out, byte),
-        Inner::Char(c) => push_escaped_char(out, c),
-    }
 }
 
 /// Replaces characters beyond ASCII that some servers take for ASCII ones: full-width forms, and
@@ -221,7 +203,7 @@ fn push_escaped_char(out: &mut String, c: char) {
 }
 
 /// Unescapes the visible ASCII characters that mean nothing in a path.
-fn loosened(text: &str) -> String {
+pub(in crate::decision) fn loosened(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for piece in pieces(text).flatten() {
         match piece {

@@ -12,6 +12,7 @@ use regex::RegexBuilder;
 
 use crate::decision::path::PathRefusal;
 use crate::decision::path::folded;
+use crate::decision::path::loosened;
 use crate::decision::path::normalise;
 
 /// Which paths a route is for.
@@ -19,6 +20,8 @@ use crate::decision::path::normalise;
 pub struct PathPattern {
     written: Arc<str>,
     kind: Kind,
+    /// Whether a folded reading may match in one way and not in the other.
+    minds_case: bool,
 }
 
 #[derive(Clone)]
@@ -51,6 +54,14 @@ pub enum PatternError {
     /// A path that every request for it would be refused for.
     #[error("a path like this can be read in several ways and would always be refused")]
     Ambiguous,
+    /// An escape that readings spell differently.
+    #[error("{written} never stands in a path as patterns see it; write {spelled}")]
+    Escape {
+        /// As it was written.
+        written: String,
+        /// As readings spell it.
+        spelled: String,
+    },
     /// The glob has a fault.
     #[error("{0}")]
     Glob(String),
@@ -74,10 +85,7 @@ impl PathPattern {
     /// # Errors
     /// When the text is not a path that a request can have.
     pub fn exact(text: &str) -> Result<Self, PatternError> {
-        Ok(Self {
-            written: Arc::from(text),
-            kind: Kind::Exact(Literal::parse(text)?),
-        })
+        Ok(Self::new(text, Kind::Exact(Literal::parse(text)?)))
     }
 
     /// Matches a path and everything below it: `/adm` matches `/adm`, `/adm/` and `/adm/x`, and not
@@ -87,10 +95,7 @@ impl PathPattern {
     /// When the text is not a path that a request can have.
     pub fn prefix(text: &str) -> Result<Self, PatternError> {
         let path = Literal::parse(text)?;
-        Ok(Self {
-            written: Arc::from(text),
-            kind: Kind::Prefix(path.without_trailing_slash()),
-        })
+        Ok(Self::new(text, Kind::Prefix(path.without_trailing_slash())))
     }
 
     /// Matches whole paths: `*` and `?` stay within a segment, `**` crosses them; `[…]` and `{a,b}`
@@ -100,7 +105,7 @@ impl PathPattern {
     /// When the text is not a glob, or holds characters that paths only have as escapes.
     pub fn glob(text: &str) -> Result<Self, PatternError> {
         check_absolute(text)?;
-        check_characters(text)?;
+        check_spelling(text)?;
         let compile = |letter_case: LetterCase| {
             GlobBuilder::new(text)
                 .literal_separator(true)
@@ -113,11 +118,10 @@ impl PathPattern {
         let first = text.split('/').nth(1).unwrap_or_default();
         let is_fixed = !first.contains(['*', '?', '[', ']', '{', '}', '\\', '%', ',']);
         let segment = is_fixed.then(|| Arc::from(first.to_ascii_lowercase()));
-        let kind = Kind::Glob(Pair::compile(compile, segment)?);
-        Ok(Self {
-            written: Arc::from(text),
-            kind,
-        })
+        Ok(Self::new(
+            text,
+            Kind::Glob(Pair::compile(compile, segment)?),
+        ))
     }
 
     /// Matches paths that begin with what the expression describes; end it with `$` to match whole
@@ -127,18 +131,34 @@ impl PathPattern {
     /// When the text is not a regular expression, is too large, or holds characters that paths only
     /// have as escapes.
     pub fn regex(text: &str) -> Result<Self, PatternError> {
-        check_characters(text)?;
-        let compile = |letter_case: LetterCase| {
-            RegexBuilder::new(&format!("^(?:{text})"))
+        check_spelling(text)?;
+        let compile = |expression: &str, letter_case: LetterCase| {
+            RegexBuilder::new(expression)
                 .size_limit(REGEX_BYTES_MAX)
                 .case_insensitive(letter_case == LetterCase::Ignored)
                 .build()
-                .map_err(|fault| PatternError::Regex(regex_fault(text, &fault)))
+                .map_err(|fault| PatternError::Regex(fault.to_string()))
         };
-        Ok(Self {
+        // By itself first: `/a)|(/b` must not break out of the group that anchors it.
+        compile(text, LetterCase::Kept)?;
+        let anchored = format!("^(?:{text})");
+        let pair = Pair::compile(|letter_case| compile(&anchored, letter_case), None)?;
+        Ok(Self::new(text, Kind::Regex(pair)))
+    }
+
+    fn new(text: &str, kind: Kind) -> Self {
+        let minds_case = match &kind {
+            Kind::Exact(path) | Kind::Prefix(path) => path.text != path.lower,
+            // A class, an escape or a flag can concern upper-case letters without showing one.
+            Kind::Glob(_) | Kind::Regex(_) => {
+                text.contains(|c: char| c.is_ascii_uppercase() || "[(\\".contains(c))
+            }
+        };
+        Self {
             written: Arc::from(text),
-            kind: Kind::Regex(Pair::compile(compile, None)?),
-        })
+            kind,
+            minds_case,
+        }
     }
 
     /// Whether a reading matches as written.
@@ -162,14 +182,8 @@ impl PathPattern {
     }
 
     /// Whether a folded reading may match in one way and not in the other.
-    pub(super) fn minds_case(&self) -> bool {
-        match &self.kind {
-            Kind::Exact(path) | Kind::Prefix(path) => path.text != path.lower,
-            // A class or an escape can hold upper-case letters without showing one.
-            Kind::Glob(_) | Kind::Regex(_) => self
-                .written
-                .contains(|c: char| c.is_ascii_uppercase() || matches!(c, '[' | '\\' | '(')),
-        }
+    pub(super) const fn minds_case(&self) -> bool {
+        self.minds_case
     }
 
     /// The first segment of every path it matches, folded, where the pattern fixes it.
@@ -245,23 +259,20 @@ fn check_absolute(text: &str) -> Result<(), PatternError> {
     }
 }
 
-fn check_characters(text: &str) -> Result<(), PatternError> {
-    match text.chars().find(|c| !c.is_ascii_graphic()) {
-        Some(c) => Err(PatternError::NotInPaths(c)),
-        None => Ok(()),
+/// Checks that the characters and escapes of a glob or an expression are ones that readings have.
+fn check_spelling(text: &str) -> Result<(), PatternError> {
+    if let Some(c) = text.chars().find(|c| !c.is_ascii_graphic()) {
+        return Err(PatternError::NotInPaths(c));
     }
-}
-
-/// The fault without the picture of the expression, which shows our anchor.
-fn regex_fault(text: &str, fault: &regex::Error) -> String {
-    match fault {
-        regex::Error::CompiledTooBig(limit) => format!("it compiles to more than {limit} bytes"),
-        regex::Error::Syntax(_) => match Regex::new(text) {
-            Err(plain) => plain.to_string(),
-            Ok(_) => "its groups do not close".to_owned(),
-        },
-        _ => fault.to_string(),
+    let escapes = text.split('%').skip(1).filter_map(|part| part.get(..2));
+    for digits in escapes.filter(|digits| digits.bytes().all(|b| b.is_ascii_hexdigit())) {
+        let written = format!("%{digits}");
+        let spelled = loosened(&written.to_ascii_uppercase());
+        if spelled != written {
+            return Err(PatternError::Escape { written, spelled });
+        }
     }
+    Ok(())
 }
 
 /// As the operator wrote it.

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context;
 use anyhow::ensure;
 use futures_util::StreamExt;
+use jiff::Timestamp;
 
 use crate::demo::client::Answer;
 use crate::demo::folder::password_of;
@@ -13,6 +14,8 @@ use crate::demo::script::DEEP_LINK;
 use crate::demo::script::Script;
 use crate::demo::site::APP;
 use crate::demo::site::LOGIN;
+use crate::ports::clock::Clock;
+use crate::system::SystemClock;
 
 impl Script<'_> {
     pub(super) async fn plain_http(&mut self) -> anyhow::Result<String> {
@@ -76,6 +79,7 @@ impl Script<'_> {
         let mut forms = Form::all(&page.body).into_iter();
         let form = forms.find(|form| form.action == "/.portway/logout");
         let form = form.with_context(|| format!("no sign-out form in {}", page.brief()))?;
+        self.signed_out = i64::try_from(SystemClock.now().as_millis())?;
         let answer = self.alice.submit(&page, &form, &[]).await?;
         let (end, way) = self.alice.follow(answer).await?;
         ensure!(end.status.is_success(), "{way}");
@@ -90,17 +94,24 @@ impl Script<'_> {
 
     pub(super) async fn socket_closed(&mut self) -> anyhow::Result<String> {
         let mut socket = self.socket.take().context("there is no WebSocket")?;
+        let mut last = None;
         let closed = async {
-            while socket
-                .next()
-                .await
-                .is_some_and(|message| message.is_ok_and(|m| !m.is_close()))
-            {}
+            while let Some(Ok(message)) = socket.next().await {
+                let text = message.into_text().unwrap_or_default();
+                last = text.parse::<Timestamp>().ok().or(last);
+            }
         };
         tokio::time::timeout(Duration::from_secs(1), closed)
             .await
             .context("it was still open a second later")?;
-        Ok("closed".to_owned())
+        // A stream that had died before would have been closed for another reason.
+        let last = last.context("it had not ticked for long")?;
+        let silent = self.signed_out.saturating_sub(last.as_millisecond());
+        ensure!(
+            silent < TICKS_APART_MAX,
+            "it had been silent for {silent} ms"
+        );
+        Ok(format!("the last tick was {last}"))
     }
 
     pub(super) async fn old_cookies_refused(&mut self) -> anyhow::Result<String> {
@@ -125,3 +136,6 @@ impl Script<'_> {
         self.alice.submit(&login, &form, &values).await
     }
 }
+
+/// Between two ticks, in milliseconds, on a machine that is busy otherwise.
+const TICKS_APART_MAX: i64 = 3000;

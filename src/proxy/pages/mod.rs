@@ -25,7 +25,9 @@ impl Login<'_> {
     /// What to say about the last attempt.
     const fn notice(&self) -> Option<&'static str> {
         match self.page.notice {
-            Notice::Busy => Some("Signing in is not possible at the moment. Please try again shortly."),
+            Notice::Busy => {
+                Some("Signing in is not possible at the moment. Please try again shortly.")
+            }
             Notice::None => None,
             Notice::Refused => Some("The user name or the password is not right."),
             Notice::Stale => Some(
@@ -54,9 +56,10 @@ pub struct Message<'a> {
 #[must_use]
 pub const fn signed_out(confirmed: Confirmed) -> (&'static str, &'static str) {
     match confirmed {
-        Confirmed::Durable => {
-            ("You are signed out", "Your session has ended. You may close this window.")
-        }
+        Confirmed::Durable => (
+            "You are signed out",
+            "Your session has ended. You may close this window.",
+        ),
         Confirmed::Pending => (
             "You are signed out here",
             "Your session has ended on this server, but that could not be written down yet. Close the \

@@ -1,7 +1,8 @@
 //! The backlog: records of an earlier process that are not in the table yet.
 //!
 //! A thread takes them up one after the other while the gateway serves already; a record that is asked
-//! for before its turn is read from the file on the spot. The table decides which copy counts.
+//! for before its turn, by its id or by its user, is read from the file on the spot. The table decides
+//! which copy counts.
 
 use std::ops::Bound;
 use std::sync::Arc;
@@ -10,6 +11,7 @@ use std::time::Duration;
 use parking_lot::Condvar;
 use parking_lot::Mutex;
 use redb::Range;
+use redb::ReadableTable;
 
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
@@ -62,6 +64,8 @@ impl std::fmt::Debug for Backlog {
 
 struct State {
     snapshot: Option<Arc<Snapshot>>,
+    /// Which records may be whose, in order, from the moment that it is known.
+    users: Option<Vec<(u64, SsoId)>>,
     /// Counts the snapshots: a failed commit closes the file under the one before.
     snapshots: u64,
     phase: Phase,
@@ -93,6 +97,7 @@ impl Backlog {
     ) -> Self {
         let state = State {
             snapshot: Some(Arc::new(snapshot)),
+            users: None,
             snapshots: 1,
             phase: Phase::Loading,
             unreadable: 0,
@@ -113,7 +118,10 @@ impl Backlog {
         let mut after = None;
         let mut snapshots = 0;
         while let Some(snapshot) = self.snapshot_after(&mut snapshots) {
-            match self.load_from(&snapshot, &mut after) {
+            match self
+                .learn_users(&snapshot)
+                .and_then(|()| self.load_from(&snapshot, &mut after))
+            {
                 Ok(Phase::Loaded) => return self.finish(),
                 Ok(Phase::Loading | Phase::Stopped) => return,
                 Err(error) => {
@@ -135,6 +143,28 @@ impl Backlog {
             // Without its record a session is not served, which is the safe side.
             tracing::warn!(session_hash = sso.short_hash(), %error, "a session could not be read");
         }
+    }
+
+    /// Brings the records of a user into the table; waits until it is known which those are, which
+    /// takes a fraction of the time of taking all up.
+    pub(super) fn ensure_user(&self, user_tag: u64) {
+        if !self.table.is_loading() {
+            return;
+        }
+        let sessions: Vec<SsoId> = {
+            let mut state = self.state.lock();
+            self.changed.wait_while(&mut state, |state| {
+                state.phase == Phase::Loading && state.users.is_none()
+            });
+            let users = state.users.as_deref().unwrap_or_default();
+            let first = users.partition_point(|(tag, _)| *tag < user_tag);
+            let theirs = users
+                .iter()
+                .skip(first)
+                .take_while(|(tag, _)| *tag == user_tag);
+            theirs.map(|(_, sso)| *sso).collect()
+        };
+        sessions.iter().for_each(|sso| self.ensure(sso));
     }
 
     /// Waits until every record is taken up.
@@ -183,6 +213,7 @@ impl Backlog {
         if state.phase == Phase::Loading {
             state.phase = phase;
             state.snapshot = None;
+            state.users = None;
         }
         self.changed.notify_all();
     }
@@ -195,6 +226,20 @@ impl Backlog {
         });
         *seen = state.snapshots;
         state.snapshot.clone()
+    }
+
+    fn learn_users(&self, snapshot: &Snapshot) -> Result<(), redb::Error> {
+        if self.state.lock().users.is_none() {
+            let mut users = Vec::new();
+            for row in snapshot.users.iter()? {
+                let (key, user_tag) = row?;
+                users.push((user_tag.value(), SsoId::from_bytes(*key.value())));
+            }
+            users.sort_unstable();
+            self.state.lock().users = Some(users);
+            self.changed.notify_all();
+        }
+        Ok(())
     }
 
     fn load_from(

@@ -104,6 +104,7 @@ impl Commit<'_> {
 pub(super) struct Snapshot {
     pub(super) sessions: ReadOnlyTable<&'static [u8; 16], &'static [u8]>,
     pub(super) accesses: ReadOnlyTable<&'static [u8; 16], u64>,
+    pub(super) users: ReadOnlyTable<&'static [u8; 16], u64>,
 }
 
 /// The file in `dir`, made with mode 0600 if there is none.
@@ -200,6 +201,7 @@ impl StoreFile {
         Ok(Snapshot {
             sessions: reading.open_table(SESSIONS)?,
             accesses: reading.open_table(ACCESSES)?,
+            users: reading.open_table(USERS)?,
         })
     }
 
@@ -232,6 +234,7 @@ impl StoreFile {
             let mut tables = Tables {
                 sessions: writing.open_table(SESSIONS)?,
                 accesses: writing.open_table(ACCESSES)?,
+                users: writing.open_table(USERS)?,
                 ends: writing.open_table(ENDS)?,
             };
             commit
@@ -270,6 +273,7 @@ impl StoreFile {
 struct Tables<'t> {
     sessions: Table<'t, &'static [u8; 16], &'static [u8]>,
     accesses: Table<'t, &'static [u8; 16], u64>,
+    users: Table<'t, &'static [u8; 16], u64>,
     ends: Table<'t, u64, &'static [u8]>,
 }
 
@@ -291,9 +295,10 @@ impl Tables<'_> {
                     self.remove(sso)?;
                 }
             }
-            Write::Put { session, bytes, .. } => {
-                self.sessions
-                    .insert(session.facts.sso.as_bytes(), bytes.as_slice())?;
+            Write::Put { session, row, .. } => {
+                let key = session.facts.sso.as_bytes();
+                self.sessions.insert(key, row.bytes.as_slice())?;
+                self.users.insert(key, row.user_tag)?;
             }
             Write::Remove(sso) => self.remove(sso)?,
             Write::Trim(positions) => {
@@ -308,6 +313,7 @@ impl Tables<'_> {
     fn remove(&mut self, sso: &SsoId) -> Result<(), redb::Error> {
         self.sessions.remove(sso.as_bytes())?;
         self.accesses.remove(sso.as_bytes())?;
+        self.users.remove(sso.as_bytes())?;
         Ok(())
     }
 }
@@ -317,6 +323,7 @@ fn begin(database: &Database, header: &Header) -> Result<(), redb::Error> {
     let writing = begin_write(database)?;
     writing.open_table(SESSIONS)?;
     writing.open_table(ACCESSES)?;
+    writing.open_table(USERS)?;
     writing.open_table(ENDS)?;
     header::write(&writing, header)?;
     writing.commit()?;
@@ -331,6 +338,8 @@ fn begin_write(database: &Database) -> Result<WriteTransaction, redb::Error> {
 
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const ACCESSES: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("last_accesses");
+/// Small beside the records, so that a user's sessions are found long before all are taken up.
+const USERS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("users");
 const ENDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ends");
 /// Every record is in memory already, so the file's own cache only has to hold its upper pages.
 const CACHE_BYTES: usize = 64 << 20;

@@ -48,12 +48,21 @@ pub(super) enum Write {
         /// What stood before, for taking the change back.
         replaced: Option<Arc<Session>>,
         /// The record as the disk will have it.
-        bytes: Vec<u8>,
+        row: Row,
     },
     /// A record that is gone.
     Remove(SsoId),
     /// Ends that are of no more use.
     Trim(Vec<Position>),
+}
+
+/// A record as the disk has it.
+#[derive(Debug)]
+pub(super) struct Row {
+    /// The sealed record.
+    pub(super) bytes: Vec<u8>,
+    /// Whose it is, as [`crate::store::record::user_tag`] says it.
+    pub(super) user_tag: u64,
 }
 
 /// A change and whoever waits for it.

@@ -145,6 +145,41 @@ async fn a_record_that_is_not_taken_up_yet_is_read_through() {
 }
 
 #[tokio::test]
+async fn s_21_the_sessions_of_a_user_are_listed_while_those_of_others_are_still_to_be_taken_up() {
+    let place = Place::new();
+    let store = place.open();
+    for (n, name) in [
+        (1, "carol"),
+        (2, "alice"),
+        (3, "carol"),
+        (4, "alice"),
+        (5, "alice"),
+    ] {
+        store
+            .insert_unless_ended(session_of(name, n))
+            .await
+            .unwrap();
+    }
+    store.remove(&id(5)).await.unwrap();
+    store.close().await.unwrap();
+    let gate = Gate::shut();
+    let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
+    store.insert_unless_ended(session(6)).await.unwrap();
+    store.remove(&id(2)).await.unwrap();
+    let listed = store.list_by_user(&staff(), &alice());
+    assert_eq!(
+        listed
+            .iter()
+            .map(|session| session.facts.sso)
+            .collect::<Vec<_>>(),
+        [id(4), id(6)]
+    );
+    assert!(store.table.is_loading());
+    gate.open_up();
+    assert_eq!(store.count(), 4);
+}
+
+#[tokio::test]
 async fn a_cut_off_concerns_records_that_are_not_taken_up_yet() {
     let place = Place::new();
     place.filled_with(1..=9).await;
@@ -601,11 +636,16 @@ fn tombstone(n: u8) -> End {
 }
 
 fn session(n: u8) -> Session {
+    session_of("alice", n)
+}
+
+fn session_of(subject: &str, n: u8) -> Session {
+    let subject = UserName::parse(subject).unwrap();
     Session {
         id: SessionId::from_bytes([n; 16]),
         facts: SsoFacts {
             sso: id(n),
-            subject: alice(),
+            subject: subject.clone(),
             store: staff(),
             first_authenticated: at(100),
             expires: at(10_000),
@@ -616,7 +656,7 @@ fn session(n: u8) -> Session {
         state: SessionState::Live,
         identity: Identity {
             store: staff(),
-            subject: alice(),
+            subject,
             name: None,
             email: None,
             groups: Vec::new(),

@@ -1,0 +1,337 @@
+//! The journey of a request up to admission: head → virtual host → path → route → decision.
+//!
+//! Everything here reads; nothing is written to client or upstream.
+
+use std::sync::Arc;
+
+use http::header;
+use pingora::http::RequestHeader;
+use pingora::proxy::Session;
+
+use crate::config::PlainHttp;
+use crate::config::Preflight;
+use crate::decision::admission::Asked;
+use crate::decision::admission::Decision;
+use crate::decision::admission::Denial;
+use crate::decision::admission::Permit;
+use crate::decision::endpoints;
+use crate::decision::forwarded::Arrival;
+use crate::decision::forwarded::Origin;
+use crate::decision::forwarded::Scheme;
+use crate::decision::path::PathRefusal;
+use crate::decision::path::normalise;
+use crate::decision::policy::Access;
+use crate::decision::reply::Reply;
+use crate::decision::routing::RouteFound;
+use crate::gate::challenge::Challenged;
+use crate::model::name::HostName;
+use crate::proxy::context::Admitted;
+use crate::proxy::context::ConnectionFacts;
+use crate::proxy::context::RequestContext;
+use crate::proxy::context::Transport;
+use crate::proxy::context::cookie_headers;
+use crate::proxy::inbound;
+use crate::proxy::inbound::Inbound;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::refusal::refusal_of;
+use crate::proxy::service::Portway;
+use crate::proxy::serving::RouteRuntime;
+
+/// What becomes of a request before an upstream is chosen.
+pub(super) enum Step {
+    /// It is forwarded.
+    Forward(Box<Admitted>),
+    /// It belongs at this address.
+    Move(String),
+    /// One of Portway's own paths, at this host with this origin.
+    Own(Place, Inbound, Origin),
+    /// It is refused.
+    Refuse(Refusal),
+    /// Portway answers by itself.
+    Reply(Reply),
+}
+
+/// Which of Portway's own paths.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// Those of an application host.
+    Application,
+    /// Those of the collector.
+    Collector,
+}
+
+impl Portway {
+    /// Walks a request up to admission.
+    pub(super) async fn step(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+    ) -> Result<Step, Refusal> {
+        let Some(current) = &ctx.current else {
+            return Err(Refusal::Internal);
+        };
+        let (inbound, origin) = self.arrive(session, &current.connection)?;
+        let head = session.req_header();
+        let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
+        if self.serving.gate.origins.collector_host() == Some(&inbound.host) {
+            return Ok(self.own_or_https(Place::Collector, inbound, origin, head));
+        }
+        let listener = &current.connection.listener;
+        let host = self.serving.hosts.find(inbound.host.as_str());
+        let host = host
+            .filter(|host| host.is_on(listener))
+            .ok_or(Refusal::Misdirected)?;
+        match (origin.scheme, host.plain_http) {
+            (Scheme::Http, PlainHttp::Refuse) => return Err(Refusal::Misdirected),
+            (Scheme::Http, PlainHttp::Redirect) => return Ok(self.to_https(&inbound, head)),
+            (Scheme::Http, PlainHttp::Serve) | (Scheme::Https, _) => {}
+        }
+        if path.as_str().starts_with(endpoints::PREFIX) {
+            return Ok(self.own_or_https(Place::Application, inbound, origin, head));
+        }
+        let route = match host.routes.find(&path, &head.method) {
+            RouteFound::Found(route) => Arc::clone(route),
+            RouteFound::MethodNotAllowed => return Err(Refusal::MethodNotAllowed),
+            RouteFound::NotFound => return Err(Refusal::NotFound),
+            RouteFound::Refused(refusal) => return Err(odd_path(ctx, &refusal)),
+        };
+        let canonical = canonical_target(head, path.as_str());
+        self.decide(
+            session,
+            ctx,
+            Found {
+                inbound,
+                origin,
+                route,
+                canonical,
+            },
+        )
+        .await
+    }
+
+    /// Reads the head, and where the request comes from.
+    fn arrive(
+        &self,
+        session: &Session,
+        connection: &ConnectionFacts,
+    ) -> Result<(Inbound, Origin), Refusal> {
+        let serving = &self.serving;
+        let limit = serving.limits.header_bytes_max;
+        let inbound = inbound::read(session.as_ref(), &serving.methods, limit);
+        let inbound = inbound.map_err(refusal_of)?;
+        let arrival = Arrival {
+            peer: connection.peer.ip(),
+            scheme: match connection.transport {
+                Transport::Plain => Scheme::Http,
+                Transport::Tls => Scheme::Https,
+            },
+            host: &inbound.host,
+            port: inbound.port.unwrap_or_else(|| connection.local.port()),
+        };
+        let origin = Origin::of(
+            &arrival,
+            &serving.trusted_proxies,
+            &session.req_header().headers,
+        );
+        Ok((inbound, origin))
+    }
+
+    /// One of Portway's own paths; on a plain connection it is to be asked for by https.
+    fn own_or_https(
+        &self,
+        place: Place,
+        inbound: Inbound,
+        origin: Origin,
+        head: &RequestHeader,
+    ) -> Step {
+        match origin.scheme {
+            Scheme::Https => Step::Own(place, inbound, origin),
+            Scheme::Http => self.to_https(&inbound, head),
+        }
+    }
+
+    /// Decides on a request whose route is known.
+    async fn decide(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+        found: Found,
+    ) -> Result<Step, Refusal> {
+        let head = session.req_header();
+        let config = &found.route.config;
+        if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
+            return Ok(self.to_https(&found.inbound, head));
+        }
+        self.check_form(session, &found)?;
+        let lets_preflight = config.preflight == Preflight::Forward
+            && inbound::is_preflight(&head.method, &head.headers);
+        let asked = Asked {
+            access: if lets_preflight {
+                Access::Excluded
+            } else {
+                config.access
+            },
+            policy: &config.policy,
+            level: config.level,
+            method: &head.method,
+            address: found.origin.client,
+        };
+        let cookies = cookie_headers(&head.headers);
+        // No cookie of Portway's is read on a plain connection.
+        let readable = match found.origin.scheme {
+            Scheme::Http => &[],
+            Scheme::Https => cookies.as_slice(),
+        };
+        match self
+            .serving
+            .gate
+            .admit(&asked, readable, &found.inbound.host)
+            .await
+        {
+            Decision::Allow(permit) => self.admitted(ctx, readable, permit, found),
+            Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
+            Decision::LogIn(cause) => {
+                tracing::debug!(
+                    request_id = %ctx.id, virtual_host = %found.inbound.host,
+                    route = %config.name, decision = "log in", reason = ?cause, "sign-in asked for"
+                );
+                Ok(self.challenge(head, readable, &found))
+            }
+        }
+    }
+
+    /// Checks what the route says about the form of a request.
+    fn check_form(&self, session: &Session, found: &Found) -> Result<(), Refusal> {
+        let headers = &session.req_header().headers;
+        let most = found.route.config.body_bytes_max;
+        if inbound::content_length(headers).is_some_and(|length| length > most) {
+            return Err(Refusal::BodyTooLarge);
+        }
+        if session.is_upgrade_req() && !self.may_open_socket(headers, &found.inbound.host) {
+            return Err(Refusal::Denied);
+        }
+        Ok(())
+    }
+
+    fn challenge(&self, head: &RequestHeader, cookies: &[&[u8]], found: &Found) -> Step {
+        let written = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        Step::Reply(self.serving.gate.challenge(&Challenged {
+            host: &found.inbound.host,
+            target: found.canonical.as_deref().unwrap_or(written),
+            asker: inbound::asker(&head.method, &head.headers),
+            level: found.route.config.level,
+            cookies,
+        }))
+    }
+
+    /// Registers a permitted request for being cut, then looks again: an end between the decision and
+    /// the registration would otherwise be missed (S-17).
+    fn admitted(
+        &self,
+        ctx: &RequestContext,
+        cookies: &[&[u8]],
+        permit: Permit,
+        found: Found,
+    ) -> Result<Step, Refusal> {
+        let Found {
+            inbound,
+            origin,
+            route,
+            canonical,
+        } = found;
+        let mut registration = None;
+        if let (Some(session), Some(current)) = (permit.session(), &ctx.current) {
+            let sso = session.facts.sso;
+            registration = Some(
+                self.serving
+                    .streams
+                    .register(sso, Arc::clone(&current.watch)),
+            );
+            if !self.serving.gate.still_serves(cookies, &inbound.host, &sso) {
+                return Err(Refusal::Denied);
+            }
+        }
+        Ok(Step::Forward(Box::new(Admitted {
+            permit,
+            route,
+            host: inbound.host,
+            host_port: inbound.port,
+            target: canonical,
+            origin,
+            tried: Vec::new(),
+            in_flight: None,
+            registration,
+        })))
+    }
+
+    /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
+    fn may_open_socket(&self, headers: &http::HeaderMap, host: &HostName) -> bool {
+        let Some(origin) = headers.get(header::ORIGIN) else {
+            return true;
+        };
+        let Ok(origin) = origin.to_str() else {
+            return false;
+        };
+        let plain_own = origin.strip_prefix("http://").is_some_and(|rest| {
+            rest.split(':')
+                .next()
+                .is_some_and(|name| name.eq_ignore_ascii_case(host.as_str()))
+        });
+        plain_own || self.serving.gate.origins.return_address(origin).is_some()
+    }
+
+    fn to_https(&self, inbound: &Inbound, head: &RequestHeader) -> Step {
+        let origins = &self.serving.gate.origins;
+        let is_collector = origins.collector_host() == Some(&inbound.host);
+        let own = origins.of(&inbound.host);
+        let origin = if is_collector {
+            origins.collector()
+        } else {
+            own
+        };
+        let target = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        origin.map_or(Step::Refuse(Refusal::Misdirected), |origin| {
+            Step::Move(format!("{origin}{target}"))
+        })
+    }
+}
+
+/// A request whose route is known.
+struct Found {
+    inbound: Inbound,
+    origin: Origin,
+    route: Arc<RouteRuntime>,
+    /// The target as it will be forwarded, if it differs from what was written.
+    canonical: Option<String>,
+}
+
+fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {
+    tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
+    Refusal::BadRequest
+}
+
+fn denied(ctx: &RequestContext, found: &Found, denial: Denial) -> Refusal {
+    tracing::info!(
+        request_id = %ctx.id, virtual_host = %found.inbound.host,
+        route = %found.route.config.name, decision = "deny", reason = ?denial, "request denied"
+    );
+    Refusal::Denied
+}
+
+/// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.
+fn canonical_target(head: &RequestHeader, path: &str) -> Option<String> {
+    let is_origin_form = head.uri.authority().is_none();
+    if is_origin_form && head.uri.path() == path {
+        return None;
+    }
+    Some(match head.uri.query() {
+        Some(query) => format!("{path}?{query}"),
+        None => path.to_owned(),
+    })
+}

@@ -1,0 +1,146 @@
+//! Why a request is not forwarded, and what the client is told of it.
+//!
+//! One exhaustive match from each kind of error to a refusal, and from each refusal to its words.
+
+use http::StatusCode;
+use pingora::Error;
+use pingora::ErrorSource;
+use pingora::ErrorType;
+
+use crate::proxy::inbound::InboundError;
+
+/// Why a request is not forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refusal {
+    /// It can be read in more than one way.
+    BadRequest,
+    /// Its body is larger than the route allows.
+    BodyTooLarge,
+    /// Its body comes too slowly.
+    BodyTooSlow,
+    /// The policy denies it.
+    Denied,
+    /// It expects what cannot be done.
+    Expectation,
+    /// Its header is larger than the limit.
+    HeaderTooLarge,
+    /// Something went wrong here.
+    Internal,
+    /// The route does not take its method.
+    MethodNotAllowed,
+    /// No virtual host of that name is served by this listener (W-01).
+    Misdirected,
+    /// No route takes its path.
+    NotFound,
+    /// The upstream did not answer in time.
+    UpstreamLate,
+    /// The upstream broke off or made no sense.
+    UpstreamBroken,
+    /// No upstream is there (W-33).
+    Unavailable,
+}
+
+impl Refusal {
+    /// The status it is answered with.
+    #[must_use]
+    pub const fn status(self) -> StatusCode {
+        match self {
+            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Expectation => StatusCode::EXPECTATION_FAILED,
+            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
+            Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
+            Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
+            Self::NotFound => StatusCode::NOT_FOUND,
+            Self::UpstreamLate => StatusCode::GATEWAY_TIMEOUT,
+            Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
+            Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
+        }
+    }
+
+    /// What the user reads: a heading and a sentence.
+    pub(super) const fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Self::BadRequest | Self::Expectation => {
+                ("Bad request", "The request could not be understood.")
+            }
+            Self::BodyTooLarge => ("Too large", "What was sent is larger than allowed here."),
+            Self::BodyTooSlow => ("Too slow", "The request took too long to arrive."),
+            Self::Denied => (
+                "Access denied",
+                "You are signed in, but not allowed to open this page. If you should be, give the \
+                 reference below to whoever runs this service.",
+            ),
+            Self::HeaderTooLarge => ("Too large", "The header of the request is too large."),
+            Self::Internal => ("Something went wrong", "The request could not be handled."),
+            Self::MethodNotAllowed => ("Not allowed", "This address does not take such requests."),
+            Self::Misdirected => ("Not served here", "No such host is served here."),
+            Self::NotFound => ("Not found", "There is nothing at this address."),
+            Self::UpstreamLate => ("No answer", "The application did not answer in time."),
+            Self::UpstreamBroken => ("No answer", "The application did not answer properly."),
+            Self::Unavailable => (
+                "Not available",
+                "The application is not available. Please try again shortly.",
+            ),
+        }
+    }
+
+    /// Whether the connection is closed after the answer, because where the next request begins is in
+    /// doubt.
+    pub(super) const fn closes(self) -> bool {
+        matches!(
+            self,
+            Self::BadRequest
+                | Self::BodyTooLarge
+                | Self::BodyTooSlow
+                | Self::Expectation
+                | Self::HeaderTooLarge
+                | Self::Internal
+        )
+    }
+}
+
+/// The refusal of a head that was not understood.
+pub(super) const fn refusal_of(error: InboundError) -> Refusal {
+    match error {
+        InboundError::Malformed(_) => Refusal::BadRequest,
+        InboundError::HeaderTooLarge => Refusal::HeaderTooLarge,
+        InboundError::Expectation => Refusal::Expectation,
+    }
+}
+
+/// The answer to an error of pingora's; none when the client is gone.
+pub(super) fn refusal_for(error: &Error) -> Option<Refusal> {
+    match (error.etype(), error.esource()) {
+        (ErrorType::HTTPStatus(408), _) => Some(Refusal::BodyTooSlow),
+        (ErrorType::HTTPStatus(413), _) => Some(Refusal::BodyTooLarge),
+        (ErrorType::HTTPStatus(400..=499), _) => Some(Refusal::BadRequest),
+        (ErrorType::HTTPStatus(503), _) => Some(Refusal::Unavailable),
+        (ErrorType::HTTPStatus(502), _) => Some(Refusal::UpstreamBroken),
+        (ErrorType::HTTPStatus(_), _) => Some(Refusal::Internal),
+        (ErrorType::ReadTimedout, ErrorSource::Downstream) => Some(Refusal::BodyTooSlow),
+        (
+            ErrorType::WriteError
+            | ErrorType::ReadError
+            | ErrorType::ConnectionClosed
+            | ErrorType::WriteTimedout,
+            ErrorSource::Downstream,
+        ) => None,
+        (_, ErrorSource::Downstream) => Some(Refusal::BadRequest),
+        (ErrorType::ReadTimedout | ErrorType::WriteTimedout, ErrorSource::Upstream) => {
+            Some(Refusal::UpstreamLate)
+        }
+        (
+            ErrorType::ConnectTimedout
+            | ErrorType::ConnectRefused
+            | ErrorType::ConnectNoRoute
+            | ErrorType::ConnectError,
+            _,
+        ) => Some(Refusal::Unavailable),
+        (_, ErrorSource::Upstream) => Some(Refusal::UpstreamBroken),
+        (_, ErrorSource::Internal | ErrorSource::Unset) => Some(Refusal::Internal),
+    }
+}

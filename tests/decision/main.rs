@@ -1,0 +1,26 @@
+//! Properties of the plain decisions, checked from outside: path, routing, upstream, headers.
+//!
+//! Nothing here opens a socket or reads a clock.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::string_slice,
+    reason = "a test fails by panicking, in its helpers too"
+)]
+
+mod headers;
+mod path;
+mod routing;
+mod servers;
+mod upstream;
+
+/// How many cases a property is tried with; failures are reported, not filed away.
+fn cases(cases: u32) -> proptest::test_runner::Config {
+    proptest::test_runner::Config {
+        cases,
+        failure_persistence: None,
+        ..Default::default()
+    }
+}
