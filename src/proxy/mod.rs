@@ -8,6 +8,7 @@ pub mod answer;
 pub mod connect;
 pub mod context;
 pub mod edge;
+pub mod forward;
 pub mod health;
 pub mod inbound;
 pub mod journey;

@@ -10,7 +10,6 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use http::header;
 use pingora::Error;
-use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
@@ -23,12 +22,10 @@ use pingora::proxy::ProxyWarnLogContext;
 use pingora::proxy::Session;
 
 use crate::decision::forwarded::Origin;
-use crate::decision::forwarded::Scheme;
 use crate::model::id::RequestId;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::answer;
-use crate::proxy::connect;
-use crate::proxy::context::Admitted;
+use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
 use crate::proxy::inbound::Inbound;
@@ -41,7 +38,6 @@ use crate::proxy::portal::OwnRequest;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
 use crate::proxy::serving::Serving;
-use crate::proxy::serving::Target;
 
 /// The gateway as pingora sees it.
 #[derive(Debug)]
@@ -85,42 +81,6 @@ impl Portway {
             (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, ctx.id).await,
         }
     }
-
-    /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
-    fn target(admitted: &Admitted) -> &Arc<Target> {
-        match admitted.origin.scheme {
-            Scheme::Http => &admitted.route.http,
-            Scheme::Https => &admitted.route.https,
-        }
-    }
-
-    fn choose_peer(&self, session: &Session, admitted: &mut Admitted) -> Option<Box<HttpPeer>> {
-        let target = Arc::clone(Self::target(admitted));
-        let timeouts = admitted.route.config.timeouts;
-        let headers = &session.req_header().headers;
-        let chosen = connect::choose_member(&target.pool, admitted, headers)?;
-        admitted.tried.push(chosen.index);
-        let peer = target.peer.peer(chosen.member, &timeouts)?;
-        admitted.in_flight = Some(chosen.member.enter(self.serving.clock.now()));
-        Some(Box::new(peer))
-    }
-
-    fn body_fault(&self, ctx: &mut RequestContext, chunk: usize) -> Option<Refusal> {
-        let limits = &self.serving.limits;
-        let now = self.serving.clock.now();
-        let began = *ctx.body.began.get_or_insert(now);
-        ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
-        let most = ctx
-            .admitted
-            .as_ref()
-            .map_or(0, |admitted| admitted.route.config.body_bytes_max);
-        if ctx.body.bytes > most {
-            return Some(Refusal::BodyTooLarge);
-        }
-        let elapsed = now.since(began);
-        let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
-        (elapsed > limits.body_idle_timeout && ctx.body.bytes < due).then_some(Refusal::BodyTooSlow)
-    }
 }
 
 #[async_trait]
@@ -132,7 +92,7 @@ impl ProxyHttp for Portway {
             current: CURRENT.try_with(Clone::clone).ok(),
             id: RequestId::from_bytes(id_bytes(self.serving.entropy.as_ref())),
             admitted: None,
-            body: crate::proxy::context::BodyProgress::default(),
+            body: BodyProgress::default(),
         }
     }
 
@@ -333,14 +293,7 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        let Some(admitted) = ctx.admitted.as_mut() else {
-            return error;
-        };
-        if let Some(at) = admitted.in_flight.take() {
-            at.member().failed(self.serving.clock.now());
-        }
-        let retries = Self::target(admitted).pool.config.connect_retries;
-        error.set_retry(admitted.tried.len() <= usize::try_from(retries).unwrap_or(usize::MAX));
+        self.could_not_connect(ctx, &mut error);
         error
     }
 
@@ -353,32 +306,7 @@ impl ProxyHttp for Portway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        let late = ctx
-            .current
-            .as_ref()
-            .is_some_and(|current| current.watch.is_late());
-        if let Some(current) = &ctx.current
-            && !late
-        {
-            current.watch.upstream_is_done();
-        }
-        let whole = !session.as_ref().retry_buffer_truncated();
-        if late || !session.req_header().method.is_idempotent() || !whole {
-            error.set_retry(false);
-        } else {
-            error.retry.decide_reuse(reused);
-        }
-        if let Some(admitted) = ctx.admitted.as_mut()
-            && error.esource() == &ErrorSource::Upstream
-        {
-            let at = admitted.in_flight.take();
-            if error.retry() {
-                // A kept connection that the upstream closed says nothing about its health.
-                admitted.tried.pop();
-            } else if let Some(at) = at {
-                at.member().failed(self.serving.clock.now());
-            }
-        }
+        self.was_broken_off(session, ctx, &mut error, reused);
         error
     }
 

@@ -1,0 +1,256 @@
+//! Signing in at the collector: the login page, the posted form, and the way back to the application.
+//!
+//! Whether a credential is right is the engine's to say; how the page looks is the proxy's.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::crypto::claims::AuthnCookie;
+use crate::crypto::claims::Form;
+use crate::crypto::claims::IdCookie;
+use crate::crypto::claims::SignInRequest;
+use crate::crypto::claims::Token;
+use crate::crypto::key_ring::Purpose;
+use crate::crypto::sealed::Binding;
+use crate::decision::cookies;
+use crate::decision::endpoints;
+use crate::decision::reply::LoginPage;
+use crate::decision::reply::Notice;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::model::id::Nonce;
+use crate::model::id::TokenId;
+use crate::model::identity::Credential;
+use crate::model::session::Session;
+use crate::ports::entropy::id_bytes;
+use crate::ports::identity_provider::VerifyError;
+use crate::ports::session_engine::Claim;
+use crate::ports::session_engine::Lookup;
+use crate::ports::session_engine::SignIn;
+use crate::ports::session_engine::SignInError;
+
+use crate::engine::collector::Collector;
+use crate::engine::collector::Provenance;
+use crate::engine::collector::Submission;
+use crate::engine::collector::Visitor;
+
+/// What a sealed sign-in request came to.
+enum Wanted {
+    /// Nothing in particular.
+    Nothing,
+    /// An application, by this request.
+    Application(SignInRequest, String),
+    /// An application by a request that is too old; it begins again there.
+    Stale(String),
+}
+
+impl Collector {
+    /// Answers a visit of the login page: straight back to the application where the user is signed in
+    /// already, otherwise the page.
+    pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
+        let wanted = self.wanted(request);
+        if let Wanted::Stale(restart) = wanted {
+            return Reply::new(ReplyKind::Redirect(restart));
+        }
+        match (self.signed_in(visitor).await, &wanted) {
+            (Some(session), Wanted::Application(request, _))
+                if session.facts.level >= request.level =>
+            {
+                self.hand_over(&session, request)
+            }
+            (Some(_), Wanted::Application(request, _)) if self.level < request.level => {
+                Reply::new(ReplyKind::LevelUnreachable)
+            }
+            (Some(session), Wanted::Nothing) => {
+                let user = session.facts.subject.as_str().to_owned();
+                Reply::new(ReplyKind::Welcome { user })
+            }
+            (_, _) => self.login_page(visitor, &wanted, Notice::None),
+        }
+    }
+
+    /// Answers a posted login form.
+    pub async fn submit(&self, visitor: &Visitor<'_>, submission: Submission) -> Reply {
+        let wanted = self.wanted(Some(&submission.request));
+        if let Wanted::Stale(restart) = wanted {
+            return Reply::new(ReplyKind::Redirect(restart));
+        }
+        if visitor.provenance == Provenance::Elsewhere
+            || !self.form_is_good(visitor, &submission.form)
+        {
+            return self.login_page(visitor, &wanted, Notice::Stale);
+        }
+        let sign_in = SignIn {
+            credential: Credential::Password {
+                user: submission.user,
+                password: submission.password,
+            },
+            client_address: visitor.address,
+            replaces: self.id_cookies(visitor).next().map(|cookie| cookie.facts),
+        };
+        match self.engine.sign_in(sign_in).await {
+            Ok(session) => self.signed_in_for(&session, &wanted),
+            Err(error) => {
+                let notice = notice_of(&error);
+                tracing::info!(
+                    client = %visitor.address,
+                    error = &error as &dyn std::error::Error,
+                    "sign-in refused"
+                );
+                self.login_page(visitor, &wanted, notice)
+            }
+        }
+    }
+
+    fn wanted(&self, request: Option<&str>) -> Wanted {
+        let Some(sealed) = request.filter(|request| !request.is_empty()) else {
+            return Wanted::Nothing;
+        };
+        let binding = self.binding(Purpose::SignInRequest, endpoints::REQUEST);
+        let Some(request) = self.keys.open_claims::<SignInRequest>(&binding, sealed) else {
+            return Wanted::Nothing;
+        };
+        let Some(origin) = self.origins.of(&request.host) else {
+            return Wanted::Nothing;
+        };
+        if self.clock.now().since(request.issued) > REQUEST_LIFETIME {
+            return Wanted::Stale(format!("{origin}{}", request.target));
+        }
+        Wanted::Application(request, sealed.to_owned())
+    }
+
+    async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<Arc<Session>> {
+        for cookie in self.id_cookies(visitor) {
+            let Some((cluster, session)) = cookie.chain.last().cloned() else {
+                continue;
+            };
+            let claim = Claim {
+                facts: cookie.facts,
+                cluster,
+                session,
+            };
+            let now = self.clock.now();
+            if let Lookup::Live(session) = self.engine.judge(&claim, now).await {
+                self.engine.touch(&session.facts.sso, now);
+                return Some(session);
+            }
+        }
+        None
+    }
+
+    fn form_is_good(&self, visitor: &Visitor<'_>, sealed: &str) -> bool {
+        let binding = self.binding(Purpose::Form, FORM_NAME);
+        let Some(form) = self.keys.open_claims::<Form>(&binding, sealed) else {
+            return false;
+        };
+        self.clock.now().since(form.issued) <= REQUEST_LIFETIME
+            && self
+                .names
+                .nonces(visitor.cookies)
+                .any(|nonce| nonce.matches(&form.nonce))
+    }
+
+    fn login_page(&self, visitor: &Visitor<'_>, wanted: &Wanted, notice: Notice) -> Reply {
+        let held = self.names.nonces(visitor.cookies).next();
+        let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
+        let form = Form {
+            nonce,
+            issued: self.clock.now(),
+        };
+        let (request, application) = match wanted {
+            Wanted::Application(request, sealed) => (sealed.clone(), Some(&request.host)),
+            Wanted::Nothing | Wanted::Stale(_) => (String::new(), None),
+        };
+        let page = LoginPage {
+            request,
+            form: self.seal(&self.binding(Purpose::Form, FORM_NAME), &form),
+            application: application.map(|host| host.as_str().to_owned()),
+            leads_to: application.and_then(|host| self.origins.of(host)),
+            notice,
+        };
+        let reply = Reply::new(ReplyKind::LoginPage(page));
+        match held {
+            Some(_) => reply,
+            None => reply.with_cookie(cookies::set(
+                &self.names.nonce,
+                &cookies::encode_nonce(&nonce),
+            )),
+        }
+    }
+
+    fn signed_in_for(&self, session: &Session, wanted: &Wanted) -> Reply {
+        match wanted {
+            Wanted::Application(request, _) if session.facts.level >= request.level => {
+                self.hand_over(session, request)
+            }
+            Wanted::Application(..) => self.remembering(session, ReplyKind::LevelUnreachable),
+            Wanted::Nothing | Wanted::Stale(_) => {
+                let page = format!("{}{}", self.own_origin(), endpoints::SIGN_IN);
+                self.remembering(session, ReplyKind::Redirect(page))
+            }
+        }
+    }
+
+    /// Sends a signed-in browser back to its application with a one-step token (S-24).
+    fn hand_over(&self, session: &Session, request: &SignInRequest) -> Reply {
+        let now = self.clock.now();
+        let token = Token {
+            id: TokenId::from_bytes(id_bytes(self.entropy.as_ref())),
+            cookie: AuthnCookie {
+                facts: session.facts.clone(),
+                cluster: self.cluster.clone(),
+                session: session.id,
+                issued: now,
+            },
+            nonce: request.nonce,
+            target: request.target.clone(),
+            expires: now.after(TOKEN_LIFETIME),
+        };
+        let scope = request.host.as_str();
+        let binding = Binding {
+            purpose: Purpose::Token,
+            name: endpoints::TOKEN,
+            scope,
+        };
+        let sealed = self.seal(&binding, &token);
+        let origin = self
+            .origins
+            .of(&request.host)
+            .unwrap_or_else(|| self.own_origin());
+        let back = format!(
+            "{origin}{}?{}={sealed}",
+            endpoints::CALLBACK,
+            endpoints::TOKEN
+        );
+        self.remembering(session, ReplyKind::Redirect(back))
+    }
+
+    /// Rewrites the ID cookie (MDC-COOKIE-2): this data centre is the latest of its chain.
+    fn remembering(&self, session: &Session, kind: ReplyKind) -> Reply {
+        let mut chain = session.aliases.clone();
+        chain.push((self.cluster.clone(), session.id));
+        let facts = session.facts.clone();
+        let cookie = IdCookie {
+            facts,
+            chain,
+            last_access: self.clock.now(),
+        };
+        let sealed = self.seal(&self.binding(Purpose::IdCookie, &self.names.id), &cookie);
+        Reply::new(kind).with_cookie(cookies::set(&self.names.id, &sealed))
+    }
+}
+
+/// One wording for every reason that has to do with the credential; nothing tells them apart.
+const fn notice_of(error: &SignInError) -> Notice {
+    match error {
+        SignInError::Verify(VerifyError::Refused) => Notice::Refused,
+        SignInError::Verify(VerifyError::Busy | VerifyError::Unavailable(..))
+        | SignInError::Store(_) => Notice::Busy,
+    }
+}
+
+/// How long a login page may stay open before it begins again.
+pub const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+/// How long a one-step token is good (S-24).
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+const FORM_NAME: &str = "form";

@@ -1,0 +1,95 @@
+//! Signing out at the collector, and the journey of a browser over the hosts it visited.
+//!
+//! The sessions are over before the journey begins; it only clears cookies.
+
+use crate::crypto::claims::Confirmed;
+use crate::crypto::claims::SignOut;
+use crate::crypto::key_ring::Purpose;
+use crate::crypto::sealed::Binding;
+use crate::decision::cookies;
+use crate::decision::endpoints;
+use crate::decision::endpoints::Stop;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::model::session::EndCause;
+use crate::model::time::Timestamp;
+
+use crate::engine::collector::Collector;
+use crate::engine::collector::Provenance;
+use crate::engine::collector::Visitor;
+
+impl Collector {
+    /// Answers a request to sign out: ends every SSO session that the browser's ID cookies name (S-18),
+    /// clears the collector's cookies and sends the browser to the hosts visited.
+    pub async fn sign_out(
+        &self,
+        visitor: &Visitor<'_>,
+        state: Option<&str>,
+        return_to: Option<&str>,
+    ) -> Reply {
+        let now = self.clock.now();
+        let state = state.and_then(|state| self.open_sign_out(state, now));
+        if state.is_none() && visitor.provenance == Provenance::Elsewhere {
+            return Reply::new(ReplyKind::ConfirmSignOut);
+        }
+        let mut state = state.unwrap_or_else(|| SignOut {
+            ended: Vec::new(),
+            hosts: Vec::new(),
+            return_to: return_to.and_then(|address| self.origins.return_address(address)),
+            confirmed: Confirmed::Durable,
+            expires: now.after(endpoints::SIGN_OUT_LIFETIME),
+        });
+        for cookie in self.id_cookies(visitor) {
+            let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
+            if ended.durable.is_err() {
+                state.confirmed = Confirmed::Pending;
+            }
+            state.ended.push(cookie.facts.sso);
+            let new = ended
+                .visited
+                .into_iter()
+                .filter(|host| !state.hosts.contains(host));
+            let new: Vec<_> = new.collect();
+            state.hosts.extend(new);
+        }
+        self.go_on(state)
+            .with_cookie(cookies::clear(&self.names.id))
+            .with_cookie(cookies::clear(&self.names.nonce))
+    }
+
+    /// Answers the end of a sign-out.
+    #[must_use]
+    pub fn signed_out(&self, state: Option<&str>) -> Reply {
+        let state = state.and_then(|state| self.open_sign_out(state, self.clock.now()));
+        let confirmed = state.map_or(Confirmed::Durable, |state| state.confirmed);
+        Reply::new(ReplyKind::SignedOut(confirmed))
+    }
+
+    fn open_sign_out(&self, sealed: &str, now: Timestamp) -> Option<SignOut> {
+        let binding = self.binding(Purpose::SignOut, endpoints::SIGN_OUT);
+        self.keys
+            .open_claims::<SignOut>(&binding, sealed)
+            .filter(|state| state.expires > now)
+    }
+
+    fn go_on(&self, mut state: SignOut) -> Reply {
+        let location = match endpoints::next_stop(&mut state, &self.origins) {
+            Some(Stop::Host(host, origin)) => {
+                let name = endpoints::SIGN_OUT;
+                let scope = host.as_str();
+                let binding = Binding {
+                    purpose: Purpose::SignOut,
+                    name,
+                    scope,
+                };
+                let sealed = self.seal(&binding, &state);
+                format!("{origin}{}?{name}={sealed}", endpoints::CLEAR)
+            }
+            Some(Stop::Return(address)) => address,
+            Some(Stop::SignedOut(_)) | None => {
+                return Reply::new(ReplyKind::SignedOut(state.confirmed));
+            }
+        };
+        Reply::new(ReplyKind::Redirect(location))
+    }
+}

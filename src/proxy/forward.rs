@@ -1,0 +1,110 @@
+//! What forwarding a request takes: its upstream, the limits of its body, and what a failure means.
+//!
+//! pingora calls the phases in `service`; the choice of a member is `connect`'s.
+
+use std::sync::Arc;
+
+use pingora::Error;
+use pingora::ErrorSource;
+use pingora::prelude::HttpPeer;
+use pingora::proxy::Session;
+
+use crate::decision::forwarded::Scheme;
+use crate::proxy::connect;
+use crate::proxy::context::Admitted;
+use crate::proxy::context::RequestContext;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::service::Portway;
+use crate::proxy::serving::Target;
+
+impl Portway {
+    /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
+    fn target(admitted: &Admitted) -> &Arc<Target> {
+        match admitted.origin.scheme {
+            Scheme::Http => &admitted.route.http,
+            Scheme::Https => &admitted.route.https,
+        }
+    }
+
+    pub(super) fn choose_peer(
+        &self,
+        session: &Session,
+        admitted: &mut Admitted,
+    ) -> Option<Box<HttpPeer>> {
+        let target = Arc::clone(Self::target(admitted));
+        let timeouts = admitted.route.config.timeouts;
+        let headers = &session.req_header().headers;
+        let chosen = connect::choose_member(&target.pool, admitted, headers)?;
+        admitted.tried.push(chosen.index);
+        let peer = target.peer.peer(chosen.member, &timeouts)?;
+        admitted.in_flight = Some(chosen.member.enter(self.serving.clock.now()));
+        Some(Box::new(peer))
+    }
+
+    pub(super) fn body_fault(&self, ctx: &mut RequestContext, chunk: usize) -> Option<Refusal> {
+        let limits = &self.serving.limits;
+        let now = self.serving.clock.now();
+        let began = *ctx.body.began.get_or_insert(now);
+        ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
+        let most = ctx
+            .admitted
+            .as_ref()
+            .map_or(0, |admitted| admitted.route.config.body_bytes_max);
+        if ctx.body.bytes > most {
+            return Some(Refusal::BodyTooLarge);
+        }
+        let elapsed = now.since(began);
+        let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
+        (elapsed > limits.body_idle_timeout && ctx.body.bytes < due).then_some(Refusal::BodyTooSlow)
+    }
+
+    /// Takes a member out of the choice that could not be connected to, and tries another while the pool
+    /// allows.
+    pub(super) fn could_not_connect(&self, ctx: &mut RequestContext, error: &mut Error) {
+        let Some(admitted) = ctx.admitted.as_mut() else {
+            return;
+        };
+        if let Some(at) = admitted.in_flight.take() {
+            at.member().failed(self.serving.clock.now());
+        }
+        let retries = Self::target(admitted).pool.config.connect_retries;
+        error.set_retry(admitted.tried.len() <= usize::try_from(retries).unwrap_or(usize::MAX));
+    }
+
+    /// Judges an exchange that broke off: only a request that may be repeated is, and only where a kept
+    /// connection was to blame.
+    pub(super) fn was_broken_off(
+        &self,
+        session: &Session,
+        ctx: &mut RequestContext,
+        error: &mut Error,
+        reused: bool,
+    ) {
+        let late = ctx
+            .current
+            .as_ref()
+            .is_some_and(|current| current.watch.is_late());
+        if let Some(current) = &ctx.current
+            && !late
+        {
+            current.watch.upstream_is_done();
+        }
+        let whole = !session.as_ref().retry_buffer_truncated();
+        if late || !session.req_header().method.is_idempotent() || !whole {
+            error.set_retry(false);
+        } else {
+            error.retry.decide_reuse(reused);
+        }
+        if let Some(admitted) = ctx.admitted.as_mut()
+            && error.esource() == &ErrorSource::Upstream
+        {
+            let at = admitted.in_flight.take();
+            if error.retry() {
+                // A kept connection that the upstream closed says nothing about its health.
+                admitted.tried.pop();
+            } else if let Some(at) = at {
+                at.member().failed(self.serving.clock.now());
+            }
+        }
+    }
+}

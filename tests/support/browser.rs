@@ -1,0 +1,195 @@
+//! A browser as far as the gateway can tell: cookies, `Sec-Fetch-*`, forms, redirects one at a time.
+
+use std::net::SocketAddr;
+
+use super::client;
+use super::client::Answer;
+use super::client::Live;
+use super::client::Protocol;
+use super::client::Request;
+use super::client::Url;
+use super::gateway::Addresses;
+use super::gateway::Gateway;
+use super::gateway::password;
+use super::jar::Jar;
+
+/// A browser. It reaches every host at the gateway's listener for the scheme, whatever the port.
+#[derive(Clone)]
+pub(crate) struct Browser {
+    addresses: Addresses,
+    /// Its cookies.
+    pub(crate) jar: Jar,
+    protocol: Protocol,
+}
+
+impl Browser {
+    /// A fresh one that speaks HTTP/1.1.
+    pub(crate) fn new(gateway: &Gateway) -> Self {
+        Self {
+            addresses: gateway.addresses(),
+            jar: Jar::default(),
+            protocol: Protocol::H1,
+        }
+    }
+
+    /// The same with another protocol (on https).
+    pub(crate) fn over(mut self, protocol: Protocol) -> Self {
+        self.protocol = protocol;
+        self
+    }
+
+    /// Opens an address that the user typed.
+    pub(crate) async fn get(&mut self, url: &str) -> Answer {
+        self.navigate(Request::get(url), "none").await
+    }
+
+    /// Opens an address that a page of another site links to.
+    pub(crate) async fn get_from_elsewhere(&mut self, url: &str) -> Answer {
+        self.navigate(Request::get(url), "cross-site").await
+    }
+
+    /// Follows a redirect, one step.
+    pub(crate) async fn follow(&mut self, answer: &Answer) -> Answer {
+        let next = answer.location();
+        let crosses = answer.url.host() != next.host() && answer.site != "none";
+        let site = if crosses { "cross-site" } else { &answer.site };
+        let (method, body) = match answer.status {
+            307 | 308 => panic!("a redirect that repeats the body: {answer:?}"),
+            _ => (http::Method::GET, bytes::Bytes::new()),
+        };
+        let request = Request {
+            method,
+            body,
+            ..Request::get(&next.to_string())
+        };
+        self.navigate(request, site).await
+    }
+
+    /// Follows redirects to their end.
+    pub(crate) async fn follow_all(&mut self, answer: Answer) -> Answer {
+        let mut answer = answer;
+        for _ in 0..REDIRECTS_MAX {
+            if !answer.redirects() {
+                return answer;
+            }
+            answer = self.follow(&answer).await;
+        }
+        panic!("more than {REDIRECTS_MAX} redirects, at {}", answer.url);
+    }
+
+    /// Fills in the login page that an answer shows, and posts it.
+    pub(crate) async fn log_in(&mut self, page: &Answer, user: &str, password: &str) -> Answer {
+        let form = page
+            .form()
+            .with("username", user)
+            .with("password", password);
+        self.submit(page, &form).await
+    }
+
+    /// Posts a form of a page.
+    pub(crate) async fn submit(&mut self, page: &Answer, form: &super::page::Form) -> Answer {
+        let action = page.url.join(&form.action);
+        let request = Request::post(&action.to_string())
+            .header("origin", &page.url.origin())
+            .form(&form.fields);
+        self.navigate(request, "same-origin").await
+    }
+
+    /// Signs in on the way to an address and answers the page there.
+    pub(crate) async fn sign_in(&mut self, url: &str, user: &str) -> Answer {
+        let page = self.get(url).await;
+        let page = self.follow_all(page).await.expect(200);
+        assert!(
+            page.url.path() == "/.portway/sign-in",
+            "no login page: {}",
+            page.url
+        );
+        let answer = self.log_in(&page, user, &password(user)).await.expect(303);
+        self.follow_all(answer).await
+    }
+
+    /// Sends a request as it is, with the cookies and nothing else of a browser, and keeps what it sets.
+    pub(crate) async fn send(&mut self, request: Request) -> Answer {
+        let request = self.with_cookies(request);
+        let mut answer =
+            match client::send(&request, self.address(&request.url), self.protocol).await {
+                Ok(answer) => answer,
+                Err(error) => panic!("{}: {error}", request.url),
+            };
+        answer.site = "same-origin".to_owned();
+        self.keep(&answer);
+        answer
+    }
+
+    /// Like [`Self::send`], for requests that may come to nothing.
+    pub(crate) async fn try_send(&self, request: Request) -> Result<Answer, String> {
+        let request = self.with_cookies(request);
+        client::send(&request, self.address(&request.url), self.protocol).await
+    }
+
+    /// Sends a request with the cookies and answers as soon as the head is there.
+    pub(crate) async fn open(&self, request: Request) -> Live {
+        let request = self.with_cookies(request);
+        client::open(&request, self.address(&request.url), self.protocol)
+            .await
+            .unwrap()
+    }
+
+    /// The `Cookie` header that goes to an address; empty when there is none.
+    pub(crate) fn cookies_for(&self, url: &str) -> String {
+        let url = Url::parse(url);
+        self.jar
+            .header(url.host(), &url.scheme, url.path())
+            .unwrap_or_default()
+    }
+
+    /// Where an address is reached.
+    pub(crate) fn address(&self, url: &Url) -> SocketAddr {
+        self.addresses.lock().unwrap()[&url.scheme]
+    }
+
+    /// Keeps the cookies of an answer.
+    pub(crate) fn keep(&mut self, answer: &Answer) {
+        for cookie in answer.set_cookies() {
+            self.jar.take(answer.url.host(), &answer.url.scheme, cookie);
+        }
+    }
+
+    fn with_cookies(&self, request: Request) -> Request {
+        match self
+            .jar
+            .header(request.url.host(), &request.url.scheme, request.url.path())
+        {
+            Some(cookies) if !request.has("cookie") => request.header("cookie", &cookies),
+            Some(_) | None => request,
+        }
+    }
+
+    /// Goes to a page; `site` is what the browser says of where the request comes from.
+    async fn navigate(&mut self, request: Request, site: &str) -> Answer {
+        let mut request = request
+            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
+            .header("user-agent", "Mozilla/5.0 (a test)");
+        // Browsers send these to trustworthy origins only.
+        if request.url.scheme == "https" {
+            request = request
+                .header("sec-fetch-mode", "navigate")
+                .header("sec-fetch-dest", "document")
+                .header("sec-fetch-site", site);
+        }
+        let mut answer = self.send(request).await;
+        site.clone_into(&mut answer.site);
+        answer
+    }
+}
+
+/// What a script of a page sends along with a request.
+pub(crate) fn fetch(url: &str) -> Request {
+    Request::get(url)
+        .header("accept", "*/*")
+        .header("sec-fetch-mode", "cors")
+        .header("sec-fetch-dest", "empty")
+        .header("sec-fetch-site", "same-origin")
+}
+
+const REDIRECTS_MAX: usize = 30;

@@ -1,0 +1,309 @@
+//! A gateway under test: the built binary in a folder of its own.
+
+use std::collections::BTreeMap;
+use std::io::BufRead;
+use std::io::BufReader;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::ExitStatus;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::time::Duration;
+
+use argon2::Argon2;
+use argon2::Params;
+use argon2::password_hash::PasswordHasher;
+use rustix::process::Pid;
+use rustix::process::Signal;
+use tempfile::TempDir;
+
+use super::certificates;
+use super::wait::PATIENCE;
+use super::wait::until;
+
+/// A running gateway; it is killed when dropped, and its log shown when the test fails.
+pub(crate) struct Gateway {
+    folder: TempDir,
+    listeners: usize,
+    environment: Vec<(String, String)>,
+    config: PathBuf,
+    child: Child,
+    log: Log,
+    addresses: Addresses,
+}
+
+/// Where the listeners are, by name; shared with browsers, so that they find a gateway that was
+/// started again on other ports.
+pub(crate) type Addresses = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
+
+type Log = Arc<Mutex<Vec<String>>>;
+
+/// Something to be changed about a gateway before it starts.
+pub(crate) struct Setup {
+    folder: TempDir,
+    environment: Vec<(String, String)>,
+    config: Option<PathBuf>,
+}
+
+impl Setup {
+    /// A folder with `cert.pem`, `key.pem`, `ca.pem` and `users.yaml`, to which relative paths of the
+    /// configuration refer.
+    pub(crate) fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let issued = certificates::issue(certificates::NAMES);
+        let setup = Self {
+            folder,
+            environment: Vec::new(),
+            config: None,
+        };
+        setup
+            .file("cert.pem", &issued.certificate)
+            .file("key.pem", &issued.key)
+            .file("ca.pem", &certificates::authority_pem())
+            .file("users.yaml", &users())
+    }
+
+    /// Writes a file into the folder, readable by nobody else.
+    pub(crate) fn file(self, name: &str, text: &str) -> Self {
+        use std::os::unix::fs::PermissionsExt;
+
+        let path = self.path(name);
+        std::fs::write(&path, text).unwrap();
+        std::fs::set_permissions(&path, PermissionsExt::from_mode(0o600)).unwrap();
+        self
+    }
+
+    /// Sets a variable of the gateway's environment.
+    pub(crate) fn variable(mut self, name: &str, value: &str) -> Self {
+        self.environment.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
+    /// Where a file of the folder is.
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// Starts with this configuration, written into the folder.
+    pub(crate) async fn start(mut self, yaml: &str) -> Gateway {
+        let path = self.path("gateway.yaml");
+        self = self.file("gateway.yaml", yaml);
+        self.config = Some(path);
+        self.go().await
+    }
+
+    /// Starts with a configuration that stands somewhere else.
+    pub(crate) async fn start_with(mut self, config: &Path) -> Gateway {
+        self.config = Some(config.to_owned());
+        self.go().await
+    }
+
+    async fn go(self) -> Gateway {
+        let config = self.config.unwrap();
+        let text = std::fs::read_to_string(&config).unwrap();
+        let listeners = text.matches("bind:").count();
+        let (child, log) = spawn(&config, &self.environment);
+        let mut gateway = Gateway {
+            folder: self.folder,
+            listeners,
+            environment: self.environment,
+            config,
+            child,
+            log,
+            addresses: Addresses::default(),
+        };
+        gateway.wait_until_listening().await;
+        gateway
+    }
+}
+
+impl Gateway {
+    /// Starts a gateway with this configuration. Its folder has `cert.pem`, `key.pem`, `ca.pem` and
+    /// `users.yaml` with alice (staff), bob (staff), carol (staff, admins) and dora (no groups, no
+    /// e-mail); passwords are what [`password`] gives.
+    pub(crate) async fn start(yaml: &str) -> Self {
+        Setup::new().start(yaml).await
+    }
+
+    /// Where a listener accepts.
+    pub(crate) fn address(&self, listener: &str) -> SocketAddr {
+        self.addresses.lock().unwrap()[listener]
+    }
+
+    /// Where all listeners accept.
+    pub(crate) fn addresses(&self) -> Addresses {
+        Arc::clone(&self.addresses)
+    }
+
+    /// The folder of the configuration.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// What the gateway has written so far, since its last start.
+    pub(crate) fn log(&self) -> String {
+        self.log.lock().unwrap().join("\n")
+    }
+
+    /// Waits until the log says something.
+    pub(crate) async fn wait_for_log(&self, words: &str) {
+        until(&format!("the log says {words:?}"), PATIENCE, || async {
+            self.log().contains(words).then_some(())
+        })
+        .await;
+    }
+
+    /// The process id.
+    pub(crate) fn pid(&self) -> u32 {
+        self.child.id()
+    }
+
+    /// The memory that the process holds, in KiB.
+    pub(crate) fn resident_kib(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
+        let line = status
+            .lines()
+            .find(|line| line.starts_with("VmRSS:"))
+            .unwrap();
+        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+    }
+
+    /// Kills the process as a crash would, and waits until it is gone.
+    pub(crate) fn kill9(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts the process again on the same state; it must have ended.
+    pub(crate) async fn restart(&mut self) {
+        assert!(self.child.try_wait().unwrap().is_some(), "still running");
+        (self.child, self.log) = spawn(&self.config, &self.environment);
+        self.wait_until_listening().await;
+    }
+
+    /// Asks the process to stop (SIGTERM).
+    pub(crate) fn terminate(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::TERM).unwrap();
+    }
+
+    /// Waits until the process has ended.
+    pub(crate) async fn wait_for_exit(&mut self, bound: Duration) -> ExitStatus {
+        let child = Mutex::new(&mut self.child);
+        until("the gateway ends", bound, || async {
+            child.lock().unwrap().try_wait().unwrap()
+        })
+        .await
+    }
+
+    async fn wait_until_listening(&mut self) {
+        let (child, log) = (Mutex::new(&mut self.child), &self.log);
+        let found = until("the gateway listens", PATIENCE, || async {
+            let found = listening(&log.lock().unwrap());
+            if found.len() < self.listeners
+                && let Some(status) = child.lock().unwrap().try_wait().unwrap()
+            {
+                panic!(
+                    "the gateway ended: {status}\n{}",
+                    log.lock().unwrap().join("\n")
+                );
+            }
+            (found.len() >= self.listeners).then_some(found)
+        })
+        .await;
+        *self.addresses.lock().unwrap() = found;
+    }
+}
+
+impl Drop for Gateway {
+    fn drop(&mut self) {
+        if let Ok(None) = self.child.try_wait() {
+            self.child.kill().ok();
+            self.child.wait().ok();
+        }
+        if std::thread::panicking() {
+            let log = self.log.lock().unwrap();
+            let tail = log.len().saturating_sub(LOG_SHOWN);
+            eprintln!("--- gateway\n{}\n---", log[tail..].join("\n"));
+        }
+    }
+}
+
+/// The password of a user.
+pub(crate) fn password(user: &str) -> String {
+    format!("correct horse {user}")
+}
+
+/// The users file, with hashes that are cheap to check.
+fn users() -> String {
+    let known = [
+        ("alice", "[staff]", "alice@mail.test", "Alice Ärmel"),
+        ("bob", "[staff]", "bob@mail.test", "Bob"),
+        ("carol", "[staff, admins]", "carol@mail.test", "Carol"),
+    ];
+    let mut text = String::from("users:\n");
+    for (name, groups, email, shown) in known {
+        let hash = hash(&password(name));
+        text.push_str(&format!(
+            "  - {{ name: {name}, groups: {groups}, email: {email}, display_name: \"{shown}\", password: \"{hash}\" }}\n"
+        ));
+    }
+    let hash = hash(&password("dora"));
+    text.push_str(&format!("  - {{ name: dora, password: \"{hash}\" }}\n"));
+    text
+}
+
+fn hash(password: &str) -> String {
+    let cheap = Params::new(64, 1, 1, None).unwrap();
+    let hash: argon2::password_hash::phc::PasswordHash = Argon2::from(cheap)
+        .hash_password(password.as_bytes())
+        .unwrap();
+    hash.to_string()
+}
+
+fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Log) {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_portway"))
+        .args(["run", "--config"])
+        .arg(config)
+        .env("NO_COLOR", "1")
+        .env("PORTWAY_LOG", "info")
+        .envs(environment.iter().map(|(name, value)| (name, value)))
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let log = Log::default();
+    let lines = BufReader::new(child.stderr.take().unwrap()).lines();
+    let written = Arc::clone(&log);
+    std::thread::spawn(move || {
+        for line in lines.map_while(Result::ok) {
+            written.lock().unwrap().push(line);
+        }
+    });
+    (child, log)
+}
+
+/// Reads `listening listener="https" address=127.0.0.1:1234` lines.
+fn listening(log: &[String]) -> BTreeMap<String, SocketAddr> {
+    let after = |line: &str, key: &str| {
+        let (_, rest) = line.split_once(key)?;
+        Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
+    };
+    log.iter()
+        .filter(|line| line.contains("listening"))
+        .filter_map(|line| {
+            Some((
+                after(line, "listener=")?,
+                after(line, "address=")?.parse().ok()?,
+            ))
+        })
+        .collect()
+}
+
+/// Lines of the log shown when a test fails.
+const LOG_SHOWN: usize = 60;

@@ -1,0 +1,27 @@
+//! The real programs that tests drive. A missing one is counted and said, and fails where `CI=true`.
+
+use std::path::PathBuf;
+use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::Ordering;
+
+/// Finds a program; `None` when it is not installed, which the caller takes as leave to skip.
+pub(crate) fn find(program: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let folders =
+        std::env::split_paths(&path).chain(["/usr/sbin".into(), "/usr/local/sbin".into()]);
+    let found = folders
+        .map(|folder| folder.join(program))
+        .find(|path| path.is_file());
+    if found.is_none() {
+        let count = MISSING.fetch_add(1, Ordering::Relaxed) + 1;
+        let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
+        assert!(
+            !ci,
+            "{program} is missing: scripts/test-parts.sh installs it"
+        );
+        eprintln!("skipped: {program} is missing ({count} parts missing so far)");
+    }
+    found
+}
+
+static MISSING: AtomicUsize = AtomicUsize::new(0);

@@ -1,0 +1,39 @@
+//! Waiting for a condition, with a bound and a name for what did not come.
+
+use std::future::Future;
+use std::time::Duration;
+
+/// Asks again and again until there is an answer; fails after `bound`, naming what did not come.
+pub(crate) async fn until<T, F, Answered>(what: &str, bound: Duration, mut ask: F) -> T
+where
+    F: FnMut() -> Answered,
+    Answered: Future<Output = Option<T>>,
+{
+    let asking = async {
+        let mut ticks = tokio::time::interval(PAUSE);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        loop {
+            ticks.tick().await;
+            if let Some(answer) = ask().await {
+                return answer;
+            }
+        }
+    };
+    match tokio::time::timeout(bound, asking).await {
+        Ok(answer) => answer,
+        Err(_) => panic!("{what}: not within {bound:?}"),
+    }
+}
+
+/// Waits for something to finish; fails after `bound`.
+pub(crate) async fn within<F: Future>(what: &str, bound: Duration, waited_for: F) -> F::Output {
+    match tokio::time::timeout(bound, waited_for).await {
+        Ok(done) => done,
+        Err(_) => panic!("{what}: not within {bound:?}"),
+    }
+}
+
+/// Between two looks at a condition.
+const PAUSE: Duration = Duration::from_millis(10);
+/// How long a test waits for what should take a moment, on a machine that is busy.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
