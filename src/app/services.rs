@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::http_proxy;
@@ -17,6 +18,7 @@ use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
 use tokio::sync::Notify;
 use tokio::sync::broadcast::error::RecvError;
+use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
@@ -65,9 +67,12 @@ impl ServiceWithDependents for Core {
             Arc::clone(&self.serving),
         ));
         tokio::spawn(sweep(Arc::clone(&self.engine)));
+        let mut names = Vec::new();
         for pool in &self.serving.pools {
-            watch_pool(pool, &self.resolver);
+            names.extend(watch_pool(pool, &self.resolver));
         }
+        // Serving before the names of upstreams are known would refuse the first requests.
+        tokio::time::timeout(NAMES_WAIT, join_all(names)).await.ok();
         ready.notify_ready();
         // The runtime of this service ends the tasks above when this returns.
         shutdown.wait_for(|stop| *stop).await.ok();
@@ -126,17 +131,23 @@ fn not_swept(error: &crate::ports::session_store::StoreError) {
     );
 }
 
-fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) {
+/// Begins to watch the members of a pool; answers what is told when their names have been looked up.
+fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) -> Vec<oneshot::Receiver<()>> {
     let tls = health_tls(pool);
+    let mut names = Vec::new();
     for (_, member) in pool.tiers.members() {
         if member.is_name() {
-            tokio::spawn(health::resolve(Arc::clone(member), Arc::clone(resolver)));
+            let (first, answered) = oneshot::channel();
+            let (member, resolver) = (Arc::clone(member), Arc::clone(resolver));
+            tokio::spawn(health::resolve(member, resolver, first));
+            names.push(answered);
         }
         if let Some(check) = &pool.config.health_check {
             let (pool, member) = (Arc::clone(pool), Arc::clone(member));
             tokio::spawn(health::check(pool, member, check.clone(), tls.clone()));
         }
     }
+    names
 }
 
 /// How health checks speak TLS: verified as the pool's requests are.
@@ -246,6 +257,8 @@ impl ServiceWithDependents for EdgeService {
     }
 }
 
+/// How long the start waits for the names of upstreams.
+const NAMES_WAIT: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEPS_PER_TRIM: u32 = 120;
 /// Requests after which a connection is closed, so that its memory is given back now and then.

@@ -65,8 +65,6 @@ pub struct LoginPage {
     pub form: String,
     /// The host to sign in for.
     pub application: Option<String>,
-    /// The origin that a successful sign-in redirects to; browsers check it against `form-action`.
-    pub leads_to: Option<String>,
     /// What to say about the last attempt.
     pub notice: Notice,
 }

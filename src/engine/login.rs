@@ -37,7 +37,15 @@ impl EmbeddedEngine {
             .insert_unless_ended(session.clone())
             .await?
         {
-            Inserted::Inserted => Ok(Arc::new(session)),
+            Inserted::Inserted => {
+                tracing::info!(
+                    user = session.facts.subject.as_str(),
+                    session = session.facts.sso.short_hash(),
+                    client = %session.client_address,
+                    "signed in"
+                );
+                Ok(Arc::new(session))
+            }
             // A cut-off arrived between the check of the password and here, or 128 random bits
             // came twice; either way there is no session.
             Inserted::Ended | Inserted::Exists => Err(StoreError::Closed.into()),

@@ -24,6 +24,12 @@ impl EmbeddedEngine {
         };
         let durable = self.parts.ends.append(end).await.map(drop);
         self.announce(facts.sso);
+        tracing::info!(
+            user = facts.subject.as_str(),
+            session = facts.sso.short_hash(),
+            reason = ?cause,
+            "session ended"
+        );
         if let Err(error) = &durable {
             tracing::error!(
                 session = facts.sso.short_hash(),

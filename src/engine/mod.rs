@@ -14,7 +14,6 @@ use crate::ports::clock::Clock;
 use crate::ports::end_log::EndLog;
 use crate::ports::entropy::Entropy;
 use crate::ports::identity_provider::IdentityProvider;
-use crate::ports::session_store::Found;
 use crate::ports::session_store::SessionStore;
 
 pub mod collector;
@@ -80,12 +79,6 @@ impl EmbeddedEngine {
             spent: SpentTokens::default(),
             ended,
         }
-    }
-
-    /// Whether a record of the SSO session stands at all.
-    #[must_use]
-    pub fn is_standing(&self, sso: &SsoId) -> bool {
-        matches!(self.parts.store.find(sso), Found::Record(_))
     }
 
     /// Tells the watchers that a session stopped serving. Nobody listening is fine.

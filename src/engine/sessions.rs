@@ -46,6 +46,11 @@ impl SessionEngine for EmbeddedEngine {
         self.lookup(claim, now)
     }
 
+    fn is_standing(&self, sso: &SsoId) -> bool {
+        let found = self.parts.store.find(sso);
+        matches!(found, Found::Record(session) if session.state == SessionState::Live)
+    }
+
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.parts.store.touch(sso, now);
     }

@@ -28,14 +28,11 @@ impl Gate {
         decision
     }
 
-    /// Whether a session still serves; asked again after a stream has been registered, so that an end
-    /// between the two is not missed (S-17).
+    /// Whether a session that was permitted still stands; asked again after a stream has been registered,
+    /// so that an end between the two is not missed (S-17).
     #[must_use]
-    pub fn still_serves(&self, cookies: &[&[u8]], host: &HostName, sso: &SsoId) -> bool {
-        let now = self.clock.now();
-        self.claims(cookies, host)
-            .filter(|claim| claim.facts.sso == *sso)
-            .any(|claim| matches!(self.engine.lookup(&claim, now), Lookup::Live(_)))
+    pub fn still_serves(&self, sso: &SsoId) -> bool {
+        self.engine.is_standing(sso)
     }
 
     /// The first authn cookie whose session serves decides who stands behind the request.

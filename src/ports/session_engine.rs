@@ -113,6 +113,9 @@ pub trait SessionEngine: Send + Sync + 'static {
         }
     }
 
+    /// Whether a live record of the SSO session stands here; cheaper than judging a claim again.
+    fn is_standing(&self, sso: &SsoId) -> bool;
+
     /// Notes that a request of this SSO session was permitted.
     fn touch(&self, sso: &SsoId, now: Timestamp);
 

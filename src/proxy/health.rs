@@ -13,12 +13,12 @@ use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 use tokio_rustls::TlsConnector;
 
 use crate::config::HealthCheck;
 use crate::config::Probe;
 use crate::decision::upstream::Answer;
-use crate::decision::upstream::Member;
 use crate::ports::resolver::Resolver;
 use crate::proxy::pool::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
@@ -62,8 +62,14 @@ pub async fn check(
     }
 }
 
-/// Resolves the name of a member for as long as it runs; a failure keeps the last addresses.
-pub async fn resolve(member: Arc<MemberRuntime>, resolver: Arc<dyn Resolver>) {
+/// Resolves the name of a member for as long as it runs; a failure keeps the last addresses. `first` is
+/// told after the first answer, whatever it is.
+pub async fn resolve(
+    member: Arc<MemberRuntime>,
+    resolver: Arc<dyn Resolver>,
+    first: oneshot::Sender<()>,
+) {
+    let mut first = Some(first);
     loop {
         let pause = match resolver.resolve(&member.upstream.host).await {
             Ok(resolved) => {
@@ -81,21 +87,12 @@ pub async fn resolve(member: Arc<MemberRuntime>, resolver: Arc<dyn Resolver>) {
                 RESOLVE_AGAIN_MIN
             }
         };
+        if let Some(first) = first.take() {
+            // Nobody waits any more when the start went on without this name.
+            first.send(()).ok();
+        }
         tokio::time::sleep(pause).await;
     }
-}
-
-/// How many members of a pool would be chosen from at the moment.
-#[must_use]
-pub fn healthy(pool: &PoolRuntime) -> usize {
-    let is_well = |member: &&Arc<MemberRuntime>| {
-        member.state() == crate::decision::upstream::MemberState::Healthy
-    };
-    pool.tiers
-        .members()
-        .map(|(_, member)| member)
-        .filter(is_well)
-        .count()
 }
 
 async fn ask(

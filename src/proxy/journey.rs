@@ -36,6 +36,7 @@ use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_of;
 use crate::proxy::service::Portway;
 use crate::proxy::serving::RouteRuntime;
+use crate::proxy::streams::Registration;
 
 /// What becomes of a request before an upstream is chosen.
 pub(super) enum Step {
@@ -188,7 +189,12 @@ impl Portway {
             .admit(&asked, readable, &found.inbound.host)
             .await
         {
-            Decision::Allow(permit) => self.admitted(ctx, readable, permit, found),
+            Decision::Allow(permit) => Ok(match self.register(ctx, &permit) {
+                Registered::Ended => self.challenge(head, readable, &found),
+                Registered::Standing(registration) => {
+                    Step::Forward(Box::new(found.admitted(permit, registration)))
+                }
+            }),
             Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
             Decision::LogIn(cause) => {
                 tracing::debug!(
@@ -229,42 +235,18 @@ impl Portway {
 
     /// Registers a permitted request for being cut, then looks again: an end between the decision and
     /// the registration would otherwise be missed (S-17).
-    fn admitted(
-        &self,
-        ctx: &RequestContext,
-        cookies: &[&[u8]],
-        permit: Permit,
-        found: Found,
-    ) -> Result<Step, Refusal> {
-        let Found {
-            inbound,
-            origin,
-            route,
-            canonical,
-        } = found;
-        let mut registration = None;
-        if let (Some(session), Some(current)) = (permit.session(), &ctx.current) {
-            let sso = session.facts.sso;
-            registration = Some(
-                self.serving
-                    .streams
-                    .register(sso, Arc::clone(&current.watch)),
-            );
-            if !self.serving.gate.still_serves(cookies, &inbound.host, &sso) {
-                return Err(Refusal::Denied);
-            }
+    fn register(&self, ctx: &RequestContext, permit: &Permit) -> Registered {
+        let (Some(session), Some(current)) = (permit.session(), &ctx.current) else {
+            return Registered::Standing(None);
+        };
+        let sso = session.facts.sso;
+        let watch = Arc::clone(&current.watch);
+        let registration = self.serving.streams.register(sso, watch);
+        if self.serving.gate.still_serves(&sso) {
+            Registered::Standing(Some(registration))
+        } else {
+            Registered::Ended
         }
-        Ok(Step::Forward(Box::new(Admitted {
-            permit,
-            route,
-            host: inbound.host,
-            host_port: inbound.port,
-            target: canonical,
-            origin,
-            tried: Vec::new(),
-            in_flight: None,
-            registration,
-        })))
     }
 
     /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
@@ -309,6 +291,30 @@ struct Found {
     route: Arc<RouteRuntime>,
     /// The target as it will be forwarded, if it differs from what was written.
     canonical: Option<String>,
+}
+
+impl Found {
+    fn admitted(self, permit: Permit, registration: Option<Registration>) -> Admitted {
+        Admitted {
+            permit,
+            route: self.route,
+            host: self.inbound.host,
+            host_port: self.inbound.port,
+            target: self.canonical,
+            origin: self.origin,
+            tried: Vec::new(),
+            in_flight: None,
+            registration,
+        }
+    }
+}
+
+/// What came of registering a permitted request.
+enum Registered {
+    /// Its session has ended meanwhile.
+    Ended,
+    /// It may go on; registered if it belongs to a session.
+    Standing(Option<Registration>),
 }
 
 fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {

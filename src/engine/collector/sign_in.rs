@@ -165,7 +165,6 @@ impl Collector {
             request,
             form: self.seal(&self.binding(Purpose::Form, FORM_NAME), &form),
             application: application.map(|host| host.as_str().to_owned()),
-            leads_to: application.and_then(|host| self.origins.of(host)),
             notice,
         };
         let reply = Reply::new(ReplyKind::LoginPage(page));
@@ -250,7 +249,7 @@ const fn notice_of(error: &SignInError) -> Notice {
 }
 
 /// How long a login page may stay open before it begins again.
-pub const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 /// How long a one-step token is good (S-24).
-pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
+const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 const FORM_NAME: &str = "form";
