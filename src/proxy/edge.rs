@@ -182,7 +182,12 @@ impl Edge {
             keep_alive_timeout: self.limits.keep_alive_timeout,
             served: AtomicBool::new(false),
         });
-        ServerApp::process_new(&connection, stream, shutdown).await;
+        let mut running = ServerApp::process_new(&connection, stream, shutdown);
+        // An HTTP/2 connection that never sends a request is seen by no request's deadline.
+        let first = tokio::time::timeout(self.limits.header_timeout, &mut running);
+        if first.await.is_err() && connection.served.load(Ordering::Relaxed) {
+            running.await;
+        }
     }
 }
 

@@ -3,6 +3,7 @@
 //! pingora calls the phases in `service`; the choice of a member is `connect`'s.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use pingora::Error;
 use pingora::ErrorSource;
@@ -41,6 +42,13 @@ impl Portway {
         Some(Box::new(peer))
     }
 
+    /// How long the next piece of a body may take: a little longer than pingora waits for it over
+    /// HTTP/1.1, where it can still answer; over HTTP/2 it does not wait at all.
+    pub(super) fn body_deadline(&self) -> Duration {
+        self.serving.limits.body_idle_timeout + Duration::from_secs(1)
+    }
+
+    /// The limit that a piece of a body breaks, if it breaks one.
     pub(super) fn body_fault(&self, ctx: &mut RequestContext, chunk: usize) -> Option<Refusal> {
         let limits = &self.serving.limits;
         let now = self.serving.clock.now();

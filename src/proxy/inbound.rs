@@ -78,6 +78,7 @@ fn check_raw(raw: &[u8]) -> Result<(), InboundError> {
             "the target holds a byte that must be encoded",
         ));
     }
+    check_form(target)?;
     let mut framing = Framing::default();
     for line in lines {
         let line = line?;
@@ -91,6 +92,22 @@ fn check_raw(raw: &[u8]) -> Result<(), InboundError> {
         framing.note(name, value.get(1..).unwrap_or_default().trim_ascii())?;
     }
     framing.check()
+}
+
+/// Checks that a target is a path or an http address: of any other, pingora shows `/` here and sends
+/// what was written to the upstream.
+fn check_form(target: &[u8]) -> Result<(), InboundError> {
+    let begins = |scheme: &[u8]| {
+        let start = target.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    if begins(b"/") || begins(b"http://") || begins(b"https://") {
+        Ok(())
+    } else {
+        Err(InboundError::Malformed(
+            "the target is neither a path nor an http address",
+        ))
+    }
 }
 
 /// The lines of a head, each ended by CR LF; anything else is an error (RFC 9112 §2.2).
@@ -180,9 +197,10 @@ fn check_method(method: &Method, named: &HashSet<Method>) -> Result<(), InboundE
 
 fn check_body(head: &RequestHeader) -> Result<(), InboundError> {
     let headers = &head.headers;
-    if let Some(expect) = headers.get(header::EXPECT)
-        && !expect.as_bytes().eq_ignore_ascii_case(b"100-continue")
-    {
+    let mut expected = headers.get_all(header::EXPECT).iter();
+    let is_usual =
+        |expect: &http::HeaderValue| expect.as_bytes().eq_ignore_ascii_case(b"100-continue");
+    if !expected.next().is_none_or(is_usual) || expected.next().is_some() {
         return Err(InboundError::Expectation);
     }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
@@ -310,6 +328,13 @@ mod tests {
             "GET /a\tb HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /a#b HTTP/1.1\r\nHost: a\r\n\r\n",
             "GET /\u{e9} HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET %20/a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET \\a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ?a HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET * HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET ftp://a/ HTTP/1.1\r\nHost: a\r\n\r\n",
+            "GET javascript:a HTTP/1.1\r\nHost: a\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nContent-Length: 3\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3, 3\r\n\r\n",
             "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: +3\r\n\r\n",

@@ -332,7 +332,8 @@ fn denied(ctx: &RequestContext, found: &Found, denial: Denial) -> Refusal {
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.
 fn canonical_target(head: &RequestHeader, path: &str) -> Option<String> {
-    let is_origin_form = head.uri.authority().is_none();
+    // pingora keeps an absolute target beside the URI, and would send it as it was written.
+    let is_origin_form = head.uri.authority().is_none() && head.raw_path().starts_with(b"/");
     if is_origin_form && head.uri.path() == path {
         return None;
     }

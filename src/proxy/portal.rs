@@ -3,6 +3,8 @@
 //! Reads queries and forms into values, hands them to gate or collector, and answers. No application
 //! sees a request that comes by here.
 
+use std::time::Duration;
+
 use bytes::BytesMut;
 use http::HeaderMap;
 use http::Method;
@@ -34,6 +36,8 @@ pub struct OwnRequest<'a> {
     pub client: std::net::IpAddr,
     /// Its id.
     pub id: RequestId,
+    /// For the whole of a posted form.
+    pub form_timeout: Duration,
 }
 
 /// Answers a request to the collector's host.
@@ -57,8 +61,13 @@ pub async fn collector(
                 .await
         }
         (endpoints::SIGN_IN, &Method::POST) => {
-            let Some(form) = read_form(session).await? else {
-                return answer::refuse(session, Refusal::BodyTooLarge, own.id).await;
+            let form = match tokio::time::timeout(own.form_timeout, read_form(session)).await {
+                Ok(Ok(Some(form))) => form,
+                Ok(Ok(None)) => {
+                    return answer::refuse(session, Refusal::BodyTooLarge, own.id).await;
+                }
+                Ok(Err(error)) => return Err(error),
+                Err(_) => return answer::refuse(session, Refusal::BodyTooSlow, own.id).await,
             };
             let cookies = cookie_headers(&session.req_header().headers);
             collector

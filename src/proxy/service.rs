@@ -72,6 +72,7 @@ impl Portway {
             origin: &public,
             client: origin.client,
             id: ctx.id,
+            form_timeout: self.serving.limits.body_idle_timeout,
         };
         match (place, &self.serving.collector) {
             (Place::Application, _) => portal::application(session, &self.serving, &own).await,
@@ -107,8 +108,15 @@ impl ProxyHttp for Portway {
             current.watch.header_is_read();
         }
         let limits = &self.serving.limits;
-        // pingora's own defaults are infinite for keep-alive after the first request.
-        session.set_keepalive(Some(limits.keep_alive_timeout.as_secs()));
+        // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which
+        // it also takes 0 for. Its reader of chunks takes sizes and extensions that others read
+        // differently, so after a chunked body it is in doubt where the next request would begin.
+        let is_chunked = session
+            .req_header()
+            .headers
+            .contains_key(header::TRANSFER_ENCODING);
+        let kept = session.get_keepalive().filter(|_| !is_chunked);
+        session.set_keepalive(kept.map(|_| limits.keep_alive_timeout.as_secs().max(1)));
         session.set_read_timeout(Some(limits.body_idle_timeout));
         session.set_write_timeout(Some(limits.send_timeout));
         session.set_total_drain_timeout(Some(limits.body_idle_timeout));
@@ -161,7 +169,7 @@ impl ProxyHttp for Portway {
 
     async fn connected_to_upstream(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: bool,
         _: &HttpPeer,
         socket: std::os::fd::RawFd,
@@ -169,8 +177,13 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            let first_byte = admitted.route.config.timeouts.first_byte;
-            current.watch.await_first_byte(socket, first_byte);
+            current.watch.is_connected(socket);
+            if session.is_upgrade_req() || session.as_mut().is_body_done() {
+                let first_byte = admitted.route.config.timeouts.first_byte;
+                current.watch.await_first_byte(first_byte);
+            } else {
+                current.watch.await_body(self.body_deadline());
+            }
         }
         Ok(())
     }
@@ -207,18 +220,22 @@ impl ProxyHttp for Portway {
         &self,
         session: &mut Session,
         body: &mut Option<Bytes>,
-        _: bool,
+        end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let Some(chunk) = body.as_ref().filter(|_| !session.was_upgraded()) else {
+        if session.was_upgraded() {
             return Ok(());
-        };
-        if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            current
-                .watch
-                .request_moves(admitted.route.config.timeouts.first_byte);
         }
-        match self.body_fault(ctx, chunk.len()) {
+        if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
+            if end_of_stream {
+                let first_byte = admitted.route.config.timeouts.first_byte;
+                current.watch.await_first_byte(first_byte);
+            } else {
+                current.watch.await_body(self.body_deadline());
+            }
+        }
+        let chunk = body.as_ref().map_or(0, Bytes::len);
+        match self.body_fault(ctx, chunk) {
             None => Ok(()),
             Some(refusal) => {
                 let status = refusal.status().as_u16();

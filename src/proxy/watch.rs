@@ -46,6 +46,8 @@ pub enum Stage {
     NextByte = 3,
     /// An upstream whose connection was shut down for being late.
     Late = 4,
+    /// The next piece of its own body.
+    Body = 5,
 }
 
 /// What is to be done when a deadline has passed.
@@ -110,15 +112,23 @@ impl RequestWatch {
         self.total.store(NEVER, Ordering::Relaxed);
     }
 
-    /// The upstream on this socket is due to begin its answer within `first_byte`.
-    pub fn await_first_byte(&self, socket: RawFd, first_byte: Duration) {
+    /// The request goes to the upstream on this socket.
+    pub fn is_connected(&self, socket: RawFd) {
         self.upstream.store(socket, Ordering::Relaxed);
-        self.arm(Stage::FirstByte, Some(first_byte));
     }
 
-    /// The request's body is still on its way up, so the answer is due only later.
-    pub fn request_moves(&self, first_byte: Duration) {
-        if self.stage.load(Ordering::Relaxed) == Stage::FirstByte as u8 {
+    /// The client is due to send more of the request's body within `body_idle`, unless the upstream has
+    /// begun to answer already.
+    pub fn await_body(&self, body_idle: Duration) {
+        if self.stage.load(Ordering::Relaxed) != Stage::NextByte as u8 {
+            self.arm(Stage::Body, Some(body_idle));
+        }
+    }
+
+    /// The upstream has the whole request and is due to begin its answer within `first_byte`, unless it
+    /// has done so already.
+    pub fn await_first_byte(&self, first_byte: Duration) {
+        if self.stage.load(Ordering::Relaxed) != Stage::NextByte as u8 {
             self.arm(Stage::FirstByte, Some(first_byte));
         }
     }
@@ -153,7 +163,8 @@ impl RequestWatch {
     /// so that the upstream's socket is still the request's own.
     pub fn expire(&self) -> Expired {
         let socket = self.upstream.swap(-1, Ordering::Relaxed);
-        if socket < 0 || self.is_late() {
+        // A client that stopped sending is no fault of the upstream's.
+        if socket < 0 || self.is_late() || self.waits_for_body() {
             return Expired::Drop;
         }
         self.total.store(NEVER, Ordering::Relaxed);
@@ -161,6 +172,10 @@ impl RequestWatch {
         // A failure means that the connection is gone already, which the request notices by itself.
         shutdown(socket, Shutdown::Both).ok();
         Expired::PollAgain
+    }
+
+    fn waits_for_body(&self) -> bool {
+        self.stage.load(Ordering::Relaxed) == Stage::Body as u8
     }
 
     fn arm(&self, stage: Stage, within: Option<Duration>) {
