@@ -33,7 +33,7 @@ def target_of(location):
 
 def main():
     portway, run, port = sys.argv[1], sys.argv[2], int(sys.argv[3])
-    application, collector = f"127.0.0.1:{port}", f"login.test:{port}"
+    application, collector = f"localhost:{port}", f"login.test:{port}"
     own, its = [], []
     answer, _ = ask(port, application, "GET", "/1k", own)
     target = target_of(answer.headers["Location"])

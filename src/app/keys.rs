@@ -55,7 +55,9 @@ fn make(path: &Path, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result
     let mut secret = Zeroizing::new([0; 32]);
     entropy.fill(secret.as_mut_slice());
     let text = KeyRing::first_file(&secret, clock.now())?;
-    let draft = path.with_extension(format!("{}.new", std::process::id()));
+    let mut mark = [0; 8];
+    entropy.fill(&mut mark);
+    let draft = path.with_extension(format!("{:016x}.new", u64::from_be_bytes(mark)));
     let mut file = OpenOptions::new()
         .write(true)
         .create_new(true)

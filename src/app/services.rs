@@ -17,6 +17,7 @@ use pingora::server::configuration::ServerConf;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
 use tokio::sync::Notify;
+use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
@@ -26,6 +27,7 @@ use crate::app::assembly::Assembled;
 use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
+use crate::model::id::SsoId;
 use crate::ports::resolver::Resolver;
 use crate::ports::session_engine::SessionEngine;
 use crate::proxy::edge::Bound;
@@ -62,7 +64,9 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
+        let ended = self.engine.watch_ended();
         tokio::spawn(close_streams(
+            ended,
             Arc::clone(&self.engine),
             Arc::clone(&self.serving),
         ));
@@ -88,8 +92,11 @@ impl ServiceWithDependents for Core {
 }
 
 /// Cuts the requests of every session that stops serving (S-17, D-13).
-async fn close_streams(engine: Arc<EmbeddedEngine>, serving: Arc<Serving>) {
-    let mut ended = engine.watch_ended();
+async fn close_streams(
+    mut ended: broadcast::Receiver<SsoId>,
+    engine: Arc<EmbeddedEngine>,
+    serving: Arc<Serving>,
+) {
     loop {
         match ended.recv().await {
             Ok(sso) => {
@@ -133,6 +140,7 @@ fn not_swept(error: &crate::ports::session_store::StoreError) {
 
 /// Begins to watch the members of a pool; answers what is told when their names have been looked up.
 fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) -> Vec<oneshot::Receiver<()>> {
+    let speaks_tls = pool.config.tls.is_some();
     let tls = health_tls(pool);
     let mut names = Vec::new();
     for (_, member) in pool.tiers.members() {
@@ -142,7 +150,13 @@ fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) -> Vec<ones
             tokio::spawn(health::resolve(member, resolver, first));
             names.push(answered);
         }
-        if let Some(check) = &pool.config.health_check {
+        // Asking in plain where TLS is spoken would take every member out.
+        if let Some(check) = pool
+            .config
+            .health_check
+            .as_ref()
+            .filter(|_| tls.is_some() || !speaks_tls)
+        {
             let (pool, member) = (Arc::clone(pool), Arc::clone(member));
             tokio::spawn(health::check(pool, member, check.clone(), tls.clone()));
         }

@@ -68,7 +68,11 @@ fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
             identity.map(|identity| identity.groups.iter().any(|group| groups.contains(group)))
         }
         Condition::Level(least) => Some(subject.level >= *least),
-        Condition::Method(methods) => Some(methods.contains(subject.method)),
+        Condition::Method(methods) => {
+            // HEAD asks for what GET would show.
+            let asks_get = subject.method == Method::HEAD && methods.contains(&Method::GET);
+            Some(asks_get || methods.contains(subject.method))
+        }
         Condition::Not(inner) => evaluate(inner, subject).map(|holds| !holds),
         Condition::SignedIn => Some(identity.is_some()),
         Condition::User(users) => identity.map(|identity| users.contains(&identity.subject)),

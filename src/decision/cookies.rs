@@ -82,8 +82,14 @@ impl CookieNames {
     /// Whether a `Set-Cookie` header of an application names one of Portway's cookies.
     #[must_use]
     pub fn claims_ours(&self, set_cookie: &[u8]) -> bool {
-        let pair = set_cookie.split(|b| *b == b';').next().unwrap_or_default();
-        self.is_ours(name_of(pair.trim_ascii()))
+        let pair = set_cookie
+            .split(|b| *b == b';')
+            .next()
+            .unwrap_or_default()
+            .trim_ascii();
+        // A browser sends a cookie without a name back as its value alone.
+        let nameless = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
+        self.is_ours(name_of(nameless))
     }
 }
 

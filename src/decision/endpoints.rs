@@ -4,6 +4,7 @@
 
 use crate::crypto::claims::SignOut;
 use crate::decision::origins::Origins;
+use crate::decision::reply::ReplyKind;
 use crate::model::name::HostName;
 
 /// Everything below it is Portway's own.
@@ -41,6 +42,17 @@ pub enum Stop {
     SignedOut(String),
 }
 
+/// How a browser is sent to the next stop: by a redirect, and now and then by a page, because it follows
+/// only so many redirects in a row.
+#[must_use]
+pub fn onward(state: &SignOut, address: String) -> ReplyKind {
+    if state.hosts.len() % REDIRECTS_IN_A_ROW == REDIRECTS_IN_A_ROW - 1 {
+        ReplyKind::Onward(address)
+    } else {
+        ReplyKind::Redirect(address)
+    }
+}
+
 /// Takes the next stop of a sign-out from its state: each served host once, then the end.
 #[must_use]
 pub fn next_stop(state: &mut SignOut, origins: &Origins) -> Option<Stop> {
@@ -57,3 +69,5 @@ pub fn next_stop(state: &mut SignOut, origins: &Origins) -> Option<Stop> {
 
 /// How long a sign-out may travel from host to host.
 pub const SIGN_OUT_LIFETIME: std::time::Duration = std::time::Duration::from_secs(5 * 60);
+/// Browsers give up after about twenty redirects.
+const REDIRECTS_IN_A_ROW: usize = 10;

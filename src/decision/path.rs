@@ -119,8 +119,9 @@ fn is_plain(raw: &str) -> bool {
     let mut previous = b'\0';
     for byte in raw.bytes() {
         let fits = match byte {
-            // A segment that begins with a dot may be a dot segment.
-            b'/' | b'.' => previous != b'/',
+            // A segment that begins with a dot may be a dot segment; one that ends with one has readings.
+            b'/' => !matches!(previous, b'/' | b'.'),
+            b'.' => previous != b'/',
             b'%' | b';' | b'#' | b'?' | b'\\' => false,
             _ => byte.is_ascii_graphic(),
         };
@@ -129,7 +130,7 @@ fn is_plain(raw: &str) -> bool {
         }
         previous = byte;
     }
-    raw.starts_with('/')
+    raw.starts_with('/') && previous != b'.'
 }
 
 /// What becomes of `.` and `..` segments.

@@ -40,6 +40,8 @@ pub enum ReplyKind {
     LevelUnreachable,
     /// The login page.
     LoginPage(LoginPage),
+    /// A page that leads on to an address by itself: browsers follow only so many redirects in a row.
+    Onward(String),
     /// 303 to an address.
     Redirect(String),
     /// Signed out, and this is the end of the journey.

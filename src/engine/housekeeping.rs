@@ -1,5 +1,8 @@
 //! Background steps of the engine. `app` calls them from time to time; nothing here waits.
 
+use futures_util::future::join;
+use futures_util::future::join_all;
+
 use crate::engine::EmbeddedEngine;
 use crate::ports::session_store::StoreError;
 
@@ -25,10 +28,12 @@ impl EmbeddedEngine {
             .parts
             .store
             .due(now, self.settings.idle_timeout, SWEEP_MAX);
-        for sso in &due {
-            self.parts.store.remove(sso).await?;
-            self.announce(*sso);
-        }
+        // The removals are gone from memory once each has been polled, which is before any stream is cut,
+        // and share their commits.
+        let removals = join_all(due.iter().map(|sso| self.parts.store.remove(sso)));
+        let announcements = async { due.iter().for_each(|sso| self.announce(*sso)) };
+        let (removed, ()) = join(removals, announcements).await;
+        removed.into_iter().collect::<Result<(), _>>()?;
         Ok(if due.len() < SWEEP_MAX {
             Swept::Done
         } else {

@@ -1,5 +1,7 @@
 //! Ending sessions: one, or all of a user. An end is durable before it is answered (S-14, S-15).
 
+use futures_util::future::join;
+
 use crate::engine::EmbeddedEngine;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -22,8 +24,10 @@ impl EmbeddedEngine {
             cause,
             expires: facts.expires,
         };
-        let durable = self.parts.ends.append(end).await.map(drop);
-        self.announce(facts.sso);
+        // The end holds in memory as soon as the append has been polled; streams do not wait for the disk.
+        let announcement = async { self.announce(facts.sso) };
+        let (appended, ()) = join(self.parts.ends.append(end), announcement).await;
+        let durable = appended.map(drop);
         tracing::info!(
             user = facts.subject.as_str(),
             session = facts.sso.short_hash(),
@@ -60,10 +64,11 @@ impl EmbeddedEngine {
             authenticated_before: now,
             expires: now.after(self.settings.lifetime),
         };
-        let durable = self.parts.ends.append(end).await;
-        for session in &concerned {
-            self.announce(session.facts.sso);
-        }
+        let announcements = async {
+            let each = concerned.iter();
+            each.for_each(|session| self.announce(session.facts.sso));
+        };
+        let (durable, ()) = join(self.parts.ends.append(end), announcements).await;
         durable.map(|_| concerned.len())
     }
 }

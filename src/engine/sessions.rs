@@ -122,9 +122,9 @@ impl EmbeddedEngine {
                     tracing::error!(
                         session = claim.facts.sso.short_hash(),
                         error = &error as &dyn std::error::Error,
-                        "a visit could not be noted"
+                        "a visit could not be noted; its cookie will not be cleared at sign-out"
                     );
-                    return Lookup::NotLive(NotLive::Unanswered);
+                    return found;
                 }
             }
         }

@@ -82,7 +82,7 @@ impl Gate {
             },
             None => "/".to_owned(),
         };
-        let kind = ReplyKind::Redirect(location);
+        let kind = endpoints::onward(&state, location);
         if signed_in_again {
             Reply::new(kind)
         } else {

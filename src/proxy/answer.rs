@@ -80,6 +80,7 @@ pub async fn reply(
         ReplyKind::ConfirmSignOut
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
+        | ReplyKind::Onward(_)
         | ReplyKind::SignedOut(_)
         | ReplyKind::SignInRequired { .. }
         | ReplyKind::Welcome { .. } => None,
@@ -170,6 +171,7 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
             )
         }
         ReplyKind::LoginPage(login) => login_page(&login, title),
+        ReplyKind::Onward(address) => html(StatusCode::OK, &pages::Onward { address: &address }),
         ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
         ReplyKind::SignedOut(confirmed) => {
             message(StatusCode::OK, pages::signed_out(confirmed), None)

@@ -5,13 +5,14 @@
 use std::net::SocketAddr;
 use std::sync::Arc;
 
+use tokio::time::Instant;
+
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::forwarded::Origin;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
-use crate::model::time::Timestamp;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::streams::Registration;
@@ -72,7 +73,7 @@ pub struct BodyProgress {
     /// Bytes so far.
     pub bytes: u64,
     /// When the first of them came.
-    pub began: Option<Timestamp>,
+    pub began: Option<Instant>,
 }
 
 /// A request that may be forwarded.

@@ -258,7 +258,7 @@ where
             match poll_deadline(watch, &mut timer, cx) {
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Expired::Drop) => return Poll::Ready(None),
-                Poll::Ready(Expired::PollAgain) => {}
+                Poll::Ready(Expired::PollAgain | Expired::Wait) => {}
             }
         }
     })

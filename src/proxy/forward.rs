@@ -10,6 +10,8 @@ use pingora::ErrorSource;
 use pingora::prelude::HttpPeer;
 use pingora::proxy::Session;
 
+use tokio::time::Instant;
+
 use crate::decision::forwarded::Scheme;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
@@ -44,15 +46,16 @@ impl Portway {
 
     /// How long the next piece of a body may take: a little longer than pingora waits for it over
     /// HTTP/1.1, where it can still answer; over HTTP/2 it does not wait at all.
-    pub(super) fn body_deadline(&self) -> Duration {
-        self.serving.limits.body_idle_timeout + Duration::from_secs(1)
+    pub(super) fn body_deadline(&self, admitted: &Admitted) -> Duration {
+        let client = self.serving.limits.body_idle_timeout;
+        // An upstream that takes its time to read the body holds the client up.
+        client.max(admitted.route.config.timeouts.write_idle) + Duration::from_secs(1)
     }
 
     /// The limit that a piece of a body breaks, if it breaks one.
     pub(super) fn body_fault(&self, ctx: &mut RequestContext, chunk: usize) -> Option<Refusal> {
         let limits = &self.serving.limits;
-        let now = self.serving.clock.now();
-        let began = *ctx.body.began.get_or_insert(now);
+        let began = *ctx.body.began.get_or_insert_with(Instant::now);
         ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
         let most = ctx
             .admitted
@@ -61,7 +64,7 @@ impl Portway {
         if ctx.body.bytes > most {
             return Some(Refusal::BodyTooLarge);
         }
-        let elapsed = now.since(began);
+        let elapsed = began.elapsed();
         let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
         (elapsed > limits.body_idle_timeout && ctx.body.bytes < due).then_some(Refusal::BodyTooSlow)
     }
@@ -92,6 +95,10 @@ impl Portway {
             .current
             .as_ref()
             .is_some_and(|current| current.watch.is_late());
+        let unanswered = ctx
+            .current
+            .as_ref()
+            .is_some_and(|current| current.watch.is_unanswered());
         if let Some(current) = &ctx.current
             && !late
         {
@@ -110,7 +117,7 @@ impl Portway {
             if error.retry() {
                 // A kept connection that the upstream closed says nothing about its health.
                 admitted.tried.pop();
-            } else if let Some(at) = at {
+            } else if let Some(at) = at.filter(|_| !late || unanswered) {
                 at.member().failed(self.serving.clock.now());
             }
         }

@@ -72,6 +72,7 @@ pub async fn resolve(
     let mut first = Some(first);
     loop {
         let pause = match resolver.resolve(&member.upstream.host).await {
+            Ok(resolved) if resolved.addresses.is_empty() => RESOLVE_AGAIN_MIN,
             Ok(resolved) => {
                 member.resolved_to(resolved.addresses);
                 resolved

@@ -203,6 +203,12 @@ fn check_body(head: &RequestHeader) -> Result<(), InboundError> {
     if !expected.next().is_none_or(is_usual) || expected.next().is_some() {
         return Err(InboundError::Expectation);
     }
+    let more_than_one = |name| headers.get_all(name).iter().nth(1).is_some();
+    if more_than_one(header::CONTENT_LENGTH) || more_than_one(header::HOST) {
+        return Err(InboundError::Malformed(
+            "a header that counts once is there twice",
+        ));
+    }
     let has_body = headers.contains_key(header::TRANSFER_ENCODING)
         || headers
             .get(header::CONTENT_LENGTH)

@@ -24,7 +24,6 @@ use crate::decision::policy::Access;
 use crate::decision::reply::Reply;
 use crate::decision::routing::RouteFound;
 use crate::gate::challenge::Challenged;
-use crate::model::name::HostName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
@@ -213,7 +212,7 @@ impl Portway {
         if inbound::content_length(headers).is_some_and(|length| length > most) {
             return Err(Refusal::BodyTooLarge);
         }
-        if session.is_upgrade_req() && !self.may_open_socket(headers, &found.inbound.host) {
+        if session.is_upgrade_req() && !self.may_open_socket(headers, found) {
             return Err(Refusal::Denied);
         }
         Ok(())
@@ -250,18 +249,21 @@ impl Portway {
     }
 
     /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
-    fn may_open_socket(&self, headers: &http::HeaderMap, host: &HostName) -> bool {
+    fn may_open_socket(&self, headers: &http::HeaderMap, found: &Found) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return true;
         };
         let Ok(origin) = origin.to_str() else {
             return false;
         };
-        let plain_own = origin.strip_prefix("http://").is_some_and(|rest| {
+        let host = found.inbound.host.as_str();
+        let is_plain = found.origin.scheme == Scheme::Http;
+        let own = |rest: &str| {
             rest.split(':')
                 .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case(host.as_str()))
-        });
+                .is_some_and(|name| name.eq_ignore_ascii_case(host))
+        };
+        let plain_own = is_plain && origin.strip_prefix("http://").is_some_and(own);
         plain_own || self.serving.gate.origins.return_address(origin).is_some()
     }
 

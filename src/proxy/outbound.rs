@@ -117,6 +117,15 @@ pub fn clean_answer(
         .map_err(|_| OutboundError::Refused(REQUEST_ID))
 }
 
+/// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as
+/// they are (RFC 9112 §6.3).
+#[must_use]
+pub fn is_framed_plainly(head: &ResponseHeader) -> bool {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_plain) && codings.next().is_none()
+}
+
 /// Points a `Location` that names the upstream itself at the public host (W-21).
 pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
     let origin = &admitted.origin;

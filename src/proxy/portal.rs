@@ -6,9 +6,9 @@
 use std::time::Duration;
 
 use bytes::BytesMut;
-use http::HeaderMap;
 use http::Method;
 use http::header;
+use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use crate::decision::endpoints;
@@ -118,7 +118,7 @@ pub async fn application(
             gate.clear(&cookies, own.host, state.as_deref())
         }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
-            match provenance(&session.req_header().headers, own.origin) {
+            match provenance(session.req_header(), own.origin) {
                 Provenance::Elsewhere => confirm_sign_out(),
                 Provenance::Own => {
                     let return_to = parameter(session, endpoints::RETURN);
@@ -141,7 +141,7 @@ fn confirm_sign_out() -> Reply {
 }
 
 fn visitor<'v>(session: &Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>) -> Visitor<'v> {
-    let provenance = provenance(&session.req_header().headers, own.origin);
+    let provenance = provenance(session.req_header(), own.origin);
     Visitor {
         cookies,
         address: own.client,
@@ -149,13 +149,15 @@ fn visitor<'v>(session: &Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>)
     }
 }
 
-/// Where a request was made: browsers say so in `Sec-Fetch-Site`, older ones in `Origin`; a request with
-/// neither comes from no page at all.
-fn provenance(headers: &HeaderMap, own_origin: &str) -> Provenance {
+/// Where a request was made: browsers say so in `Sec-Fetch-Site`, older ones in `Origin`. A request with
+/// neither is no browser's post; a GET of that kind may be an image on somebody's page, which must not
+/// sign anybody out.
+fn provenance(head: &RequestHeader, own_origin: &str) -> Provenance {
+    let headers = &head.headers;
     let own = match (headers.get("sec-fetch-site"), headers.get(header::ORIGIN)) {
         (Some(site), _) => matches!(site.as_bytes(), b"same-origin" | b"none"),
         (None, Some(origin)) => origin.as_bytes() == own_origin.as_bytes(),
-        (None, None) => true,
+        (None, None) => head.method == Method::POST,
     };
     if own {
         Provenance::Own

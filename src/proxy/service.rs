@@ -182,7 +182,7 @@ impl ProxyHttp for Portway {
                 let first_byte = admitted.route.config.timeouts.first_byte;
                 current.watch.await_first_byte(first_byte);
             } else {
-                current.watch.await_body(self.body_deadline());
+                current.watch.await_body(self.body_deadline(admitted));
             }
         }
         Ok(())
@@ -224,6 +224,11 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         if session.was_upgraded() {
+            // Either direction keeps a tunnel open.
+            if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
+                let read_idle = admitted.route.config.timeouts.read_idle;
+                current.watch.await_next_byte(read_idle);
+            }
             return Ok(());
         }
         if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
@@ -231,7 +236,7 @@ impl ProxyHttp for Portway {
                 let first_byte = admitted.route.config.timeouts.first_byte;
                 current.watch.await_first_byte(first_byte);
             } else {
-                current.watch.await_body(self.body_deadline());
+                current.watch.await_body(self.body_deadline(admitted));
             }
         }
         let chunk = body.as_ref().map_or(0, Bytes::len);
@@ -246,17 +251,22 @@ impl ProxyHttp for Portway {
 
     async fn upstream_response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
             return Ok(());
         };
-        if head.status.is_informational() && head.status != http::StatusCode::SWITCHING_PROTOCOLS {
+        let is_tunnel = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if head.status.is_informational() && !is_tunnel {
             return Ok(());
         }
-        if head.status == http::StatusCode::SWITCHING_PROTOCOLS {
+        if !outbound::is_framed_plainly(head) || (is_tunnel && !session.is_upgrade_req()) {
+            let why = "the answer can be read in more than one way";
+            return Error::e_explain(ErrorType::HTTPStatus(502), why);
+        }
+        if is_tunnel {
             current.watch.lift_total();
         }
         current

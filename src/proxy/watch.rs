@@ -14,7 +14,9 @@ use std::task::Context;
 use std::time::Duration;
 
 use futures_util::task::AtomicWaker;
+use nix::sys::socket::MsgFlags;
 use nix::sys::socket::Shutdown;
+use nix::sys::socket::recv;
 use nix::sys::socket::shutdown;
 use tokio::time::Instant;
 
@@ -30,6 +32,10 @@ pub struct RequestWatch {
     total: AtomicU64,
     stage: AtomicU8,
     upstream: AtomicI32,
+    /// What the present stage was armed with, in milliseconds.
+    span: AtomicU64,
+    /// Whether it was the first byte of the answer that did not come.
+    unanswered: AtomicBool,
 }
 
 /// What a request waits for.
@@ -57,6 +63,8 @@ pub enum Expired {
     Drop,
     /// Poll it once more: its upstream connection has been shut down, and it will answer for that.
     PollAgain,
+    /// Nothing: it is the client that is slow, and the deadline has been moved.
+    Wait,
 }
 
 impl RequestWatch {
@@ -71,6 +79,8 @@ impl RequestWatch {
             total: AtomicU64::new(NEVER),
             stage: AtomicU8::new(Stage::Header as u8),
             upstream: AtomicI32::new(-1),
+            span: AtomicU64::new(NEVER),
+            unanswered: AtomicBool::new(false),
         }
     }
 
@@ -120,7 +130,7 @@ impl RequestWatch {
     /// The client is due to send more of the request's body within `body_idle`, unless the upstream has
     /// begun to answer already.
     pub fn await_body(&self, body_idle: Duration) {
-        if self.stage.load(Ordering::Relaxed) != Stage::NextByte as u8 {
+        if !self.is_in(Stage::NextByte) {
             self.arm(Stage::Body, Some(body_idle));
         }
     }
@@ -128,7 +138,7 @@ impl RequestWatch {
     /// The upstream has the whole request and is due to begin its answer within `first_byte`, unless it
     /// has done so already.
     pub fn await_first_byte(&self, first_byte: Duration) {
-        if self.stage.load(Ordering::Relaxed) != Stage::NextByte as u8 {
+        if !self.is_in(Stage::NextByte) {
             self.arm(Stage::FirstByte, Some(first_byte));
         }
     }
@@ -147,7 +157,12 @@ impl RequestWatch {
 
     /// Whether the upstream's connection was shut down for being late.
     pub fn is_late(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) == Stage::Late as u8
+        self.is_in(Stage::Late)
+    }
+
+    /// Whether the upstream never began to answer; lateness after that may be the client's.
+    pub fn is_unanswered(&self) -> bool {
+        self.unanswered.load(Ordering::Relaxed)
     }
 
     /// When something is due, if anything is.
@@ -162,11 +177,21 @@ impl RequestWatch {
     /// Acts on a deadline that has passed. Called by the task that polls the request, between two polls,
     /// so that the upstream's socket is still the request's own.
     pub fn expire(&self) -> Expired {
-        let socket = self.upstream.swap(-1, Ordering::Relaxed);
+        let socket = self.upstream.load(Ordering::Relaxed);
         // A client that stopped sending is no fault of the upstream's.
-        if socket < 0 || self.is_late() || self.waits_for_body() {
+        if socket < 0 || self.is_in(Stage::Late) || self.is_in(Stage::Body) {
             return Expired::Drop;
         }
+        let in_time = self.elapsed() < self.total.load(Ordering::Relaxed);
+        if in_time && self.is_in(Stage::NextByte) && has_unread(socket) {
+            // The upstream has sent more; it waits to be read until the client has taken what came before.
+            let span = Duration::from_millis(self.span.load(Ordering::Relaxed));
+            self.arm(Stage::NextByte, Some(span));
+            return Expired::Wait;
+        }
+        self.upstream.store(-1, Ordering::Relaxed);
+        self.unanswered
+            .store(self.is_in(Stage::FirstByte), Ordering::Relaxed);
         self.total.store(NEVER, Ordering::Relaxed);
         self.arm(Stage::Late, Some(LATE_GRACE));
         // A failure means that the connection is gone already, which the request notices by itself.
@@ -174,8 +199,8 @@ impl RequestWatch {
         Expired::PollAgain
     }
 
-    fn waits_for_body(&self) -> bool {
-        self.stage.load(Ordering::Relaxed) == Stage::Body as u8
+    fn is_in(&self, stage: Stage) -> bool {
+        self.stage.load(Ordering::Relaxed) == stage as u8
     }
 
     fn arm(&self, stage: Stage, within: Option<Duration>) {
@@ -189,6 +214,12 @@ impl RequestWatch {
     fn elapsed(&self) -> u64 {
         millis(self.began.elapsed())
     }
+}
+
+/// Whether the kernel holds bytes of the upstream's, or its end, that have not been read yet.
+fn has_unread(socket: RawFd) -> bool {
+    let flags = MsgFlags::MSG_PEEK | MsgFlags::MSG_DONTWAIT;
+    recv(socket, &mut [0], flags).is_ok()
 }
 
 fn millis(span: Duration) -> u64 {

@@ -2,6 +2,8 @@
 //!
 //! No secret, cookie or session id is ever among them; ids appear as short hashes.
 
+use std::io::IsTerminal;
+
 use tracing_subscriber::EnvFilter;
 
 /// How log lines look.
@@ -21,7 +23,13 @@ pub fn begin(format: LogFormat, filter: &str) {
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(std::io::stderr);
+    // tracing-subscriber honours NO_COLOR by itself.
     let lines = lines.with_target(false);
+    let lines = if std::io::stderr().is_terminal() {
+        lines
+    } else {
+        lines.with_ansi(false)
+    };
     let begun = match format {
         LogFormat::Json => lines.json().flatten_event(true).try_init(),
         LogFormat::Text => lines.try_init(),

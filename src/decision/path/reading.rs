@@ -45,7 +45,7 @@ const READINGS_MAX: usize = 24;
 /// What a server may do with a path; `None` when it changes nothing.
 type Step = fn(&str) -> Option<String>;
 
-const STEPS: [Step; 8] = [
+const STEPS: [Step; 9] = [
     |text| replaced(text, "%2F", "/"),
     |text| replaced(text, "%5C", "/"),
     |text| replaced(text, "%3B", ";"),
@@ -54,6 +54,7 @@ const STEPS: [Step; 8] = [
     without_parameters,
     decoded_once_more,
     narrowed,
+    trimmed,
 ];
 
 fn replaced(text: &str, escape: &str, with: &str) -> Option<String> {
@@ -74,6 +75,27 @@ fn without_parameters(text: &str) -> Option<String> {
             .collect();
         names.join("/")
     })
+}
+
+/// Takes spaces off both ends of every segment and dots off its end, as file systems of Windows do.
+fn trimmed(text: &str) -> Option<String> {
+    let segments: Vec<&str> = text.split('/').map(trimmed_segment).collect();
+    Some(segments.join("/")).filter(|trimmed| trimmed != text)
+}
+
+/// A dot segment that comes to light stays one, and is refused as hidden.
+fn trimmed_segment(segment: &str) -> &str {
+    let mut rest = segment;
+    loop {
+        let before = rest;
+        rest = rest.trim_start_matches("%20").trim_end_matches("%20");
+        if !rest.bytes().all(|b| b == b'.') {
+            rest = rest.trim_end_matches('.');
+        }
+        if rest == before {
+            return rest;
+        }
+    }
 }
 
 /// Whether decoding twice gives more than decoding once.

@@ -21,6 +21,7 @@ use crate::decision::reply::ReplyKind;
 use crate::model::id::Nonce;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
+use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::VerifyError;
@@ -89,7 +90,13 @@ impl Collector {
             replaces: self.id_cookies(visitor).next().map(|cookie| cookie.facts),
         };
         match self.engine.sign_in(sign_in).await {
-            Ok(session) => self.signed_in_for(&session, &wanted),
+            Ok(session) => {
+                // A browser may hold several ID cookies of one name; none of them outlives this (S-11).
+                for other in self.id_cookies(visitor).skip(1) {
+                    self.engine.end(&other.facts, EndCause::Replaced).await;
+                }
+                self.signed_in_for(&session, &wanted)
+            }
             Err(error) => {
                 let notice = notice_of(&error);
                 tracing::info!(

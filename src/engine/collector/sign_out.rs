@@ -29,7 +29,14 @@ impl Collector {
     ) -> Reply {
         let now = self.clock.now();
         let state = state.and_then(|state| self.open_sign_out(state, now));
-        if state.is_none() && visitor.provenance == Provenance::Elsewhere {
+        // A sealed sign-out speaks for the sessions ended at its application only: anybody can have one
+        // made, so a visit from elsewhere that would end another session has to be confirmed.
+        let ended = state.as_ref().map_or([].as_slice(), |state| &state.ended);
+        let ends_another = || {
+            self.id_cookies(visitor)
+                .any(|id| !ended.contains(&id.facts.sso))
+        };
+        if visitor.provenance == Provenance::Elsewhere && (state.is_none() || ends_another()) {
             return Reply::new(ReplyKind::ConfirmSignOut);
         }
         let mut state = state.unwrap_or_else(|| SignOut {
@@ -90,6 +97,6 @@ impl Collector {
                 return Reply::new(ReplyKind::SignedOut(state.confirmed));
             }
         };
-        Reply::new(ReplyKind::Redirect(location))
+        Reply::new(endpoints::onward(&state, location))
     }
 }

@@ -52,6 +52,14 @@ pub struct Message<'a> {
     pub button: Option<&'a str>,
 }
 
+/// A page that leads on by itself.
+#[derive(Debug, Template)]
+#[template(path = "onward.html")]
+pub struct Onward<'a> {
+    /// Where to.
+    pub address: &'a str,
+}
+
 /// What the page at the end of a sign-out says.
 #[must_use]
 pub const fn signed_out(confirmed: Confirmed) -> (&'static str, &'static str) {

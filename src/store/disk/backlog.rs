@@ -126,6 +126,7 @@ impl Backlog {
                 Ok(Phase::Loading | Phase::Stopped) => return,
                 Err(error) => {
                     tracing::warn!(%error, "reading the sessions stopped; it goes on later");
+                    self.release_users();
                 }
             }
         }
@@ -240,6 +241,13 @@ impl Backlog {
             self.changed.notify_all();
         }
         Ok(())
+    }
+
+    /// Lets whoever waits for a user's records go on with those taken up so far: a sign-in that waits for
+    /// a broken disk would hold up everybody.
+    fn release_users(&self) {
+        self.state.lock().users.get_or_insert_default();
+        self.changed.notify_all();
     }
 
     fn load_from(

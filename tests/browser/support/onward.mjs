@@ -1,0 +1,49 @@
+//! A second gateway over the demonstration's folder, with one more application behind it: it redirects
+//! every request somewhere else, as applications with a sign-in of their own do.
+
+import { once } from 'node:events';
+import { writeFileSync } from 'node:fs';
+import { createServer } from 'node:http';
+import { createServer as createListener } from 'node:net';
+import { join } from 'node:path';
+
+import { Program } from './room.mjs';
+
+/** Starts it; everything below `/onward` answers with a redirect to `target(port)`. */
+export async function startOnward(room, target) {
+  const [https, http] = await freePorts(2);
+  const application = createServer((_, answer) => {
+    answer.writeHead(302, { location: target(https) }).end();
+  });
+  application.listen(0, '127.0.0.1');
+  await once(application, 'listening');
+  const config = join(room.folder, 'onward.yaml');
+  writeFileSync(config, withOnward(room, https, http, application.address().port));
+  const gateway = await Program.start(['run', '--config', config], /listening listener="?https/);
+  return {
+    url: (host, path) => `https://${host}.portway.localhost:${https}${path}`,
+    stop: async () => {
+      await gateway.stop();
+      application.close();
+    },
+  };
+}
+
+function withOnward(room, https, http, upstream) {
+  const ports = [https, http];
+  return room
+    .configuration()
+    .replace('state_dir: state', 'state_dir: onward')
+    .replace(/bind: 127\.0\.0\.1:\d+/g, () => `bind: 127.0.0.1:${ports.shift()}`)
+    .replace('pools:\n', `pools:\n  onward:\n    primary: [127.0.0.1:${upstream}]\n`)
+    .replace('routes:\n', 'routes:\n      - {path: /onward, access: protected, policy: everyone, pool: onward}\n');
+}
+
+/** Redirects carry the ports, so the configuration must name them. All are held until all are known. */
+async function freePorts(count) {
+  const listeners = Array.from({ length: count }, () => createListener().listen(0, '127.0.0.1'));
+  await Promise.all(listeners.map((listener) => listener.listening || once(listener, 'listening')));
+  const ports = listeners.map((listener) => listener.address().port);
+  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
+  return ports;
+}
