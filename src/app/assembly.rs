@@ -63,6 +63,8 @@ pub(super) struct Assembled {
     pub(super) engine: Arc<EmbeddedEngine>,
     /// Its store.
     pub(super) store: Arc<dyn SessionStore>,
+    /// The users file, followed while the gateway runs.
+    pub(super) users: Option<Arc<UsersFileProvider>>,
     /// Resolves the names of upstreams.
     pub(super) resolver: Arc<dyn Resolver>,
     /// The title of the login page.
@@ -91,10 +93,11 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let keys = keys::load_or_make(&config.state_dir, clock.as_ref(), entropy.as_ref())?;
     let keys = Arc::new(keys);
     let (store, ends) = open_store(config, &keys, &clock, &entropy)?;
+    let users = open_users(config)?;
     let parts = EngineParts {
         store: Arc::clone(&store),
         ends,
-        provider: provider(config)?,
+        provider: provider(users.clone())?,
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
@@ -141,6 +144,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         serving: Arc::new(serving),
         engine,
         store,
+        users,
         resolver: Arc::new(HickoryResolver::from_system()),
         title,
     })
@@ -212,17 +216,21 @@ fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
     }))
 }
 
-fn provider(config: &Config) -> anyhow::Result<Arc<dyn IdentityProvider>> {
-    match &config.authentication {
-        None => Ok(Arc::new(Nobody::new(StoreName::parse("nobody")?))),
-        Some(settings) => {
-            let file = settings.users_file.display();
-            let users = UsersFileProvider::open(settings);
-            Ok(Arc::new(users.with_context(|| {
-                format!("the users file {file} cannot be used")
-            })?))
-        }
-    }
+fn open_users(config: &Config) -> anyhow::Result<Option<Arc<UsersFileProvider>>> {
+    let Some(settings) = &config.authentication else {
+        return Ok(None);
+    };
+    let file = settings.users_file.display();
+    let users = UsersFileProvider::open(settings);
+    let users = users.with_context(|| format!("the users file {file} cannot be used"))?;
+    Ok(Some(Arc::new(users)))
+}
+
+fn provider(users: Option<Arc<UsersFileProvider>>) -> anyhow::Result<Arc<dyn IdentityProvider>> {
+    Ok(match users {
+        Some(users) => users,
+        None => Arc::new(Nobody::new(StoreName::parse("nobody")?)),
+    })
 }
 
 fn engine_settings(config: &Config) -> EngineSettings {

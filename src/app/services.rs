@@ -28,8 +28,10 @@ use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
 use crate::model::id::SsoId;
+use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::resolver::Resolver;
 use crate::ports::session_engine::SessionEngine;
+use crate::provider::users_file::UsersFileProvider;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
 use crate::proxy::health;
@@ -43,6 +45,7 @@ pub(super) struct Core {
     engine: Arc<EmbeddedEngine>,
     serving: Arc<Serving>,
     resolver: Arc<dyn Resolver>,
+    users: Option<Arc<UsersFileProvider>>,
 }
 
 impl Core {
@@ -51,6 +54,7 @@ impl Core {
             engine: Arc::clone(&assembled.engine),
             serving: Arc::clone(&assembled.serving),
             resolver: Arc::clone(&assembled.resolver),
+            users: assembled.users.clone(),
         }
     }
 }
@@ -71,6 +75,9 @@ impl ServiceWithDependents for Core {
             Arc::clone(&self.serving),
         ));
         tokio::spawn(sweep(Arc::clone(&self.engine)));
+        if let Some(users) = &self.users {
+            tokio::spawn(follow_users(Arc::clone(users), Arc::clone(&self.engine)));
+        }
         let mut names = Vec::new();
         for pool in &self.serving.pools {
             names.extend(watch_pool(pool, &self.resolver));
@@ -128,6 +135,35 @@ async fn sweep(engine: Arc<EmbeddedEngine>) {
             until_trim = SWEEPS_PER_TRIM;
         }
         until_trim -= 1;
+    }
+}
+
+/// Takes over changes of the users file, and ends the sessions of users who are gone or disabled. A file
+/// with a fault in it changes nothing.
+async fn follow_users(users: Arc<UsersFileProvider>, engine: Arc<EmbeddedEngine>) {
+    let mut ticks = tokio::time::interval(USERS_EVERY);
+    let mut read = users.version();
+    loop {
+        ticks.tick().await;
+        let version = users.version();
+        // While a file is being replaced there may be none for a moment.
+        if version == read || version.is_none() {
+            continue;
+        }
+        read = version;
+        match users.reload() {
+            Ok(reloaded) => {
+                tracing::info!(users = reloaded.users, "users file read again");
+                for user in &reloaded.lost {
+                    let ended = engine.end_all(users.store(), user).await;
+                    ended.inspect_err(not_swept).ok();
+                }
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the users file has a fault; the users are as before"
+            ),
+        }
     }
 }
 
@@ -273,6 +309,8 @@ impl ServiceWithDependents for EdgeService {
 
 /// How long the start waits for the names of upstreams.
 const NAMES_WAIT: Duration = Duration::from_secs(3);
+/// How often the users file is looked at.
+const USERS_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEPS_PER_TRIM: u32 = 120;
 /// Requests after which a connection is closed, so that its memory is given back now and then.

@@ -5,8 +5,10 @@
 //! of guessing from becoming the cost of everything else.
 
 use std::collections::BTreeMap;
+use std::os::unix::fs::MetadataExt;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
@@ -56,6 +58,14 @@ pub struct Reloaded {
     pub lost: Vec<UserName>,
 }
 
+/// A version of the users file, as the file system tells it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileVersion {
+    modified: SystemTime,
+    bytes: u64,
+    inode: u64,
+}
+
 /// Verifies passwords against a users file.
 #[derive(Debug)]
 pub struct UsersFileProvider {
@@ -85,6 +95,17 @@ impl UsersFileProvider {
             path: settings.users_file.clone(),
             roster: ArcSwap::from_pointee(Roster::new(users)),
             pool,
+        })
+    }
+
+    /// Which version of the file is in its place; none while there is no file.
+    #[must_use]
+    pub fn version(&self) -> Option<FileVersion> {
+        let file = std::fs::metadata(&self.path).ok()?;
+        Some(FileVersion {
+            modified: file.modified().ok()?,
+            bytes: file.len(),
+            inode: file.ino(),
         })
     }
 

@@ -4,8 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
@@ -72,8 +71,15 @@ pub struct RequestContext {
 pub struct BodyProgress {
     /// Bytes so far.
     pub bytes: u64,
-    /// When the first of them came.
-    pub began: Option<Instant>,
+    /// When the first of them came, in the life of the request.
+    pub began: Option<Duration>,
+}
+
+impl BodyProgress {
+    /// When the body began, in the life of the request; now, if it has not yet.
+    pub fn begins(&mut self, now: Duration) -> Duration {
+        *self.began.get_or_insert(now)
+    }
 }
 
 /// A request that may be forwarded.

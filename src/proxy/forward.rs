@@ -7,10 +7,9 @@ use std::time::Duration;
 
 use pingora::Error;
 use pingora::ErrorSource;
+use pingora::ErrorType;
 use pingora::prelude::HttpPeer;
 use pingora::proxy::Session;
-
-use tokio::time::Instant;
 
 use crate::decision::forwarded::Scheme;
 use crate::proxy::connect;
@@ -44,29 +43,61 @@ impl Portway {
         Some(Box::new(peer))
     }
 
-    /// How long the next piece of a body may take: a little longer than pingora waits for it over
-    /// HTTP/1.1, where it can still answer; over HTTP/2 it does not wait at all.
-    pub(super) fn body_deadline(&self, admitted: &Admitted) -> Duration {
-        let client = self.serving.limits.body_idle_timeout;
-        // An upstream that takes its time to read the body holds the client up.
-        client.max(admitted.route.config.timeouts.write_idle) + Duration::from_secs(1)
+    /// A piece of the request's body is on its way up; `end` with the last one.
+    pub(super) fn body_moves(
+        &self,
+        session: &Session,
+        ctx: &mut RequestContext,
+        chunk: usize,
+        end: bool,
+    ) -> pingora::Result<()> {
+        let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
+            return Error::e_explain(ErrorType::HTTPStatus(500), "a body without a permit");
+        };
+        let timeouts = &admitted.route.config.timeouts;
+        if session.was_upgraded() {
+            // Either direction keeps a tunnel open.
+            current.watch.await_next_byte(timeouts.read_idle);
+            return Ok(());
+        }
+        if end {
+            current.watch.await_first_byte(timeouts.first_byte);
+        } else {
+            // An upstream that takes its time to read holds the client up. The second more lets pingora's
+            // own time-out come first, which can still answer; over HTTP/2 it has none.
+            let idle = self
+                .serving
+                .limits
+                .body_idle_timeout
+                .max(timeouts.write_idle);
+            current.watch.await_body(idle + Duration::from_secs(1));
+        }
+        ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
+        let elapsed = current
+            .watch
+            .age()
+            .saturating_sub(ctx.body.begins(current.watch.age()));
+        match self.body_fault(
+            ctx.body.bytes,
+            elapsed,
+            admitted.route.config.body_bytes_max,
+        ) {
+            None => Ok(()),
+            Some(refusal) => {
+                let status = refusal.status().as_u16();
+                Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
+            }
+        }
     }
 
-    /// The limit that a piece of a body breaks, if it breaks one.
-    pub(super) fn body_fault(&self, ctx: &mut RequestContext, chunk: usize) -> Option<Refusal> {
+    /// The limit that a body breaks, if it breaks one.
+    fn body_fault(&self, bytes: u64, elapsed: Duration, most: u64) -> Option<Refusal> {
         let limits = &self.serving.limits;
-        let began = *ctx.body.began.get_or_insert_with(Instant::now);
-        ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
-        let most = ctx
-            .admitted
-            .as_ref()
-            .map_or(0, |admitted| admitted.route.config.body_bytes_max);
-        if ctx.body.bytes > most {
+        if bytes > most {
             return Some(Refusal::BodyTooLarge);
         }
-        let elapsed = began.elapsed();
         let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
-        (elapsed > limits.body_idle_timeout && ctx.body.bytes < due).then_some(Refusal::BodyTooSlow)
+        (elapsed > limits.body_idle_timeout && bytes < due).then_some(Refusal::BodyTooSlow)
     }
 
     /// Takes a member out of the choice that could not be connected to, and tries another while the pool

@@ -12,6 +12,7 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use crate::decision::endpoints;
+use crate::decision::forwarded::Origin;
 use crate::decision::reply::Reply;
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
@@ -21,30 +22,65 @@ use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
 use crate::proxy::answer;
+use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::inbound::Inbound;
+use crate::proxy::journey::Place;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::service::Portway;
 use crate::proxy::serving::Serving;
 
 /// A request to one of Portway's own paths.
 #[derive(Clone, Copy, Debug)]
-pub struct OwnRequest<'a> {
+struct OwnRequest<'a> {
     /// The host it came to.
-    pub host: &'a HostName,
+    host: &'a HostName,
     /// The origin of that host, as a browser spells it.
-    pub origin: &'a str,
+    origin: &'a str,
     /// Where it came from.
-    pub client: std::net::IpAddr,
+    client: std::net::IpAddr,
     /// Its id.
-    pub id: RequestId,
+    id: RequestId,
     /// For the whole of a posted form.
-    pub form_timeout: Duration,
+    form_timeout: Duration,
+}
+
+impl Portway {
+    /// Answers a request to one of Portway's own paths.
+    pub(super) async fn serve_own(
+        &self,
+        session: &mut Session,
+        ctx: &RequestContext,
+        place: Place,
+        arrived: (Inbound, Origin),
+    ) -> pingora::Result<()> {
+        let (inbound, origin) = arrived;
+        let origins = &self.serving.gate.origins;
+        let public = match place {
+            Place::Application => origins.of(&inbound.host),
+            Place::Collector => origins.collector(),
+        };
+        let public = public.unwrap_or_default();
+        let own = OwnRequest {
+            host: &inbound.host,
+            origin: &public,
+            client: origin.client,
+            id: ctx.id,
+            form_timeout: self.serving.limits.body_idle_timeout,
+        };
+        match (place, &self.serving.collector) {
+            (Place::Application, _) => application(session, &self.serving, &own).await,
+            (Place::Collector, Some(its)) => collector(session, its, &own, &self.title).await,
+            (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, ctx.id).await,
+        }
+    }
 }
 
 /// Answers a request to the collector's host.
 ///
 /// # Errors
 /// When the client is gone.
-pub async fn collector(
+async fn collector(
     session: &mut Session,
     collector: &Collector,
     own: &OwnRequest<'_>,
@@ -98,7 +134,7 @@ pub async fn collector(
 ///
 /// # Errors
 /// When the client is gone.
-pub async fn application(
+async fn application(
     session: &mut Session,
     serving: &Serving,
     own: &OwnRequest<'_>,

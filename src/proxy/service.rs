@@ -21,20 +21,15 @@ use pingora::proxy::ProxyHttp;
 use pingora::proxy::ProxyWarnLogContext;
 use pingora::proxy::Session;
 
-use crate::decision::forwarded::Origin;
 use crate::model::id::RequestId;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::answer;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
-use crate::proxy::inbound::Inbound;
-use crate::proxy::journey::Place;
 use crate::proxy::journey::Step;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
-use crate::proxy::portal;
-use crate::proxy::portal::OwnRequest;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
 use crate::proxy::serving::Serving;
@@ -43,7 +38,7 @@ use crate::proxy::serving::Serving;
 #[derive(Debug)]
 pub struct Portway {
     pub(super) serving: Arc<Serving>,
-    title: String,
+    pub(super) title: String,
 }
 
 impl Portway {
@@ -51,36 +46,6 @@ impl Portway {
     #[must_use]
     pub const fn new(serving: Arc<Serving>, title: String) -> Self {
         Self { serving, title }
-    }
-
-    async fn serve_own(
-        &self,
-        session: &mut Session,
-        ctx: &RequestContext,
-        place: Place,
-        arrived: (Inbound, Origin),
-    ) -> pingora::Result<()> {
-        let (inbound, origin) = arrived;
-        let origins = &self.serving.gate.origins;
-        let public = match place {
-            Place::Application => origins.of(&inbound.host),
-            Place::Collector => origins.collector(),
-        };
-        let public = public.unwrap_or_default();
-        let own = OwnRequest {
-            host: &inbound.host,
-            origin: &public,
-            client: origin.client,
-            id: ctx.id,
-            form_timeout: self.serving.limits.body_idle_timeout,
-        };
-        match (place, &self.serving.collector) {
-            (Place::Application, _) => portal::application(session, &self.serving, &own).await,
-            (Place::Collector, Some(collector)) => {
-                portal::collector(session, collector, &own, &self.title).await
-            }
-            (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, ctx.id).await,
-        }
     }
 }
 
@@ -182,7 +147,8 @@ impl ProxyHttp for Portway {
                 let first_byte = admitted.route.config.timeouts.first_byte;
                 current.watch.await_first_byte(first_byte);
             } else {
-                current.watch.await_body(self.body_deadline(admitted));
+                let idle = self.serving.limits.body_idle_timeout;
+                current.watch.await_body(idle + Duration::from_secs(1));
             }
         }
         Ok(())
@@ -223,30 +189,8 @@ impl ProxyHttp for Portway {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        if session.was_upgraded() {
-            // Either direction keeps a tunnel open.
-            if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-                let read_idle = admitted.route.config.timeouts.read_idle;
-                current.watch.await_next_byte(read_idle);
-            }
-            return Ok(());
-        }
-        if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            if end_of_stream {
-                let first_byte = admitted.route.config.timeouts.first_byte;
-                current.watch.await_first_byte(first_byte);
-            } else {
-                current.watch.await_body(self.body_deadline(admitted));
-            }
-        }
         let chunk = body.as_ref().map_or(0, Bytes::len);
-        match self.body_fault(ctx, chunk) {
-            None => Ok(()),
-            Some(refusal) => {
-                let status = refusal.status().as_u16();
-                Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
-            }
-        }
+        self.body_moves(session, ctx, chunk, end_of_stream)
     }
 
     async fn upstream_response_filter(

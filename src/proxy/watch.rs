@@ -84,6 +84,11 @@ impl RequestWatch {
         }
     }
 
+    /// How long the request has been watched.
+    pub fn age(&self) -> Duration {
+        self.began.elapsed()
+    }
+
     /// Ends the request at once.
     pub fn cut(&self) {
         self.cut.store(true, Ordering::Release);

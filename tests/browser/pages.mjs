@@ -145,11 +145,10 @@ describe('the pages', { skip: missing, timeout: 120_000, concurrency: 2 }, () =>
             for (const { text, ratio } of seen.texts) {
               assert.ok(ratio >= 4.5, `${name}: “${text}” has a contrast of ${ratio.toFixed(2)}`);
             }
-            const shots = process.env.PORTWAY_SHOTS;
-            if (shots) await page.screenshot({ path: `${shots}/${name}-320-${colorScheme}.png` });
-            if (!shots) return;
-            await page.setViewportSize({ width: 1000, height: 700 });
-            await page.screenshot({ path: `${shots}/${name}-${colorScheme}.png` });
+            if (!SHOTS) return;
+            await page.screenshot({ path: `${SHOTS}/${name}-narrow-${colorScheme}.png` });
+            await page.setViewportSize(WIDE);
+            await page.screenshot({ path: `${SHOTS}/${name}-${colorScheme}.png` });
             await page.setViewportSize(NARROW);
           };
           await page.goto(room.url('app'));
@@ -174,6 +173,9 @@ describe('the pages', { skip: missing, timeout: 120_000, concurrency: 2 }, () =>
 });
 
 const NARROW = { width: 320, height: 568 };
+const WIDE = { width: 1000, height: 700 };
+/** A folder for pictures of the pages, for somebody who wants to look at them. */
+const SHOTS = process.env.PORTWAY_SHOTS;
 
 /** Runs in the page: its width, whether it is dark, and the contrast of each text (WCAG 2.2, 1.4.3). */
 function measure() {

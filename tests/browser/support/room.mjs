@@ -31,6 +31,8 @@ function reasonToSkip() {
 export class Room {
   /** Starts both, on free ports; a closed room leaves nothing behind. */
   static async open() {
+    const reason = reasonToSkip();
+    if (reason) throw new Error(reason);
     const room = new Room();
     try {
       room.folder = mkdtempSync(join(tmpdir(), 'portway-browser-'));
