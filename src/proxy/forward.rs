@@ -11,6 +11,7 @@ use pingora::ErrorType;
 use pingora::prelude::HttpPeer;
 use pingora::proxy::Session;
 
+use crate::config::Timeouts;
 use crate::decision::forwarded::Scheme;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
@@ -63,14 +64,7 @@ impl Portway {
         if end {
             current.watch.await_first_byte(timeouts.first_byte);
         } else {
-            // An upstream that takes its time to read holds the client up. The second more lets pingora's
-            // own time-out come first, which can still answer; over HTTP/2 it has none.
-            let idle = self
-                .serving
-                .limits
-                .body_idle_timeout
-                .max(timeouts.write_idle);
-            current.watch.await_body(idle + Duration::from_secs(1));
+            current.watch.await_body(self.body_idle(timeouts));
         }
         ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
         let elapsed = current
@@ -88,6 +82,17 @@ impl Portway {
                 Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
             }
         }
+    }
+
+    /// How long the next piece of a body may take. An upstream that takes its time to read holds the
+    /// client up. The second more lets pingora's own time-out come first, which can still answer; over
+    /// HTTP/2 it has none.
+    pub(super) fn body_idle(&self, timeouts: &Timeouts) -> Duration {
+        self.serving
+            .limits
+            .body_idle_timeout
+            .max(timeouts.write_idle)
+            + Duration::from_secs(1)
     }
 
     /// The limit that a body breaks, if it breaks one.

@@ -1,8 +1,7 @@
 //! Makes trusted values of what a client sends, or refuses it before anybody else sees it.
 //!
-//! pingora tolerates more than two readers of a message could agree on; what it lets through and this
-//! file refuses is listed in `docs/specification.md` under R-FRAME. Paths are judged in
-//! `decision::path`.
+//! pingora tolerates more than two readers of a message could agree on. Whatever it lets through that
+//! somebody behind it could take differently is refused here. Paths are judged in `decision::path`.
 
 use std::collections::HashSet;
 

@@ -147,8 +147,8 @@ impl ProxyHttp for Portway {
                 let first_byte = admitted.route.config.timeouts.first_byte;
                 current.watch.await_first_byte(first_byte);
             } else {
-                let idle = self.serving.limits.body_idle_timeout;
-                current.watch.await_body(idle + Duration::from_secs(1));
+                let timeouts = &admitted.route.config.timeouts;
+                current.watch.await_body(self.body_idle(timeouts));
             }
         }
         Ok(())
