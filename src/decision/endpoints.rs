@@ -2,6 +2,7 @@
 //!
 //! Applications never see a request below [`PREFIX`].
 
+use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::SignOut;
 use crate::decision::origins::Origins;
 use crate::decision::reply::ReplyKind;
@@ -53,7 +54,8 @@ pub fn onward(state: &SignOut, address: String) -> ReplyKind {
     }
 }
 
-/// Takes the next stop of a sign-out from its state: each served host once, then the end.
+/// Takes the next stop of a sign-out from its state: each served host once, then the end. A user whose
+/// end is not yet durable is told so, wherever they wanted to go (S-15).
 #[must_use]
 pub fn next_stop(state: &mut SignOut, origins: &Origins) -> Option<Stop> {
     while let Some(host) = (!state.hosts.is_empty()).then(|| state.hosts.remove(0)) {
@@ -61,9 +63,9 @@ pub fn next_stop(state: &mut SignOut, origins: &Origins) -> Option<Stop> {
             return Some(Stop::Host(host, origin));
         }
     }
-    match &state.return_to {
-        Some(address) => Some(Stop::Return(address.clone())),
-        None => origins.collector().map(Stop::SignedOut),
+    match (&state.return_to, state.confirmed) {
+        (Some(address), Confirmed::Durable) => Some(Stop::Return(address.clone())),
+        (None, _) | (_, Confirmed::Pending) => origins.collector().map(Stop::SignedOut),
     }
 }
 

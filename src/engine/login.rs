@@ -2,6 +2,7 @@
 //!
 //! What the user sees of it is `collector`'s matter.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::EmbeddedEngine;
@@ -12,6 +13,7 @@ use crate::model::session::Generation;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::Verified;
 use crate::ports::session_engine::SignIn;
@@ -22,55 +24,70 @@ use crate::ports::session_store::StoreError;
 impl EmbeddedEngine {
     /// Verifies a credential and begins an SSO session. The replaced one ends first: if that is not
     /// durable there is no new session, so that two users in one browser never both have one.
+    ///
+    /// The session counts from before the credential is checked, so that a cut-off that arrives during
+    /// the check covers it (S-17): the credential may be what was changed.
     pub(super) async fn begin(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
+        let begun = self.parts.clock.now();
         let verified = self.parts.provider.verify(request.credential).await?;
         if let Some(replaced) = &request.replaces {
             self.end_session(replaced, EndCause::Replaced)
                 .await
                 .durable?;
         }
-        let session = self.new_session(verified, request.client_address);
-        self.make_room(&session).await?;
+        let session = self.new_session(verified, request.client_address, begun);
+        let room = self.settings.per_user_max.saturating_sub(1);
+        self.keep_newest(&session.facts, room).await?;
         match self
             .parts
             .store
             .insert_unless_ended(session.clone())
             .await?
         {
-            Inserted::Inserted => {
-                tracing::info!(
-                    user = session.facts.subject.as_str(),
-                    session = session.facts.sso.short_hash(),
-                    client = %session.client_address,
-                    "signed in"
-                );
-                Ok(Arc::new(session))
-            }
+            Inserted::Inserted => self.settle(session).await,
             // A cut-off arrived between the check of the password and here, or 128 random bits
             // came twice; either way there is no session.
             Inserted::Ended | Inserted::Exists => Err(StoreError::Closed.into()),
         }
     }
 
-    fn new_session(&self, verified: Verified, client_address: std::net::IpAddr) -> Session {
-        let now = self.parts.clock.now();
+    /// Evicts what is too many once more: sign-ins at the same moment may each have seen room, and
+    /// whichever looks last sees all of them (S-21).
+    async fn settle(&self, session: Session) -> Result<Arc<Session>, SignInError> {
+        let kept = self
+            .keep_newest(&session.facts, self.settings.per_user_max)
+            .await;
+        if let Err(error) = kept {
+            self.end_session(&session.facts, EndCause::Evicted).await;
+            return Err(error.into());
+        }
+        tracing::info!(
+            user = session.facts.subject.as_str(),
+            session = session.facts.sso.short_hash(),
+            client = %session.client_address,
+            "signed in"
+        );
+        Ok(Arc::new(session))
+    }
+
+    fn new_session(&self, verified: Verified, client_address: IpAddr, begun: Timestamp) -> Session {
         let entropy = self.parts.entropy.as_ref();
         let facts = SsoFacts {
             sso: SsoId::from_bytes(id_bytes(entropy)),
             subject: verified.identity.subject.clone(),
             store: verified.identity.store.clone(),
-            first_authenticated: now,
-            expires: now.after(self.settings.lifetime),
+            first_authenticated: begun,
+            expires: begun.after(self.settings.lifetime),
             generation: Generation::default(),
             level: verified.level,
-            level_reached: now,
+            level_reached: begun,
         };
         Session {
             id: SessionId::from_bytes(id_bytes(entropy)),
             facts,
             state: SessionState::Live,
             identity: verified.identity,
-            last_access: now,
+            last_access: self.parts.clock.now(),
             client_address,
             aliases: Vec::new(),
             visited: Vec::new(),
@@ -78,12 +95,10 @@ impl EmbeddedEngine {
         }
     }
 
-    /// Ends the user's oldest sessions until one more fits (S-21). Sign-ins at the same moment may
-    /// each see room; the next sign-in evicts what is too many.
-    async fn make_room(&self, session: &Session) -> Result<(), StoreError> {
-        let facts = &session.facts;
-        let mut standing = self.parts.store.list_by_user(&facts.store, &facts.subject);
-        let surplus = (standing.len() + 1).saturating_sub(self.settings.per_user_max);
+    /// Ends the user's oldest sessions until at most `most` stand (S-21).
+    async fn keep_newest(&self, user: &SsoFacts, most: usize) -> Result<(), StoreError> {
+        let mut standing = self.parts.store.list_by_user(&user.store, &user.subject);
+        let surplus = standing.len().saturating_sub(most);
         standing.sort_by_key(|old| (old.facts.first_authenticated, old.facts.sso));
         for old in standing.iter().take(surplus) {
             self.end_session(&old.facts, EndCause::Evicted)

@@ -31,4 +31,4 @@ impl SpentTokens {
 }
 
 /// Most tokens remembered: what 4,000 sign-ins a second spend in a token's lifetime.
-const SPENT_MAX: usize = 1 << 18;
+pub(super) const SPENT_MAX: usize = 1 << 18;

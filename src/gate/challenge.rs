@@ -58,7 +58,8 @@ impl Gate {
         }
         let held = self.names.nonces(challenged.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
-        let target = Some(challenged.target).filter(|target| is_plain_target(target));
+        let target = Some(challenged.target)
+            .filter(|target| target.starts_with('/') && is_plain_target(target));
         let request = SignInRequest {
             host: challenged.host.clone(),
             target: target.unwrap_or("/").to_owned(),

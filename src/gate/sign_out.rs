@@ -38,9 +38,9 @@ impl Gate {
                 state.confirmed = Confirmed::Pending;
             }
             state.ended.push(claim.facts.sso);
-            state
-                .hosts
-                .extend(ended.visited.into_iter().filter(|visited| visited != host));
+            let mut visited = ended.visited;
+            visited.retain(|visited| visited != host && !state.hosts.contains(visited));
+            state.hosts.append(&mut visited);
         }
         let Some((collector, name)) = self.origins.collector().zip(self.origins.collector_host())
         else {

@@ -1,4 +1,5 @@
-//! Properties of the plain decisions, checked from outside: path, routing, upstream, headers.
+//! Properties of the plain decisions, checked from outside: path, routing, upstream, headers,
+//! admission and authorization.
 //!
 //! Nothing here opens a socket or reads a clock.
 
@@ -10,6 +11,8 @@
     reason = "a test fails by panicking, in its helpers too"
 )]
 
+mod admission;
+mod authorization;
 mod headers;
 mod path;
 mod routing;

@@ -3,15 +3,15 @@
 use std::net::SocketAddr;
 
 use super::client;
-use super::client::Answer;
 use super::client::Live;
 use super::client::Protocol;
-use super::client::Request;
-use super::client::Url;
 use super::gateway::Addresses;
 use super::gateway::Gateway;
 use super::gateway::password;
 use super::jar::Jar;
+use super::message::Answer;
+use super::message::Request;
+use super::message::Url;
 
 /// A browser. It reaches every host at the gateway's listener for the scheme, whatever the port.
 #[derive(Clone)]

@@ -92,3 +92,12 @@ fn authority() -> &'static Authority {
         }
     })
 }
+
+/// The bytes of a certificate that is given as PEM.
+pub(crate) fn der(pem: &str) -> Vec<u8> {
+    use rustls::pki_types::pem::PemObject;
+
+    rustls::pki_types::CertificateDer::from_pem_slice(pem.as_bytes())
+        .unwrap()
+        .to_vec()
+}

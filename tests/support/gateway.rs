@@ -22,6 +22,7 @@ use rustix::process::Signal;
 use tempfile::TempDir;
 
 use super::certificates;
+use super::parts;
 use super::wait::PATIENCE;
 use super::wait::until;
 
@@ -83,6 +84,20 @@ impl Setup {
         self
     }
 
+    /// Gives the gateway a clock that [`Gateway::set_clock_ahead`] moves; `None` when faketime is not
+    /// installed. Only the time of day moves: what the gateway waits for passes as ever.
+    pub(crate) fn with_clock(self) -> Option<Self> {
+        let library = parts::find_library("faketime/libfaketime.so.1")?;
+        let file = self.path(CLOCK).display().to_string();
+        let setup = self
+            .file(CLOCK, "+0")
+            .variable("LD_PRELOAD", &library.display().to_string())
+            .variable("FAKETIME_TIMESTAMP_FILE", &file)
+            .variable("FAKETIME_NO_CACHE", "1")
+            .variable("FAKETIME_DONT_FAKE_MONOTONIC", "1");
+        Some(setup)
+    }
+
     /// Where a file of the folder is.
     pub(crate) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
@@ -124,7 +139,7 @@ impl Setup {
 impl Gateway {
     /// Starts a gateway with this configuration. Its folder has `cert.pem`, `key.pem`, `ca.pem` and
     /// `users.yaml` with alice (staff), bob (staff), carol (staff, admins) and dora (no groups, no
-    /// e-mail); passwords are what [`password`] gives.
+    /// e-mail) and ed (disabled); passwords are what [`password`] gives.
     pub(crate) async fn start(yaml: &str) -> Self {
         Setup::new().start(yaml).await
     }
@@ -155,6 +170,19 @@ impl Gateway {
             self.log().contains(words).then_some(())
         })
         .await;
+    }
+
+    /// Moves the clock that [`Setup::with_clock`] gave this far ahead of the real one.
+    pub(crate) fn set_clock_ahead(&self, by: Duration) {
+        // Renamed into place, so that the gateway never reads half of it.
+        let (new, old) = (self.folder().join("clock.new"), self.folder().join(CLOCK));
+        std::fs::write(&new, format!("+{}", by.as_secs())).unwrap();
+        std::fs::rename(new, old).unwrap();
+    }
+
+    /// Writes another configuration, for the next start.
+    pub(crate) fn configure(&self, yaml: &str) {
+        std::fs::write(&self.config, yaml).unwrap();
     }
 
     /// The process id.
@@ -201,18 +229,16 @@ impl Gateway {
     }
 
     async fn wait_until_listening(&mut self) {
-        let (child, log) = (Mutex::new(&mut self.child), &self.log);
+        let child = Mutex::new(&mut self.child);
+        let log = || self.log.lock().unwrap().clone();
         let found = until("the gateway listens", PATIENCE, || async {
-            let found = listening(&log.lock().unwrap());
-            if found.len() < self.listeners
-                && let Some(status) = child.lock().unwrap().try_wait().unwrap()
-            {
-                panic!(
-                    "the gateway ended: {status}\n{}",
-                    log.lock().unwrap().join("\n")
-                );
+            let found = listening(&log());
+            let missing = found.len() < self.listeners;
+            let ended = child.lock().unwrap().try_wait().unwrap();
+            if let Some(status) = ended.filter(|_| missing) {
+                panic!("the gateway ended: {status}\n{}", log().join("\n"));
             }
-            (found.len() >= self.listeners).then_some(found)
+            (!missing).then_some(found)
         })
         .await;
         *self.addresses.lock().unwrap() = found;
@@ -238,13 +264,25 @@ pub(crate) fn password(user: &str) -> String {
     format!("correct horse {user}")
 }
 
-/// The users file, with hashes that are cheap to check.
+/// The users file that gateways have unless a test says otherwise.
 fn users() -> String {
-    let known = [
+    let mut text = users_with(&[
         ("alice", "[staff]", "alice@mail.test", "Alice Ärmel"),
         ("bob", "[staff]", "bob@mail.test", "Bob"),
         ("carol", "[staff, admins]", "carol@mail.test", "Carol"),
-    ];
+    ]);
+    let others = [("dora", ""), ("ed", ", disabled: true")];
+    for (name, more) in others {
+        let hash = hash(&password(name));
+        text.push_str(&format!(
+            "  - {{ name: {name}, password: \"{hash}\"{more} }}\n"
+        ));
+    }
+    text
+}
+
+/// A users file with these names, groups, addresses and shown names; its hashes are cheap to check.
+pub(crate) fn users_with(known: &[(&str, &str, &str, &str)]) -> String {
     let mut text = String::from("users:\n");
     for (name, groups, email, shown) in known {
         let hash = hash(&password(name));
@@ -252,8 +290,6 @@ fn users() -> String {
             "  - {{ name: {name}, groups: {groups}, email: {email}, display_name: \"{shown}\", password: \"{hash}\" }}\n"
         ));
     }
-    let hash = hash(&password("dora"));
-    text.push_str(&format!("  - {{ name: dora, password: \"{hash}\" }}\n"));
     text
 }
 
@@ -270,7 +306,10 @@ fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Log) {
         .args(["run", "--config"])
         .arg(config)
         .env("NO_COLOR", "1")
-        .env("PORTWAY_LOG", "info")
+        .env(
+            "PORTWAY_LOG",
+            std::env::var_os("PORTWAY_LOG").unwrap_or_else(|| "info".into()),
+        )
         .envs(environment.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::null())
@@ -305,5 +344,7 @@ fn listening(log: &[String]) -> BTreeMap<String, SocketAddr> {
         .collect()
 }
 
+/// How far the clock is ahead, for faketime.
+const CLOCK: &str = "clock";
 /// Lines of the log shown when a test fails.
 const LOG_SHOWN: usize = 60;

@@ -12,14 +12,29 @@ pub(crate) fn find(program: &str) -> Option<PathBuf> {
     let found = folders
         .map(|folder| folder.join(program))
         .find(|path| path.is_file());
+    said(program, found)
+}
+
+/// Finds a shared library, like [`find`].
+pub(crate) fn find_library(name: &str) -> Option<PathBuf> {
+    let folders = [
+        "/usr/lib/x86_64-linux-gnu",
+        "/usr/lib/aarch64-linux-gnu",
+        "/usr/lib64",
+        "/usr/lib",
+    ];
+    let paths = folders
+        .iter()
+        .map(|folder| PathBuf::from(folder).join(name));
+    said(name, paths.into_iter().find(|path| path.is_file()))
+}
+
+fn said(part: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let count = MISSING.fetch_add(1, Ordering::Relaxed) + 1;
         let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-        assert!(
-            !ci,
-            "{program} is missing: scripts/test-parts.sh installs it"
-        );
-        eprintln!("skipped: {program} is missing ({count} parts missing so far)");
+        assert!(!ci, "{part} is missing: scripts/test-parts.sh installs it");
+        eprintln!("skipped: {part} is missing ({count} parts missing so far)");
     }
     found
 }

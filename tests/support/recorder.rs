@@ -30,6 +30,8 @@ pub(crate) enum Reply {
     Send(Vec<u8>),
     /// These bytes are sent, and the connection is closed.
     SendAndClose(Vec<u8>),
+    /// Nothing is sent, and the connection is closed.
+    Close,
     /// Nothing is sent, and the connection stays open.
     Silence,
 }
@@ -143,6 +145,7 @@ async fn serve(mut stream: TcpStream, place: usize, seen: Seen, script: Arc<Scri
             let (bytes, closes) = match script(&request, before, place) {
                 Reply::Send(bytes) => (bytes, false),
                 Reply::SendAndClose(bytes) => (bytes, true),
+                Reply::Close => (Vec::new(), true),
                 Reply::Silence => (Vec::new(), false),
             };
             before += 1;

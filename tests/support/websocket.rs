@@ -8,7 +8,7 @@ use super::browser::Browser;
 use super::client;
 use super::client::Connection;
 use super::client::Protocol;
-use super::client::Url;
+use super::message::Url;
 
 /// An open WebSocket.
 pub(crate) type Socket = WebSocketStream<Connection>;

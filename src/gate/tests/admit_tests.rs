@@ -1,0 +1,228 @@
+//! Whom the gate admits: by which cookies, at which level, and what counts as an access.
+
+use super::*;
+
+#[tokio::test]
+async fn a_live_session_is_admitted_and_its_access_noted() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let decision = post.admit(&[post.cookie(&session, APP)]).await;
+    let Decision::Allow(permit) = decision else {
+        panic!("{decision:?}");
+    };
+    assert_eq!(permit.session().unwrap().facts, session.facts);
+    assert_eq!(permit.identity(), Some(&session.identity));
+    assert_eq!(post.engine.touched(), [sso(1)]);
+}
+
+#[tokio::test]
+async fn without_a_cookie_of_a_live_session_somebody_has_to_sign_in() {
+    let post = Post::new();
+    let session = session(1);
+    let cookies = [
+        Vec::new(),
+        vec![b"other=1; x".to_vec()],
+        vec![post.cookie(&session, APP)],
+    ];
+    for cookies in cookies {
+        let decision = post.admit(&cookies).await;
+        let expected = LoginCause::NotSignedIn;
+        assert!(matches!(decision, Decision::LogIn(cause) if cause == expected));
+    }
+    assert!(post.engine.touched().is_empty());
+}
+
+#[tokio::test]
+async fn a_cookie_of_another_host_does_not_open_m_015() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    assert!(!post.is_admitted(&[post.cookie(&session, SHOP)]).await);
+    assert!(
+        !post
+            .is_admitted(&[post.cookie(&session, "login.test")])
+            .await
+    );
+    assert_eq!(post.engine.looked_up.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn a_cookie_of_another_deployment_is_not_read_d_24() {
+    let (post, other) = (Post::new(), Post::of_deployment("other"));
+    let session = session(1);
+    post.engine.begin(&session);
+    let foreign = other.cookie(&session, APP);
+    assert!(!post.is_admitted(std::slice::from_ref(&foreign)).await);
+    let renamed = String::from_utf8(foreign).unwrap();
+    let renamed = renamed.replace("authn-other", "authn-main").into_bytes();
+    assert!(!post.is_admitted(&[renamed]).await, "its name is sealed in");
+    assert_eq!(post.engine.looked_up.load(Ordering::SeqCst), 0);
+}
+
+#[tokio::test]
+async fn what_does_not_open_is_no_cookie_mdc_cookie_6() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let binding_host = host(APP);
+    let binding = post.gate.authn_binding(&binding_host);
+    let foreign_key = key_ring([8; 32]).seal_claims(&binding, [0; 12], &authn(&session));
+    let token = post.sealed_token(&post.token(&session), APP);
+    let good = String::from_utf8(post.cookie(&session, APP)).unwrap();
+    let good = good.split_once('=').unwrap().1.to_owned();
+    let values = [
+        String::new(),
+        "junk".to_owned(),
+        "=".to_owned(),
+        foreign_key,
+        token,
+        good.chars().skip(1).collect(),
+        format!("{good}A"),
+        format!("\"{good}\""),
+        good.to_ascii_lowercase(),
+    ];
+    for value in &values {
+        let cookie = pair(&post.gate.names.authn, value);
+        assert!(!post.is_admitted(&[cookie]).await, "{value}");
+    }
+    let not_utf8 = [post.gate.names.authn.as_bytes(), b"=\xff\xfe"].concat();
+    assert!(!post.is_admitted(&[not_utf8]).await);
+}
+
+#[tokio::test]
+async fn a_cookie_from_further_in_the_future_than_clocks_differ_is_none_s_22() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let allowed = post.now().after(Duration::from_secs(30));
+    assert!(
+        post.is_admitted(&[post.cookie_at(&session, APP, allowed)])
+            .await
+    );
+    let beyond = post.cookie_at(&session, APP, allowed.after(MILLISECOND));
+    assert!(!post.is_admitted(std::slice::from_ref(&beyond)).await);
+    post.pass(MILLISECOND);
+    assert!(post.is_admitted(&[beyond]).await);
+}
+
+#[tokio::test]
+async fn of_several_authn_cookies_the_first_whose_session_serves_counts_d_24() {
+    let post = Post::new();
+    let (dead, live) = (session(1), session(2));
+    post.engine.begin(&live);
+    let mut line = pair(&post.gate.names.authn, "junk");
+    for session in [&dead, &live] {
+        line.extend_from_slice(b"; ");
+        line.extend_from_slice(&post.cookie(session, APP));
+    }
+    assert!(post.is_admitted(&[line]).await);
+    assert_eq!(post.engine.touched(), [sso(2)]);
+}
+
+#[tokio::test]
+async fn no_more_cookies_of_one_name_are_tried_than_four() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let mut cookies = vec![pair(&post.gate.names.authn, "junk"); 3];
+    cookies.push(post.cookie(&session, APP));
+    assert!(post.is_admitted(&cookies).await);
+    cookies.insert(0, pair(&post.gate.names.authn, "junk"));
+    assert!(!post.is_admitted(&cookies).await);
+}
+
+#[tokio::test]
+async fn what_the_engine_cannot_tell_at_once_is_asked_for() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    post.engine.far_away.store(true, Ordering::SeqCst);
+    assert!(post.is_admitted(&[post.cookie(&session, APP)]).await);
+    post.engine.forget(&session);
+    assert!(!post.is_admitted(&[post.cookie(&session, APP)]).await);
+}
+
+#[tokio::test]
+async fn a_refused_request_is_no_access_s_20() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let (nobody, denied) = (Policy::default(), one_rule(Effect::Deny));
+    let cookies = [post.cookie(&session, APP)];
+    let decision = post.admit_to(&asked(&nobody), &cookies).await;
+    assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+    let decision = post.admit_to(&asked(&denied), &cookies).await;
+    assert!(matches!(decision, Decision::Deny(Denial::Rule(0))));
+    assert!(post.engine.touched().is_empty());
+}
+
+#[tokio::test]
+async fn the_level_that_counts_is_the_smaller_of_cookie_and_session_s_12() {
+    for (in_cookie, in_session) in [(20, 50), (50, 20)] {
+        let post = Post::new();
+        let mut known = session(1);
+        known.facts.level = level(in_session);
+        post.engine.begin(&known);
+        known.facts.level = level(in_cookie);
+        let cookies = [post.cookie(&known, APP)];
+        let policy = everyone();
+        let needs = |least| Asked {
+            level: level(least),
+            ..asked(&policy)
+        };
+        let admitted = post.admit_to(&needs(20), &cookies).await;
+        assert!(matches!(admitted, Decision::Allow(permit) if permit.level() == level(20)));
+        for beyond in [21, 50] {
+            let sent = post.admit_to(&needs(beyond), &cookies).await;
+            assert!(matches!(sent, Decision::LogIn(LoginCause::LevelTooLow)));
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_excluded_route_asks_no_engine_and_passes_no_identity_on() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let policy = Policy::default();
+    let asked = Asked {
+        access: Access::Excluded,
+        ..asked(&policy)
+    };
+    let cookies = [post.cookie(&session, APP)];
+    let decision = post.admit_to(&asked, &cookies).await;
+    assert!(matches!(decision, Decision::Allow(permit) if permit.session().is_none()));
+    assert_eq!(post.engine.looked_up.load(Ordering::SeqCst), 0);
+    assert!(post.engine.touched().is_empty());
+}
+
+#[tokio::test]
+async fn an_unprotected_route_passes_an_identity_on_if_there_is_one() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let policy = Policy::default();
+    let asked = Asked {
+        access: Access::Unprotected,
+        ..asked(&policy)
+    };
+    let signed_in = post.admit_to(&asked, &[post.cookie(&session, APP)]).await;
+    assert!(matches!(signed_in, Decision::Allow(permit) if permit.session().is_some()));
+    assert_eq!(post.engine.touched(), [sso(1)]);
+    let anonymous = post.admit_to(&asked, &[]).await;
+    assert!(matches!(anonymous, Decision::Allow(permit) if permit.session().is_none()));
+}
+
+#[tokio::test]
+async fn an_end_between_the_decision_and_the_registration_is_noticed_s_17() {
+    let post = Post::new();
+    let (first, second) = (session(1), session(2));
+    post.engine.begin(&first);
+    assert!(post.is_admitted(&[post.cookie(&first, APP)]).await);
+    assert!(post.gate.still_serves(&sso(1)));
+    post.engine.forget(&first);
+    post.engine.begin(&second);
+    assert!(!post.gate.still_serves(&sso(1)));
+    assert!(post.gate.still_serves(&sso(2)));
+}

@@ -1,0 +1,109 @@
+//! Asking for a sign-in: browsers go to the collector and find back, programs are told.
+
+use super::*;
+
+#[test]
+fn a_browser_is_sent_to_the_collector_with_what_it_wanted() {
+    let post = Post::new();
+    let reply = post.challenge(&[], "/deep?link=1");
+    let request = post.request_in(&reply);
+    assert_eq!(request.host, host(APP));
+    assert_eq!(request.target, "/deep?link=1");
+    assert_eq!(request.level, level(20));
+    assert_eq!(request.issued, post.now());
+    let cookie = post.nonce_cookie(request.nonce);
+    assert_eq!(cookies_of(&reply), [cookie], "it is bound to this browser");
+}
+
+#[test]
+fn one_nonce_cookie_serves_any_number_of_tabs_d_9() {
+    let post = Post::new();
+    let first = post.challenge(&[], "/one");
+    let cookies = cookies_of(&first);
+    let second = post.challenge(&cookies, "/two");
+    assert!(second.cookies.is_empty());
+    assert_eq!(post.request_in(&second).target, "/two");
+    let nonce = post.request_in(&second).nonce;
+    assert!(nonce.matches(&post.request_in(&first).nonce));
+}
+
+#[test]
+fn a_nonce_cookie_that_is_none_is_replaced() {
+    let post = Post::new();
+    for value in ["", "junk", "AAAAAAAAAAAAAAAAAAAAAA=="] {
+        let junk = pair(&post.gate.names.nonce, value);
+        let reply = post.challenge(&[junk], "/");
+        assert_eq!(reply.cookies.len(), 1, "{value}");
+    }
+}
+
+#[test]
+fn every_sealing_has_a_nonce_of_its_own() {
+    let post = Post::new();
+    let cookies = cookies_of(&post.challenge(&[], "/"));
+    let sealed: HashSet<_> = (0..500)
+        .map(|_| sealed_in(&post.challenge(&cookies, "/"), LOGIN))
+        .collect();
+    assert_eq!(sealed.len(), 500);
+}
+
+#[test]
+fn what_may_not_stand_in_a_location_comes_back_to_the_front_page_d_18() {
+    let post = Post::new();
+    let longest = format!("/{}", "x".repeat(6 * 1024 - 1));
+    let too_long = format!("{longest}x");
+    for target in ["/", "/a?b=c&d", "/a//b", "/%0d%0a", longest.as_str()] {
+        assert_eq!(post.request_in(&post.challenge(&[], target)).target, target);
+    }
+    let odd = [
+        "",
+        "*",
+        "@evil.test/",
+        ".evil.test/",
+        ":6666/",
+        "https://evil.test/",
+        "//evil.test/",
+        "/\\evil.test/",
+        "/a b",
+        "/a\r\nSet-Cookie: x",
+        "/\u{fc}ber",
+        too_long.as_str(),
+    ];
+    for target in odd {
+        let request = post.request_in(&post.challenge(&[], target));
+        assert_eq!(request.target, "/", "{target:?}");
+    }
+}
+
+#[test]
+fn the_longest_target_still_fits_what_is_opened_later() {
+    let post = Post::new();
+    let longest = format!("/{}", "x".repeat(6 * 1024 - 1));
+    let mut token = post.token(&session(1));
+    token.target = longest;
+    let sealed = post.sealed_token(&token, APP);
+    let opened = post.gate.keys.open_claims(&token_binding(APP), &sealed);
+    assert_eq!(opened, Some(token));
+}
+
+#[test]
+fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
+    let post = Post::new();
+    let reply = post.gate.challenge(&Challenged {
+        host: &host(SHOP),
+        target: "/api",
+        asker: Asker::Program,
+        level: AuthLevel::NONE,
+        cookies: &[],
+    });
+    let sign_in = "https://shop.apps.test:8443/".to_owned();
+    assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
+}
+
+#[test]
+fn without_a_collector_nobody_gets_in() {
+    let post = Post::with_origins("main", Origins::new(None, served()));
+    let reply = post.challenge(&[], "/");
+    let sign_in = String::new();
+    assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
+}

@@ -1,0 +1,139 @@
+//! Stopping: SIGTERM lets running requests finish, takes no new ones, and has a bound.
+
+use std::time::Duration;
+
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::time::Instant;
+
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Protocol;
+use crate::support::Request;
+use crate::support::Url;
+use crate::support::client;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
+use crate::support::websocket;
+use crate::support::yaml;
+
+async fn gateway(drain_timeout: &str) -> (Application, Gateway) {
+    let application = Application::start().await;
+    let yaml = yaml::applications(&[application.address()]);
+    let limits = format!("limits: {{ drain_timeout: {drain_timeout} }}\n");
+    let yaml = yaml.replace("path: /plain,", "path: /,").replacen(
+        "      - { path: /, access: protected, policy: anybody, pool: app }\n",
+        "",
+        1,
+    );
+    let gateway = Gateway::start(&format!("{yaml}{limits}")).await;
+    (application, gateway)
+}
+
+async fn refuses_connections(gateway: &Gateway) {
+    for listener in ["https", "http"] {
+        let address = gateway.address(listener);
+        until("new connections are refused", PATIENCE, || async {
+            TcpStream::connect(address).await.is_err().then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn a_running_download_finishes_and_new_connections_are_refused() {
+    let (_application, mut gateway) = gateway("20s").await;
+    let mut downloads = Vec::new();
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let browser = Browser::new(&gateway).over(protocol);
+        let mut live = browser
+            .open(Request::get("https://app.test/slow/100"))
+            .await;
+        live.next().await.unwrap().unwrap();
+        downloads.push(live);
+    }
+    gateway.terminate();
+    refuses_connections(&gateway).await;
+    for live in &mut downloads {
+        let rest = within("the download", PATIENCE, live.rest()).await.unwrap();
+        assert!(rest.len() >= 98 * 1024, "{}", rest.len());
+    }
+    drop(downloads);
+    let exit = gateway.wait_for_exit(Duration::from_secs(10)).await;
+    assert!(exit.success(), "{exit}");
+}
+
+#[tokio::test]
+async fn idle_connections_do_not_hold_the_end_up() {
+    let (_application, mut gateway) = gateway("20s").await;
+    let url = Url::parse("https://app.test/");
+    let https = gateway.address("https");
+    let mut kept = client::connect(&url, https, Protocol::H1).await.unwrap();
+    kept.write_all(b"GET /x HTTP/1.1\r\nHost: app.test\r\n\r\n")
+        .await
+        .unwrap();
+    let mut head = [0; 15];
+    within("an answer", PATIENCE, kept.read_exact(&mut head))
+        .await
+        .unwrap();
+    assert_eq!(&head, b"HTTP/1.1 200 OK");
+    let silent = client::connect(&url, https, Protocol::H1).await.unwrap();
+    let h2 = client::connect(&url, https, Protocol::H2).await.unwrap();
+    let (_sender, h2) = h2::client::handshake(h2).await.unwrap();
+    let h2 = tokio::spawn(h2);
+    let plain = TcpStream::connect(gateway.address("http")).await.unwrap();
+    let began = Instant::now();
+    gateway.terminate();
+    let exit = gateway.wait_for_exit(PATIENCE).await;
+    assert!(exit.success(), "{exit}");
+    assert!(
+        began.elapsed() < Duration::from_secs(12),
+        "{:?}",
+        began.elapsed()
+    );
+    drop((kept, silent, plain));
+    h2.abort();
+}
+
+#[tokio::test]
+async fn what_does_not_end_is_cut_off_at_the_bound() {
+    let (_application, mut gateway) = gateway("1s").await;
+    let browser = Browser::new(&gateway);
+    let mut ticks = browser.open(Request::get("https://app.test/ticks")).await;
+    ticks.next().await.unwrap().unwrap();
+    let socket = websocket::open(&browser, "https://app.test/ws", &[])
+        .await
+        .unwrap();
+    let began = Instant::now();
+    gateway.terminate();
+    let exit = gateway.wait_for_exit(Duration::from_secs(8)).await;
+    assert!(exit.success(), "{exit}");
+    assert!(
+        began.elapsed() >= Duration::from_secs(1),
+        "{:?}",
+        began.elapsed()
+    );
+    within("the stream is cut", PATIENCE, ticks.rest())
+        .await
+        .unwrap_err();
+    drop(socket);
+}
+
+#[tokio::test]
+async fn a_gateway_that_was_stopped_starts_again_with_its_keys_and_sessions() {
+    let application = Application::start().await;
+    let mut gateway = Gateway::start(&yaml::applications(&[application.address()])).await;
+    let mut browser = Browser::new(&gateway);
+    browser
+        .sign_in("https://app.test/", "alice")
+        .await
+        .expect(200);
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+    gateway.restart().await;
+    let there = browser.get("https://app.test/").await.expect(200);
+    assert_eq!(there.told("remote-user"), "alice");
+}

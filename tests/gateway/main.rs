@@ -1,0 +1,32 @@
+//! The gateway as its users and operators meet it: the built binary, real sockets, real upstreams.
+//!
+//! One file per feature. Hostile messages have a suite of their own.
+
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    reason = "what goes wrong in a test stops the test, and says so"
+)]
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod balance;
+mod bodies;
+mod crash;
+mod drain;
+mod edge;
+mod examples;
+mod failover;
+mod health;
+mod identity;
+mod lifetime;
+mod logout;
+mod policy;
+mod programs;
+mod retries;
+mod sign_in;
+mod stale;
+mod streams;
+mod timeouts;

@@ -1,0 +1,195 @@
+//! Live streams: WebSockets and answers without end, and that they close with their session.
+
+use std::time::Duration;
+
+use futures_util::SinkExt;
+use futures_util::StreamExt;
+use tokio_tungstenite::tungstenite::Message;
+
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Protocol;
+use crate::support::Request;
+use crate::support::client::Live;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
+use crate::support::websocket;
+use crate::support::websocket::Socket;
+use crate::support::yaml;
+
+const SECOND: Duration = Duration::from_secs(1);
+
+async fn gateway() -> (Application, Gateway) {
+    let application = Application::start().await;
+    let gateway = Gateway::start(&yaml::applications(&[application.address()])).await;
+    (application, gateway)
+}
+
+async fn signed_in(gateway: &Gateway, user: &str) -> Browser {
+    let mut browser = Browser::new(gateway);
+    browser.sign_in("https://app.test/", user).await.expect(200);
+    browser
+}
+
+async fn sign_out(mut browser: Browser) {
+    browser
+        .get("https://app.test/.portway/logout")
+        .await
+        .expect(303);
+}
+
+async fn echo(socket: &mut Socket, text: &str) {
+    socket.send(Message::text(text)).await.unwrap();
+    let answer = within("an echo", PATIENCE, socket.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer.into_text().unwrap().as_str(), text);
+}
+
+#[tokio::test]
+async fn a_websocket_echoes_through_the_gateway() {
+    let (application, gateway) = gateway().await;
+    let browser = signed_in(&gateway, "alice").await;
+    let mut socket = websocket::open(&browser, "https://app.test/ws", &[])
+        .await
+        .unwrap();
+    for text in ["hello", "", &"x".repeat(200_000), "\u{e4}\u{1f600}"] {
+        echo(&mut socket, text).await;
+    }
+    socket.close(None).await.unwrap();
+    while socket.next().await.is_some() {}
+    until("the upstream's side closes", PATIENCE, || async {
+        (application.open() == 0).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_websocket_of_an_open_route_needs_no_session() {
+    let (_application, gateway) = gateway().await;
+    let browser = Browser::new(&gateway);
+    let mut socket = websocket::open(&browser, "https://app.test/public/ws", &[])
+        .await
+        .unwrap();
+    echo(&mut socket, "hello").await;
+}
+
+#[tokio::test]
+async fn a_sign_out_closes_the_sessions_websockets_within_a_second_s_17_d_13() {
+    let (application, gateway) = gateway().await;
+    let (alice, bob) = (
+        signed_in(&gateway, "alice").await,
+        signed_in(&gateway, "bob").await,
+    );
+    let mut socket = websocket::open(&alice, "https://app.test/ws", &[])
+        .await
+        .unwrap();
+    let mut idle = websocket::open(&alice, "https://app.test/ws", &[])
+        .await
+        .unwrap();
+    let mut others = websocket::open(&bob, "https://app.test/ws", &[])
+        .await
+        .unwrap();
+    echo(&mut socket, "hello").await;
+    echo(&mut others, "hello").await;
+    sign_out(alice).await;
+    for socket in [&mut socket, &mut idle] {
+        let end = within("the WebSocket closes", SECOND, socket.next()).await;
+        assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
+    }
+    until("the upstream's side closes", SECOND, || async {
+        (application.open() == 1).then_some(())
+    })
+    .await;
+    echo(&mut others, "still here").await;
+}
+
+#[tokio::test]
+async fn a_sign_out_closes_running_answers_within_a_second_over_h1_and_h2_s_17_d_13() {
+    let (application, gateway) = gateway().await;
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let alice = signed_in(&gateway, "alice").await.over(protocol);
+        let bob = signed_in(&gateway, "bob").await.over(protocol);
+        let mut streams = Vec::new();
+        for path in ["/ticks", "/still"] {
+            streams.push(begun(&alice, path).await);
+        }
+        let mut others = begun(&bob, "/ticks").await;
+        sign_out(alice).await;
+        for stream in &mut streams {
+            let cut = within("the stream is cut", SECOND, stream.rest()).await;
+            assert!(cut.is_err(), "{protocol:?}: an end as if all had come");
+        }
+        within("bob's goes on", PATIENCE, others.next())
+            .await
+            .unwrap()
+            .unwrap();
+        drop(others);
+        until("the upstream's side closes", PATIENCE, || async {
+            (application.open() == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
+async fn streams_end_as_well_when_a_session_is_replaced_or_evicted_s_11_s_21() {
+    let application = Application::start().await;
+    let yaml = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&format!("{yaml}session: {{ per_user_max: 1 }}\n")).await;
+    let mut first = Browser::new(&gateway);
+    let page = first.get("https://app.test/").await;
+    let page = first.follow(&page).await.expect(200);
+    first
+        .sign_in("https://app.test/", "alice")
+        .await
+        .expect(200);
+    let mut stream = begun(&first, "/still").await;
+    let carol = crate::support::gateway::password("carol");
+    first.log_in(&page, "carol", &carol).await.expect(303);
+    within("a replaced session's stream", SECOND, stream.rest())
+        .await
+        .unwrap_err();
+
+    let second = signed_in(&gateway, "bob").await;
+    let mut stream = begun(&second, "/still").await;
+    signed_in(&gateway, "bob").await;
+    within("an evicted session's stream", SECOND, stream.rest())
+        .await
+        .unwrap_err();
+}
+
+/// Opens a stream and waits for its first piece.
+async fn begun(browser: &Browser, path: &str) -> Live {
+    let mut live = browser
+        .open(Request::get(&format!("https://app.test{path}")))
+        .await;
+    assert_eq!(live.status, 200);
+    let first = within("the first piece", PATIENCE, live.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert!(first.starts_with(b"begin"), "{first:?}");
+    live
+}
+
+#[tokio::test]
+async fn a_websocket_stays_open_however_soon_the_upstream_accepts_it() {
+    let (_application, gateway) = gateway().await;
+    let browser = Browser::new(&gateway);
+    let mut closed = 0;
+    for _ in 0..UPGRADES {
+        let opened = websocket::open(&browser, "https://app.test/public/ws", &[]).await;
+        let mut socket = opened.unwrap();
+        socket.send(Message::text("x")).await.ok();
+        let answer = within("an echo", PATIENCE, socket.next()).await;
+        closed += usize::from(!matches!(answer, Some(Ok(_))));
+    }
+    assert_eq!(closed, 0, "of {UPGRADES} WebSockets");
+}
+
+/// Enough for a race that one in twenty loses.
+const UPGRADES: usize = 200;

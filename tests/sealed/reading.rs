@@ -1,0 +1,282 @@
+//! What is inside a seal: it reads back as it was written, and bytes that are nothing of the kind are
+//! refused without a panic.
+
+use std::fmt::Debug;
+
+use portway::crypto::claims::AuthnCookie;
+use portway::crypto::claims::Claims;
+use portway::crypto::claims::Confirmed;
+use portway::crypto::claims::Form;
+use portway::crypto::claims::IdCookie;
+use portway::crypto::claims::SignInRequest;
+use portway::crypto::claims::SignOut;
+use portway::crypto::claims::Token;
+use portway::crypto::codec::Reader;
+use portway::crypto::codec::Writer;
+use portway::model::id::Nonce;
+use portway::model::id::SessionId;
+use portway::model::id::SsoId;
+use portway::model::id::TokenId;
+use portway::model::identity::AuthLevel;
+use portway::model::name::ClusterId;
+use portway::model::name::HostName;
+use portway::model::name::StoreName;
+use portway::model::name::UserName;
+use portway::model::session::Generation;
+use portway::model::session::SsoFacts;
+use portway::model::time::Timestamp;
+use proptest::array::uniform16;
+use proptest::collection::vec;
+use proptest::option;
+use proptest::prelude::Strategy;
+use proptest::prelude::any;
+use proptest::prop_assert;
+use proptest::prop_assert_eq;
+use proptest::proptest;
+use proptest::test_runner::TestCaseError;
+
+use super::cases;
+
+fn id() -> impl Strategy<Value = [u8; 16]> {
+    uniform16(any::<u8>())
+}
+
+fn time() -> impl Strategy<Value = Timestamp> {
+    any::<u64>().prop_map(Timestamp::from_millis)
+}
+
+fn level() -> impl Strategy<Value = AuthLevel> {
+    (0_u8..=99).prop_map(|level| AuthLevel::new(level).unwrap())
+}
+
+fn cluster() -> impl Strategy<Value = ClusterId> {
+    "[A-Za-z0-9._-]{1,16}".prop_map(|name| ClusterId::parse(&name).unwrap())
+}
+
+fn host() -> impl Strategy<Value = HostName> {
+    "[a-z0-9]{1,20}(\\.[a-z0-9]{1,20}){0,3}".prop_map(|name| HostName::parse(&name).unwrap())
+}
+
+fn user() -> impl Strategy<Value = UserName> {
+    "\\PC{1,40}".prop_filter_map("a user name", |name| UserName::parse(&name).ok())
+}
+
+fn facts() -> impl Strategy<Value = SsoFacts> {
+    let store = "[A-Za-z0-9._-]{1,64}".prop_map(|name| StoreName::parse(&name).unwrap());
+    let names = (id(), user(), store);
+    let times = (time(), time(), time());
+    (names, times, any::<u32>(), level()).prop_map(
+        |(
+            (sso, subject, store),
+            (first_authenticated, expires, level_reached),
+            generation,
+            level,
+        )| {
+            SsoFacts {
+                sso: SsoId::from_bytes(sso),
+                subject,
+                store,
+                first_authenticated,
+                expires,
+                generation: Generation(generation),
+                level,
+                level_reached,
+            }
+        },
+    )
+}
+
+fn authn() -> impl Strategy<Value = AuthnCookie> {
+    (facts(), cluster(), id(), time()).prop_map(|(facts, cluster, session, issued)| AuthnCookie {
+        facts,
+        cluster,
+        session: SessionId::from_bytes(session),
+        issued,
+    })
+}
+
+fn id_cookie() -> impl Strategy<Value = IdCookie> {
+    let step = (cluster(), id().prop_map(SessionId::from_bytes));
+    (facts(), vec(step, 0..=17), time()).prop_map(|(facts, chain, last_access)| IdCookie {
+        facts,
+        chain,
+        last_access,
+    })
+}
+
+fn request() -> impl Strategy<Value = SignInRequest> {
+    (host(), ".{0,300}", id(), level(), time()).prop_map(|(host, target, nonce, level, issued)| {
+        SignInRequest {
+            host,
+            target,
+            nonce: Nonce::from_bytes(nonce),
+            level,
+            issued,
+        }
+    })
+}
+
+fn token() -> impl Strategy<Value = Token> {
+    (id(), authn(), id(), ".{0,300}", time()).prop_map(|(id, cookie, nonce, target, expires)| {
+        Token {
+            id: TokenId::from_bytes(id),
+            cookie,
+            nonce: Nonce::from_bytes(nonce),
+            target,
+            expires,
+        }
+    })
+}
+
+fn form() -> impl Strategy<Value = Form> {
+    (id(), time()).prop_map(|(nonce, issued)| Form {
+        nonce: Nonce::from_bytes(nonce),
+        issued,
+    })
+}
+
+fn sign_out() -> impl Strategy<Value = SignOut> {
+    let ended = vec(id().prop_map(SsoId::from_bytes), 0..6);
+    let confirmed = any::<bool>().prop_map(|durable| match durable {
+        true => Confirmed::Durable,
+        false => Confirmed::Pending,
+    });
+    (
+        ended,
+        vec(host(), 0..70),
+        option::of(".{1,200}"),
+        confirmed,
+        time(),
+    )
+        .prop_map(|(ended, hosts, return_to, confirmed, expires)| SignOut {
+            ended,
+            hosts,
+            return_to,
+            confirmed,
+            expires,
+        })
+}
+
+/// Reads back as written, and neither a shorter nor a longer message reads at all.
+fn round_trip<C: Claims + Debug + PartialEq>(claims: &C) -> Result<(), TestCaseError> {
+    let bytes = claims.encode();
+    let read = C::decode(&bytes);
+    prop_assert_eq!(read.as_ref(), Ok(claims));
+    for length in 0..bytes.len() {
+        prop_assert!(C::decode(&bytes[..length]).is_err(), "{} bytes", length);
+    }
+    let longer = [bytes.as_slice(), &[0]].concat();
+    prop_assert!(C::decode(&longer).is_err());
+    Ok(())
+}
+
+/// Bytes that read as a claim are the bytes of that claim: nothing has two spellings but what a name's
+/// own canonical form folds together.
+fn reads_quietly<C: Claims + Debug + PartialEq>(bytes: &[u8]) -> Result<(), TestCaseError> {
+    if let Ok(claims) = C::decode(bytes) {
+        let read = C::decode(&claims.encode());
+        prop_assert_eq!(read.as_ref(), Ok(&claims));
+    }
+    Ok(())
+}
+
+fn reads_quietly_as_anything(bytes: &[u8]) -> Result<(), TestCaseError> {
+    reads_quietly::<AuthnCookie>(bytes)?;
+    reads_quietly::<Form>(bytes)?;
+    reads_quietly::<IdCookie>(bytes)?;
+    reads_quietly::<SignInRequest>(bytes)?;
+    reads_quietly::<SignOut>(bytes)?;
+    reads_quietly::<Token>(bytes)
+}
+
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn every_claim_reads_back_as_it_was_written(
+        authn in authn(),
+        id_cookie in id_cookie(),
+        request in request(),
+        token in token(),
+        form in form(),
+        sign_out in sign_out(),
+    ) {
+        round_trip(&authn)?;
+        round_trip(&id_cookie)?;
+        round_trip(&request)?;
+        round_trip(&token)?;
+        round_trip(&form)?;
+        round_trip(&sign_out)?;
+    }
+
+    #[test]
+    fn a_claim_of_one_kind_with_any_byte_changed_is_read_without_a_panic(
+        token in token(),
+        sign_out in sign_out(),
+        id_cookie in id_cookie(),
+        at in any::<proptest::sample::Index>(),
+        new in any::<u8>(),
+    ) {
+        for mut bytes in [token.encode(), sign_out.encode(), id_cookie.encode()] {
+            let at = at.index(bytes.len());
+            bytes[at] = new;
+            reads_quietly_as_anything(&bytes)?;
+        }
+    }
+
+    #[test]
+    fn the_codec_reads_back_what_it_wrote(
+        byte in any::<u8>(),
+        number in any::<u32>(),
+        time in time(),
+        raw in id(),
+        text in ".{0,300}",
+    ) {
+        let mut to = Writer::with_capacity(0);
+        to.byte(byte).number(number).time(time).raw(&raw).text(&text);
+        let bytes = to.into_bytes();
+        let mut from = Reader::new(&bytes);
+        prop_assert_eq!(from.byte(), Ok(byte));
+        prop_assert_eq!(from.number(), Ok(number));
+        prop_assert_eq!(from.time(), Ok(time));
+        prop_assert_eq!(from.array(), Ok(raw));
+        prop_assert_eq!(from.text(), Ok(text.as_str()));
+        prop_assert!(from.end().is_ok());
+    }
+}
+
+proptest! {
+    #![proptest_config(cases(1000))]
+
+    #[test]
+    fn arbitrary_bytes_are_read_without_a_panic(bytes in vec(any::<u8>(), 0..300)) {
+        reads_quietly_as_anything(&bytes)?;
+    }
+}
+
+#[test]
+fn a_list_of_the_greatest_length_that_is_not_there_is_refused() {
+    for bytes in [&[255][..], &[0, 255], &[255, 255, 255, 255]] {
+        assert!(SignOut::decode(bytes).is_err());
+    }
+}
+
+#[test]
+fn a_level_above_99_and_a_confirmation_of_neither_kind_are_refused() {
+    let request = SignInRequest {
+        host: HostName::parse("app.test").unwrap(),
+        target: "/".to_owned(),
+        nonce: Nonce::from_bytes([1; 16]),
+        level: AuthLevel::MAX,
+        issued: Timestamp::from_millis(0),
+    };
+    let mut bytes = request.encode();
+    let at = bytes.len() - 9;
+    assert_eq!(bytes[at], 99);
+    bytes[at] = 100;
+    assert!(SignInRequest::decode(&bytes).is_err());
+    // No ended session, no host, then the confirmation.
+    let rest = [0; 10];
+    assert!(SignOut::decode(&[&[0, 0, 1], &rest[..]].concat()).is_ok());
+    assert!(SignOut::decode(&[&[0, 0, 2], &rest[..]].concat()).is_err());
+}
