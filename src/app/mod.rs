@@ -107,7 +107,9 @@ fn run(
 ) -> anyhow::Result<()> {
     let conf = ServerConf {
         threads: config.threads,
-        work_stealing: true,
+        // A request is polled by one thread: pingora closes a WebSocket whose acceptance another thread
+        // sees before the end of its request has been sent on (ADR 0010).
+        work_stealing: false,
         // The signal watch below has drained before it returns.
         grace_period_seconds: Some(0),
         graceful_shutdown_timeout_seconds: Some(1),

@@ -1,5 +1,7 @@
 //! Ending sessions: one, or all of a user. An end is durable before it is answered (S-14, S-15).
 
+use std::time::Duration;
+
 use futures_util::future::join;
 
 use crate::engine::EmbeddedEngine;
@@ -51,17 +53,19 @@ impl EmbeddedEngine {
         subject: &UserName,
     ) -> Result<usize, StoreError> {
         let now = self.parts.clock.now();
+        // A sign-in of this same millisecond may have begun before.
+        let before = now.after(MOMENT);
         let concerned: Vec<_> = self
             .parts
             .store
             .list_by_user(store, subject)
             .into_iter()
-            .filter(|session| session.facts.first_authenticated < now)
+            .filter(|session| session.facts.first_authenticated < before)
             .collect();
         let end = End::UserCutOff {
             store: store.clone(),
             subject: subject.clone(),
-            authenticated_before: now,
+            authenticated_before: before,
             expires: now.after(self.settings.lifetime),
         };
         let announcements = async {
@@ -72,3 +76,6 @@ impl EmbeddedEngine {
         durable.map(|_| concerned.len())
     }
 }
+
+/// The least that two points in time differ by.
+const MOMENT: Duration = Duration::from_millis(1);

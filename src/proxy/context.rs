@@ -12,6 +12,7 @@ use crate::decision::forwarded::Origin;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
+use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::streams::Registration;
@@ -42,6 +43,8 @@ pub struct ConnectionFacts {
     pub peer: SocketAddr,
     /// This end.
     pub local: SocketAddr,
+    /// What has been seen of the request line that it is on.
+    pub line: Arc<RequestLine>,
 }
 
 /// How a connection is protected.

@@ -26,6 +26,7 @@ use pingora::apps::HttpServerOptions;
 use pingora::apps::ReusedHttpStream;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
+use pingora::protocols::ALPN;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -33,6 +34,7 @@ use pingora::protocols::l4::listener::Listener as RawListener;
 use pingora::protocols::l4::stream::Stream as RawStream;
 use pingora::proxy::HttpProxy;
 use pingora::server::ShutdownWatch;
+use pingora_runtime::current_handle;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
@@ -42,6 +44,7 @@ use crate::proxy::context::CURRENT;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Current;
 use crate::proxy::context::Transport;
+use crate::proxy::line::Observed;
 use crate::proxy::service::Portway;
 use crate::proxy::watch::Expired;
 use crate::proxy::watch::RequestWatch;
@@ -143,9 +146,11 @@ impl Edge {
             transport,
             peer,
             local,
+            line: Arc::default(),
         };
         let (edge, shutdown) = (Arc::clone(self), shutdown.clone());
-        tokio::spawn(async move {
+        // The threads of the edge share no tasks: each connection stays on the one that it is given here.
+        current_handle().spawn(async move {
             let _place = place;
             edge.run(stream, tls, facts, &shutdown).await;
         });
@@ -174,6 +179,10 @@ impl Edge {
                     Err(_) => return,
                 }
             }
+        };
+        let stream: Stream = match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => stream,
+            _ => Box::new(Observed::new(stream, Arc::clone(&facts.line))),
         };
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
@@ -216,6 +225,7 @@ impl HttpServerApp for Connection {
         session: ServerSession,
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
+        self.facts.line.expect();
         let waited_for = self.served.swap(true, Ordering::Relaxed);
         let pause = if waited_for {
             self.keep_alive_timeout

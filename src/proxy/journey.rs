@@ -116,6 +116,9 @@ impl Portway {
         connection: &ConnectionFacts,
     ) -> Result<(Inbound, Origin), Refusal> {
         let serving = &self.serving;
+        if connection.line.is_odd() {
+            return Err(Refusal::BadRequest);
+        }
         let limit = serving.limits.header_bytes_max;
         let inbound = inbound::read(session.as_ref(), &serving.methods, limit);
         let inbound = inbound.map_err(refusal_of)?;

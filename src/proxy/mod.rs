@@ -12,6 +12,7 @@ pub mod forward;
 pub mod health;
 pub mod inbound;
 pub mod journey;
+pub mod line;
 pub mod outbound;
 pub mod pages;
 pub mod pool;

@@ -297,7 +297,7 @@ impl ProxyHttp for Portway {
             refusal_for(error)
         };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
-        if let Some(refusal) = refusal.filter(|_| session.response_written().is_none()) {
+        if let Some(refusal) = refusal.filter(|_| !is_answered(session)) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
             answer::refuse(session, refusal, ctx.id).await.ok();
@@ -343,4 +343,11 @@ impl ProxyHttp for Portway {
     fn request_summary(&self, session: &Session, ctx: &Self::CTX) -> String {
         format!("{} request {}", session.req_header().method, ctx.id)
     }
+}
+
+/// Whether the answer has begun; interim ones are only on the way to it (RFC 9110 §15.2).
+fn is_answered(session: &Session) -> bool {
+    session
+        .response_written()
+        .is_some_and(|head| !head.status.is_informational() || head.status == 101)
 }

@@ -176,7 +176,6 @@ async fn all_sessions_of_a_user_end_at_once_and_nobody_elses() {
     let first = world.sign_in("alice").await;
     let second = world.sign_in("alice").await;
     let bob = world.sign_in("bob").await;
-    world.pass(MILLISECOND);
     let partners = StoreName::parse("partners").unwrap();
     let elsewhere = world.engine.end_all(&partners, &user("alice")).await;
     assert_eq!(elsewhere.unwrap(), 0, "a namesake in another store");
@@ -187,6 +186,20 @@ async fn all_sessions_of_a_user_end_at_once_and_nobody_elses() {
     assert!(world.serves(&bob));
     let later = world.sign_in("alice").await;
     assert!(world.serves(&later), "a later sign-in is not concerned");
+}
+
+#[tokio::test]
+async fn a_session_of_the_very_moment_of_a_cut_off_is_over_too_s_17() {
+    let world = World::new();
+    let session = world.sign_in("alice").await;
+    let ended = world.engine.end_all(&staff(), &user("alice")).await;
+    assert_eq!(ended.unwrap(), 1);
+    assert!(!world.serves(&session));
+    let same_moment = world.sign_in_replacing("alice", None).await;
+    assert!(
+        same_moment.is_err(),
+        "it cannot be told from an earlier one"
+    );
 }
 
 #[tokio::test]

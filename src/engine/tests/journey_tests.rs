@@ -91,6 +91,7 @@ struct Model {
     known: Vec<Known>,
     watch: broadcast::Receiver<SsoId>,
     told: BTreeSet<SsoId>,
+    cut_off: Vec<(String, Timestamp)>,
 }
 
 impl Model {
@@ -102,6 +103,7 @@ impl Model {
             known: Vec::new(),
             watch,
             told: BTreeSet::new(),
+            cut_off: Vec::new(),
         }
     }
 
@@ -142,11 +144,12 @@ impl Model {
 
     fn end_all(&mut self, name: &str, now: Timestamp) {
         let concerned = self.known.iter_mut().filter(|known| {
-            known.standing && known.is_of(name) && known.session.facts.first_authenticated < now
+            known.standing && known.is_of(name) && known.session.facts.first_authenticated <= now
         });
         let count = concerned.map(Known::end).count();
         let ended = ready(self.world.engine.end_all(&staff(), &user(name)));
         assert_eq!(ended.unwrap(), count);
+        self.cut_off.push((name.to_owned(), now));
     }
 
     fn sign_in(&mut self, name: &str, replaced: Option<Index>) {
@@ -166,7 +169,12 @@ impl Model {
         });
         let surplus = (standing.len() + 1).saturating_sub(PER_USER_MAX);
         standing.into_iter().take(surplus).for_each(Known::end);
-        let session = ready(self.world.sign_in_replacing(name, facts)).unwrap();
+        let begun = ready(self.world.sign_in_replacing(name, facts));
+        if self.cut_off.contains(&(name.to_owned(), self.world.now())) {
+            assert!(begun.is_err(), "in the very moment of a cut-off");
+            return;
+        }
+        let session = begun.unwrap();
         assert!(
             self.known
                 .iter()

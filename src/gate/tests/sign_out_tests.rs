@@ -149,13 +149,14 @@ fn a_return_address_does_not_hide_that_an_end_is_not_durable_s_15() {
 fn a_browser_that_signed_in_again_meanwhile_keeps_its_cookie() {
     let post = Post::new();
     let (old, new) = (session(1), session(2));
+    post.engine.begin(&old);
     post.engine.begin(&new);
     let sealed = post.sealed_state(&post.passing(), APP);
     let reply = post.clear(&[post.cookie(&new, APP)], Some(&sealed));
     assert!(reply.cookies.is_empty());
     assert!(matches!(reply.kind, ReplyKind::Redirect(_)));
     let reply = post.clear(&[post.cookie(&old, APP)], Some(&sealed));
-    assert_eq!(cleared_by(&reply).len(), 2);
+    assert_eq!(cleared_by(&reply).len(), 2, "it is the one that ended");
     post.engine.forget(&new);
     let reply = post.clear(&[post.cookie(&new, APP)], Some(&sealed));
     assert_eq!(cleared_by(&reply).len(), 2, "it does not live");
