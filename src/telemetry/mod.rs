@@ -41,6 +41,7 @@ pub fn begin(format: LogFormat, filter: &str) {
 pub const DEFAULT_FILTER: &str = "info";
 
 /// What the operator cannot ask for: the lines of these crates quote requests with their paths, queries
-/// and cookies.
-const CAPS: &str = "pingora_core=error,pingora_proxy=off,pingora_http=off,pingora_pool=error,\
+/// and cookies. Connectors are silent: a kept connection that is busy closing is an error to pingora, and a
+/// connection that fails is told of by the request that wanted it.
+const CAPS: &str = "pingora_core=error,pingora_core::connectors=off,pingora_proxy=off,pingora_http=off,pingora_pool=error,\
     h2=off,hyper=off,rustls=error,hickory_resolver=error,hickory_proto=error,hickory_net=error";
