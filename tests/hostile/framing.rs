@@ -216,6 +216,43 @@ fn names_that_servers_fold_into_framing_headers_do_not_reach_the_upstream() {
 }
 
 #[test]
+fn the_length_of_a_name_does_not_turn_it_into_another_cve_2021_40346() {
+    let gateway = Gateway::shared();
+    for length in [127, 255, 256, 270, 511, 512, 1023] {
+        let mark = mark();
+        let mut name = "Content-Length".to_owned();
+        name.push_str(&"a".repeat(length - name.len()));
+        let hidden = format!("GET /{mark}/hidden HTTP/1.1\r\n{HOST}\r\n");
+        let (answers, _, text) = send_all_briefly(
+            &gateway,
+            &format!(
+                "POST /{mark}/outer HTTP/1.1\r\n{HOST}{name}:\r\nContent-Length: {}\r\n\r\n{hidden}",
+                hidden.len()
+            ),
+        );
+        assert_eq!(answers.len(), 1, "{length}: {text}");
+        let seen = gateway.upstream.requests(&mark);
+        assert!(
+            seen.iter().all(|seen| seen.body == hidden.as_bytes()),
+            "{length}: {seen:?}"
+        );
+        assert!(seen.len() <= 1, "{length}: {seen:?}");
+    }
+}
+
+/// Like `send_all`, for connections that are kept.
+fn send_all_briefly(gateway: &Gateway, request: &str) -> (Vec<Answer>, End, String) {
+    let mut wire = gateway.plain();
+    wire.send(request);
+    let (all, end) = wire.read_to_end(Duration::from_millis(300));
+    (
+        answers(&all),
+        end,
+        String::from_utf8_lossy(&all).into_owned(),
+    )
+}
+
+#[test]
 fn http_1_0_has_no_transfer_codings() {
     let gateway = Gateway::shared();
     for lines in [

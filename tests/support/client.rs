@@ -179,7 +179,12 @@ async fn open_h1(request: &Request, stream: Connection) -> Result<Live, String> 
 }
 
 async fn open_h2(request: &Request, stream: Connection) -> Result<Live, String> {
-    let (sender, connection) = h2::client::handshake(stream).await.map_err(chain)?;
+    let (sender, connection) = h2::client::Builder::new()
+        .initial_window_size(WINDOW)
+        .initial_connection_window_size(2 * WINDOW)
+        .handshake(stream)
+        .await
+        .map_err(chain)?;
     let driving = tokio::spawn(connection);
     let mut sender = sender.ready().await.map_err(chain)?;
     let mut built = http::Request::builder()
@@ -220,6 +225,9 @@ async fn open_h2(request: &Request, stream: Connection) -> Result<Live, String> 
         chunks: receiver,
     })
 }
+
+/// What an HTTP/2 server may send at once, about as browsers allow.
+const WINDOW: u32 = 8 * 1024 * 1024;
 
 /// An error with its causes.
 pub(crate) fn chain<E: std::error::Error>(error: E) -> String {
