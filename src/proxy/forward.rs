@@ -13,6 +13,8 @@ use pingora::proxy::Session;
 
 use crate::config::Timeouts;
 use crate::decision::forwarded::Scheme;
+use crate::decision::upstream::stable_hash;
+use crate::ports::entropy::id_bytes;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
@@ -39,7 +41,12 @@ impl Portway {
         let headers = &session.req_header().headers;
         let chosen = connect::choose_member(&target.pool, admitted, headers)?;
         admitted.tried.push(chosen.index);
-        let peer = target.peer.peer(chosen.member, &timeouts)?;
+        let mut peer = target.peer.peer(chosen.member, &timeouts)?;
+        if session.is_upgrade_req() {
+            // A kept connection is watched by the thread that made it, which could note the acceptance too
+            // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
+            peer.group_key ^= stable_hash(&id_bytes(self.serving.entropy.as_ref()));
+        }
         admitted.in_flight = Some(chosen.member.enter(self.serving.clock.now()));
         Some(Box::new(peer))
     }

@@ -175,3 +175,23 @@ async fn begun(browser: &Browser, path: &str) -> Live {
     assert!(first.starts_with(b"begin"), "{first:?}");
     live
 }
+
+#[tokio::test]
+async fn a_websocket_stays_open_however_soon_the_upstream_accepts_it() {
+    let (_application, gateway) = gateway().await;
+    let mut browser = Browser::new(&gateway);
+    let mut closed = 0;
+    for _ in 0..UPGRADES {
+        // Leaves a connection to the upstream behind, on one thread or another.
+        browser.get("https://app.test/public").await.expect(200);
+        let opened = websocket::open(&browser, "https://app.test/public/ws", &[]).await;
+        let mut socket = opened.unwrap();
+        socket.send(Message::text("x")).await.ok();
+        let answer = within("an echo", PATIENCE, socket.next()).await;
+        closed += usize::from(!matches!(answer, Some(Ok(_))));
+    }
+    assert_eq!(closed, 0, "of {UPGRADES} WebSockets");
+}
+
+/// Enough for a race that one in twenty loses.
+const UPGRADES: usize = 200;

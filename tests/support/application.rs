@@ -125,7 +125,7 @@ async fn answer(
     counts.requests.fetch_add(1, Ordering::SeqCst);
     let path = request.uri().path().to_owned();
     Ok(match path.as_str() {
-        "/ws" | "/public/ws" => websocket(request, counts).await,
+        "/ws" | "/public/ws" => websocket(request, counts),
         "/ticks" => stream(Forever::Ticks, counts),
         "/still" => stream(Forever::Still, counts),
         "/hang" => std::future::pending().await,
@@ -238,11 +238,7 @@ async fn upload(request: Request<Incoming>, counts: &Counts) -> Response<Body> {
     Response::new(full(format!("uploaded: {bytes}\n")))
 }
 
-/// Accepts a WebSocket, as far away as another machine would be: pingora takes an acceptance that comes
-/// before it has begun to listen for one as the end of the request, which only an unoptimised build on
-/// one machine meets.
-async fn websocket(mut request: Request<Incoming>, counts: Arc<Counts>) -> Response<Body> {
-    tokio::time::sleep(DISTANCE).await;
+fn websocket(mut request: Request<Incoming>, counts: Arc<Counts>) -> Response<Body> {
     let Some(key) = request.headers().get("sec-websocket-key") else {
         return Response::builder().status(426).body(full("")).unwrap();
     };
@@ -269,5 +265,4 @@ async fn websocket(mut request: Request<Incoming>, counts: Arc<Counts>) -> Respo
         .unwrap()
 }
 
-const DISTANCE: Duration = Duration::from_millis(5);
 const TICK: Duration = Duration::from_millis(20);
