@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs that the black-box and browser tests drive: nginx, wrk, curl, openssl,
-# Chromium, Node.js, and playwright-core in ./node_modules. No service is started by it.
+# Chromium, Node.js, faketime, and playwright-core in ./node_modules. No service is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
 # because tests without their parts are counted as skipped and a green run would prove too little.
 set -euo pipefail
@@ -19,6 +19,7 @@ missing_packages() {
     command -v chromium >/dev/null 2>&1 || echo chromium
     command -v node >/dev/null 2>&1 || echo nodejs
     command -v npm >/dev/null 2>&1 || echo npm
+    command -v faketime >/dev/null 2>&1 || echo faketime
 }
 
 # Debian starts a service as soon as its package is there, unless this file answers 101.
