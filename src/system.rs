@@ -2,9 +2,11 @@
 //!
 //! The only place that reads either; everything else takes them through ports.
 
+use std::time::Duration;
 use std::time::SystemTime;
 use std::time::UNIX_EPOCH;
 
+use async_trait::async_trait;
 use rustls::crypto::SecureRandom;
 
 use crate::model::time::Timestamp;
@@ -15,6 +17,7 @@ use crate::ports::entropy::Entropy;
 #[derive(Clone, Copy, Debug, Default)]
 pub struct SystemClock;
 
+#[async_trait]
 impl Clock for SystemClock {
     #[expect(clippy::disallowed_methods, reason = "this is where the clock is read")]
     fn now(&self) -> Timestamp {
@@ -22,6 +25,10 @@ impl Clock for SystemClock {
             .duration_since(UNIX_EPOCH)
             .unwrap_or_default();
         Timestamp::from_millis(u64::try_from(since_epoch.as_millis()).unwrap_or(u64::MAX))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        tokio::time::sleep(span).await;
     }
 }
 

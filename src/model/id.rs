@@ -63,6 +63,11 @@ random_id! {
 }
 
 random_id! {
+    /// The id of one anchored adoption: reservation, pending copy and commit carry it (S-6).
+    AdoptionId
+}
+
+random_id! {
     /// The value of a nonce cookie: it ties a sign-in to the browser that began it.
     Nonce
 }
@@ -85,17 +90,72 @@ impl RequestId {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(bytes)
     }
+
+    /// The id as 32 hex digits, in ASCII.
+    #[must_use]
+    pub fn to_hex(self) -> [u8; 32] {
+        let mut text = [0; 32];
+        let (pairs, _) = text.as_chunks_mut();
+        for ([high, low], byte) in pairs.iter_mut().zip(self.0) {
+            (*high, *low) = (hex_digit(byte >> 4), hex_digit(byte & 0xf));
+        }
+        text
+    }
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..10 => b'0' + nibble,
+        _ => b'a' - 10 + nibble,
+    }
 }
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+        let text = self.to_hex();
+        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
     }
 }
 
 impl fmt::Debug for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(self, f)
+    }
+}
+
+/// A session at an identity provider: a SHA-256 over its issuer and session id (S-15).
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ProviderSessionId([u8; 32]);
+
+impl ProviderSessionId {
+    /// Names the session that an issuer knows by an id.
+    #[must_use]
+    pub fn of(issuer: &str, sid: &str) -> Self {
+        let mut hash = Sha256::new();
+        // The length keeps one pair from reading like another.
+        hash.update((issuer.len() as u64).to_be_bytes());
+        hash.update(issuer.as_bytes());
+        hash.update(sid.as_bytes());
+        Self(hash.finalize().into())
+    }
+
+    /// Takes up a name that was made before.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; 32]) -> Self {
+        Self(bytes)
+    }
+
+    /// The 32 bytes of the name.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; 32] {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ProviderSessionId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "ProviderSessionId#{}", short_hash(&self.0))
     }
 }
 

@@ -23,6 +23,17 @@ pub struct Identity {
     pub groups: Vec<GroupName>,
 }
 
+/// What an identity store says of a user who signed in before.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Refreshed {
+    /// The user may still sign in, and this is what is known of them now.
+    Known(Identity),
+    /// The user is gone or disabled.
+    Gone,
+    /// This provider cannot say without a credential.
+    Unsupported,
+}
+
 /// How surely a user was authenticated: 0 (not at all) to 99.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,

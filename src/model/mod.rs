@@ -2,9 +2,12 @@
 //!
 //! Everything here is a value. No I/O, no clock and no policy: those live in the layers above.
 
+pub mod claim;
+pub mod end;
 pub mod identity;
 pub mod id;
 pub mod name;
+pub mod peer;
 pub mod secret;
 pub mod session;
 pub mod time;

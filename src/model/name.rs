@@ -91,7 +91,7 @@ text_name! {
 
 text_name! {
     /// The name of an identity store; it must be the same in every data centre (MDC-ADOPT-8).
-    StoreName, 64, word
+    StoreName, 32, word
 }
 
 text_name! {

@@ -1,50 +1,16 @@
 //! The port to the end log: what has ended, durably, in order (S-15).
 
 use async_trait::async_trait;
-use serde::Deserialize;
-use serde::Serialize;
 
-use crate::model::id::SsoId;
+use crate::model::end::End;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::end::Pulled;
+use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
-use crate::model::session::EndCause;
 use crate::model::time::Timestamp;
 use crate::ports::session_store::StoreError;
-
-/// One entry of the end log (S-15).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum End {
-    /// One SSO session is over.
-    Tombstone {
-        /// The SSO session.
-        sso: SsoId,
-        /// Why it ended.
-        cause: EndCause,
-        /// When the SSO session would have expired by itself; the entry is kept until later.
-        expires: Timestamp,
-    },
-    /// Everything that a user authenticated before a point in time is over.
-    UserCutOff {
-        /// The identity store of the user.
-        store: StoreName,
-        /// The user.
-        subject: UserName,
-        /// Every SSO session first authenticated before this is over.
-        authenticated_before: Timestamp,
-        /// When the last session it may concern expires.
-        expires: Timestamp,
-    },
-}
-
-/// The place of an entry in the log of one incarnation; the first is 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Position(pub u64);
-
-/// Names one life of an end log: a log that starts empty has a new one (S-15).
-#[derive(Clone, Copy, PartialEq, Eq, Debug, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Incarnation(pub [u8; 16]);
 
 /// Keeps ends. An entry lost is a logout undone.
 #[async_trait]
@@ -52,9 +18,21 @@ pub trait EndLog: Send + Sync + 'static {
     /// Which life of the log this is.
     fn incarnation(&self) -> Incarnation;
 
+    /// When this life of the log began; what ended before may be unknown here (S-15).
+    fn began(&self) -> Timestamp;
+
+    /// How far the log of a peer has been read; none if never completely.
+    fn pulled(&self, peer: &ClusterId) -> Option<Pulled>;
+
+    /// Notes how far the log of a peer has been read. It is written back lazily: after a crash an older
+    /// answer is given, and entries are read again.
+    fn note_pulled(&self, peer: &ClusterId, pulled: Pulled);
+
     /// Appends an end and drops the records that it concerns, in one atomic step; returns when it is
     /// durable. From the call on, and even if it fails, the sessions concerned are refused here. A
-    /// tombstone that stands already keeps its place.
+    /// tombstone that stands already keeps its place, and so does a move to a higher rank. What a
+    /// provider's cut-off drops or keeps out has a tombstone of its own from then on: no cookie names
+    /// the session at the provider, so nothing else would keep its facts from being believed.
     ///
     /// # Errors
     /// When the entry is not durable: the caller tells the user that the end is not yet confirmed.

@@ -5,7 +5,9 @@ use async_trait::async_trait;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
+use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
+use crate::model::name::UserName;
 
 /// What a provider vouches for after a credential was right.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,4 +47,10 @@ pub trait IdentityProvider: Send + Sync + 'static {
     /// # Errors
     /// See [`VerifyError`]; nothing in it may reach the client.
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError>;
+
+    /// Reads a user's attributes again, without a credential (S-10).
+    ///
+    /// # Errors
+    /// When the store could not be asked; what is known stays as it is.
+    async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError>;
 }

@@ -6,6 +6,8 @@ pub mod clock;
 pub mod end_log;
 pub mod entropy;
 pub mod identity_provider;
+pub mod peer_channel;
+pub mod peer_service;
 pub mod resolver;
 pub mod session_engine;
 pub mod session_store;

@@ -9,7 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::model::id::SessionId;
+use crate::crypto::claims::Confirmed;
+use crate::decision::sign_out::Outcome;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
@@ -24,17 +27,6 @@ use crate::model::time::Timestamp;
 use crate::ports::identity_provider::VerifyError;
 use crate::ports::session_store::StoreError;
 
-/// What a cookie that opened says: the facts of S-1 and the record they were issued for.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Claim {
-    /// The facts of the SSO session.
-    pub facts: SsoFacts,
-    /// The data centre that issued the cookie.
-    pub cluster: ClusterId,
-    /// That data centre's record.
-    pub session: SessionId,
-}
-
 /// What the engine answers about a claim.
 #[derive(Clone, Debug)]
 pub enum Lookup {
@@ -44,23 +36,6 @@ pub enum Lookup {
     NotLive(NotLive),
     /// This engine cannot tell without asking elsewhere; ask [`SessionEngine::resolve`].
     Unknown,
-}
-
-/// Why a session does not serve. Nothing of it is told to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum NotLive {
-    /// The SSO session, or everything the user had, has been ended.
-    Ended,
-    /// Its absolute lifetime is over.
-    Expired,
-    /// It saw no activity for too long.
-    Idle,
-    /// The record differs from the cookie in subject or store (S-3).
-    Mismatched,
-    /// No record of it exists.
-    Missing,
-    /// No engine gave an answer; silence is never a permit.
-    Unanswered,
 }
 
 /// A sign-in by credential.
@@ -92,6 +67,40 @@ pub struct Ended {
     pub visited: Vec<HostName>,
     /// Whether the end is durable; if not, it holds in memory and the user is told so (S-15).
     pub durable: Result<(), StoreError>,
+    /// What each peer said to it, in the order of configuration (MDC-LOGOUT-3).
+    pub peers: Vec<(ClusterId, Confirmation)>,
+}
+
+impl Ended {
+    /// What is told of it when the user signs out.
+    #[must_use]
+    pub fn outcome(self, sso: SsoId) -> Outcome {
+        let confirmed = |said| match said {
+            Confirmation::Confirmed => Confirmed::Durable,
+            Confirmation::Outstanding => Confirmed::Pending,
+        };
+        let elsewhere = self.peers.into_iter();
+        Outcome {
+            sso,
+            visited: self.visited,
+            here: match self.durable {
+                Ok(()) => Confirmed::Durable,
+                Err(_) => Confirmed::Pending,
+            },
+            elsewhere: elsewhere
+                .map(|(cluster, said)| (cluster, confirmed(said)))
+                .collect(),
+        }
+    }
+}
+
+/// Whether a data centre has confirmed an end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Confirmation {
+    /// It has: the end is durable there.
+    Confirmed,
+    /// Not yet; it will be told when it is back (MDC-FAIL-5).
+    Outstanding,
 }
 
 /// Holds sessions. An engine that calls a dead session live gives an account away.
@@ -131,6 +140,12 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Spends a one-step token; `false` when it was spent before (S-24).
     fn spend(&self, token: TokenId, expires: Timestamp) -> bool;
+
+    /// Spends a one-step token wherever the data centre keeps them: a gate without an engine asks its
+    /// engine, so that a token is good at one of several gates only (S-24).
+    async fn spend_once(&self, token: TokenId, expires: Timestamp) -> bool {
+        self.spend(token, expires)
+    }
 
     /// Ends an SSO session, known here or not (S-18); durable when it returns (S-14).
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended;

@@ -97,9 +97,17 @@ pub trait SessionStore: Send + Sync + 'static {
     /// The last activity noted by [`Self::touch`], or the record's own if that is later.
     fn last_access(&self, sso: &SsoId) -> Option<Timestamp>;
 
-    /// The SSO sessions whose deadline has passed: absolute expiry, or `idle_before` later than their
-    /// last activity. At most `limit`; costs what it returns, not what the store holds.
+    /// The SSO sessions whose deadline has passed: absolute expiry, or for live ones `idle_timeout` later
+    /// than their last activity. At most `limit`; costs what it returns, not what the store holds.
     fn due(&self, now: Timestamp, idle_timeout: std::time::Duration, limit: usize) -> Vec<SsoId>;
+
+    /// Records that wait for a release to be committed, at most `limit`; costs what it returns (S-6).
+    /// Each call goes on behind the one before. After a restart a record may be told of a while later.
+    fn pending(&self, limit: usize) -> Vec<Arc<Session>>;
+
+    /// How far back the memory of this store reaches: a session that began later and is not found here
+    /// never was here (S-19).
+    fn remembers_since(&self) -> Timestamp;
 
     /// Every record of a user.
     fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>>;

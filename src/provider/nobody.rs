@@ -3,7 +3,9 @@
 use async_trait::async_trait;
 
 use crate::model::identity::Credential;
+use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
+use crate::model::name::UserName;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
@@ -28,5 +30,9 @@ impl IdentityProvider for Nobody {
 
     async fn verify(&self, _: Credential) -> Result<Verified, VerifyError> {
         Err(VerifyError::Refused)
+    }
+
+    async fn refresh(&self, _: &UserName) -> Result<Refreshed, VerifyError> {
+        Ok(Refreshed::Gone)
     }
 }

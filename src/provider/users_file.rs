@@ -19,6 +19,7 @@ use crate::config::Authentication;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
+use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
@@ -167,6 +168,15 @@ impl IdentityProvider for UsersFileProvider {
         match credential {
             Credential::Password { user, password } => self.verify_password(&user, password).await,
         }
+    }
+
+    async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {
+        let roster = self.roster.load();
+        let user = roster.find(subject.as_str());
+        Ok(match user.filter(|user| user.may_sign_in()) {
+            Some(user) => Refreshed::Known(self.identity(user)),
+            None => Refreshed::Gone,
+        })
     }
 }
 

@@ -1,0 +1,82 @@
+//! What a browser claims by a cookie that opened, and why a claim may not be honoured.
+//!
+//! Judging claims is the engine's matter; opening cookies is that of `crypto`.
+
+use std::net::IpAddr;
+
+use crate::model::id::SessionId;
+use crate::model::name::ClusterId;
+use crate::model::session::Holder;
+use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
+
+/// What a cookie that opened says: the facts of S-1 and the record they were issued for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// The facts of the SSO session.
+    pub facts: SsoFacts,
+    /// The data centre that issued the cookie.
+    pub cluster: ClusterId,
+    /// That data centre's record.
+    pub session: SessionId,
+    /// Where else to ask, newest last access first: the chain and a matching GITO cookie (S-7).
+    pub hints: Vec<Hint>,
+    /// The newest last access that the cookies vouch for (MDC-TIME-1).
+    pub last_access: Option<Timestamp>,
+    /// Who presents it.
+    pub presented: Presented,
+}
+
+/// A data centre that may hold the session (S-7).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hint {
+    /// The data centre and its record.
+    pub holder: Holder,
+    /// When it was last used there, as far as the cookie knows.
+    pub last_access: Timestamp,
+}
+
+/// How a claim came here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Presented {
+    /// At what place.
+    pub at: Place,
+    /// From where.
+    pub client_address: IpAddr,
+}
+
+/// Where a claim is presented.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// At an application host, by an authn cookie.
+    Application,
+    /// At the collector, by the ID cookie, which itself proves the authentication (MDC-ADOPT-2).
+    Collector,
+}
+
+/// Why a session does not serve. Nothing of it is told to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotLive {
+    /// The SSO session, or everything the user had, has been ended.
+    Ended,
+    /// The policy asks for a new sign-in in each data centre (MDC-ADOPT-4).
+    Reauthenticate,
+    /// The user is gone or disabled (S-10).
+    Disabled,
+    /// A data centre has not been heard of for longer than the lease (S-16).
+    LeaseOver,
+    /// Another data centre holds it and did not let go of it in time.
+    HeldElsewhere,
+    /// Its absolute lifetime is over.
+    Expired,
+    /// It saw no activity for too long.
+    Idle,
+    /// The data centre that holds it refused to be asked (S-8).
+    Refused,
+    /// The record differs from the cookie in subject or store (S-3).
+    Mismatched,
+    /// No record of it exists.
+    Missing,
+    /// No engine gave an answer; silence is never a permit.
+    Unanswered,
+}
