@@ -116,6 +116,7 @@ pub fn decide(asked: &Asked<'_>, standing: Standing) -> Decision {
         (Access::Protected, Standing::SignedIn(session, level)) => {
             let subject = Subject {
                 identity: Some(&session.identity),
+                attributes: session.attributes,
                 level: *level,
                 address: asked.address,
                 method: asked.method,

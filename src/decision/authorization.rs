@@ -2,7 +2,8 @@
 //! silence.
 //!
 //! A condition that needs to know who asks does not hold for somebody who is not signed in, and its
-//! negation does not either: what is unknown refuses (S-10).
+//! negation does not either; the same goes for one that reads an attribute which was neither fetched nor
+//! read again: what is unknown refuses (S-10).
 
 use std::net::IpAddr;
 
@@ -13,12 +14,15 @@ use crate::decision::policy::Effect;
 use crate::decision::policy::Policy;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
+use crate::model::session::Attributes;
 
 /// What a policy is evaluated over.
 #[derive(Clone, Copy, Debug)]
 pub struct Subject<'a> {
     /// Who is signed in, if anybody is.
     pub identity: Option<&'a Identity>,
+    /// How far the attributes of that identity can be relied on (S-10).
+    pub attributes: Attributes,
     /// How surely.
     pub level: AuthLevel,
     /// Where the request comes from.
@@ -65,7 +69,8 @@ fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
             combine(any.iter().map(|each| evaluate(each, subject)), Combine::Any)
         }
         Condition::Group(groups) => {
-            identity.map(|identity| identity.groups.iter().any(|group| groups.contains(group)))
+            let known = identity.filter(|_| subject.attributes == Attributes::Known);
+            known.map(|identity| identity.groups.iter().any(|group| groups.contains(group)))
         }
         Condition::Level(least) => Some(subject.level >= *least),
         Condition::Method(methods) => {
@@ -75,6 +80,7 @@ fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
         }
         Condition::Not(inner) => evaluate(inner, subject).map(|holds| !holds),
         Condition::SignedIn => Some(identity.is_some()),
+        // Who it is, is a fact of the session and known even where nothing else is.
         Condition::User(users) => identity.map(|identity| users.contains(&identity.subject)),
     }
 }

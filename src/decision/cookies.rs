@@ -1,7 +1,9 @@
 //! Portway's own cookies: their names, how they are set and cleared, and how they are kept from
 //! applications (M-014, D-2, MDC-COOKIE-1).
 //!
-//! What is inside them is `crypto`'s matter. Cookies of applications pass byte for byte.
+//! How they are written inside is `crypto`'s matter. Cookies of applications pass byte for byte.
+
+use std::io::BufRead;
 
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -11,6 +13,11 @@ use cookie::time::Duration;
 
 use crate::model::id::Nonce;
 use crate::model::name::DeploymentId;
+use crate::model::name::HostName;
+
+pub mod chain;
+pub mod gito;
+pub mod settings;
 
 /// The names of a deployment's cookies.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -21,6 +28,8 @@ pub struct CookieNames {
     pub id: String,
     /// The nonce cookie of either.
     pub nonce: String,
+    /// The GITO cookie of a domain.
+    pub gito: String,
 }
 
 impl CookieNames {
@@ -31,6 +40,7 @@ impl CookieNames {
             authn: format!("__Host-portway-authn-{deployment}"),
             id: format!("__Host-portway-id-{deployment}"),
             nonce: format!("__Host-portway-nonce-{deployment}"),
+            gito: format!("__Secure-portway-gito-{deployment}"),
         }
     }
 
@@ -38,7 +48,7 @@ impl CookieNames {
     /// compare the prefix without regard to case, and so does this.
     #[must_use]
     pub fn is_ours(&self, name: &[u8]) -> bool {
-        [&self.authn, &self.id, &self.nonce]
+        [&self.authn, &self.id, &self.nonce, &self.gito]
             .iter()
             .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
     }
@@ -66,8 +76,7 @@ impl CookieNames {
     #[must_use]
     pub fn for_upstream<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Option<Vec<u8>> {
         let mut kept: Vec<u8> = Vec::new();
-        for part in headers.flat_map(|header| header.split(|b| *b == b';')) {
-            let part = part.trim_ascii();
+        for part in headers.flat_map(parts) {
             if part.is_empty() || self.is_ours(name_of(part)) {
                 continue;
             }
@@ -96,13 +105,33 @@ impl CookieNames {
 /// A `Set-Cookie` value for a host-only cookie that ends with the browser (MDC-COOKIE-5).
 #[must_use]
 pub fn set(name: &str, value: &str) -> String {
-    host_only(name, value).build().to_string()
+    kept_safe(name, value).build().to_string()
 }
 
 /// A `Set-Cookie` value that makes the browser forget a host-only cookie.
 #[must_use]
 pub fn clear(name: &str) -> String {
-    host_only(name, "")
+    kept_safe(name, "")
+        .max_age(Duration::ZERO)
+        .build()
+        .to_string()
+}
+
+/// A `Set-Cookie` value for a cookie of a whole domain that ends with the browser (MDC-COOKIE-4).
+#[must_use]
+pub fn set_for_domain(name: &str, value: &str, domain: &HostName) -> String {
+    kept_safe(name, value)
+        .domain(domain.as_str())
+        .build()
+        .to_string()
+}
+
+/// A `Set-Cookie` value that makes the browser forget a cookie of a whole domain: without the domain it
+/// would forget another one.
+#[must_use]
+pub fn clear_for_domain(name: &str, domain: &HostName) -> String {
+    kept_safe(name, "")
+        .domain(domain.as_str())
         .max_age(Duration::ZERO)
         .build()
         .to_string()
@@ -119,7 +148,7 @@ fn decode_nonce(text: &str) -> Option<Nonce> {
     <[u8; 16]>::try_from(bytes).ok().map(Nonce::from_bytes)
 }
 
-fn host_only<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
+fn kept_safe<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
     Cookie::build((name, value))
         .path("/")
         .secure(true)
@@ -127,9 +156,19 @@ fn host_only<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
         .same_site(SameSite::Lax)
 }
 
+/// The parts of a `Cookie` header, found with the library's vectorised search: sealed cookies are long.
+fn parts(mut header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    std::iter::from_fn(move || {
+        let all = header;
+        // A read from memory does not fail, and ends at the end.
+        let length = header.skip_until(b';').ok().filter(|length| *length > 0)?;
+        let part = all.get(..length)?;
+        Some(part.strip_suffix(b";").unwrap_or(part).trim_ascii())
+    })
+}
+
 fn pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
-    header.split(|b| *b == b';').filter_map(|part| {
-        let part = part.trim_ascii();
+    parts(header).filter_map(|part| {
         let equals = part.iter().position(|b| *b == b'=')?;
         Some((
             part.get(..equals)?.trim_ascii_end(),
@@ -167,11 +206,24 @@ mod tests {
     }
 
     #[test]
+    fn the_gito_cookie_belongs_to_its_domain_when_set_and_when_cleared_mdc_cookie_4() {
+        let domain = HostName::parse("example.test").unwrap();
+        let name = names().gito;
+        assert_eq!(
+            set_for_domain(&name, "v", &domain),
+            "__Secure-portway-gito-main=v; HttpOnly; SameSite=Lax; Secure; Path=/; \
+             Domain=example.test"
+        );
+        let cleared = clear_for_domain(&name, &domain);
+        assert!(cleared.contains("Domain=example.test") && cleared.contains("Max-Age=0"));
+    }
+
+    #[test]
     fn an_application_sees_its_own_cookies_byte_for_byte_in_one_line_m_014() {
         let lines: [&[u8]; 3] = [
             b"a=1;b=\"x y\"",
             b"__Host-portway-authn-main=secret; c==2=",
-            b"__HOST-portway-ID-main=x",
+            b"__HOST-portway-ID-main=x; __secure-Portway-GITO-main=g",
         ];
         let kept = names().for_upstream(lines.into_iter()).unwrap();
         assert_eq!(kept, b"a=1; b=\"x y\"; c==2=");
@@ -190,6 +242,7 @@ mod tests {
     fn an_application_cannot_set_our_cookies() {
         assert!(names().claims_ours(b"__Host-portway-authn-main=forged; Path=/"));
         assert!(names().claims_ours(b" __host-PORTWAY-id-main =forged"));
+        assert!(names().claims_ours(b"__Secure-portway-gito-main=forged; Domain=example.test"));
         assert!(!names().claims_ours(b"portway=1"));
     }
 }

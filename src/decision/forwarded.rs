@@ -5,7 +5,6 @@
 //! what is sent is made here. Only a trusted proxy is heard, and only on the address, scheme and port
 //! of its client; there is none by default. The host is always the one that was routed on (W-10).
 
-use std::fmt;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
@@ -188,49 +187,44 @@ impl Origin {
     }
 
     /// The headers that tell an upstream (W-10 to W-12), each to replace whatever stands there.
-    #[must_use]
-    pub fn headers(&self, host: &HostName) -> Vec<(HeaderName, HeaderValue)> {
-        let texts = [
-            (FORWARDED, self.forwarded(host)),
-            (
-                X_FORWARDED_FOR,
-                joined(&self.chain, |address| address.to_string()),
-            ),
-            (X_FORWARDED_HOST, host.to_string()),
-            (X_FORWARDED_SERVER, host.to_string()),
-            (X_REAL_IP, self.client.to_string()),
+    pub fn headers(&self, host: &HostName) -> impl Iterator<Item = (&'static str, HeaderValue)> {
+        let client = value(joined(&[self.client], push_address));
+        let chain = if self.chain == [self.client] {
+            client.clone()
+        } else {
+            value(joined(&self.chain, push_address))
+        };
+        let name = HeaderValue::from_str(host.as_str()).ok();
+        let port = HeaderValue::from(self.port);
+        let scheme = HeaderValue::from_static(self.scheme.as_str());
+        let headers = [
+            ("forwarded", value(self.forwarded(host, &port))),
+            ("x-forwarded-for", chain),
+            ("x-forwarded-host", name.clone()),
+            ("x-forwarded-port", Some(port)),
+            ("x-forwarded-proto", Some(scheme)),
+            ("x-forwarded-server", name),
+            ("x-real-ip", client),
         ];
-        let known = [
-            (X_FORWARDED_PORT, HeaderValue::from(self.port)),
-            (
-                X_FORWARDED_PROTO,
-                HeaderValue::from_static(self.scheme.as_str()),
-            ),
-        ];
-        // Host names and addresses are visible ASCII: every text is a header value.
-        let texts = texts
-            .into_iter()
-            .filter_map(|(name, text)| Some((name, HeaderValue::try_from(text).ok()?)));
-        texts.chain(known).collect()
+        let there = |(name, value): (_, Option<_>)| Some((name, value?));
+        headers.into_iter().filter_map(there)
     }
 
     /// The chain as RFC 7239 has it; host and scheme belong to the last hop.
-    fn forwarded(&self, host: &HostName) -> String {
-        let port = if self.port == self.scheme.default_port() {
-            None
-        } else {
-            Some(self.port)
+    fn forwarded(&self, host: &HostName, port: &HeaderValue) -> String {
+        let (host, scheme) = (host.as_str(), self.scheme.as_str());
+        let (colon, port) = match port.to_str() {
+            Ok(port) if self.port != self.scheme.default_port() => (":", port),
+            _ => ("", ""),
         };
-        let last = format!(
-            ";host={};proto={}",
-            Quoted { host, port },
-            self.scheme.as_str()
-        );
-        joined(&self.chain, |address| match address {
-            // The colon of an IPv6 address is no token character (RFC 7239 §4, §6).
-            IpAddr::V6(v6) => format!("for=\"[{v6}]\""),
-            IpAddr::V4(v4) => format!("for={v4}"),
-        }) + &last
+        // A colon is no token character (RFC 7239 §4).
+        let is_token = port.is_empty() && !host.starts_with('[');
+        let quote = if is_token { "" } else { "\"" };
+        let mut text = joined(&self.chain, push_node);
+        for part in [";host=", quote, host, colon, port, quote, ";proto=", scheme] {
+            text.push_str(part);
+        }
+        text
     }
 }
 
@@ -318,30 +312,58 @@ fn parse_port(text: &str) -> Option<u16> {
     }
 }
 
-fn joined(addresses: &[IpAddr], write: impl Fn(&IpAddr) -> String) -> String {
-    addresses.iter().map(write).collect::<Vec<_>>().join(", ")
+/// Host names and addresses are visible ASCII: every text here is a header value.
+fn value(text: String) -> Option<HeaderValue> {
+    HeaderValue::try_from(text).ok()
 }
 
-/// A host and port as a value of RFC 7239, quoted where they are no token.
-struct Quoted<'a> {
-    host: &'a HostName,
-    port: Option<u16>,
+fn joined(addresses: &[IpAddr], push: impl Fn(&mut String, IpAddr)) -> String {
+    let mut text = String::with_capacity(TEXT_BYTES_USUAL);
+    for address in addresses {
+        if !text.is_empty() {
+            text.push_str(", ");
+        }
+        push(&mut text, *address);
+    }
+    text
 }
 
-impl fmt::Display for Quoted<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.port {
-            Some(port) => write!(f, "\"{}:{port}\"", self.host),
-            None if self.host.as_str().starts_with('[') => write!(f, "\"{}\"", self.host),
-            None => write!(f, "{}", self.host),
+/// An address as a node of RFC 7239, quoted where it is no token (§4, §6).
+fn push_node(text: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(_) => {
+            text.push_str("for=");
+            push_address(text, address);
+        }
+        IpAddr::V6(v6) => text.push_str(&format!("for=\"[{v6}]\"")),
+    }
+}
+
+/// Every request says several addresses; the formatter of the library takes longer than all else here.
+fn push_address(text: &mut String, address: IpAddr) {
+    match address {
+        IpAddr::V4(v4) => {
+            let [a, b, c, d] = v4.octets();
+            push_octet(text, a);
+            for octet in [b, c, d] {
+                text.push('.');
+                push_octet(text, octet);
+            }
+        }
+        IpAddr::V6(v6) => text.push_str(&v6.to_string()),
+    }
+}
+
+fn push_octet(text: &mut String, octet: u8) {
+    for place in [100, 10, 1] {
+        if octet >= place || place == 1 {
+            text.push(char::from(b'0' + octet / place % 10));
         }
     }
 }
 
-const FORWARDED: HeaderName = HeaderName::from_static("forwarded");
+/// Room for one client, a host of common length and what stands around them.
+const TEXT_BYTES_USUAL: usize = 96;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

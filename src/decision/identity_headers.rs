@@ -10,6 +10,7 @@ use http::HeaderValue;
 use crate::decision::forwarded::CLIENT_CLAIM_PREFIXES;
 use crate::decision::forwarded::CLIENT_CLAIMS;
 use crate::model::identity::Identity;
+use crate::model::session::Attributes;
 
 /// The headers that tell an application who is signed in; an absent one is not sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -137,7 +138,8 @@ pub enum IdentityHeaderError {
 /// Longest value of an identity header, in bytes. Servers commonly take header blocks of 8 to 16 KiB.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024;
 
-/// Writes an identity as headers; what the identity does not have, or has empty, is not sent.
+/// Writes an identity as headers; what the identity does not have, or has empty, is not sent, and of
+/// attributes that cannot be relied on none is (S-10).
 ///
 /// Visible ASCII characters and spaces between them stand as they are. All others, control characters
 /// among them, and `%` are written as the percent escapes of their UTF-8 bytes; in groups the comma is
@@ -148,24 +150,26 @@ pub const VALUE_BYTES_MAX: usize = 8 * 1024;
 /// a group must not open because that group came last.
 pub fn values(
     identity: &Identity,
+    attributes: Attributes,
     names: &IdentityHeaderNames,
 ) -> Result<Vec<(HeaderName, HeaderValue)>, IdentityHeaderError> {
-    let groups = identity
-        .groups
-        .iter()
-        .map(|group| escaped(group.as_str(), b","));
-    let groups = groups.collect::<Vec<_>>().join(",");
+    if attributes == Attributes::Unknown {
+        let user = names.user.clone();
+        let user = user.map(|name| checked((name, escaped(Some(identity.subject.as_str())))));
+        return user.into_iter().collect();
+    }
+    let mut groups = Vec::new();
+    for (at, group) in identity.groups.iter().enumerate() {
+        if at > 0 {
+            groups.push(b',');
+        }
+        escape(&mut groups, group.as_str(), Some(b','));
+    }
     let sent = [
-        (&names.user, escaped(identity.subject.as_str(), &[])),
+        (&names.user, escaped(Some(identity.subject.as_str()))),
         (&names.groups, groups),
-        (
-            &names.email,
-            escaped(identity.email.as_deref().unwrap_or_default(), &[]),
-        ),
-        (
-            &names.name,
-            escaped(identity.name.as_deref().unwrap_or_default(), &[]),
-        ),
+        (&names.email, escaped(identity.email.as_deref())),
+        (&names.name, escaped(identity.name.as_deref())),
     ];
     let sent = sent
         .into_iter()
@@ -176,7 +180,7 @@ pub fn values(
 }
 
 fn checked(
-    (header, text): (HeaderName, String),
+    (header, text): (HeaderName, Vec<u8>),
 ) -> Result<(HeaderName, HeaderValue), IdentityHeaderError> {
     let bytes = text.len();
     match HeaderValue::try_from(text) {
@@ -186,25 +190,29 @@ fn checked(
     }
 }
 
-fn escaped(text: &str, separators: &[u8]) -> String {
+fn escaped(text: Option<&str>) -> Vec<u8> {
+    let mut out = Vec::new();
+    escape(&mut out, text.unwrap_or_default(), None);
+    out
+}
+
+fn escape(out: &mut Vec<u8>, text: &str, separator: Option<u8>) {
     let last = text.len().saturating_sub(1);
-    let mut out = String::with_capacity(text.len());
+    out.reserve(text.len());
     for (at, byte) in text.bytes().enumerate() {
         let is_inner_space = byte == b' ' && at != 0 && at != last;
-        let is_plain = byte.is_ascii_graphic() && byte != b'%' && !separators.contains(&byte);
+        let is_plain = byte.is_ascii_graphic() && byte != b'%' && separator != Some(byte);
         if is_plain || is_inner_space {
-            out.push(char::from(byte));
+            out.push(byte);
         } else {
-            let digits =
-                [byte >> 4, byte & 0xf].map(|digit| char::from_digit(u32::from(digit), 16));
-            out.push('%');
-            out.extend(
-                digits
-                    .into_iter()
-                    .flatten()
-                    .map(|digit| digit.to_ascii_uppercase()),
-            );
+            out.extend([b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
         }
     }
-    out
+}
+
+const fn hex_digit(nibble: u8) -> u8 {
+    match nibble {
+        0..10 => b'0' + nibble,
+        _ => b'A' - 10 + nibble,
+    }
 }

@@ -4,14 +4,19 @@
 //! and authorization, identity headers, upstream. What happens because of a decision lives above.
 
 pub mod admission;
+pub mod adoption;
 pub mod authorization;
 pub mod cookies;
 pub mod endpoints;
+pub mod following;
 pub mod forwarded;
 pub mod identity_headers;
+pub mod idle;
 pub mod origins;
 pub mod path;
 pub mod policy;
+pub mod release;
 pub mod reply;
 pub mod routing;
+pub mod sign_out;
 pub mod upstream;

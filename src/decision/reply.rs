@@ -3,6 +3,7 @@
 //! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
 
 use crate::crypto::claims::Confirmed;
+use crate::model::name::ClusterId;
 
 /// An answer of Portway's own, with the cookies it sets or clears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,7 +46,7 @@ pub enum ReplyKind {
     /// 303 to an address.
     Redirect(String),
     /// Signed out, and this is the end of the journey.
-    SignedOut(Confirmed),
+    SignedOut(SignedOut),
     /// 401 for a program, which cannot follow a redirect to a login page (D-8).
     SignInRequired {
         /// Where a browser could sign in.
@@ -69,6 +70,17 @@ pub struct LoginPage {
     pub application: Option<String>,
     /// What to say about the last attempt.
     pub notice: Notice,
+}
+
+/// What the page at the end of a sign-out shows.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SignedOut {
+    /// Whether every end is durable where the user signed out.
+    pub confirmed: Confirmed,
+    /// Which data centres have confirmed; empty where there is one (MDC-LOGOUT-3).
+    pub data_centres: Vec<(ClusterId, Confirmed)>,
+    /// Where the user wanted to go; the page leads there.
+    pub return_to: Option<String>,
 }
 
 /// What the login page says about the last attempt.

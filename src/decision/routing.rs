@@ -111,8 +111,8 @@ pub struct RouteEntry<T> {
 pub enum RouteFound<'t, T> {
     /// This route.
     Found(&'t T),
-    /// A route for the path, though not for the method: 405.
-    MethodNotAllowed,
+    /// Routes for the path, though not for the method: 405, and which methods they have.
+    MethodNotAllowed(Vec<Method>),
     /// No route for the path: 404.
     NotFound,
     /// A path that cannot be decided on, or is odder than the route allows: 400.
@@ -184,7 +184,7 @@ impl<T> RouteTable<T> {
             };
         };
         let Some(entry) = self.with_method(at, method) else {
-            return RouteFound::MethodNotAllowed;
+            return RouteFound::MethodNotAllowed(self.methods(at));
         };
         match entry.tolerance.first_missing(path.oddities()) {
             Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
@@ -217,19 +217,39 @@ impl<T> RouteTable<T> {
 
     /// The first entry with the pattern of the one at `at` that has the method.
     fn with_method(&self, at: usize, method: &Method) -> Option<&RouteEntry<T>> {
-        let mut rest = self.entries.iter().skip(at);
-        let first = rest.next()?;
-        let has_method = |entry: &&RouteEntry<T>| has_method(&entry.methods, method);
-        Some(first).filter(has_method).or_else(|| {
-            rest.filter(|entry| entry.pattern == first.pattern)
-                .find(has_method)
-        })
+        self.alike(at)
+            .find(|entry| has_method(&entry.methods, method))
+    }
+
+    /// The methods that entries with the pattern of the one at `at` have, each once.
+    fn methods(&self, at: usize) -> Vec<Method> {
+        let named = self.alike(at).flat_map(|entry| &entry.methods);
+        let mut methods: Vec<Method> = Vec::new();
+        for method in named.flat_map(with_implied) {
+            if !methods.contains(method) {
+                methods.push(method.clone());
+            }
+        }
+        methods
+    }
+
+    /// The entry at `at`, and those after it that have its pattern.
+    fn alike(&self, at: usize) -> impl Iterator<Item = &RouteEntry<T>> {
+        let pattern = self.entries.get(at).map(|entry| &entry.pattern);
+        let rest = self.entries.iter().skip(at);
+        rest.filter(move |entry| Some(&entry.pattern) == pattern)
     }
 }
 
 /// A path that belongs to one route as written and to another with its letter case folded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct LetterCaseMatters;
+
+/// A method and what it includes.
+fn with_implied(method: &Method) -> impl Iterator<Item = &Method> {
+    let implied = (*method == Method::GET).then_some(&Method::HEAD);
+    std::iter::once(method).chain(implied)
+}
 
 fn has_method(methods: &[Method], method: &Method) -> bool {
     methods.is_empty()

@@ -24,6 +24,8 @@ use portway::model::id::SessionId;
 use portway::model::id::SsoId;
 use portway::model::identity::AuthLevel;
 use portway::model::identity::Identity;
+use portway::model::name::GroupName;
+use portway::model::session::Attributes;
 use portway::model::session::Generation;
 use portway::model::session::Session;
 use portway::model::session::SessionState;
@@ -42,6 +44,10 @@ use super::cases;
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn session(identity: Identity) -> Arc<Session> {
+    session_with(identity, Attributes::Known)
+}
+
+fn session_with(identity: Identity, attributes: Attributes) -> Arc<Session> {
     let began = Timestamp::from_millis(1000);
     Arc::new(Session {
         id: SessionId::from_bytes([1; 16]),
@@ -59,6 +65,10 @@ fn session(identity: Identity) -> Arc<Session> {
         identity,
         last_access: began,
         client_address: ADDRESS,
+        held_since: began,
+        reserved: None,
+        provider_session: None,
+        attributes,
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,
@@ -119,6 +129,25 @@ fn a_rule_sees_the_level_that_counts_s_12() {
     let decision = decide(&asked(Access::Protected, &policy), alice_at(49));
     assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
     let decision = decide(&asked(Access::Protected, &policy), alice_at(50));
+    assert!(matches!(decision, Decision::Allow(_)));
+}
+
+#[test]
+fn a_session_whose_attributes_are_not_known_passes_no_rule_that_reads_one_s_10() {
+    let staff = Condition::Group(vec![GroupName::parse("staff").unwrap()]);
+    let standing = || {
+        let of_record = identity("alice", &["staff"]);
+        Standing::SignedIn(session_with(of_record, Attributes::Unknown), level(20))
+    };
+    for when in [staff.clone(), Condition::Not(Box::new(staff))] {
+        let effect = Effect::Allow;
+        let policy = Policy {
+            rules: vec![Rule { effect, when }],
+        };
+        let decision = decide(&asked(Access::Protected, &policy), standing());
+        assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+    }
+    let decision = decide(&asked(Access::Protected, &everyone()), standing());
     assert!(matches!(decision, Decision::Allow(_)));
 }
 
@@ -191,7 +220,7 @@ fn decision(access: Access, policy: &Policy, least: AuthLevel, facts: &Facts) ->
         .identity
         .clone()
         .map_or(Standing::Anonymous, |identity| {
-            Standing::SignedIn(session(identity), facts.level)
+            Standing::SignedIn(session_with(identity, facts.attributes), facts.level)
         });
     decide(&asked, standing)
 }
@@ -212,6 +241,7 @@ proptest! {
         };
         let subject = Subject {
             identity: Some(identity),
+            attributes: facts.attributes,
             level: facts.level,
             address: facts.address,
             method: &facts.method,

@@ -17,6 +17,7 @@ use portway::model::identity::Identity;
 use portway::model::name::GroupName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::session::Attributes;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -84,6 +85,7 @@ pub(crate) fn identity(name: &str, groups: &[&str]) -> Identity {
 #[derive(Clone, Debug)]
 pub(crate) struct Facts {
     pub(crate) identity: Option<Identity>,
+    pub(crate) attributes: Attributes,
     pub(crate) level: AuthLevel,
     pub(crate) address: IpAddr,
     pub(crate) method: Method,
@@ -93,6 +95,7 @@ impl Facts {
     fn of(identity: Option<Identity>) -> Self {
         Self {
             identity,
+            attributes: Attributes::Known,
             level: level(20),
             address: "192.0.2.7".parse().unwrap(),
             method: Method::GET,
@@ -102,6 +105,7 @@ impl Facts {
     fn judge(&self, policy: &Policy) -> Verdict {
         let subject = Subject {
             identity: self.identity.as_ref(),
+            attributes: self.attributes,
             level: self.level,
             address: self.address,
             method: &self.method,
@@ -132,6 +136,14 @@ fn anonymous() -> Facts {
 
 fn alice() -> Facts {
     Facts::of(Some(identity("alice", &["staff"])))
+}
+
+/// Alice in a session that was built from a cookie's facts: what groups she is in is not known.
+fn alice_of_a_cookie() -> Facts {
+    Facts {
+        attributes: Attributes::Unknown,
+        ..Facts::of(Some(identity("alice", &[])))
+    }
 }
 
 /// Which conditions a policy is made of.
@@ -213,12 +225,16 @@ pub(crate) fn facts() -> impl Strategy<Value = Facts> {
     ];
     let address = proptest::sample::select(addresses.to_vec());
     let method = proptest::sample::select(vec![Method::GET, Method::HEAD, Method::PUT]);
-    (identity, 0_u8..=99, address, method).prop_map(|(identity, rank, address, method)| Facts {
-        identity,
-        level: level(rank),
-        address: address.parse().unwrap(),
-        method,
-    })
+    let attributes = proptest::sample::select(vec![Attributes::Known, Attributes::Unknown]);
+    (identity, attributes, 0_u8..=99, address, method).prop_map(
+        |(identity, attributes, rank, address, method)| Facts {
+            identity,
+            attributes,
+            level: level(rank),
+            address: address.parse().unwrap(),
+            method,
+        },
+    )
 }
 
 #[test]
@@ -277,6 +293,35 @@ fn what_asks_about_a_user_cannot_be_told_of_nobody_and_its_negation_neither_s_10
         assert_eq!(alice().holds(&condition), Some(true));
         assert_eq!(alice().holds(&not(condition)), Some(false));
     }
+}
+
+#[test]
+fn an_attribute_that_is_not_known_lets_nobody_in_not_even_by_its_absence_s_10() {
+    let alice = alice_of_a_cookie();
+    for condition in [in_group("staff"), in_group("guests")] {
+        assert_eq!(alice.holds(&condition), None);
+        assert_eq!(alice.holds(&not(condition.clone())), None);
+        let only_others = vec![allow(not(condition.clone()))];
+        assert_eq!(alice.judge_rules(only_others), Verdict::Deny(None));
+        let all_but_these = vec![deny(condition), allow(Condition::SignedIn)];
+        assert_eq!(alice.judge_rules(all_but_these), Verdict::Deny(Some(0)));
+    }
+}
+
+#[test]
+fn who_the_user_is_is_known_where_the_attributes_are_not_s_1_s_10() {
+    let alice = alice_of_a_cookie();
+    assert_eq!(alice.holds(&is_user("alice")), Some(true));
+    assert_eq!(alice.holds(&is_user("bob")), Some(false));
+    assert_eq!(alice.holds(&Condition::SignedIn), Some(true));
+    let either = Condition::Any(vec![in_group("staff"), is_user("alice")]);
+    assert_eq!(
+        alice.holds(&either),
+        Some(true),
+        "the group decides nothing"
+    );
+    let both = Condition::All(vec![in_group("staff"), is_user("alice")]);
+    assert_eq!(alice.holds(&both), None);
 }
 
 #[test]
@@ -411,6 +456,38 @@ proptest! {
         for before in &policy.rules[..deciding] {
             prop_assert_eq!(facts.judge_rules(vec![before.clone()]), Verdict::Deny(None));
         }
+    }
+
+    /// Not knowing the groups never lets anybody in whom some groups would keep out.
+    #[test]
+    fn what_is_allowed_without_knowing_the_groups_is_allowed_whatever_they_are_s_10(
+        policy in policy(Vocabulary::Everything),
+        facts in facts(),
+        groups in one_of(GROUPS),
+    ) {
+        let unknown = Facts { attributes: Attributes::Unknown, ..facts.clone() };
+        if matches!(unknown.judge(&policy), Verdict::Allow(_)) {
+            let mut known = Facts { attributes: Attributes::Known, ..facts };
+            if let Some(identity) = &mut known.identity {
+                identity.groups = groups.into_iter().map(group).collect();
+            }
+            prop_assert!(matches!(known.judge(&policy), Verdict::Allow(_)));
+        }
+    }
+
+    /// What a record happens to hold of attributes that nobody vouched for makes no difference.
+    #[test]
+    fn attributes_that_are_not_known_are_not_looked_at_s_10(
+        policy in policy(Vocabulary::Everything),
+        facts in facts(),
+        groups in one_of(GROUPS),
+    ) {
+        let unknown = Facts { attributes: Attributes::Unknown, ..facts };
+        let mut others = unknown.clone();
+        if let Some(identity) = &mut others.identity {
+            identity.groups = groups.into_iter().map(group).collect();
+        }
+        prop_assert_eq!(unknown.judge(&policy), others.judge(&policy));
     }
 
     #[test]

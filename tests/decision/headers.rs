@@ -21,6 +21,7 @@ use portway::model::name::GroupName;
 use portway::model::name::HostName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::session::Attributes;
 use proptest::prelude::*;
 
 fn ip(text: &str) -> IpAddr {
@@ -61,12 +62,11 @@ fn origin(peer: &str, headers: &[(&'static str, &str)]) -> Origin {
 }
 
 fn told(origin: &Origin, name: &str) -> String {
-    let headers = origin.headers(&host());
-    let value = headers
-        .iter()
-        .find(|(known, _)| known == name)
-        .map(|(_, value)| value.to_str().unwrap().to_owned());
-    value.unwrap()
+    let (_, value) = origin
+        .headers(&host())
+        .find(|(known, _)| *known == name)
+        .unwrap();
+    value.to_str().unwrap().to_owned()
 }
 
 #[test]
@@ -234,10 +234,9 @@ fn rfc_7239_quotes_what_is_no_token() {
         "for=\"[2001:db8::1]\", for=\"[fd00::5]\";host=app.test;proto=https"
     );
     let literal = HostName::parse("[::1]").unwrap();
-    let headers = origin.headers(&literal);
-    let forwarded = headers
-        .iter()
-        .find(|(name, _)| name == "forwarded")
+    let forwarded = origin
+        .headers(&literal)
+        .find(|(name, _)| *name == "forwarded")
         .unwrap();
     assert!(
         forwarded
@@ -358,7 +357,7 @@ fn alice(groups: &[&str]) -> Identity {
 }
 
 fn written(identity: &Identity) -> Vec<(String, String)> {
-    let values = values(identity, &names()).unwrap();
+    let values = values(identity, Attributes::Known, &names()).unwrap();
     let text = |(name, value): &(HeaderName, HeaderValue)| {
         (name.to_string(), value.to_str().unwrap().to_owned())
     };
@@ -377,6 +376,23 @@ fn what_an_identity_lacks_is_absent_and_not_empty() {
 }
 
 #[test]
+fn of_attributes_that_are_not_known_nothing_is_sent_but_who_it_is_s_10() {
+    let mut identity = alice(&["staff"]);
+    identity.name = Some("Alice".to_owned());
+    let sent = values(&identity, Attributes::Unknown, &names()).unwrap();
+    let user = HeaderName::from_static("x-remote-user");
+    assert_eq!(sent, [(user, HeaderValue::from_static("alice"))]);
+    let nameless = IdentityHeaderNames {
+        user: None,
+        ..names()
+    };
+    assert_eq!(
+        values(&identity, Attributes::Unknown, &nameless),
+        Ok(Vec::new())
+    );
+}
+
+#[test]
 fn only_configured_names_are_sent() {
     assert_eq!(
         written(&alice(&["staff", "a b"])),
@@ -386,7 +402,11 @@ fn only_configured_names_are_sent() {
         ]
     );
     assert_eq!(
-        values(&alice(&["staff"]), &IdentityHeaderNames::default()),
+        values(
+            &alice(&["staff"]),
+            Attributes::Known,
+            &IdentityHeaderNames::default()
+        ),
         Ok(Vec::new())
     );
 }
@@ -409,10 +429,10 @@ fn what_a_header_cannot_hold_is_escaped() {
 fn an_identity_too_large_for_headers_is_an_error_and_not_cut() {
     let group = "g".repeat(255);
     let groups = |count: usize| alice(&vec![group.as_str(); count]);
-    assert!(values(&groups(VALUE_BYTES_MAX / 256), &names()).is_ok());
+    assert!(values(&groups(VALUE_BYTES_MAX / 256), Attributes::Known, &names()).is_ok());
     let too_many = VALUE_BYTES_MAX / 256 + 1;
     assert_eq!(
-        values(&groups(too_many), &names()),
+        values(&groups(too_many), Attributes::Known, &names()),
         Err(IdentityHeaderError::TooLong {
             header: HeaderName::from_static("x-remote-groups"),
             bytes: too_many * 256 - 1

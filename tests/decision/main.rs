@@ -1,5 +1,5 @@
 //! Properties of the plain decisions, checked from outside: path, routing, upstream, headers,
-//! admission and authorization.
+//! admission and authorization, release, idleness and the following of end logs.
 //!
 //! Nothing here opens a socket or reads a clock.
 
@@ -13,8 +13,11 @@
 
 mod admission;
 mod authorization;
+mod following;
 mod headers;
+mod idle;
 mod path;
+mod release;
 mod routing;
 mod servers;
 mod upstream;

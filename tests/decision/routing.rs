@@ -70,7 +70,7 @@ fn get<'t>(table: &'t Table, raw: &str) -> RouteFound<'t, &'static str> {
 fn found<'t>(table: &'t Table, raw: &str) -> &'t str {
     match get(table, raw) {
         RouteFound::Found(value) => value,
-        RouteFound::MethodNotAllowed | RouteFound::NotFound | RouteFound::Refused(_) => {
+        RouteFound::MethodNotAllowed(_) | RouteFound::NotFound | RouteFound::Refused(_) => {
             panic!("{raw} is not served")
         }
     }
@@ -358,7 +358,12 @@ fn a_method_never_leads_around_a_route() {
     assert_eq!(find("HEAD"), RouteFound::Found(&"read"));
     assert_eq!(find("POST"), RouteFound::Found(&"write"));
     for method in ["PUT", "OPTIONS", "BREW", "get"] {
-        assert_eq!(find(method), RouteFound::MethodNotAllowed, "{method}");
+        let allowed = vec![Method::GET, Method::HEAD, Method::POST];
+        assert_eq!(
+            find(method),
+            RouteFound::MethodNotAllowed(allowed),
+            "{method}"
+        );
     }
 }
 

@@ -82,6 +82,20 @@ fn counts(tiers: &Tiers<Node>, turns: u64) -> Vec<u64> {
     counts
 }
 
+/// Who is chosen in so many turns.
+fn turns(tiers: &Tiers<Node>, turns: u64) -> Vec<usize> {
+    (0..turns)
+        .map(|turn| index(tiers, Pick::Turn(turn)).unwrap())
+        .collect()
+}
+
+/// The most turns that `member` has between two of another's, or in a row if there is no other.
+fn most_between(turns: &[usize], member: usize, is_other: impl Fn(usize) -> bool) -> u64 {
+    let between = turns.split(|chosen| is_other(*chosen));
+    let own = between.map(|part| part.iter().filter(|chosen| **chosen == member).count());
+    own.max().unwrap_or_default() as u64
+}
+
 fn owner(tiers: &Tiers<Node>, key: u32) -> usize {
     index(tiers, Pick::Key(&key.to_be_bytes())).unwrap()
 }
@@ -90,11 +104,11 @@ fn owner(tiers: &Tiers<Node>, key: u32) -> usize {
 fn round_robin_keeps_the_weights_exactly_and_mixes_the_turns() {
     let tiers = tiers(&[5, 1, 1, 3], &[9], 1);
     assert_eq!(counts(&tiers, 1000), [500, 100, 100, 300, 0]);
-    let turns: Vec<_> = (0..10)
-        .map(|turn| index(&tiers, Pick::Turn(turn)).unwrap())
-        .collect();
-    let longest_run = turns.chunk_by(|a, b| a == b).map(<[usize]>::len).max();
-    assert!(longest_run <= Some(3), "{turns:?}");
+    assert_eq!(turns(&tiers, 10), [0, 3, 0, 3, 0, 1, 0, 3, 0, 2]);
+    assert_eq!(
+        turns(&self::tiers(&[1, 2, 3], &[], 1), 6),
+        [2, 1, 2, 1, 2, 0]
+    );
 }
 
 #[test]
@@ -400,5 +414,24 @@ proptest! {
         let round = weights.iter().map(|weight| u64::from(*weight)).sum();
         let expected: Vec<u64> = weights.iter().map(|weight| u64::from(*weight)).collect();
         prop_assert_eq!(counts(&tiers(&weights, &[], 1), round), expected);
+    }
+
+    #[test]
+    fn no_member_has_more_turns_in_a_row_than_it_outweighs_the_others(
+        weights in prop::collection::vec(prop::sample::select(vec![1u32, 1, 2, 3, 4, 7, 10, 20]), 2..9),
+    ) {
+        let tiers = tiers(&weights, &[], 1);
+        let weights: Vec<u64> = weights.into_iter().map(u64::from).collect();
+        let round: u64 = weights.iter().sum();
+        // Three rounds, so that the seam between two is looked at.
+        let turns = turns(&tiers, 3 * round);
+        for (member, weight) in weights.iter().enumerate() {
+            let in_a_row = most_between(&turns, member, |chosen| chosen != member);
+            prop_assert!(in_a_row <= weight.div_ceil(round - weight), "{member} in {turns:?}");
+            for (other, its) in weights.iter().enumerate().filter(|(other, _)| *other != member) {
+                let between = most_between(&turns, member, |chosen| chosen == other);
+                prop_assert!(between <= 2 * weight.div_ceil(*its), "{member}, {other} in {turns:?}");
+            }
+        }
     }
 }

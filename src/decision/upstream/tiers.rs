@@ -1,6 +1,7 @@
-//! The choice of a member among two tiers: no allocation, no state of its own.
+//! The choice of a member among two tiers; it keeps no state of its own.
 
 use std::cmp::Ordering;
+use std::cmp::Reverse;
 
 use super::mix;
 use super::stable_hash;
@@ -95,11 +96,12 @@ pub fn choose<'t, M: Member>(
     let primaries = 0..tiers.primary.len();
     let secondaries = primaries.end..usize::MAX;
     let is_well = open(MemberState::Healthy, primaries.clone());
-    let well = tiers
-        .members()
-        .filter(|(index, member)| is_well(*index, member))
-        .count();
-    let first = if well < tiers.failover_threshold.max(1) {
+    let well = || {
+        let members = tiers.members();
+        members.filter(|(index, member)| is_well(*index, member))
+    };
+    let join = !tiers.secondary.is_empty() && well().count() < tiers.failover_threshold.max(1);
+    let first = if join {
         0..usize::MAX
     } else {
         primaries.clone()
@@ -128,17 +130,7 @@ fn among<'t, M: Member>(
             load_order(*a, *b)
                 .then_with(|| affinity(mix(turn), *b).total_cmp(&affinity(mix(turn), *a)))
         }),
-        Pick::Turn(turn) => {
-            let total: u64 = open().map(|(_, member)| weight(member)).sum();
-            let mut slot = slot_of(turn, total)?;
-            let in_turn = open().find(|(_, member)| {
-                let is_hit = slot < weight(*member);
-                slot = slot.saturating_sub(weight(*member));
-                is_hit
-            });
-            // States may change between the two looks; whoever is open then will do.
-            in_turn.or_else(|| open().next())
-        }
+        Pick::Turn(turn) => in_turn(open(), turn),
     };
     found.map(|(index, member)| Chosen { index, member })
 }
@@ -162,19 +154,38 @@ fn affinity<M: Member>(key: u64, member: &M) -> f64 {
     f64::from(member.weight().max(1)) / -uniform.ln()
 }
 
-/// Spreads the turns of a round over its slots: each slot once per round, and neighbours far apart,
-/// so that a heavy member does not get all its requests in a row.
-fn slot_of(turn: u64, total: u64) -> Option<u64> {
-    let turn = turn.checked_rem(total)?;
-    // The golden section leaves the most even gaps; a stride without common divisor visits every slot.
-    let golden = total - total / 3 - total / 20;
-    let stride = (1..=golden)
-        .rev()
-        .find(|stride| gcd(*stride, total) == 1)
-        .unwrap_or(1);
-    u64::try_from(u128::from(turn) * u128::from(stride) % u128::from(total)).ok()
+/// Whose turn it is: in a round of as many turns as all weights together, each member has as many as
+/// its weight, as far apart as can be.
+///
+/// The heaviest member takes every so many-th turn; the turns that it leaves are dealt out among the
+/// others in the same way. So a member's turns follow each other at most as often as it outweighs all
+/// others together, rounded up.
+fn in_turn<'t, M: Member>(
+    open: impl Iterator<Item = (usize, &'t M)>,
+    turn: u64,
+) -> Option<(usize, &'t M)> {
+    let mut open: Vec<_> = open
+        .map(|(index, member)| (weight(member), index, member))
+        .collect();
+    if let [(_, index, member)] = open.as_slice() {
+        return Some((*index, *member));
+    }
+    open.sort_by_key(|(weight, ..)| Reverse(*weight));
+    let mut total: u64 = open.iter().map(|(weight, ..)| *weight).sum();
+    let mut turn = turn.checked_rem(total)?;
+    for (weight, index, member) in open {
+        let had = turns_of(weight, total, turn);
+        if turns_of(weight, total, turn + 1) > had {
+            return Some((index, member));
+        }
+        turn = turn.saturating_sub(had);
+        total = total.saturating_sub(weight);
+    }
+    None
 }
 
-fn gcd(a: u64, b: u64) -> u64 {
-    if b == 0 { a } else { gcd(b, a % b) }
+/// How many of the first turns of a round belong to a member of this weight.
+fn turns_of(weight: u64, total: u64, turns: u64) -> u64 {
+    let turns = (u128::from(turns) * u128::from(weight)).div_ceil(u128::from(total.max(1)));
+    u64::try_from(turns).unwrap_or(u64::MAX)
 }

@@ -1,0 +1,158 @@
+//! What follows when a peer does not let go, or nobody is left to ask: waiting, giving up, or a session
+//! made from the cookie's facts.
+
+use crate::decision::adoption::Creation;
+use crate::decision::adoption::Effect;
+use crate::decision::adoption::OnMissing;
+use crate::decision::adoption::OnSilence;
+use crate::decision::adoption::Outcome;
+use crate::decision::adoption::draft;
+use crate::decision::adoption::draft::Origin;
+use crate::decision::adoption::machine::Adoption;
+use crate::decision::adoption::machine::Step;
+use crate::model::claim::NotLive;
+use crate::model::claim::Place;
+use crate::model::name::ClusterId;
+use crate::model::peer::Answer;
+use crate::model::peer::Question;
+use crate::model::session::Generation;
+use crate::model::session::Release;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::model::time::Timestamp;
+
+impl Adoption {
+    pub(super) fn commit(
+        &mut self,
+        pending: Box<Session>,
+        release: Release,
+        attempt: u32,
+        now: Timestamp,
+    ) -> Effect {
+        let limit = self.limit(now);
+        if limit.is_zero() {
+            return self.promote(pending, now);
+        }
+        let question = Question::Commit {
+            sso: pending.facts.sso,
+            adoption: release.adoption,
+            version: release.version,
+            generation: pending.facts.generation,
+            session: pending.id,
+        };
+        let peer = release.from.clone();
+        self.step = Step::Committing {
+            pending,
+            release,
+            attempt,
+        };
+        Effect::Ask {
+            peer,
+            question: Box::new(question),
+            limit,
+        }
+    }
+
+    /// Takes the answer to a commit. Whoever did not let go serves on, and the copy is given up (S-6).
+    pub(super) fn committed(
+        &mut self,
+        mut pending: Box<Session>,
+        release: &Release,
+        answer: Answer,
+        now: Timestamp,
+    ) -> Effect {
+        match answer {
+            Answer::Committed(newer) => {
+                if let Some(newer) = newer {
+                    draft::take_newer(&mut pending, &newer);
+                }
+                pending.held_since = now;
+                self.keep_live(*pending, None)
+            }
+            Answer::Ended => Effect::Finish(Outcome::Ended),
+            Answer::Moved { to, generation } if to != self.case.own => {
+                self.keep_stub(*pending, to, generation)
+            }
+            _ => {
+                let (to, generation) = (release.from.clone(), release.generation);
+                self.keep_stub(*pending, to, generation)
+            }
+        }
+    }
+
+    fn keep_stub(&mut self, mut record: Session, to: ClusterId, generation: Generation) -> Effect {
+        record.facts.generation = generation;
+        record.state = SessionState::Moved {
+            to,
+            generation,
+            adoption: None,
+        };
+        self.step = Step::KeepingStub(NotLive::HeldElsewhere);
+        Effect::Keep(Box::new(record))
+    }
+
+    /// What becomes of a pending copy whose commit nobody answered: with `continue_on_sync_failure` it
+    /// serves at a generation of its own, otherwise it waits (S-6).
+    pub(super) fn promote(&mut self, mut pending: Box<Session>, now: Timestamp) -> Effect {
+        let policy = &self.case.policy;
+        if policy.on_silence == OnSilence::Challenge {
+            return Effect::Finish(Outcome::Refuse(NotLive::Unanswered));
+        }
+        if self.case.creation == Creation::LeaseOver {
+            return Effect::Finish(Outcome::Refuse(NotLive::LeaseOver));
+        }
+        pending.facts.generation = pending.facts.generation.next();
+        pending.held_since = now;
+        let rank = self.rank(pending.facts.generation);
+        self.keep_live(*pending, Some(rank))
+    }
+
+    /// Nobody is left to ask.
+    pub(super) fn conclude(&mut self, now: Timestamp) -> Effect {
+        let (heard, policy) = (self.heard, self.case.policy);
+        let refuse = |why| Effect::Finish(Outcome::Refuse(why));
+        if let Some(why) = heard.refused {
+            return refuse(why);
+        }
+        if heard.idle {
+            return refuse(NotLive::Idle);
+        }
+        if heard.expired {
+            return refuse(NotLive::Expired);
+        }
+        if heard.held {
+            return refuse(NotLive::HeldElsewhere);
+        }
+        // Time may have run out with somebody unasked: that is silence too.
+        if heard.silence || !self.queue.is_empty() {
+            return match policy.on_silence {
+                OnSilence::Challenge => refuse(NotLive::Unanswered),
+                OnSilence::Continue => self.create(NotLive::Unanswered, now),
+            };
+        }
+        if self.case.presented.at == Place::Collector
+            && policy.on_missing == OnMissing::Create
+            && heard.missing
+        {
+            return self.create(NotLive::Missing, now);
+        }
+        refuse(NotLive::Missing)
+    }
+
+    /// Makes the session from the cookie's facts, under the lease (S-16), unless the cookies themselves
+    /// say that it has idled out. `otherwise` is the reason where they know no last access at all.
+    pub(super) fn create(&mut self, otherwise: NotLive, now: Timestamp) -> Effect {
+        if self.case.creation == Creation::LeaseOver {
+            return Effect::Finish(Outcome::Refuse(NotLive::LeaseOver));
+        }
+        let local = self.case.local.record().map(|record| record.last_access);
+        let Some(last_access) = self.case.last_access.max(local) else {
+            return Effect::Finish(Outcome::Refuse(otherwise));
+        };
+        if now.since(last_access) >= self.case.idle_timeout {
+            return Effect::Finish(Outcome::Refuse(NotLive::Idle));
+        }
+        self.step = Step::Rereading(Origin::Claims);
+        Effect::Reread
+    }
+}

@@ -1,0 +1,373 @@
+//! The adopter's side: whom to ask, what to make of the answers, when to give up.
+//!
+//! One effect at a time. Everything that waits for another data centre ends by the deadline of the
+//! policy (S-7); the record is durable before its release is committed (S-6).
+
+use std::time::Duration;
+
+use crate::decision::adoption::Anchor;
+use crate::decision::adoption::Case;
+use crate::decision::adoption::Effect;
+use crate::decision::adoption::Hop;
+use crate::decision::adoption::Input;
+use crate::decision::adoption::Kept;
+use crate::decision::adoption::Local;
+use crate::decision::adoption::Outcome;
+use crate::decision::adoption::Retrieval;
+use crate::decision::adoption::draft::Origin;
+use crate::decision::adoption::keeping::outcome_of;
+use crate::model::claim::NotLive;
+use crate::model::id::SessionId;
+use crate::model::name::ClusterId;
+use crate::model::peer::Answer;
+use crate::model::peer::Data;
+use crate::model::peer::Question;
+use crate::model::peer::Refusal;
+use crate::model::peer::Silence;
+use crate::model::session::Generation;
+use crate::model::session::Rank;
+use crate::model::session::Release;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
+
+/// An adoption under way.
+#[derive(Clone, Debug)]
+pub struct Adoption {
+    pub(super) case: Case,
+    deadline: Timestamp,
+    /// The data centres still to ask, the next one last.
+    pub(super) queue: Vec<ClusterId>,
+    asked: Vec<ClusterId>,
+    /// Those of them that gave no answer.
+    silent: Vec<ClusterId>,
+    /// The data centre that has said 'not yet': a silence after that is none (S-8).
+    deferred: Option<ClusterId>,
+    /// The highest generation seen in cookie, stub or reply (S-4).
+    pub(super) seen: Generation,
+    pub(super) heard: Heard,
+    pub(super) step: Step,
+}
+
+/// What the data centres asked so far have said, short of a live session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Heard {
+    pub(super) expired: bool,
+    pub(super) held: bool,
+    pub(super) idle: bool,
+    pub(super) missing: bool,
+    pub(super) refused: Option<NotLive>,
+    pub(super) silence: bool,
+}
+
+/// What the last effect was for.
+#[derive(Clone, Debug)]
+pub(super) enum Step {
+    Asking {
+        peer: ClusterId,
+        attempt: u32,
+    },
+    Committing {
+        pending: Box<Session>,
+        release: Release,
+        attempt: u32,
+    },
+    GivingUp(Outcome),
+    KeepingLive {
+        announce: Option<Rank>,
+    },
+    KeepingPending {
+        pending: Box<Session>,
+        release: Release,
+    },
+    KeepingStub(NotLive),
+    Over,
+    Rereading(Origin),
+    Waiting {
+        peer: ClusterId,
+    },
+}
+
+impl Adoption {
+    /// Begins; answers the first thing to do.
+    #[must_use]
+    pub fn begin(case: Case, now: Timestamp) -> (Self, Effect) {
+        let deadline = now.after(case.policy.deadline());
+        let mut queue = case.candidates.clone();
+        queue.reverse();
+        let mut adoption = Self {
+            deadline,
+            queue,
+            asked: Vec::new(),
+            silent: Vec::new(),
+            deferred: None,
+            seen: case.facts.generation,
+            heard: Heard::default(),
+            step: Step::Over,
+            case,
+        };
+        let effect = adoption.first(now);
+        (adoption, effect)
+    }
+
+    /// Takes what came of the last effect; answers what to do next. After [`Effect::Finish`] there is
+    /// nothing more.
+    pub fn handle(&mut self, input: Input, now: Timestamp) -> Effect {
+        match (std::mem::replace(&mut self.step, Step::Over), input) {
+            (Step::Asking { peer, .. }, Input::Answer(answer)) => self.answered(peer, answer, now),
+            (Step::Asking { peer, attempt }, Input::Silence(why)) => {
+                self.unanswered(peer, attempt, why, now)
+            }
+            (Step::Waiting { peer }, Input::Waited) => self.ask(peer, 0, now),
+            (Step::Rereading(origin), Input::Reread(reread)) => self.reread(&origin, reread, now),
+            (Step::KeepingLive { announce }, Input::Kept(kept)) => {
+                Effect::Finish(outcome_of(kept, announce))
+            }
+            (
+                Step::KeepingPending {
+                    mut pending,
+                    release,
+                },
+                Input::Kept(kept),
+            ) => match kept {
+                Kept::Kept { version } => {
+                    pending.version = version;
+                    self.commit(pending, release, 0, now)
+                }
+                Kept::Ended | Kept::Failed | Kept::Raced => {
+                    self.give_up(release.from, outcome_of(kept, None), now)
+                }
+            },
+            (Step::GivingUp(outcome), Input::Answer(_) | Input::Silence(_)) => {
+                Effect::Finish(outcome)
+            }
+            (Step::KeepingStub(why), Input::Kept(_)) => Effect::Finish(Outcome::Refuse(why)),
+            (
+                Step::Committing {
+                    pending, release, ..
+                },
+                Input::Answer(answer),
+            ) => self.committed(pending, &release, answer, now),
+            (
+                Step::Committing {
+                    pending,
+                    release,
+                    attempt,
+                },
+                Input::Silence(why),
+            ) => {
+                if attempt < self.case.policy.retries && why != Silence::CircuitOpen {
+                    return self.commit(pending, release, attempt.saturating_add(1), now);
+                }
+                self.promote(pending, now)
+            }
+            // An input that does not belong to the last effect is a fault of the driver; fail closed.
+            _ => Effect::Finish(Outcome::Refuse(NotLive::Unanswered)),
+        }
+    }
+
+    fn first(&mut self, now: Timestamp) -> Effect {
+        if let Local::Pending(pending) = &self.case.local
+            && let SessionState::Pending(release) = &pending.state
+        {
+            let (pending, release) = (pending.clone(), release.clone());
+            return self.commit(pending, release, 0, now);
+        }
+        let policy = &self.case.policy;
+        if policy.hop == Hop::Reauthenticate {
+            return Effect::Finish(Outcome::Refuse(NotLive::Reauthenticate));
+        }
+        if policy.retrieval == Retrieval::Off && policy.anchor == Anchor::Free {
+            return if self.queue.is_empty() {
+                Effect::Finish(Outcome::Refuse(NotLive::Missing))
+            } else {
+                self.create(NotLive::Missing, now)
+            };
+        }
+        self.next(now)
+    }
+
+    /// Asks the next data centre, or draws the conclusion when there is none, or no time.
+    fn next(&mut self, now: Timestamp) -> Effect {
+        match self.queue.pop() {
+            Some(peer) => self.ask(peer, 0, now),
+            None => self.conclude(now),
+        }
+    }
+
+    fn ask(&mut self, peer: ClusterId, attempt: u32, now: Timestamp) -> Effect {
+        let limit = self.limit(now);
+        if limit.is_zero() {
+            self.heard.held |= self.deferred.as_ref() == Some(&peer);
+            return self.conclude(now);
+        }
+        let facts = SsoFacts {
+            generation: self.seen,
+            ..self.case.facts.clone()
+        };
+        let session = self.own_id();
+        let question = match self.case.policy.anchor {
+            Anchor::Free => Question::Fetch { facts, session },
+            Anchor::Anchored => Question::Reserve {
+                facts,
+                adoption: self.case.adoption,
+                data: match self.case.policy.retrieval {
+                    Retrieval::Fetch => Data::All,
+                    Retrieval::Off => Data::None,
+                },
+            },
+        };
+        if !self.asked.contains(&peer) {
+            self.asked.push(peer.clone());
+        }
+        self.step = Step::Asking {
+            peer: peer.clone(),
+            attempt,
+        };
+        Effect::Ask {
+            peer,
+            question: Box::new(question),
+            limit,
+        }
+    }
+
+    fn answered(&mut self, peer: ClusterId, answer: Answer, now: Timestamp) -> Effect {
+        match answer {
+            Answer::Session(session) => return self.found(peer, session, now),
+            Answer::TooSoon(rest) => {
+                if let Some(effect) = self.wait(&peer, rest, now) {
+                    return effect;
+                }
+                self.heard.held = true;
+            }
+            // The promise was made once, and is over; the holder serves on.
+            Answer::Lapsed => self.heard.held = true,
+            Answer::Reserved => {
+                if let Some(effect) = self.wait(&peer, RESERVED_PAUSE, now) {
+                    return effect;
+                }
+                self.heard.held = true;
+            }
+            Answer::Moved { to, generation } => self.follow(to, generation),
+            Answer::Ended => return Effect::Finish(Outcome::Ended),
+            Answer::Idle => self.heard.idle = true,
+            Answer::Expired => self.heard.expired = true,
+            Answer::Missing => self.heard.missing = true,
+            Answer::Refused(Refusal::Mismatched) => self.refuse(NotLive::Mismatched),
+            Answer::Refused(Refusal::NotPermitted | Refusal::Skew | Refusal::UnknownStore) => {
+                self.refuse(NotLive::Refused)
+            }
+            // An engine that cannot tell is as good as silent (S-19), and so is one that talks of
+            // something else.
+            Answer::Unknown
+            | Answer::Hello(_)
+            | Answer::Committed(_)
+            | Answer::LastAccess(_)
+            | Answer::Noted { .. }
+            | Answer::NotDurable
+            | Answer::Ends { .. }
+            | Answer::Done => self.note_silence(peer),
+        }
+        self.next(now)
+    }
+
+    fn unanswered(
+        &mut self,
+        peer: ClusterId,
+        attempt: u32,
+        why: Silence,
+        now: Timestamp,
+    ) -> Effect {
+        let again = attempt < self.case.policy.retries && why != Silence::CircuitOpen;
+        if again && !self.limit(now).is_zero() {
+            return self.ask(peer, attempt.saturating_add(1), now);
+        }
+        self.note_silence(peer);
+        self.next(now)
+    }
+
+    /// Whoever has said 'not yet' holds the session: what follows is no silence (S-8).
+    fn note_silence(&mut self, peer: ClusterId) {
+        if self.deferred.as_ref() == Some(&peer) {
+            self.heard.held = true;
+            return;
+        }
+        self.heard.silence = true;
+        self.silent.push(peer);
+    }
+
+    /// A stub is followed only to a strictly higher generation, and nobody is asked twice (S-7).
+    fn follow(&mut self, to: ClusterId, generation: Generation) {
+        // A stub that points here tells of data that are lost by now.
+        if to == self.case.own || generation <= self.seen {
+            self.heard.missing = true;
+            return;
+        }
+        self.seen = generation;
+        if !self.asked.contains(&to) {
+            self.queue.retain(|queued| *queued != to);
+            self.queue.push(to);
+        } else if !self.silent.contains(&to) {
+            // It has been handed around while this one asked; whoever has it was heard a moment ago.
+            self.heard.held = true;
+        }
+    }
+
+    fn wait(&mut self, peer: &ClusterId, span: Duration, now: Timestamp) -> Option<Effect> {
+        let rest = self.deadline.since(now);
+        (span < rest).then(|| {
+            self.deferred = Some(peer.clone());
+            self.step = Step::Waiting { peer: peer.clone() };
+            Effect::Wait(span.max(PAUSE_MIN))
+        })
+    }
+
+    fn found(&mut self, peer: ClusterId, session: Box<Session>, now: Timestamp) -> Effect {
+        let (theirs, ours) = (&session.facts, &self.case.facts);
+        let same = theirs.sso == ours.sso && theirs.subject == ours.subject;
+        if !same || theirs.store != ours.store {
+            return Effect::Finish(Outcome::Refuse(NotLive::Mismatched));
+        }
+        if now >= theirs.expires.min(ours.expires) {
+            return Effect::Finish(Outcome::Refuse(NotLive::Expired));
+        }
+        if self.is_anchored() && theirs.generation < self.seen {
+            // It does not know yet that another data centre took over.
+            self.heard.missing = true;
+            return self.next(now);
+        }
+        self.seen = self.seen.max(theirs.generation);
+        self.step = Step::Rereading(Origin::Fetched { peer, session });
+        Effect::Reread
+    }
+
+    fn refuse(&mut self, why: NotLive) {
+        self.heard.refused.get_or_insert(why);
+    }
+
+    pub(super) fn limit(&self, now: Timestamp) -> Duration {
+        self.case.policy.attempt_limit.min(self.deadline.since(now))
+    }
+
+    pub(super) fn is_anchored(&self) -> bool {
+        self.case.policy.anchor == Anchor::Anchored
+    }
+
+    fn own_id(&self) -> SessionId {
+        let local = self.case.local.record();
+        local.map_or(self.case.session, |record| record.id)
+    }
+
+    pub(super) fn rank(&self, generation: Generation) -> Rank {
+        Rank {
+            generation,
+            cluster: self.case.own.clone(),
+        }
+    }
+}
+
+/// How long an adoption waits before it asks again for what another has reserved.
+const RESERVED_PAUSE: Duration = Duration::from_millis(50);
+/// The least wait, so that an adoption never spins.
+const PAUSE_MIN: Duration = Duration::from_millis(5);
