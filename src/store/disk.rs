@@ -13,21 +13,24 @@ use parking_lot::Mutex;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::oneshot;
 
+use crate::model::end::End;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::end::Pulled;
 use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
 use crate::ports::end_log::EndLog;
-use crate::ports::end_log::Incarnation;
-use crate::ports::end_log::Position;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
 use crate::store::RecordSealer;
+use crate::store::cursors::Cursors;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::queue::Outcome;
 use crate::store::disk::queue::Queue;
@@ -44,6 +47,7 @@ mod backlog;
 mod file;
 mod header;
 mod open;
+mod pulled;
 mod queue;
 #[cfg(test)]
 mod tests;
@@ -51,14 +55,19 @@ mod writer;
 
 pub use crate::store::disk::file::OpenStoreError;
 pub use crate::store::disk::open::DiskOptions;
+pub use crate::store::disk::open::Records;
 
-/// Keeps records and ends in memory and in one file.
+/// Keeps records and ends in memory and in one file; with [`Records::Volatile`], only ends in the file.
 pub struct DiskStore {
     table: Arc<Table>,
     queue: Arc<Queue>,
     backlog: Arc<Backlog>,
     sealer: Arc<dyn RecordSealer>,
+    cursors: Cursors,
     incarnation: Incarnation,
+    began: Timestamp,
+    remembers_since: Timestamp,
+    records: Records,
     write_back_interval: Duration,
     /// Breaks off when the file is let go.
     released: Mutex<Option<oneshot::Receiver<()>>>,
@@ -94,9 +103,11 @@ impl DiskStore {
         record::user_tag(self.incarnation, store, subject)
     }
 
-    /// Queues a record for the disk; called while its place in memory is locked.
+    /// Queues a record for the disk, or the end that kept it out; called while its place in memory is
+    /// locked.
     fn put(&self, change: Change, row: Row, place: OwnedSemaphorePermit) -> Option<Pending> {
         let Change::Put { session, replaced } = change else {
+            self.journal(change);
             return None;
         };
         let pending = (Arc::clone(&session), replaced.clone());
@@ -137,22 +148,16 @@ impl DiskStore {
         confirmed
     }
 
+    /// Queues a change for the disk. A record that appears is [`Self::put`] with its bytes and its place
+    /// in the queue.
     fn journal(&self, change: Change) {
-        match change {
-            Change::Ended {
-                position,
-                end,
-                superseded,
-            } => {
-                self.queue.push(Write::End {
-                    position,
-                    end,
-                    superseded,
-                });
-            }
-            Change::Removed(sso) => self.queue.push(Write::Remove(sso)),
-            // A record that appears is put with its bytes and its place in the queue.
-            Change::Put { .. } => {}
+        let write = match (change, self.records) {
+            (Change::Removed(sso), Records::Kept) => Some(Write::Remove(sso)),
+            (Change::Removed(_), Records::Volatile) => None,
+            (change, _) => Write::of_end(change),
+        };
+        if let Some(write) = write {
+            self.queue.push(write);
         }
     }
 }
@@ -165,6 +170,10 @@ impl SessionStore for DiskStore {
     }
 
     async fn insert_unless_ended(&self, session: Session) -> Result<Inserted, StoreError> {
+        if self.records == Records::Volatile {
+            self.queue.admit()?;
+            return Ok(self.table.insert(session, |change| self.journal(change)));
+        }
         self.backlog.ensure(&session.facts.sso);
         let row = self.seal(&session)?;
         let place = self.queue.place().await?;
@@ -177,8 +186,13 @@ impl SessionStore for DiskStore {
     }
 
     async fn replace_if_version(&self, session: Session) -> Result<Replaced, StoreError> {
-        self.backlog.ensure(&session.facts.sso);
         let (read, session) = table::successor(session);
+        if self.records == Records::Volatile {
+            self.queue.admit()?;
+            let journal = |change| self.journal(change);
+            return Ok(self.table.replace(read, session, journal));
+        }
+        self.backlog.ensure(&session.facts.sso);
         let row = self.seal(&session)?;
         let place = self.queue.place().await?;
         let mut pending = None;
@@ -190,6 +204,11 @@ impl SessionStore for DiskStore {
     }
 
     async fn remove(&self, sso: &SsoId) -> Result<(), StoreError> {
+        if self.records == Records::Volatile {
+            self.queue.admit()?;
+            self.table.remove(sso, drop);
+            return Ok(());
+        }
         self.backlog.ensure(sso);
         let _place = self.queue.place().await?;
         self.table.remove(sso, |change| self.journal(change));
@@ -198,7 +217,8 @@ impl SessionStore for DiskStore {
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.backlog.ensure(sso);
-        if self.table.touch(sso, now, self.write_back_interval) == Touched::Due {
+        let touched = self.table.touch(sso, now, self.write_back_interval);
+        if touched == Touched::Due && self.records == Records::Kept {
             self.queue.note_touched(*sso);
         }
     }
@@ -221,6 +241,15 @@ impl SessionStore for DiskStore {
         self.table.list_by_user(store, subject)
     }
 
+    /// Records that are still to be taken up are told of once they are.
+    fn pending(&self, limit: usize) -> Vec<Arc<Session>> {
+        self.table.pending(limit)
+    }
+
+    fn remembers_since(&self) -> Timestamp {
+        self.backlog.forgot_before().unwrap_or(self.remembers_since)
+    }
+
     /// Waits until every record is taken up.
     fn count(&self) -> usize {
         self.backlog.wait();
@@ -229,6 +258,7 @@ impl SessionStore for DiskStore {
 
     async fn close(&self) -> Result<(), StoreError> {
         self.backlog.stop();
+        self.cursors.flush(|pulled| self.queue.note_pulled(pulled));
         let Some(outcome) = self.queue.close() else {
             return Ok(());
         };
@@ -246,6 +276,20 @@ impl SessionStore for DiskStore {
 impl EndLog for DiskStore {
     fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {
+        self.cursors.pulled(peer)
+    }
+
+    fn note_pulled(&self, peer: &ClusterId, pulled: Pulled) {
+        let journal = |pulled| self.queue.note_pulled(pulled);
+        self.cursors
+            .note(peer, pulled, self.write_back_interval, journal);
     }
 
     async fn append(&self, end: End) -> Result<Position, StoreError> {

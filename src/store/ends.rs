@@ -1,4 +1,5 @@
-//! The end log in memory: entries by position, the users' cut-offs, what may be trimmed (S-15).
+//! The end log in memory: entries by position, the standing cut-offs and moves, what may be trimmed
+//! (S-14, S-15).
 //!
 //! Which records an end concerns is the table's business; tombstones stand in its shards.
 
@@ -12,10 +13,13 @@ use parking_lot::Mutex;
 use parking_lot::RwLock;
 use parking_lot::RwLockReadGuard;
 
-use crate::model::session::SsoFacts;
+use crate::model::end::End;
+use crate::model::end::Position;
+use crate::model::id::ProviderSessionId;
+use crate::model::id::SsoId;
+use crate::model::session::Rank;
+use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
 use crate::store::index::UserKey;
 use crate::store::table::Change;
 
@@ -23,34 +27,73 @@ use crate::store::table::Change;
 #[derive(Debug, Default)]
 pub(super) struct Ends {
     log: Mutex<Log>,
-    cut_offs: RwLock<HashMap<UserKey, CutOff>>,
-    /// Lets the question on every request be answered without a lock while nobody is cut off.
-    cut_offs_count: AtomicUsize,
+    cut_offs: RwLock<Standing>,
+    /// Lets the question on every request be answered without a lock while no user is cut off.
+    users_count: AtomicUsize,
+}
+
+/// What became of an end that has no place of its own for certain.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Placed {
+    /// One that says as much stands here.
+    Standing(Position),
+    /// It stands here.
+    New {
+        /// Its place.
+        position: Position,
+        /// The entry that it took the place of.
+        superseded: Option<Position>,
+    },
 }
 
 impl Ends {
-    /// Appends a tombstone; the caller knows that none stands.
-    pub(super) fn append(&self, end: End) -> Position {
-        self.log.lock().append(end)
+    /// Appends a tombstone; the caller knows that none stands. What was known of a move is of no more
+    /// use, and its place is answered too.
+    pub(super) fn entomb(&self, sso: &SsoId, end: End) -> (Position, Option<Position>) {
+        let mut log = self.log.lock();
+        let superseded = log.moves.get(sso).copied();
+        (log.supersede(superseded, end), superseded)
+    }
+
+    /// Appends a move unless one to the same or a higher rank stands (S-4).
+    pub(super) fn note_move(&self, sso: &SsoId, holder: &Rank, end: End) -> Placed {
+        let mut log = self.log.lock();
+        let superseded = log.moves.get(sso).copied();
+        if let Some(position) = superseded
+            && let Some(End::Moved {
+                holder: standing, ..
+            }) = log.entries.get(&position)
+            && holder <= standing
+        {
+            return Placed::Standing(position);
+        }
+        let position = log.supersede(superseded, end);
+        Placed::New {
+            position,
+            superseded,
+        }
     }
 
     /// Puts back an entry that was durable before this process began.
     pub(super) fn restore(&self, position: Position, end: End) {
-        if let End::UserCutOff {
-            store,
-            subject,
-            authenticated_before,
-            ..
-        } = &end
-        {
-            let cut_off = CutOff {
-                before: *authenticated_before,
-                position,
-            };
-            self.cut_offs
-                .write()
-                .insert(UserKey::new(store, subject), cut_off);
-            self.cut_offs_count.fetch_add(1, Ordering::Release);
+        match &end {
+            End::Tombstone { .. } | End::Moved { .. } => {}
+            End::UserCutOff {
+                store,
+                subject,
+                authenticated_before: before,
+                ..
+            } => self.cut_offs.write().users.insert(
+                UserKey::new(store, subject),
+                CutOff {
+                    before: *before,
+                    position,
+                },
+                &self.users_count,
+            ),
+            End::ProviderCutOff { session, .. } => {
+                self.cut_offs.write().providers.insert(*session, position);
+            }
         }
         self.log.lock().insert(position, end);
     }
@@ -71,31 +114,49 @@ impl Ends {
     ) -> Position {
         let mut cut_offs = self.cut_offs.write();
         let mut log = self.log.lock();
-        let standing = cut_offs.get(&user).map(|cut_off| cut_off.position);
-        if let Some(position) = standing
+        let superseded = cut_offs.users.position(&user);
+        if let Some(position) = superseded
             && let Some(entry) = log.entries.get(&position)
             && merge(&mut end, entry) == Merged::SaysAsMuch
         {
             return position;
         }
-        match standing {
-            None => {
-                self.cut_offs_count.fetch_add(1, Ordering::Release);
-            }
-            Some(position) => log.forget(position),
-        }
-        let position = log.append(end.clone());
-        cut_offs.insert(
-            user,
-            CutOff {
-                before: before(&end),
-                position,
-            },
-        );
+        let position = log.supersede(superseded, end.clone());
+        let cut_off = CutOff {
+            before: before(&end),
+            position,
+        };
+        cut_offs.users.insert(user, cut_off, &self.users_count);
         journal(Change::Ended {
             position,
             end,
-            superseded: standing,
+            superseded,
+        });
+        position
+    }
+
+    /// The same for a session at an identity provider; the longer-lived counts.
+    pub(super) fn cut_off_provider(
+        &self,
+        session: ProviderSessionId,
+        end: End,
+        journal: impl FnOnce(Change),
+    ) -> Position {
+        let mut cut_offs = self.cut_offs.write();
+        let mut log = self.log.lock();
+        let superseded = cut_offs.providers.get(&session).copied();
+        if let Some(position) = superseded
+            && let Some(entry) = log.entries.get(&position)
+            && expires(&end) <= expires(entry)
+        {
+            return position;
+        }
+        let position = log.supersede(superseded, end.clone());
+        cut_offs.providers.insert(session, position);
+        journal(Change::Ended {
+            position,
+            end,
+            superseded,
         });
         position
     }
@@ -106,10 +167,11 @@ impl Ends {
     }
 
     pub(super) fn cut_off(&self, user: &UserKey) -> Option<Timestamp> {
-        if self.cut_offs_count.load(Ordering::Acquire) == 0 {
+        if self.users_count.load(Ordering::Acquire) == 0 {
             return None;
         }
-        self.cut_offs.read().get(user).map(|cut_off| cut_off.before)
+        let cut_offs = self.cut_offs.read();
+        cut_offs.users.0.get(user).map(|cut_off| cut_off.before)
     }
 
     pub(super) fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
@@ -138,15 +200,20 @@ impl Ends {
 
     /// Forgets an entry and the cut-off that it set.
     pub(super) fn forget(&self, position: Position, end: &End) {
-        if let End::UserCutOff { store, subject, .. } = end {
-            let user = UserKey::new(store, subject);
-            let mut cut_offs = self.cut_offs.write();
-            if cut_offs
-                .get(&user)
-                .is_some_and(|cut_off| cut_off.position == position)
-            {
-                cut_offs.remove(&user);
-                self.cut_offs_count.fetch_sub(1, Ordering::Release);
+        match end {
+            End::Tombstone { .. } | End::Moved { .. } => {}
+            End::UserCutOff { store, subject, .. } => {
+                let user = UserKey::new(store, subject);
+                let mut cut_offs = self.cut_offs.write();
+                if cut_offs.users.position(&user) == Some(position) {
+                    cut_offs.users.remove(&user, &self.users_count);
+                }
+            }
+            End::ProviderCutOff { session, .. } => {
+                let mut cut_offs = self.cut_offs.write();
+                if cut_offs.providers.get(session) == Some(&position) {
+                    cut_offs.providers.remove(session);
+                }
             }
         }
         self.log.lock().forget(position);
@@ -154,16 +221,58 @@ impl Ends {
 }
 
 /// The cut-offs, held still.
-pub(super) struct CutOffs<'a>(RwLockReadGuard<'a, HashMap<UserKey, CutOff>>);
+pub(super) struct CutOffs<'a>(RwLockReadGuard<'a, Standing>);
+
+/// What a cut-off that concerns a record goes by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cover {
+    /// The session at the identity provider.
+    Provider,
+    /// The user.
+    User,
+}
 
 impl CutOffs<'_> {
-    /// Whether a cut-off concerns an SSO session.
-    pub(super) fn cover(&self, facts: &SsoFacts) -> bool {
-        !self.0.is_empty()
-            && self
+    /// Which kind of cut-off concerns a record, if any does.
+    pub(super) fn cover(&self, session: &Session) -> Option<Cover> {
+        let Standing { users, providers } = &*self.0;
+        let facts = &session.facts;
+        if let Some(provider_session) = &session.provider_session
+            && providers.contains_key(provider_session)
+        {
+            return Some(Cover::Provider);
+        }
+        let is_user_cut_off = !users.0.is_empty()
+            && users
                 .0
                 .get(&UserKey::of(facts))
-                .is_some_and(|cut_off| facts.first_authenticated < cut_off.before)
+                .is_some_and(|cut_off| facts.first_authenticated < cut_off.before);
+        is_user_cut_off.then_some(Cover::User)
+    }
+}
+
+#[derive(Debug, Default)]
+struct Standing {
+    users: Users,
+    providers: HashMap<ProviderSessionId, Position>,
+}
+
+#[derive(Debug, Default)]
+struct Users(HashMap<UserKey, CutOff>);
+
+impl Users {
+    fn position(&self, user: &UserKey) -> Option<Position> {
+        self.0.get(user).map(|cut_off| cut_off.position)
+    }
+
+    fn insert(&mut self, user: UserKey, cut_off: CutOff, count: &AtomicUsize) {
+        self.0.insert(user, cut_off);
+        count.store(self.0.len(), Ordering::Release);
+    }
+
+    fn remove(&mut self, user: &UserKey, count: &AtomicUsize) {
+        self.0.remove(user);
+        count.store(self.0.len(), Ordering::Release);
     }
 }
 
@@ -177,11 +286,17 @@ struct CutOff {
 struct Log {
     entries: BTreeMap<Position, End>,
     expiries: BTreeSet<(Timestamp, Position)>,
+    /// The one standing move of each SSO session that has moved.
+    moves: HashMap<SsoId, Position>,
     last: Position,
 }
 
 impl Log {
-    fn append(&mut self, end: End) -> Position {
+    /// Appends an entry in place of another or of none.
+    fn supersede(&mut self, standing: Option<Position>, end: End) -> Position {
+        if let Some(standing) = standing {
+            self.forget(standing);
+        }
         let position = Position(self.last.0.saturating_add(1));
         self.insert(position, end);
         position
@@ -190,12 +305,21 @@ impl Log {
     fn insert(&mut self, position: Position, end: End) {
         self.last = self.last.max(position);
         self.expiries.insert((expires(&end), position));
+        if let End::Moved { sso, .. } = &end {
+            self.moves.insert(*sso, position);
+        }
         self.entries.insert(position, end);
     }
 
     fn forget(&mut self, position: Position) {
-        if let Some(end) = self.entries.remove(&position) {
-            self.expiries.remove(&(expires(&end), position));
+        let Some(end) = self.entries.remove(&position) else {
+            return;
+        };
+        self.expiries.remove(&(expires(&end), position));
+        if let End::Moved { sso, .. } = &end
+            && self.moves.get(sso) == Some(&position)
+        {
+            self.moves.remove(sso);
         }
     }
 }
@@ -228,7 +352,9 @@ fn merge(new: &mut End, standing: &End) -> Merged {
 
 const fn before(end: &End) -> Timestamp {
     match end {
-        End::Tombstone { .. } => Timestamp::from_millis(0),
+        End::Tombstone { .. } | End::Moved { .. } | End::ProviderCutOff { .. } => {
+            Timestamp::from_millis(0)
+        }
         End::UserCutOff {
             authenticated_before,
             ..
@@ -238,6 +364,9 @@ const fn before(end: &End) -> Timestamp {
 
 const fn expires(end: &End) -> Timestamp {
     match end {
-        End::Tombstone { expires, .. } | End::UserCutOff { expires, .. } => *expires,
+        End::Tombstone { expires, .. }
+        | End::Moved { expires, .. }
+        | End::UserCutOff { expires, .. }
+        | End::ProviderCutOff { expires, .. } => *expires,
     }
 }

@@ -9,20 +9,23 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::model::end::End;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::end::Pulled;
 use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
 use crate::ports::end_log::EndLog;
-use crate::ports::end_log::Incarnation;
-use crate::ports::end_log::Position;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
+use crate::store::cursors::Cursors;
 use crate::store::table;
 use crate::store::table::Contents;
 use crate::store::table::Table;
@@ -31,18 +34,21 @@ use crate::store::table::Table;
 #[derive(Debug)]
 pub struct MemoryStore {
     table: Table,
+    cursors: Cursors,
     incarnation: Incarnation,
+    began: Timestamp,
     closed: AtomicBool,
 }
 
 impl MemoryStore {
-    /// Begins an empty store; its end log begins a life of its own (S-15).
+    /// Begins an empty store at the time `began`; its end log begins a life of its own (S-15).
     #[must_use]
-    pub fn new(incarnation: Incarnation) -> Self {
-        let table = Table::new(Contents::Complete);
+    pub fn new(incarnation: Incarnation, began: Timestamp) -> Self {
         Self {
-            table,
+            table: Table::new(Contents::Complete),
+            cursors: Cursors::default(),
             incarnation,
+            began,
             closed: AtomicBool::new(false),
         }
     }
@@ -95,6 +101,14 @@ impl SessionStore for MemoryStore {
         self.table.list_by_user(store, subject)
     }
 
+    fn pending(&self, limit: usize) -> Vec<Arc<Session>> {
+        self.table.pending(limit)
+    }
+
+    fn remembers_since(&self) -> Timestamp {
+        self.began
+    }
+
     fn count(&self) -> usize {
         self.table.count()
     }
@@ -109,6 +123,18 @@ impl SessionStore for MemoryStore {
 impl EndLog for MemoryStore {
     fn incarnation(&self) -> Incarnation {
         self.incarnation
+    }
+
+    fn began(&self) -> Timestamp {
+        self.began
+    }
+
+    fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {
+        self.cursors.pulled(peer)
+    }
+
+    fn note_pulled(&self, peer: &ClusterId, pulled: Pulled) {
+        self.cursors.note(peer, pulled, Duration::MAX, drop);
     }
 
     async fn append(&self, end: End) -> Result<Position, StoreError> {

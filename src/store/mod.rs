@@ -5,8 +5,10 @@
 
 use crate::model::id::SsoId;
 
+mod cursors;
 pub mod disk;
 mod ends;
+mod entry;
 mod index;
 pub mod memory;
 mod record;

@@ -1,20 +1,20 @@
-//! The format of what the disk store writes: sealed records and plain ends, a version byte in front.
+//! The format of the records that the disk store writes: `version | expiry | sealed CBOR`.
 //!
-//! A record is `version | expiry | sealed CBOR`; CBOR lets a later version add fields. An end holds no
-//! attributes and is not sealed: a lost key must not revive what was logged out.
+//! CBOR lets a field be added that older records lack; what changes its shape takes a new version, and
+//! [`version_1`] shows how an older one is read. Ends are not sealed; `entry` has them.
 
 use sha2::Digest;
 use sha2::Sha256;
 
+use crate::model::end::Incarnation;
 use crate::model::id::SsoId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
-use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Incarnation;
 use crate::store::RecordSealer;
+
+pub(super) mod version_1;
 
 /// Why stored bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -59,15 +59,19 @@ pub(super) fn read_session(
     sealer: &dyn RecordSealer,
 ) -> Result<Session, ReadRecordError> {
     let (version, rest) = bytes.split_first().ok_or(ReadRecordError::Short)?;
-    if *version != RECORD_VERSION {
-        return Err(ReadRecordError::Version(*version));
+    let version = *version;
+    if !READ_VERSIONS.contains(&version) {
+        return Err(ReadRecordError::Version(version));
     }
     let (_expires, sealed) = rest
         .split_first_chunk::<8>()
         .ok_or(ReadRecordError::Short)?;
     let plain = sealer.open(sso, sealed).ok_or(ReadRecordError::Seal)?;
-    let session: Session =
-        ciborium::from_reader(plain.as_slice()).map_err(|_| ReadRecordError::Content)?;
+    let session = match version {
+        1 => ciborium::from_reader(plain.as_slice()).map(version_1::Record::migrate),
+        _ => ciborium::from_reader(plain.as_slice()),
+    }
+    .map_err(|_| ReadRecordError::Content)?;
     if session.facts.sso == *sso {
         Ok(session)
     } else {
@@ -80,7 +84,9 @@ pub(super) fn read_session(
 pub(super) fn outer_expiry(bytes: &[u8]) -> Option<Timestamp> {
     let (version, rest) = bytes.split_first()?;
     let expires = rest.first_chunk::<8>()?;
-    (*version == RECORD_VERSION).then(|| Timestamp::from_millis(u64::from_be_bytes(*expires)))
+    READ_VERSIONS
+        .contains(version)
+        .then(|| Timestamp::from_millis(u64::from_be_bytes(*expires)))
 }
 
 /// A short hash that says whose record it may be without opening it. It tells users apart, not who
@@ -97,95 +103,11 @@ pub(super) fn user_tag(incarnation: Incarnation, store: &StoreName, subject: &Us
         .fold(0, |tag, byte| (tag << 8) | u64::from(*byte))
 }
 
-/// Writes an end.
-pub(super) fn write_end(end: &End) -> Vec<u8> {
-    match end {
-        End::Tombstone {
-            sso,
-            cause,
-            expires,
-        } => {
-            let mut bytes = vec![END_VERSION, TOMBSTONE, cause_code(*cause)];
-            bytes.extend_from_slice(&expires.as_millis().to_be_bytes());
-            bytes.extend_from_slice(sso.as_bytes());
-            bytes
-        }
-        End::UserCutOff {
-            store,
-            subject,
-            authenticated_before,
-            expires,
-        } => {
-            let mut bytes = vec![END_VERSION, USER_CUT_OFF];
-            bytes.extend_from_slice(&authenticated_before.as_millis().to_be_bytes());
-            bytes.extend_from_slice(&expires.as_millis().to_be_bytes());
-            bytes.extend_from_slice(store.as_str().as_bytes());
-            // Neither kind of name holds a control character.
-            bytes.push(0);
-            bytes.extend_from_slice(subject.as_str().as_bytes());
-            bytes
-        }
-    }
-}
-
-/// Reads an end; `None` when the bytes are not one.
-pub(super) fn read_end(bytes: &[u8]) -> Option<End> {
-    let ([version, kind], rest) = bytes.split_first_chunk::<2>()?;
-    match (*version, *kind) {
-        (END_VERSION, TOMBSTONE) => read_tombstone(rest),
-        (END_VERSION, USER_CUT_OFF) => read_cut_off(rest),
-        _ => None,
-    }
-}
-
-fn read_tombstone(bytes: &[u8]) -> Option<End> {
-    let (cause, rest) = bytes.split_first()?;
-    let (expires, sso) = rest.split_first_chunk::<8>()?;
-    Some(End::Tombstone {
-        sso: SsoId::from_bytes(sso.try_into().ok()?),
-        cause: CAUSES.get(usize::from(*cause)).copied()?,
-        expires: Timestamp::from_millis(u64::from_be_bytes(*expires)),
-    })
-}
-
-fn read_cut_off(bytes: &[u8]) -> Option<End> {
-    let (before, rest) = bytes.split_first_chunk::<8>()?;
-    let (expires, names) = rest.split_first_chunk::<8>()?;
-    let (store, subject) = std::str::from_utf8(names).ok()?.split_once('\0')?;
-    Some(End::UserCutOff {
-        store: StoreName::parse(store).ok()?,
-        subject: UserName::parse(subject).ok()?,
-        authenticated_before: Timestamp::from_millis(u64::from_be_bytes(*before)),
-        expires: Timestamp::from_millis(u64::from_be_bytes(*expires)),
-    })
-}
-
-const RECORD_VERSION: u8 = 1;
-const END_VERSION: u8 = 1;
-const TOMBSTONE: u8 = 0;
-const USER_CUT_OFF: u8 = 1;
-
+const RECORD_VERSION: u8 = 2;
+/// What stands around the seal is the same in all of these.
+const READ_VERSIONS: std::ops::RangeInclusive<u8> = 1..=RECORD_VERSION;
 /// Saves most records from growing their buffer step by step.
 const PLAIN_BYTES_USUAL: usize = 1024;
-
-/// The causes in the order of their codes; a code, once given, stays.
-const CAUSES: [EndCause; 5] = [
-    EndCause::Disabled,
-    EndCause::Evicted,
-    EndCause::Killed,
-    EndCause::LoggedOut,
-    EndCause::Replaced,
-];
-
-const fn cause_code(cause: EndCause) -> u8 {
-    match cause {
-        EndCause::Disabled => 0,
-        EndCause::Evicted => 1,
-        EndCause::Killed => 2,
-        EndCause::LoggedOut => 3,
-        EndCause::Replaced => 4,
-    }
-}
 
 #[cfg(test)]
 mod tests {
@@ -194,38 +116,161 @@ mod tests {
     use proptest::proptest;
 
     use super::*;
+    use crate::model::id::AdoptionId;
+    use crate::model::id::ProviderSessionId;
+    use crate::model::id::SessionId;
+    use crate::model::identity::AuthLevel;
+    use crate::model::identity::Identity;
+    use crate::model::name::ClusterId;
+    use crate::model::name::HostName;
+    use crate::model::peer::Data;
+    use crate::model::session::Attributes;
+    use crate::model::session::Generation;
+    use crate::model::session::Holder;
+    use crate::model::session::Release;
+    use crate::model::session::Reservation;
+    use crate::model::session::SessionState;
+    use crate::model::session::SsoFacts;
 
     #[test]
-    fn every_end_is_read_as_it_was_written() {
-        for cause in CAUSES {
-            let sso = SsoId::from_bytes([7; 16]);
-            let end = End::Tombstone {
-                sso,
-                cause,
-                expires: Timestamp::from_millis(12),
+    fn a_record_is_read_as_it_was_written_in_every_state() {
+        let states = [
+            SessionState::Ended,
+            SessionState::Live,
+            SessionState::Moved {
+                to: north(),
+                generation: Generation(2),
+                adoption: Some(AdoptionId::from_bytes([4; 16])),
+            },
+            SessionState::Pending(Release {
+                adoption: AdoptionId::from_bytes([4; 16]),
+                from: north(),
+                generation: Generation(2),
+                version: 9,
+            }),
+        ];
+        for state in states {
+            let session = Session {
+                state,
+                held_since: at(120),
+                reserved: Some(Reservation {
+                    adoption: AdoptionId::from_bytes([5; 16]),
+                    by: north(),
+                    until: at(130),
+                    version: 9,
+                    data: Data::All,
+                }),
+                provider_session: Some(ProviderSessionId::of("https://idp.example.test", "7")),
+                attributes: Attributes::Unknown,
+                ..standing()
             };
-            assert_eq!(read_end(&write_end(&end)), Some(end));
+            let bytes = write_session(&session, &Summed).unwrap();
+            assert_eq!(read_session(&sso(), &bytes, &Summed), Ok(session));
+            assert_eq!(outer_expiry(&bytes), Some(at(10_000)));
         }
-        let end = End::UserCutOff {
-            store: StoreName::parse("staff").unwrap(),
-            subject: UserName::parse("Jörg (sales)").unwrap(),
-            authenticated_before: Timestamp::from_millis(u64::MAX),
-            expires: Timestamp::from_millis(3),
+    }
+
+    #[test]
+    fn a_record_of_the_first_release_is_read() {
+        let bytes = version_1::example::live();
+        assert_eq!(read_session(&sso(), &bytes, &Summed), Ok(standing()));
+        assert_eq!(outer_expiry(&bytes), Some(at(10_000)));
+        let moved = Session {
+            state: SessionState::Moved {
+                to: north(),
+                generation: Generation(2),
+                adoption: None,
+            },
+            ..standing()
         };
-        assert_eq!(read_end(&write_end(&end)), Some(end));
+        assert_eq!(
+            read_session(&sso(), &version_1::example::moved(), &Summed),
+            Ok(moved)
+        );
+    }
+
+    #[test]
+    fn a_record_of_a_later_release_is_refused() {
+        let mut bytes = write_session(&standing(), &Summed).unwrap();
+        bytes[0] = RECORD_VERSION + 1;
+        let newer = ReadRecordError::Version(RECORD_VERSION + 1);
+        assert_eq!(read_session(&sso(), &bytes, &Summed), Err(newer));
+        assert_eq!(outer_expiry(&bytes), None);
     }
 
     proptest! {
         #[test]
-        fn no_bytes_make_reading_panic(bytes in vec(any::<u8>(), 0..200), version in 0_u8..3) {
+        fn no_bytes_make_reading_panic(bytes in vec(any::<u8>(), 0..200), version in 0_u8..4) {
             let mut record = vec![version];
             record.extend_from_slice(&bytes);
             for bytes in [&bytes, &record] {
                 let sso = SsoId::from_bytes([0; 16]);
                 assert!(read_session(&sso, bytes, &Plain).is_err());
-                drop(read_end(bytes));
                 outer_expiry(bytes);
             }
+        }
+    }
+
+    fn standing() -> Session {
+        Session {
+            id: SessionId::from_bytes([1; 16]),
+            facts: SsoFacts {
+                sso: sso(),
+                subject: UserName::parse("alice").unwrap(),
+                store: StoreName::parse("staff").unwrap(),
+                first_authenticated: at(100),
+                expires: at(10_000),
+                generation: Generation(0),
+                level: AuthLevel::MAX,
+                level_reached: at(100),
+            },
+            state: SessionState::Live,
+            identity: Identity {
+                store: StoreName::parse("staff").unwrap(),
+                subject: UserName::parse("alice").unwrap(),
+                name: None,
+                email: Some("alice@example.test".into()),
+                groups: Vec::new(),
+            },
+            last_access: at(100),
+            client_address: std::net::Ipv4Addr::LOCALHOST.into(),
+            held_since: at(100),
+            reserved: None,
+            provider_session: None,
+            attributes: Attributes::Known,
+            aliases: vec![Holder {
+                cluster: north(),
+                session: SessionId::from_bytes([8; 16]),
+            }],
+            visited: vec![HostName::parse("app.example.test").unwrap()],
+            version: 5,
+        }
+    }
+
+    fn north() -> ClusterId {
+        ClusterId::parse("north").unwrap()
+    }
+
+    fn sso() -> SsoId {
+        SsoId::from_bytes([1; 16])
+    }
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    /// Puts a checksum in front.
+    struct Summed;
+
+    impl RecordSealer for Summed {
+        fn seal(&self, _sso: &SsoId, plain: &[u8]) -> Vec<u8> {
+            let sum = plain.iter().fold(0_u8, |sum, byte| sum.wrapping_add(*byte));
+            [&[sum], plain].concat()
+        }
+
+        fn open(&self, sso: &SsoId, sealed: &[u8]) -> Option<Vec<u8>> {
+            let plain = sealed.get(1..)?.to_vec();
+            (self.seal(sso, &plain) == sealed).then_some(plain)
         }
     }
 

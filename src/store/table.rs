@@ -9,7 +9,6 @@
 
 use std::collections::HashMap;
 use std::collections::HashSet;
-use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
@@ -20,13 +19,14 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 
+use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::Session;
+use crate::model::session::SessionState;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
@@ -34,6 +34,7 @@ use crate::store::ends::Ends;
 use crate::store::index::Index;
 use crate::store::index::UserKey;
 
+mod ending;
 mod lasting;
 mod sweep;
 #[cfg(test)]
@@ -129,16 +130,13 @@ impl Table {
         let sso = session.facts.sso;
         let mut shard = self.shard(&sso).write();
         let cut_offs = self.ends.hold();
-        let place = match shard.entries.entry(sso) {
-            Place::Occupied(occupied) => {
-                return match occupied.get() {
-                    Entry::Record(_) => Inserted::Exists,
-                    Entry::Tombstone(_) => Inserted::Ended,
-                };
-            }
-            Place::Vacant(place) => place,
-        };
-        if cut_offs.cover(&session.facts) {
+        match shard.entries.get(&sso) {
+            None => {}
+            Some(Entry::Record(_)) => return Inserted::Exists,
+            Some(Entry::Tombstone(_)) => return Inserted::Ended,
+        }
+        if let Some(cover) = cut_offs.cover(&session) {
+            self.refuse(&mut shard, cover, &session, journal);
             return Inserted::Ended;
         }
         let written = session.last_access;
@@ -146,8 +144,9 @@ impl Table {
             written,
             counts: written,
         };
-        place.insert(Entry::Record(Record::new(Arc::clone(&session), access)));
-        self.index.lock().add(&session.facts, written);
+        let record = Record::new(Arc::clone(&session), access);
+        shard.entries.insert(sso, Entry::Record(record));
+        self.index.lock().add(&session, written);
         self.count.fetch_add(1, Ordering::Relaxed);
         journal(Change::Put {
             session,
@@ -171,7 +170,8 @@ impl Table {
             Some(Entry::Tombstone(_)) => return Replaced::Ended,
             Some(Entry::Record(record)) => record,
         };
-        if cut_offs.cover(&session.facts) {
+        if let Some(cover) = cut_offs.cover(&session) {
+            self.refuse(&mut shard, cover, &session, journal);
             return Replaced::Ended;
         }
         if record.session.version != read {
@@ -234,13 +234,16 @@ impl Table {
 
     pub(super) fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         let sessions = self.index.lock().of_user(&UserKey::new(store, subject));
-        sessions
-            .iter()
-            .filter_map(|sso| match self.find(sso) {
-                Found::Record(session) => Some(session),
-                Found::Absent | Found::Ended => None,
-            })
+        self.standing(&sessions)
             .filter(|session| session.facts.store == *store && session.facts.subject == *subject)
+            .collect()
+    }
+
+    /// Records that wait for their release, at most `limit`; those told of last come last.
+    pub(super) fn pending(&self, limit: usize) -> Vec<Arc<Session>> {
+        let sessions = self.index.lock().next_pending(limit);
+        self.standing(&sessions)
+            .filter(|session| matches!(session.state, SessionState::Pending(_)))
             .collect()
     }
 
@@ -248,63 +251,19 @@ impl Table {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// Appends an end and drops the records that it concerns.
-    pub(super) fn append(&self, end: End, mut journal: impl FnMut(Change)) -> Position {
-        match &end {
-            End::Tombstone { sso, .. } => self.entomb(*sso, end, journal),
-            End::UserCutOff { store, subject, .. } => {
-                let user = UserKey::new(store, subject);
-                let position = self.ends.cut_off_user(user.clone(), end, &mut journal);
-                // An insert either saw the cut-off or is in the index by now.
-                let sessions = self.index.lock().of_user(&user);
-                sessions
-                    .iter()
-                    .for_each(|sso| self.remove_if_cut_off(sso, &mut journal));
-                position
-            }
-        }
-    }
-
-    pub(super) fn cut_off(&self, store: &StoreName, subject: &UserName) -> Option<Timestamp> {
-        self.ends.cut_off(&UserKey::new(store, subject))
-    }
-
-    pub(super) fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
-        self.ends.since(position, limit)
-    }
-
-    fn entomb(&self, sso: SsoId, end: End, mut journal: impl FnMut(Change)) -> Position {
-        let mut shard = self.shard(&sso).write();
-        if let Some(Entry::Tombstone(position)) = shard.entries.get(&sso) {
-            return *position;
-        }
-        let position = self.ends.append(end.clone());
-        if let Some(Entry::Record(record)) = shard.entries.insert(sso, Entry::Tombstone(position)) {
-            self.unindex(&record);
-        }
-        journal(Change::Ended {
-            position,
-            end,
-            superseded: None,
-        });
-        position
-    }
-
-    fn remove_if_cut_off(&self, sso: &SsoId, journal: &mut impl FnMut(Change)) {
-        let covered = match self.find(sso) {
-            Found::Record(session) => self.ends.hold().cover(&session.facts),
-            Found::Absent | Found::Ended => false,
-        };
-        if covered {
-            self.remove(sso, journal);
-        }
+    /// The records among `sessions`; one may have gone since it was indexed.
+    fn standing(&self, sessions: &[SsoId]) -> impl Iterator<Item = Arc<Session>> {
+        sessions.iter().filter_map(|sso| match self.find(sso) {
+            Found::Record(session) => Some(session),
+            Found::Absent | Found::Ended => None,
+        })
     }
 
     fn put(&self, record: &mut Record, session: Arc<Session>) -> Arc<Session> {
         let access = record.last_access().max(session.last_access);
         let mut index = self.index.lock();
-        index.remove(&record.session.facts, record.indexed);
-        index.add(&session.facts, access);
+        index.remove(&record.session, record.indexed);
+        index.add(&session, access);
         record.indexed = access;
         record
             .last_access
@@ -313,9 +272,7 @@ impl Table {
     }
 
     fn unindex(&self, record: &Record) {
-        self.index
-            .lock()
-            .remove(&record.session.facts, record.indexed);
+        self.index.lock().remove(&record.session, record.indexed);
         self.count.fetch_sub(1, Ordering::Relaxed);
     }
 

@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use portway::model::session::Session;
-use portway::model::session::SessionState;
 use portway::ports::session_store::Found;
 use portway::ports::session_store::Inserted;
 use portway::ports::session_store::Replaced;
@@ -17,7 +16,9 @@ use crate::world::World;
 use crate::world::at;
 use crate::world::cut_off;
 use crate::world::id;
+use crate::world::pending;
 use crate::world::session;
+use crate::world::session_in;
 use crate::world::session_of;
 use crate::world::staff;
 use crate::world::tombstone;
@@ -65,10 +66,7 @@ async fn a_session_that_nobody_inserted_is_absent(mut world: World) {
 
 async fn a_second_record_of_an_sso_session_is_refused(mut world: World) {
     world.store().insert_unless_ended(session(1)).await.unwrap();
-    let second = Session {
-        state: SessionState::Pending,
-        ..session(1)
-    };
+    let second = session_in(pending(), 1);
     let store = world.later().await;
     assert_eq!(
         store.insert_unless_ended(second).await.unwrap(),

@@ -3,6 +3,10 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use portway::model::end::End;
+use portway::model::end::Incarnation;
+use portway::model::id::AdoptionId;
+use portway::model::id::ProviderSessionId;
 use portway::model::id::SessionId;
 use portway::model::id::SsoId;
 use portway::model::identity::AuthLevel;
@@ -12,19 +16,23 @@ use portway::model::name::GroupName;
 use portway::model::name::HostName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::peer::Data;
+use portway::model::session::Attributes;
 use portway::model::session::EndCause;
 use portway::model::session::Generation;
+use portway::model::session::Holder;
+use portway::model::session::Release;
+use portway::model::session::Reservation;
 use portway::model::session::Session;
 use portway::model::session::SessionState;
 use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
-use portway::ports::end_log::End;
 use portway::ports::end_log::EndLog;
-use portway::ports::end_log::Incarnation;
 use portway::ports::session_store::SessionStore;
 use portway::store::RecordSealer;
 use portway::store::disk::DiskOptions;
 use portway::store::disk::DiskStore;
+use portway::store::disk::Records;
 use portway::store::memory::MemoryStore;
 use tempfile::TempDir;
 
@@ -36,6 +44,7 @@ impl<S: SessionStore + EndLog> Store for S {}
 /// What a rule is given: a way to a store, and to the same store later.
 pub(crate) struct World {
     dir: Option<TempDir>,
+    records: Records,
     later: Later,
     store: Option<Arc<dyn Store>>,
 }
@@ -56,31 +65,45 @@ pub(crate) enum Moment {
 
 impl World {
     pub(crate) fn memory() -> Self {
-        let store = MemoryStore::new(Incarnation([1; 16]));
+        let store = MemoryStore::new(Incarnation([1; 16]), MADE);
         Self {
             dir: None,
+            records: Records::Volatile,
             later: Later::Same,
             store: Some(Arc::new(store)),
         }
     }
 
     pub(crate) fn disk() -> Self {
-        Self::on_disk(Later::Same)
+        Self::on_disk(Records::Kept, Later::Same)
     }
 
     pub(crate) fn reopened() -> Self {
-        Self::on_disk(Later::Closed)
+        Self::on_disk(Records::Kept, Later::Closed)
     }
 
     pub(crate) fn dropped() -> Self {
-        Self::on_disk(Later::Dropped)
+        Self::on_disk(Records::Kept, Later::Dropped)
     }
 
-    fn on_disk(later: Later) -> Self {
+    pub(crate) fn volatile() -> Self {
+        Self::on_disk(Records::Volatile, Later::Same)
+    }
+
+    pub(crate) fn volatile_reopened() -> Self {
+        Self::on_disk(Records::Volatile, Later::Closed)
+    }
+
+    pub(crate) fn volatile_dropped() -> Self {
+        Self::on_disk(Records::Volatile, Later::Dropped)
+    }
+
+    fn on_disk(records: Records, later: Later) -> Self {
         let dir = tempfile::tempdir().unwrap();
-        let store = open(dir.path(), 1);
+        let store = open(dir.path(), 1, MADE, records);
         Self {
             dir: Some(dir),
+            records,
             later,
             store: Some(store),
         }
@@ -89,6 +112,14 @@ impl World {
     /// The store.
     pub(crate) fn store(&self) -> Arc<dyn Store> {
         Arc::clone(self.store.as_ref().unwrap())
+    }
+
+    /// Since when the store that is [`Self::later`] remembers its records.
+    pub(crate) const fn remembers_since_later(&self) -> Timestamp {
+        match (&self.later, self.records) {
+            (Later::Same, _) | (_, Records::Kept) => MADE,
+            (Later::Closed | Later::Dropped, Records::Volatile) => OPENED_AGAIN,
+        }
     }
 
     /// The store at one moment.
@@ -107,11 +138,11 @@ impl World {
             (Later::Closed, Some(dir)) => {
                 store.close().await.unwrap();
                 let_go(store);
-                open(dir.path(), 2)
+                open(dir.path(), 2, OPENED_AGAIN, self.records)
             }
             (Later::Dropped, Some(dir)) => {
                 let_go(store);
-                open(dir.path(), 2)
+                open(dir.path(), 2, OPENED_AGAIN, self.records)
             }
         };
         self.store = Some(Arc::clone(&store));
@@ -180,10 +211,20 @@ pub(crate) fn session_of(subject: &str, n: u16, began: u64) -> Session {
         },
         last_access: at(began),
         client_address: "2001:db8::7".parse().unwrap(),
-        aliases: vec![(
-            ClusterId::parse("north").unwrap(),
-            SessionId::from_bytes([8; 16]),
-        )],
+        held_since: at(began),
+        reserved: Some(Reservation {
+            adoption: AdoptionId::from_bytes([6; 16]),
+            by: cluster("south"),
+            until: at(2000),
+            version: 2,
+            data: Data::All,
+        }),
+        provider_session: None,
+        attributes: Attributes::Unknown,
+        aliases: vec![Holder {
+            cluster: cluster("north"),
+            session: SessionId::from_bytes([8; 16]),
+        }],
         visited: vec![HostName::parse("app.example.test").unwrap()],
         version: 0,
     }
@@ -211,16 +252,61 @@ pub(crate) fn cut_off(subject: &str, before: u64, expires: u64) -> End {
     }
 }
 
-fn open(dir: &Path, incarnation: u8) -> Arc<dyn Store> {
+/// Everything that began with a session at the identity provider is over.
+pub(crate) fn provider_cut_off(n: u8, expires: u64) -> End {
+    End::ProviderCutOff {
+        session: provider_session(n),
+        expires: at(expires),
+    }
+}
+
+pub(crate) fn provider_session(n: u8) -> ProviderSessionId {
+    ProviderSessionId::of("https://idp.example.test", &n.to_string())
+}
+
+pub(crate) fn cluster(name: &str) -> ClusterId {
+    ClusterId::parse(name).unwrap()
+}
+
+/// A copy that waits for its release.
+pub(crate) fn pending() -> SessionState {
+    SessionState::Pending(Release {
+        adoption: AdoptionId::from_bytes([5; 16]),
+        from: cluster("north"),
+        generation: Generation(3),
+        version: 8,
+    })
+}
+
+/// A stub.
+pub(crate) fn moved() -> SessionState {
+    SessionState::Moved {
+        to: cluster("north"),
+        generation: Generation(4),
+        adoption: Some(AdoptionId::from_bytes([5; 16])),
+    }
+}
+
+/// A session in some state.
+pub(crate) fn session_in(state: SessionState, n: u16) -> Session {
+    Session {
+        state,
+        ..session(n)
+    }
+}
+
+/// When a store is made. At the beginning of time no access can have been later than written.
+pub(crate) const MADE: Timestamp = Timestamp::from_millis(0);
+/// When it is opened again.
+pub(crate) const OPENED_AGAIN: Timestamp = Timestamp::from_millis(1);
+
+fn open(dir: &Path, incarnation: u8, now: Timestamp, records: Records) -> Arc<dyn Store> {
     let incarnation = Incarnation([incarnation; 16]);
-    // At the beginning of time no access can have been later than written.
-    let store = DiskStore::open(
-        dir,
-        Arc::new(Unsealed),
-        incarnation,
-        at(0),
-        DiskOptions::default(),
-    );
+    let options = DiskOptions {
+        records,
+        ..DiskOptions::default()
+    };
+    let store = DiskStore::open(dir, Arc::new(Unsealed), incarnation, now, options);
     Arc::new(store.unwrap())
 }
 

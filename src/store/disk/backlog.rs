@@ -6,6 +6,8 @@
 
 use std::ops::Bound;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use parking_lot::Condvar;
@@ -32,6 +34,8 @@ pub(super) struct Backlog {
     queue: Arc<Queue>,
     sealer: Arc<dyn RecordSealer>,
     credit: Credit,
+    /// Whether a record may be in the file that was not found when it was asked for.
+    has_gaps: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
 }
@@ -88,18 +92,23 @@ enum Phase {
 }
 
 impl Backlog {
+    /// Without a snapshot there is nothing to take up.
     pub(super) fn new(
         table: Arc<Table>,
         queue: Arc<Queue>,
         sealer: Arc<dyn RecordSealer>,
         credit: Credit,
-        snapshot: Snapshot,
+        snapshot: Option<Snapshot>,
     ) -> Self {
+        let phase = match snapshot {
+            None => Phase::Loaded,
+            Some(_) => Phase::Loading,
+        };
         let state = State {
-            snapshot: Some(Arc::new(snapshot)),
+            snapshot: snapshot.map(Arc::new),
             users: None,
             snapshots: 1,
-            phase: Phase::Loading,
+            phase,
             unreadable: 0,
         };
         let state = Mutex::new(state);
@@ -108,6 +117,7 @@ impl Backlog {
             queue,
             sealer,
             credit,
+            has_gaps: AtomicBool::new(false),
             state,
             changed: Condvar::new(),
         }
@@ -138,9 +148,10 @@ impl Backlog {
             return;
         }
         let Some(snapshot) = self.state.lock().snapshot.clone() else {
-            return;
+            return self.note_gap();
         };
         if let Err(error) = self.read_through(&snapshot, sso) {
+            self.note_gap();
             // Without its record a session is not served, which is the safe side.
             tracing::warn!(session_hash = sso.short_hash(), %error, "a session could not be read");
         }
@@ -197,6 +208,13 @@ impl Backlog {
     /// closed without them must not promise that what is written is all.
     pub(super) fn is_credit_open(&self) -> bool {
         self.table.is_loading() && !self.credit.at_most.is_zero()
+    }
+
+    /// Since when nothing can have been here that is not found, if that is since this process began
+    /// only: a record that does not open was here all the same (S-19).
+    pub(super) fn forgot_before(&self) -> Option<Timestamp> {
+        let has_gaps = self.has_gaps.load(Ordering::Acquire);
+        has_gaps.then_some(self.credit.opened)
     }
 
     /// How many stored records could not be read and were left out.
@@ -281,7 +299,10 @@ impl Backlog {
         let access = access.map(|access| Timestamp::from_millis(access.value()));
         match self.take_up(sso, bytes.value(), access) {
             Ok(()) => {}
-            Err(error) => tracing::debug!(%error, "it is counted in its turn"),
+            Err(error) => {
+                self.note_gap();
+                tracing::debug!(%error, "it is counted in its turn");
+            }
         }
         Ok(())
     }
@@ -294,7 +315,13 @@ impl Backlog {
     ) -> Result<(), record::ReadRecordError> {
         let session = record::read_session(sso, bytes, self.sealer.as_ref())?;
         let written = session.last_access.max(access.unwrap_or_default());
-        if self.table.load(session, self.credit.access(written)) == Loaded::Ended {
+        let entombed = |change| {
+            if let Some(write) = Write::of_end(change) {
+                self.queue.push(write);
+            }
+        };
+        let access = self.credit.access(written);
+        if self.table.load(session, access, entombed) == Loaded::Ended {
             self.queue.push(Write::Remove(*sso));
         }
         Ok(())
@@ -303,10 +330,15 @@ impl Backlog {
     /// Leaves a record out. It stays in the file, since its key may come back, until it has expired.
     fn skip(&self, sso: &SsoId, bytes: &[u8], error: record::ReadRecordError) {
         tracing::warn!(session_hash = sso.short_hash(), %error, "a stored session was left out");
+        self.note_gap();
         self.state.lock().unreadable += 1;
         if record::outer_expiry(bytes).is_some_and(|expires| expires <= self.credit.opened) {
             self.queue.push(Write::Remove(*sso));
         }
+    }
+
+    fn note_gap(&self) {
+        self.has_gaps.store(true, Ordering::Release);
     }
 
     fn is_loading(&self) -> bool {

@@ -24,16 +24,21 @@ use redb::Table;
 use redb::TableDefinition;
 use redb::WriteTransaction;
 
+use crate::model::end::End;
+use crate::model::end::Position;
+use crate::model::end::Pulled;
 use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
+use crate::store::cursors::AllPulled;
 use crate::store::disk::header;
 use crate::store::disk::header::Closed;
 use crate::store::disk::header::FoundHeader;
 use crate::store::disk::header::Header;
+use crate::store::disk::open::Records;
+use crate::store::disk::pulled;
 use crate::store::disk::queue::Write;
-use crate::store::record;
+use crate::store::entry;
 
 /// Why a store did not open. Each is a start-up error.
 #[derive(Debug, thiserror::Error)]
@@ -84,6 +89,8 @@ pub(super) struct Commit<'a> {
     pub(super) writes: Vec<&'a Write>,
     /// Last accesses.
     pub(super) accesses: Vec<(SsoId, Timestamp)>,
+    /// How far the logs of peers were read, if it is to be written.
+    pub(super) pulled: Option<&'a [(ClusterId, Pulled)]>,
     /// The last place of the end log, if the changes took one.
     pub(super) last_position: Option<Position>,
     /// Whether the file is being let go.
@@ -96,6 +103,7 @@ impl Commit<'_> {
             .iter()
             .all(|write| matches!(write, Write::Barrier))
             && self.accesses.is_empty()
+            && self.pulled.is_none()
             && self.closed.is_none()
     }
 }
@@ -138,11 +146,13 @@ pub(super) fn opener(path: PathBuf) -> Opener {
 }
 
 impl StoreFile {
-    /// Opens the file and reads what it says of itself; a new one says what `fresh` says.
+    /// Opens the file and reads what it says of itself; a new one says what `fresh` says. Where records
+    /// are volatile, those of an earlier process are dropped.
     pub(super) fn open(
         path: &Path,
         opener: Opener,
         fresh: Header,
+        records: Records,
     ) -> Result<(Self, Header), OpenStoreError> {
         let unusable = |error: redb::Error| OpenStoreError::Unusable(path.into(), error.into());
         let database = (opener.0)().map_err(|error| {
@@ -153,7 +163,7 @@ impl StoreFile {
             }
             unusable(error.into())
         })?;
-        let found = header::read(&database).map_err(unusable)?;
+        let found = header::read(&database, fresh.began).map_err(unusable)?;
         let header = match found {
             FoundHeader::Absent => fresh,
             FoundHeader::Foreign => return Err(OpenStoreError::Foreign(path.into())),
@@ -165,8 +175,14 @@ impl StoreFile {
             }
             FoundHeader::Read(header) => header,
         };
+        let records_since = match records {
+            // A file that does not say it may have been without its records for some time.
+            Records::Kept => Some(header.records_since.unwrap_or(fresh.began)),
+            Records::Volatile => None,
+        };
         let header = Header {
             last_position: header.position_to_go_on_from(),
+            records_since,
             ..header
         };
         let begun = Header {
@@ -174,7 +190,7 @@ impl StoreFile {
             write_back_interval: fresh.write_back_interval,
             ..header
         };
-        begin(&database, &begun).map_err(unusable)?;
+        begin(&database, &begun, records).map_err(unusable)?;
         Ok((
             Self {
                 opener,
@@ -194,6 +210,11 @@ impl StoreFile {
                 None => Err(OpenStoreError::End(path.into(), position)),
             })
             .collect()
+    }
+
+    /// How far the logs of peers were read.
+    pub(super) fn pulled(&self) -> Result<AllPulled, redb::Error> {
+        pulled::read(self.database()?)
     }
 
     pub(super) fn snapshot(&self) -> Result<Snapshot, redb::Error> {
@@ -245,6 +266,9 @@ impl StoreFile {
                 tables.accesses.insert(sso.as_bytes(), access.as_millis())?;
             }
         }
+        if let Some(cursors) = commit.pulled {
+            pulled::write(&writing, cursors)?;
+        }
         if let Some(position) = commit.last_position {
             header::write_last_position(&writing, position)?;
         }
@@ -260,7 +284,7 @@ impl StoreFile {
         let mut rows = Vec::new();
         for row in ends.iter()? {
             let (position, bytes) = row?;
-            rows.push((Position(position.value()), record::read_end(bytes.value())));
+            rows.push((Position(position.value()), entry::read_end(bytes.value())));
         }
         Ok(rows)
     }
@@ -287,7 +311,7 @@ impl Tables<'_> {
                 superseded,
             } => {
                 self.ends
-                    .insert(position.0, record::write_end(end).as_slice())?;
+                    .insert(position.0, entry::write_end(end).as_slice())?;
                 if let Some(superseded) = superseded {
                     self.ends.remove(superseded.0)?;
                 }
@@ -319,12 +343,18 @@ impl Tables<'_> {
 }
 
 /// Marks the file as in use, and makes its tables if it is new.
-fn begin(database: &Database, header: &Header) -> Result<(), redb::Error> {
+fn begin(database: &Database, header: &Header, records: Records) -> Result<(), redb::Error> {
     let writing = begin_write(database)?;
+    if records == Records::Volatile {
+        writing.delete_table(SESSIONS)?;
+        writing.delete_table(ACCESSES)?;
+        writing.delete_table(USERS)?;
+    }
     writing.open_table(SESSIONS)?;
     writing.open_table(ACCESSES)?;
     writing.open_table(USERS)?;
     writing.open_table(ENDS)?;
+    pulled::make(&writing)?;
     header::write(&writing, header)?;
     writing.commit()?;
     Ok(())

@@ -1,5 +1,5 @@
-//! What the file of the disk store says of itself: its format, the life of its end log, how it was let
-//! go, and from which place its end log goes on.
+//! What the file of the disk store says of itself: its format, the life of its end log, since when it
+//! remembers, how it was let go, and from which place its end log goes on.
 //!
 //! Its records and ends are in `file`.
 
@@ -12,14 +12,19 @@ use redb::TableDefinition;
 use redb::TableError;
 use redb::WriteTransaction;
 
-use crate::ports::end_log::Incarnation;
-use crate::ports::end_log::Position;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::time::Timestamp;
 
 /// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
     /// The life of its end log.
     pub(super) incarnation: Incarnation,
+    /// When that life began.
+    pub(super) began: Timestamp,
+    /// Since when every record was kept in it, if records are.
+    pub(super) records_since: Option<Timestamp>,
     /// Whether it was closed.
     pub(super) closed: Closed,
     /// How late the last accesses in it may be.
@@ -61,8 +66,9 @@ pub(super) enum FoundHeader {
     Read(Header),
 }
 
-/// Reads the header of a file.
-pub(super) fn read(database: &Database) -> Result<FoundHeader, redb::Error> {
+/// Reads the header of a file. The first format did not say since when the file remembers: its end log
+/// counts as begun at `now`, because what may have been forgotten before is not known (S-15).
+pub(super) fn read(database: &Database, now: Timestamp) -> Result<FoundHeader, redb::Error> {
     let reading = database.begin_read()?;
     if reading.list_tables()?.next().is_none() {
         return Ok(FoundHeader::Absent);
@@ -73,7 +79,7 @@ pub(super) fn read(database: &Database) -> Result<FoundHeader, redb::Error> {
         Err(_not_ours) => return Ok(FoundHeader::Foreign),
     };
     match number(&meta, FORMAT_KEY)? {
-        Some(FORMAT) => {}
+        Some(FORMAT_FIRST..=FORMAT) => {}
         Some(newer) if newer > FORMAT => return Ok(FoundHeader::Newer(newer)),
         Some(_) | None => return Ok(FoundHeader::Foreign),
     }
@@ -91,8 +97,11 @@ pub(super) fn read(database: &Database) -> Result<FoundHeader, redb::Error> {
     ) else {
         return Ok(FoundHeader::Foreign);
     };
+    let began = number(&meta, BEGAN)?.map(Timestamp::from_millis);
     let header = Header {
         incarnation,
+        began: began.unwrap_or(now),
+        records_since: number(&meta, RECORDS_SINCE)?.map(Timestamp::from_millis),
         closed,
         write_back_interval,
         last_position,
@@ -107,6 +116,11 @@ pub(super) fn write(writing: &WriteTransaction, header: &Header) -> Result<(), r
     meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice())?;
     meta.insert(INCARNATION, header.incarnation.0.as_slice())?;
     meta.insert(WRITE_BACK, interval.to_be_bytes().as_slice())?;
+    meta.insert(BEGAN, header.began.as_millis().to_be_bytes().as_slice())?;
+    match header.records_since {
+        Some(since) => meta.insert(RECORDS_SINCE, since.as_millis().to_be_bytes().as_slice())?,
+        None => meta.remove(RECORDS_SINCE)?,
+    };
     drop(meta);
     write_closed(writing, header.closed)?;
     write_last_position(writing, header.last_position)
@@ -152,6 +166,8 @@ const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const FORMAT_KEY: &str = "format";
 const INCARNATION: &str = "incarnation";
+const BEGAN: &str = "began";
+const RECORDS_SINCE: &str = "records_since";
 const CLOSED: &str = "closed";
 const WRITE_BACK: &str = "write_back_interval";
 const LAST_POSITION: &str = "last_position";
@@ -160,4 +176,5 @@ const LAST_POSITION: &str = "last_position";
 const POSITIONS_LOST_MAX: u64 = 1 << 32;
 
 /// The layout of the tables; a release reads its own and older ones.
-pub(super) const FORMAT: u64 = 1;
+pub(super) const FORMAT: u64 = 2;
+const FORMAT_FIRST: u64 = 1;

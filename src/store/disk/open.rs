@@ -8,10 +8,11 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::sync::oneshot;
 
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::Incarnation;
-use crate::ports::end_log::Position;
 use crate::store::RecordSealer;
+use crate::store::cursors::Cursors;
 use crate::store::disk::DiskStore;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::backlog::Credit;
@@ -29,15 +30,27 @@ use crate::store::table::Table;
 /// How a disk store writes.
 #[derive(Clone, Copy, Debug)]
 pub struct DiskOptions {
+    /// Which records survive the process.
+    pub records: Records,
     /// How often at most the last access of one session is written back.
     pub write_back_interval: Duration,
     /// How long a commit waits for as many callers as shared the one before; a lone caller never waits.
     pub commit_gathering: Duration,
 }
 
+/// Which records survive the process. The end log does in either case (S-15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Records {
+    /// All do.
+    Kept,
+    /// None does: they are in memory only and cost the disk nothing.
+    Volatile,
+}
+
 impl Default for DiskOptions {
     fn default() -> Self {
         Self {
+            records: Records::Kept,
             write_back_interval: Duration::from_secs(60),
             commit_gathering: Duration::from_millis(2),
         }
@@ -48,7 +61,8 @@ impl DiskStore {
     /// Opens the store in `dir`, or makes one there whose end log has the life `incarnation_if_new`.
     ///
     /// If the process before did not close it, last accesses count as at most one write-back interval
-    /// later than written, and never later than `now`.
+    /// later than written, and never later than `now`. Where records are volatile, whatever the file
+    /// holds of them is dropped.
     ///
     /// # Errors
     /// See [`OpenStoreError`]; the file is as it was then.
@@ -64,6 +78,8 @@ impl DiskStore {
         let opener = file::opener(path.clone());
         let fresh = Header {
             incarnation: incarnation_if_new,
+            began: now,
+            records_since: None,
             closed: Closed::Cleanly,
             write_back_interval: options.write_back_interval,
             last_position: Position(0),
@@ -91,28 +107,30 @@ impl DiskStore {
             now,
             options,
         } = setting;
-        let (file, header) = StoreFile::open(path, opener, fresh)?;
-        let table = Arc::new(Table::new(Contents::Loading));
+        let (file, header) = StoreFile::open(path, opener, fresh, options.records)?;
+        let unusable = |error: redb::Error| OpenStoreError::Unusable(path.into(), error.into());
+        let (contents, snapshot) = match options.records {
+            Records::Kept => {
+                let snapshot = file.snapshot().map_err(unusable)?;
+                (Contents::Loading, Some(snapshot))
+            }
+            Records::Volatile => (Contents::Complete, None),
+        };
+        let table = Table::new(contents);
         // A record must never be seen before the end that forbids it.
         file.ends(path)?
             .into_iter()
             .for_each(|(position, end)| table.restore(position, end));
         table.skip_to(header.last_position);
-        let at_most = match header.closed {
-            Closed::Cleanly => Duration::ZERO,
-            Closed::Uncleanly => header.write_back_interval,
-        };
+        let table = Arc::new(table);
+        let cursors = Cursors::restored(file.pulled().map_err(unusable)?);
         let queue = Arc::new(Queue::new());
-        let unusable = |error| OpenStoreError::Unusable(path.into(), error);
         let backlog = Arc::new(Backlog::new(
             Arc::clone(&table),
             Arc::clone(&queue),
             Arc::clone(&sealer),
-            Credit {
-                at_most,
-                opened: now,
-            },
-            file.snapshot().map_err(|error| unusable(error.into()))?,
+            credit(&header, now),
+            snapshot,
         ));
         let (release, released) = oneshot::channel();
         let store = Self {
@@ -120,7 +138,11 @@ impl DiskStore {
             queue: Arc::clone(&queue),
             backlog: Arc::clone(&backlog),
             sealer,
+            cursors,
             incarnation: header.incarnation,
+            began: header.began,
+            remembers_since: header.records_since.unwrap_or(now),
+            records: options.records,
             write_back_interval: options.write_back_interval,
             released: Mutex::new(Some(released)),
             threads: Mutex::default(),
@@ -133,18 +155,18 @@ impl DiskStore {
             queue,
             backlog,
             gathering,
+            records: options.records,
             owed: Vec::new(),
         };
         let write = move || {
             writer.run();
             drop(release);
         };
-        store
-            .spawn("session-writer", write)
-            .map_err(|error| unusable(error.into()))?;
+        let unstarted = |error: std::io::Error| OpenStoreError::Unusable(path.into(), error.into());
+        store.spawn("session-writer", write).map_err(unstarted)?;
         store
             .spawn("session-loader", move || loader.load())
-            .map_err(|error| unusable(error.into()))?;
+            .map_err(unstarted)?;
         Ok(store)
     }
 
@@ -153,6 +175,15 @@ impl DiskStore {
         self.threads.lock().push(thread);
         Ok(())
     }
+}
+
+/// How much later than written last accesses count: they are as written after a clean stop only.
+const fn credit(header: &Header, opened: Timestamp) -> Credit {
+    let at_most = match header.closed {
+        Closed::Cleanly => Duration::ZERO,
+        Closed::Uncleanly => header.write_back_interval,
+    };
+    Credit { at_most, opened }
 }
 
 impl Drop for DiskStore {

@@ -13,11 +13,13 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 
+use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
 use crate::ports::session_store::StoreError;
+use crate::store::cursors::AllPulled;
+use crate::store::table::Change;
 
 /// Changes on their way to the disk.
 #[derive(Debug)]
@@ -56,6 +58,24 @@ pub(super) enum Write {
     Trim(Vec<Position>),
 }
 
+impl Write {
+    /// An end that a table tells of; `None` for any other change.
+    pub(super) fn of_end(change: Change) -> Option<Self> {
+        match change {
+            Change::Ended {
+                position,
+                end,
+                superseded,
+            } => Some(Self::End {
+                position,
+                end,
+                superseded,
+            }),
+            Change::Put { .. } | Change::Removed(_) => None,
+        }
+    }
+}
+
 /// A record as the disk has it.
 #[derive(Debug)]
 pub(super) struct Row {
@@ -89,10 +109,26 @@ pub(super) struct CommitFailed(#[source] pub(super) Arc<dyn std::error::Error + 
 pub(super) struct Batch {
     /// The changes, in order.
     pub(super) writes: Vec<Queued>,
-    /// Records whose last access is to be written.
-    pub(super) touched: Vec<SsoId>,
+    /// What is kept lazily.
+    pub(super) lazy: Lazy,
     /// Whether it is the last.
     pub(super) then: Then,
+}
+
+/// What is written with whichever commit comes next, and costs at most a later time after a crash.
+#[derive(Debug, Default)]
+pub(super) struct Lazy {
+    /// Records whose last access is to be written.
+    pub(super) touched: Vec<SsoId>,
+    /// How far the logs of peers were read, if it is to be written. It was noted after every end in
+    /// this batch and the batches before, so a crash never leaves a cursor without its ends.
+    pub(super) pulled: Option<AllPulled>,
+}
+
+impl Lazy {
+    const fn is_empty(&self) -> bool {
+        self.touched.is_empty() && self.pulled.is_none()
+    }
 }
 
 /// What comes after a batch.
@@ -161,18 +197,33 @@ impl Queue {
 
     /// Asks for the last access of a record to be written with one of the next commits.
     pub(super) fn note_touched(&self, sso: SsoId) {
+        self.note(|lazy| lazy.touched.push(sso));
+    }
+
+    /// Asks for the cursors to be written with one of the next commits.
+    pub(super) fn note_pulled(&self, pulled: AllPulled) {
+        self.note(|lazy| lazy.pulled = Some(pulled));
+    }
+
+    /// Gives back what was not written, for a later commit; what was noted since is newer.
+    pub(super) fn put_back(&self, lazy: Lazy) {
         let mut state = self.state.lock();
-        if state.then == Then::GoOn {
-            state.touched.push(sso);
-            if state.touched.len() == 1 {
-                self.wake.notify_all();
-            }
+        state.lazy.touched.extend(lazy.touched);
+        if let (None, Some(pulled)) = (&state.lazy.pulled, lazy.pulled) {
+            state.lazy.pulled = Some(pulled);
         }
     }
 
-    /// Gives touched records back, to be written with a later commit.
-    pub(super) fn put_back(&self, touched: Vec<SsoId>) {
-        self.state.lock().touched.extend(touched);
+    /// Whether the store still takes changes.
+    ///
+    /// # Errors
+    /// `Closed` when it does not.
+    pub(super) fn admit(&self) -> Result<(), StoreError> {
+        if self.places.is_closed() {
+            Err(StoreError::Closed)
+        } else {
+            Ok(())
+        }
     }
 
     /// Asks the writer to close the file after what was pushed; `None` if it was asked before.
@@ -216,7 +267,7 @@ impl Queue {
     pub(super) fn next(&self, owed: Owed, shared: usize, gathering: Duration) -> Batch {
         let mut state = self.state.lock();
         while state.writes.is_empty() && state.then == Then::GoOn {
-            if state.touched.is_empty() && owed == Owed::Nothing {
+            if state.lazy.is_empty() && owed == Owed::Nothing {
                 self.wake.wait(&mut state);
             } else if self.wake.wait_for(&mut state, LAZY_PERIOD).timed_out() {
                 break;
@@ -229,8 +280,19 @@ impl Queue {
         }
         Batch {
             writes: std::mem::take(&mut state.writes),
-            touched: std::mem::take(&mut state.touched),
+            lazy: std::mem::take(&mut state.lazy),
             then: state.then,
+        }
+    }
+
+    fn note(&self, note: impl FnOnce(&mut Lazy)) {
+        let mut state = self.state.lock();
+        if state.then == Then::GoOn {
+            let was_empty = state.lazy.is_empty();
+            note(&mut state.lazy);
+            if was_empty {
+                self.wake.notify_all();
+            }
         }
     }
 
@@ -282,7 +344,7 @@ const LAZY_PERIOD: Duration = Duration::from_secs(1);
 #[derive(Debug, Default)]
 struct State {
     writes: Vec<Queued>,
-    touched: Vec<SsoId>,
+    lazy: Lazy,
     then: Then,
     /// While the writer gathers: how many changes are worth waking it.
     wake_at: usize,

@@ -12,26 +12,37 @@ use redb::BackendError;
 use redb::Database;
 use redb::ReadableDatabase;
 use redb::ReadableTable;
+use redb::ReadableTableMetadata;
 use redb::StorageBackend;
 use redb::TableDefinition;
 use redb::backends::FileBackend;
 use tempfile::TempDir;
 
 use super::*;
+use crate::model::id::AdoptionId;
+use crate::model::id::ProviderSessionId;
 use crate::model::id::SessionId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
+use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
+use crate::model::session::Holder;
+use crate::model::session::Rank;
+use crate::model::session::Release;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::store::disk::file::Opener;
 use crate::store::disk::header::Closed;
 use crate::store::disk::header::Header;
 use crate::store::disk::open::Setting;
+use crate::store::record::version_1;
 
 const SESSIONS: TableDefinition<'_, &[u8; 16], &[u8]> = TableDefinition::new("sessions");
 const ENDS: TableDefinition<'_, u64, &[u8]> = TableDefinition::new("ends");
+const ACCESSES: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("last_accesses");
+const USERS: TableDefinition<'_, &[u8; 16], u64> = TableDefinition::new("users");
+const PULLED: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("pulled");
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const INTERVAL: Duration = Duration::from_secs(60);
@@ -319,15 +330,15 @@ async fn a_file_of_a_later_release_or_of_something_else_is_refused() {
         });
         place.try_open().unwrap_err()
     };
-    let error = set_format(2);
+    let error = set_format(3);
     assert!(
-        matches!(error, OpenStoreError::Newer { found: 2, .. }),
+        matches!(error, OpenStoreError::Newer { found: 3, .. }),
         "{error}"
     );
     assert!(
         error
             .to_string()
-            .contains("has format 2; this release reads up to 1")
+            .contains("has format 3; this release reads up to 2")
     );
     assert!(matches!(set_format(0), OpenStoreError::Foreign(_)));
 }
@@ -378,6 +389,304 @@ async fn what_is_closed_is_free_for_the_next() {
     assert!(matches!(next.find(&id(1)), Found::Record(_)));
 }
 
+#[tokio::test]
+async fn s_15_a_full_disk_keeps_ends_of_every_kind_in_memory_until_there_is_room() {
+    let place = Place::new();
+    let store = place.open();
+    for (n, provider) in [(1, Some(7)), (2, None)] {
+        let session = begun_with(provider, session(n));
+        store.insert_unless_ended(session).await.unwrap();
+    }
+    place.full.store(true, Ordering::SeqCst);
+    assert!(failed(&store.append(provider_cut_off(7)).await));
+    assert!(failed(&store.append(moved_to(3, 4)).await));
+    assert!(failed(&store.append(moved_to(3, 5)).await));
+    assert!(failed(&store.append(moved_to(3, 4)).await));
+    let told: Vec<End> = store
+        .since(Position(0), 9)
+        .into_iter()
+        .map(|(_, end)| end)
+        .collect();
+    assert_eq!(told, [provider_cut_off(7), tombstone(1), moved_to(3, 5)]);
+    assert!(matches!(store.find(&id(1)), Found::Ended));
+    let refused = store.insert_unless_ended(begun_with(Some(7), session(4)));
+    assert!(matches!(refused.await, Ok(Inserted::Ended)));
+    let learned = begun_with(Some(7), session(2));
+    assert!(matches!(
+        store.replace_if_version(learned).await,
+        Ok(Replaced::Ended)
+    ));
+    place.full.store(false, Ordering::SeqCst);
+    store.append(tombstone(9)).await.unwrap();
+    let told = store.since(Position(0), 9);
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.since(Position(0), 9), told);
+    assert!([1, 2, 4].map(id).iter().all(|sso| is_ended(&store, sso)));
+    let refused = store.insert_unless_ended(begun_with(Some(7), session(5)));
+    assert!(matches!(refused.await, Ok(Inserted::Ended)));
+}
+
+#[tokio::test]
+async fn s_16_a_cursor_is_written_no_sooner_than_the_ends_before_it() {
+    let place = Place::new();
+    let store = place.open();
+    store.note_pulled(&north(), pulled(1, 100));
+    store.append(tombstone(1)).await.unwrap();
+    place.full.store(true, Ordering::SeqCst);
+    assert!(failed(&store.append(tombstone(2)).await));
+    store.note_pulled(&north(), pulled(2, 200));
+    assert_eq!(store.pulled(&north()), Some(pulled(2, 200)));
+    assert!(failed(&store.append(tombstone(3)).await));
+    // Stopped with a full disk, as by a crash.
+    drop(store);
+    place.full.store(false, Ordering::SeqCst);
+    let store = place.open();
+    assert!(matches!(store.find(&id(2)), Found::Absent));
+    assert_eq!(store.pulled(&north()), Some(pulled(1, 100)));
+
+    place.full.store(true, Ordering::SeqCst);
+    assert!(failed(&store.append(tombstone(2)).await));
+    store.note_pulled(&north(), pulled(2, 200));
+    assert!(failed(&store.append(tombstone(3)).await));
+    store.note_pulled(&north(), pulled(3, 300));
+    place.full.store(false, Ordering::SeqCst);
+    drop(store);
+    let store = place.open();
+    assert!([2, 3].map(id).iter().all(|sso| is_ended(&store, sso)));
+    assert_eq!(
+        store.pulled(&north()),
+        Some(pulled(3, 300)),
+        "what was put back does not overtake what is newer"
+    );
+}
+
+#[tokio::test]
+async fn s_16_a_cursor_that_only_grew_older_is_written_once_in_each_interval() {
+    let place = Place::new();
+    let later = 100 + u64::try_from(INTERVAL.as_millis()).unwrap();
+    let store = place.open();
+    store.note_pulled(&north(), pulled(1, 100));
+    store.note_pulled(&north(), pulled(1, later - 1));
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.pulled(&north()), Some(pulled(1, 100)));
+    store.note_pulled(&north(), pulled(1, later));
+    drop(store);
+    let store = place.open();
+    assert_eq!(store.pulled(&north()), Some(pulled(1, later)));
+    store.note_pulled(&north(), pulled(1, later - 1));
+    drop(store);
+    let store = place.open();
+    assert_eq!(
+        store.pulled(&north()),
+        Some(pulled(1, later - 1)),
+        "no later time is left behind by a clock that was set back"
+    );
+    store.note_pulled(&north(), pulled(1, later));
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(place.open().pulled(&north()), Some(pulled(1, later)));
+}
+
+#[tokio::test]
+async fn s_15_a_cursor_that_is_not_readable_is_none() {
+    let place = Place::new();
+    let south = ClusterId::parse("south").unwrap();
+    let store = place.open();
+    store.note_pulled(&north(), pulled(1, 100));
+    store.note_pulled(&south, pulled(2, 100));
+    store.close().await.unwrap();
+    drop(store);
+    place.change(|writing| {
+        let mut cursors = writing.open_table(PULLED).unwrap();
+        cursors.insert("north", [1, 2].as_slice()).unwrap();
+        cursors.insert("no name of any", [1].as_slice()).unwrap();
+    });
+    let store = place.open();
+    assert_eq!(store.pulled(&north()), None);
+    assert_eq!(store.pulled(&south), Some(pulled(2, 100)));
+}
+
+#[tokio::test]
+async fn s_6_pending_records_are_told_of_once_they_are_taken_up_or_asked_for() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=5 {
+        store.insert_unless_ended(pending(n)).await.unwrap();
+    }
+    drop(store);
+    let gate = Gate::shut();
+    let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
+    assert!(store.pending(9).is_empty());
+    assert!(matches!(store.find(&id(4)), Found::Record(_)));
+    let told = store.pending(9);
+    assert_eq!(told.len(), 1);
+    assert_eq!(*told[0], pending(4));
+    assert!(store.table.is_loading());
+    gate.open_up();
+    assert_eq!((store.count(), store.pending(9).len()), (5, 5));
+}
+
+#[tokio::test]
+async fn s_15_a_provider_cut_off_concerns_records_that_are_not_taken_up_yet() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=4 {
+        let session = begun_with(Some(n % 2), session(n));
+        store.insert_unless_ended(session).await.unwrap();
+    }
+    drop(store);
+    let gate = Gate::shut();
+    let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
+    store.append(provider_cut_off(0)).await.unwrap();
+    assert!(is_ended(&store, &id(4)));
+    assert!(store.table.is_loading());
+    gate.open_up();
+    assert_eq!(store.count(), 2);
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(place.all_rows()[0], 2);
+    let store = place.open();
+    assert!([2, 4].map(id).iter().all(|sso| is_ended(&store, sso)));
+    let kept = store.since(Position(0), 9);
+    assert_eq!(kept.len(), 3, "the cut-off and a tombstone each");
+}
+
+#[tokio::test]
+async fn s_19_what_may_be_in_the_file_and_was_not_found_is_not_said_to_be_missing() {
+    let place = Place::new();
+    place.filled_with(1..=3).await;
+    let store = place.open_at(at(200));
+    assert_eq!(store.count(), 3);
+    assert_eq!(store.remembers_since(), at(100));
+    drop(store);
+    place.damage(2, |bytes| bytes[30] ^= 0xff);
+    let gate = Gate::shut();
+    let sealer = Arc::clone(&gate) as Arc<dyn RecordSealer>;
+    let store = place.start(sealer, at(200)).unwrap();
+    assert_eq!(store.remembers_since(), at(100));
+    assert!(matches!(store.find(&id(2)), Found::Absent));
+    assert_eq!(store.remembers_since(), at(200));
+    gate.open_up();
+    drop(store);
+    let store = place.open_at(at(300));
+    assert_eq!((store.count(), store.remembers_since()), (2, at(300)));
+    drop(store);
+    place.damage(2, |bytes| bytes[30] ^= 0xff);
+    let gate = Gate::shut();
+    let sealer = Arc::clone(&gate) as Arc<dyn RecordSealer>;
+    let store = place.start(sealer, at(400)).unwrap();
+    assert_eq!(store.remembers_since(), at(100), "the key was back");
+    store.backlog.stop();
+    assert!(matches!(store.find(&id(3)), Found::Absent));
+    assert_eq!(store.remembers_since(), at(400), "it was never looked for");
+    gate.open_up();
+}
+
+#[tokio::test]
+async fn records_that_are_volatile_leave_nothing_in_the_file_and_ends_do() {
+    let place = Place::new();
+    let store = place.open_volatile(at(100));
+    for n in 1..=4 {
+        store.insert_unless_ended(session(n)).await.unwrap();
+    }
+    store.replace_if_version(session(1)).await.unwrap();
+    store.touch(&id(2), at(100).after(INTERVAL * 3));
+    store.remove(&id(3)).await.unwrap();
+    store.append(tombstone(4)).await.unwrap();
+    store.note_pulled(&north(), pulled(1, 100));
+    let last_access = store.last_access(&id(2));
+    assert_eq!(last_access, Some(at(100).after(INTERVAL * 3)));
+    assert_eq!((store.count(), store.pending(9).len()), (2, 0));
+    store.close().await.unwrap();
+    drop(store);
+    assert_eq!(place.all_rows(), [0, 0, 0]);
+    let store = place.open_volatile(at(200));
+    assert!(matches!(store.find(&id(1)), Found::Absent));
+    assert!(is_ended(&store, &id(4)));
+    assert_eq!(store.pulled(&north()), Some(pulled(1, 100)));
+    assert_eq!((store.began(), store.remembers_since()), (at(100), at(200)));
+    assert_eq!(store.unreadable(), 0);
+}
+
+#[tokio::test]
+async fn records_that_are_volatile_do_not_need_the_disk() {
+    let place = Place::new();
+    let store = place.open_volatile(at(100));
+    place.full.store(true, Ordering::SeqCst);
+    store.insert_unless_ended(session(1)).await.unwrap();
+    store.replace_if_version(session(1)).await.unwrap();
+    store.insert_unless_ended(session(2)).await.unwrap();
+    store.remove(&id(2)).await.unwrap();
+    assert!(failed(&store.append(tombstone(1)).await));
+    assert!(is_ended(&store, &id(1)));
+    place.full.store(false, Ordering::SeqCst);
+    store.append(tombstone(3)).await.unwrap();
+    drop(store);
+    let store = place.open_volatile(at(100));
+    assert!([1, 3].map(id).iter().all(|sso| is_ended(&store, sso)));
+}
+
+#[tokio::test]
+async fn s_19_records_that_were_kept_before_are_dropped_where_they_are_volatile_and_stay_forgotten()
+{
+    let place = Place::new();
+    place.filled_with(1..=3).await;
+    let store = place.open();
+    store.touch(&id(1), at(100).after(INTERVAL));
+    store.append(tombstone(3)).await.unwrap();
+    drop(store);
+    assert_eq!(place.rows(), 2);
+    let store = place.open_volatile(at(200));
+    assert!(matches!(store.find(&id(1)), Found::Absent));
+    assert!(is_ended(&store, &id(3)));
+    assert_eq!((store.count(), store.remembers_since()), (0, at(200)));
+    drop(store);
+    assert_eq!(place.all_rows(), [0, 0, 0]);
+    let store = place.open_at(at(300));
+    assert_eq!(store.count(), 0);
+    assert_eq!((store.began(), store.remembers_since()), (at(100), at(300)));
+    store.insert_unless_ended(session(4)).await.unwrap();
+    drop(store);
+    let store = place.open_at(at(400));
+    assert_eq!((store.count(), store.remembers_since()), (1, at(300)));
+}
+
+#[tokio::test]
+async fn a_file_of_the_first_release_is_taken_over_with_its_records_and_ends() {
+    let place = Place::new();
+    let store = place.open();
+    store.insert_unless_ended(session(2)).await.unwrap();
+    store.append(tombstone(3)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    place.make_first_format();
+    let store = place.open_at(at(500));
+    assert_eq!((store.count(), store.unreadable()), (2, 0));
+    let Found::Record(migrated) = store.find(&id(1)) else {
+        panic!("it is gone")
+    };
+    let held = Holder {
+        cluster: north(),
+        session: SessionId::from_bytes([8; 16]),
+    };
+    assert_eq!(
+        (&migrated.aliases[..], migrated.held_since),
+        (&[held][..], at(100))
+    );
+    assert!(is_ended(&store, &id(3)));
+    // What may have been forgotten before is not known.
+    assert_eq!((store.began(), store.remembers_since()), (at(500), at(500)));
+    let replaced = store.replace_if_version(Session::clone(&migrated)).await;
+    assert!(matches!(replaced, Ok(Replaced::Replaced)));
+    drop((store, migrated));
+    let store = place.open_at(at(600));
+    assert_eq!((store.began(), store.remembers_since()), (at(500), at(500)));
+    assert_eq!(store.incarnation(), Incarnation([9; 16]));
+    assert_eq!(store.count(), 2);
+}
+
 /// A directory with a store on a disk that may be full.
 struct Place {
     dir: TempDir,
@@ -412,10 +721,24 @@ impl Place {
         self.start(Arc::new(Checked), at(100))
     }
 
+    fn open_volatile(&self, now: Timestamp) -> DiskStore {
+        let store = self.start_with(Arc::new(Checked), now, Records::Volatile);
+        store.unwrap()
+    }
+
     fn start(
         &self,
         sealer: Arc<dyn RecordSealer>,
         now: Timestamp,
+    ) -> Result<DiskStore, OpenStoreError> {
+        self.start_with(sealer, now, Records::Kept)
+    }
+
+    fn start_with(
+        &self,
+        sealer: Arc<dyn RecordSealer>,
+        now: Timestamp,
+        records: Records,
     ) -> Result<DiskStore, OpenStoreError> {
         let path = self.path();
         file::prepare(self.dir.path())
@@ -434,11 +757,14 @@ impl Place {
         }));
         let fresh = Header {
             incarnation: Incarnation([9; 16]),
+            began: now,
+            records_since: None,
             closed: Closed::Cleanly,
             write_back_interval: INTERVAL,
             last_position: Position(0),
         };
         let options = DiskOptions {
+            records,
             write_back_interval: INTERVAL,
             ..DiskOptions::default()
         };
@@ -481,10 +807,34 @@ impl Place {
     }
 
     fn rows(&self) -> u64 {
-        use redb::ReadableTableMetadata;
         let database = Database::create(self.path()).unwrap();
         let sessions = database.begin_read().unwrap().open_table(SESSIONS).unwrap();
         sessions.len().unwrap()
+    }
+
+    /// Rows about records: themselves, their last accesses, whose they are.
+    fn all_rows(&self) -> [u64; 3] {
+        let database = Database::create(self.path()).unwrap();
+        let reading = database.begin_read().unwrap();
+        let accesses = reading.open_table(ACCESSES).unwrap().len().unwrap();
+        let users = reading.open_table(USERS).unwrap().len().unwrap();
+        drop((reading, database));
+        [self.rows(), accesses, users]
+    }
+
+    /// Makes the file one of the first format, with one record of that release.
+    fn make_first_format(&self) {
+        self.change(|writing| {
+            let mut meta = writing.open_table(META).unwrap();
+            meta.insert("format", 1_u64.to_be_bytes().as_slice())
+                .unwrap();
+            meta.remove("began").unwrap();
+            meta.remove("records_since").unwrap();
+            writing.delete_table(PULLED).unwrap();
+            let record = version_1::example::live();
+            let mut sessions = writing.open_table(SESSIONS).unwrap();
+            sessions.insert(&[1; 16], record.as_slice()).unwrap();
+        });
     }
 }
 
@@ -635,6 +985,60 @@ fn tombstone(n: u8) -> End {
     }
 }
 
+fn moved_to(n: u8, generation: u32) -> End {
+    End::Moved {
+        sso: id(n),
+        holder: Rank {
+            generation: Generation(generation),
+            cluster: north(),
+        },
+        expires: at(10_000),
+    }
+}
+
+fn provider_cut_off(n: u8) -> End {
+    End::ProviderCutOff {
+        session: ProviderSessionId::from_bytes([n; 32]),
+        expires: at(10_000),
+    }
+}
+
+fn pulled(position: u64, sent: u64) -> Pulled {
+    Pulled {
+        incarnation: Incarnation([7; 16]),
+        position: Position(position),
+        sent: at(sent),
+    }
+}
+
+fn north() -> ClusterId {
+    ClusterId::parse("north").unwrap()
+}
+
+fn is_ended(store: &DiskStore, sso: &SsoId) -> bool {
+    matches!(store.find(sso), Found::Ended)
+}
+
+fn begun_with(provider: Option<u8>, session: Session) -> Session {
+    Session {
+        provider_session: provider.map(|n| ProviderSessionId::from_bytes([n; 32])),
+        ..session
+    }
+}
+
+fn pending(n: u8) -> Session {
+    let release = Release {
+        adoption: AdoptionId::from_bytes([n; 16]),
+        from: north(),
+        generation: Generation(2),
+        version: 1,
+    };
+    Session {
+        state: SessionState::Pending(release),
+        ..session(n)
+    }
+}
+
 fn session(n: u8) -> Session {
     session_of("alice", n)
 }
@@ -663,6 +1067,10 @@ fn session_of(subject: &str, n: u8) -> Session {
         },
         last_access: at(100),
         client_address: std::net::Ipv4Addr::LOCALHOST.into(),
+        held_since: at(100),
+        reserved: None,
+        provider_session: None,
+        attributes: Attributes::Known,
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,

@@ -8,15 +8,15 @@ use std::time::Duration;
 
 use tokio::sync::oneshot;
 
-use crate::model::id::SsoId;
-
-use crate::ports::end_log::Position;
+use crate::model::end::Position;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::file::Commit;
 use crate::store::disk::file::StoreFile;
 use crate::store::disk::header::Closed;
+use crate::store::disk::open::Records;
 use crate::store::disk::queue::Batch;
 use crate::store::disk::queue::CommitFailed;
+use crate::store::disk::queue::Lazy;
 use crate::store::disk::queue::Outcome;
 use crate::store::disk::queue::Owed;
 use crate::store::disk::queue::Queue;
@@ -34,6 +34,7 @@ pub(super) struct Writer {
     pub(super) queue: Arc<Queue>,
     pub(super) backlog: Arc<Backlog>,
     pub(super) gathering: Duration,
+    pub(super) records: Records,
     /// Ends, removals and trims that no commit has taken yet, in order.
     pub(super) owed: Vec<Write>,
 }
@@ -52,8 +53,8 @@ impl Writer {
                 0
             };
             let then = batch.then;
-            if then == Then::Close {
-                batch.touched.extend(self.table.unwritten());
+            if then == Then::Close && self.records == Records::Kept {
+                batch.lazy.touched.extend(self.table.unwritten());
             }
             self.write(batch);
             if then != Then::GoOn {
@@ -81,6 +82,7 @@ impl Writer {
                 .chain(batch.writes.iter().map(|queued| &queued.write))
                 .collect();
             let accesses: Vec<_> = batch
+                .lazy
                 .touched
                 .iter()
                 .filter_map(|sso| self.table.write_back(sso).map(|access| (*sso, access)))
@@ -91,6 +93,7 @@ impl Writer {
             self.file.commit(&Commit {
                 writes,
                 accesses,
+                pulled: batch.lazy.pulled.as_deref(),
                 last_position,
                 closed,
             })
@@ -109,7 +112,7 @@ impl Writer {
                     let changes = batch.writes.len();
                     tracing::error!(error = ?failed, changes, "sessions could not be written");
                 }
-                self.take_back(batch.writes, batch.touched, &failed);
+                self.take_back(batch.writes, batch.lazy, &failed);
             }
         }
     }
@@ -123,8 +126,8 @@ impl Writer {
         Ok(())
     }
 
-    fn take_back(&mut self, writes: Vec<Queued>, touched: Vec<SsoId>, failed: &CommitFailed) {
-        self.queue.put_back(touched);
+    fn take_back(&mut self, writes: Vec<Queued>, lazy: Lazy, failed: &CommitFailed) {
+        self.queue.put_back(lazy);
         let mut undone = Vec::new();
         // The latest first: a replacement of a replacement is taken back before what it replaced.
         let mut kept = Vec::new();

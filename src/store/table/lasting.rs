@@ -3,15 +3,14 @@
 //!
 //! Where any of it is kept between two processes is the disk's business.
 
-use std::collections::hash_map::Entry as Place;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
+use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
 use crate::ports::session_store::Found;
 use crate::store::table::Change;
 use crate::store::table::Entry;
@@ -55,29 +54,33 @@ impl Table {
         self.ends.skip_to(position);
     }
 
-    /// Takes up a record that an earlier process made durable.
-    pub(in crate::store) fn load(&self, session: Session, access: Access) -> Loaded {
+    /// Takes up a record that an earlier process made durable. The journal is told of a tombstone that
+    /// takes its place.
+    pub(in crate::store) fn load(
+        &self,
+        session: Session,
+        access: Access,
+        journal: impl FnOnce(Change),
+    ) -> Loaded {
         let sso = session.facts.sso;
         let mut shard = self.shard(&sso).write();
         let cut_offs = self.ends.hold();
         if shard.gone.as_ref().is_none_or(|gone| gone.contains(&sso)) {
             return Loaded::Overtaken;
         }
-        let place = match shard.entries.entry(sso) {
-            Place::Occupied(occupied) => {
-                return match occupied.get() {
-                    Entry::Record(_) => Loaded::Overtaken,
-                    Entry::Tombstone(_) => Loaded::Ended,
-                };
-            }
-            Place::Vacant(place) => place,
-        };
-        if cut_offs.cover(&session.facts) {
+        match shard.entries.get(&sso) {
+            None => {}
+            Some(Entry::Record(_)) => return Loaded::Overtaken,
+            Some(Entry::Tombstone(_)) => return Loaded::Ended,
+        }
+        if let Some(cover) = cut_offs.cover(&session) {
+            self.refuse(&mut shard, cover, &session, journal);
             return Loaded::Ended;
         }
-        self.index.lock().add(&session.facts, access.counts);
+        self.index.lock().add(&session, access.counts);
         self.count.fetch_add(1, Ordering::Relaxed);
-        place.insert(Entry::Record(Record::new(Arc::new(session), access)));
+        let record = Record::new(Arc::new(session), access);
+        shard.entries.insert(sso, Entry::Record(record));
         Loaded::Stands
     }
 

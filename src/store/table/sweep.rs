@@ -5,10 +5,11 @@
 
 use std::time::Duration;
 
+use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Position;
+use crate::store::index::goes_idle;
 use crate::store::table::Entry;
 use crate::store::table::Record;
 use crate::store::table::Table;
@@ -23,7 +24,8 @@ pub(in crate::store) struct Due {
 }
 
 impl Table {
-    /// The records whose absolute expiry has come, or whose last access lies `idle_timeout` back.
+    /// The records whose absolute expiry has come, or that serve and whose last access lies
+    /// `idle_timeout` back.
     ///
     /// A record that was touched since it was indexed is looked at once and indexed under its newer
     /// access: once in each idle time-out at most.
@@ -72,13 +74,16 @@ impl Table {
     fn is_idle(&self, sso: &SsoId, now: Timestamp, idle_timeout: Duration) -> bool {
         let is_idle = |record: &Record| now >= record.last_access().after(idle_timeout);
         match self.shard(sso).read().entries.get(sso) {
+            Some(Entry::Record(record)) if !goes_idle(&record.session) => return false,
             Some(Entry::Record(record)) if is_idle(record) => {
                 return record.session.facts.expires > now;
             }
             Some(Entry::Record(_)) => {}
             None | Some(Entry::Tombstone(_)) => return false,
         }
-        if let Some(Entry::Record(record)) = self.shard(sso).write().entries.get_mut(sso) {
+        if let Some(Entry::Record(record)) = self.shard(sso).write().entries.get_mut(sso)
+            && goes_idle(&record.session)
+        {
             let access = record.last_access();
             self.index.lock().move_access(*sso, record.indexed, access);
             record.indexed = access;
