@@ -1,8 +1,9 @@
 //! `portway check`: every fault of a configuration, or one screen that says what it would serve.
 //!
-//! Nothing is started, bound or resolved.
+//! Nothing is started, bound or resolved; certificates of the back-channel are read (`files`).
 
 use std::io::IsTerminal;
+use std::io::Stderr;
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -13,14 +14,41 @@ use crate::config::Pool;
 use crate::config::VirtualHost;
 use crate::config::diagnostic::Colour;
 use crate::config::diagnostic::Faults;
+use crate::config::diagnostic::Warnings;
 use crate::config::load::load;
+use crate::config::mdc::CollectorPlace;
+use crate::config::mdc::EngineSource;
+use crate::config::mdc::Mdc;
+use crate::config::mdc::Peer;
+use crate::config::mdc::RemoteEngine;
+use crate::config::mdc::Security;
+use crate::decision::adoption::Anchor;
+use crate::decision::adoption::OnSilence;
 use crate::decision::policy::Access;
+use crate::ports::clock::Clock;
+use crate::system::SystemClock;
 
-/// Checks a configuration file: 0 with a summary when it is right, 2 with all its faults when not.
+mod files;
+
+/// Checks a configuration file: 0 with its warnings and a summary when it is right, 2 with all its faults
+/// when not.
 #[must_use]
 pub(super) fn check(config: &Path) -> ExitCode {
     match load(config) {
         Ok(valid) => {
+            let stderr = std::io::stderr();
+            let unusable = files::unusable(&valid, SystemClock.now());
+            if !unusable.is_empty() {
+                let shown = format!(
+                    "{}\n{}",
+                    unusable.join("\n"),
+                    verdict(config, unusable.len())
+                );
+                write_all(stderr.lock(), &shown);
+                return ExitCode::from(FAULTY);
+            }
+            let warnings = advice(&valid.warnings, colour_of(&stderr));
+            write_all(stderr.lock(), &warnings);
             write_all(std::io::stdout().lock(), &summary(config, &valid));
             ExitCode::SUCCESS
         }
@@ -32,40 +60,56 @@ pub(super) fn check(config: &Path) -> ExitCode {
 #[must_use]
 pub(super) fn refuse(config: &Path, faults: &Faults) -> ExitCode {
     let stderr = std::io::stderr();
+    let colour = colour_of(&stderr);
+    write_all(stderr.lock(), &report(config, faults, colour));
+    ExitCode::from(FAULTY)
+}
+
+fn colour_of(stderr: &Stderr) -> Colour {
     // https://no-color.org: any value but an empty one switches colours off.
     let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-    let colour = if stderr.is_terminal() && !unwanted {
+    if stderr.is_terminal() && !unwanted {
         Colour::Ansi
     } else {
         Colour::Plain
-    };
-    write_all(stderr.lock(), &report(config, faults, colour));
-    ExitCode::from(FAULTY)
+    }
+}
+
+/// What `check` prints before the summary: every warning, each with an empty line behind it.
+#[must_use]
+pub(super) fn advice(warnings: &Warnings, colour: Colour) -> String {
+    if warnings.count() == 0 {
+        return String::new();
+    }
+    format!("{}\n", warnings.render(colour))
 }
 
 /// What `check` prints about a faulty configuration.
 #[must_use]
 pub(super) fn report(config: &Path, faults: &Faults, colour: Colour) -> String {
-    let count = faults.count();
-    let plural = if count == 1 { "fault" } else { "faults" };
-    format!(
-        "{}\n{}: {count} {plural}\n",
-        faults.render(colour),
-        config.display()
-    )
+    let verdict = verdict(config, faults.count());
+    format!("{}\n{verdict}", faults.render(colour))
+}
+
+fn verdict(config: &Path, count: usize) -> String {
+    format!("{}: {}\n", config.display(), counted(count, "fault"))
 }
 
 /// What `check` prints about a valid configuration.
 #[must_use]
 pub(super) fn summary(config: &Path, valid: &Config) -> String {
-    let mut lines = vec![format!("{}: valid", config.display()), String::new()];
+    let verdict = match valid.warnings.count() {
+        0 => "valid".to_owned(),
+        count => format!("valid, with {}", counted(count, "warning")),
+    };
+    let mut lines = vec![format!("{}: {verdict}", config.display()), String::new()];
     lines.push(format!("data centre    {}", valid.cluster));
     lines.push(format!("state          {}", valid.state_dir.display()));
-    let collector = valid
-        .collector
-        .as_ref()
-        .map_or("none", |collector| collector.host.as_str());
-    lines.push(format!("collector      {collector}"));
+    lines.push(format!("collector      {}", collector(valid)));
+    lines.extend(valid.mdc.iter().flat_map(several));
+    if let EngineSource::Remote(engine) = &valid.engine {
+        lines.push(format!("engine         {}", remote(engine)));
+    }
     section(
         &mut lines,
         "listeners",
@@ -99,6 +143,75 @@ fn section(lines: &mut Vec<String>, heading: &str, items: impl ExactSizeIterator
             "",
             count.saturating_sub(ITEMS_MAX)
         ));
+    }
+}
+
+fn collector(valid: &Config) -> String {
+    match &valid.collector {
+        None => "none".to_owned(),
+        Some(collector) => match collector.place {
+            CollectorPlace::Here => collector.host.to_string(),
+            CollectorPlace::Elsewhere => format!("{}, served elsewhere", collector.host),
+        },
+    }
+}
+
+/// What is configured about several data centres, as many lines as there are peers and two more.
+fn several(mdc: &Mdc) -> Vec<String> {
+    let adoption = &mdc.adoption;
+    let anchor = match adoption.anchor {
+        Anchor::Anchored => "anchored",
+        Anchor::Free => "not anchored",
+    };
+    let silence = match adoption.on_silence {
+        OnSilence::Challenge => "challenged without an answer",
+        OnSilence::Continue => "continued without an answer",
+    };
+    let gito = match &mdc.gito {
+        None => "no common cookie".to_owned(),
+        Some(gito) => format!("common cookie for {}", gito.domain),
+    };
+    let channel = &mdc.back_channel;
+    let mut lines = vec![
+        format!("adoption       {anchor}, {silence}, {gito}"),
+        format!(
+            "back-channel   {} ({})",
+            channel.bind,
+            mode(&channel.security)
+        ),
+    ];
+    section(&mut lines, "peers", mdc.peers.iter().map(peer));
+    section(
+        &mut lines,
+        "gates",
+        mdc.gates.iter().map(|gate| gate.name.to_string()),
+    );
+    lines
+}
+
+fn peer(peer: &Peer) -> String {
+    let (primary, secondary) = (peer.primary.len(), peer.secondary.len());
+    let mode = mode(&peer.security);
+    format!(
+        "{} ({mode}, {primary} primary, {secondary} secondary)",
+        peer.cluster
+    )
+}
+
+fn remote(engine: &RemoteEngine) -> String {
+    let (primary, secondary) = (engine.primary.len(), engine.secondary.len());
+    let mode = mode(&engine.security);
+    format!(
+        "remote, as {} ({mode}, {primary} primary, {secondary} secondary)",
+        engine.name
+    )
+}
+
+const fn mode(security: &Security) -> &'static str {
+    match security {
+        Security::Cert(_) => "cert",
+        Security::Open => "open",
+        Security::Simple(_) => "simple",
     }
 }
 
@@ -197,6 +310,41 @@ mod tests {
             format!("{:?}", ExitCode::from(2))
         );
     }
+
+    #[test]
+    fn warnings_are_shown_and_do_not_fail_x_12() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        std::fs::write(&path, format!("{SEVERAL}{VALID}")).unwrap();
+        std::fs::write(folder.path().join("ldc.password"), "between us\n").unwrap();
+        let valid = load(&path).unwrap();
+        let warnings = advice(&valid.warnings, Colour::Plain);
+        assert!(
+            warnings.starts_with("warning: `continue_on_sync_failure` has no effect"),
+            "{warnings}"
+        );
+        let shown = summary(&path, &valid);
+        for line in [
+            "adoption       not anchored, continued without an answer, no common cookie",
+            "back-channel   127.0.0.1:5575 (open)",
+            "peers          ldc (open, 1 primary, 0 secondary)",
+        ] {
+            assert!(shown.lines().any(|seen| seen == line), "{shown}");
+        }
+        let first = shown.lines().next().unwrap();
+        assert!(first.ends_with(": valid, with 1 warning"), "{first}");
+        assert_eq!(
+            format!("{:?}", check(&path)),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
+    }
+
+    const SEVERAL: &str = "cluster_id: nydc
+mdc:
+  adoption: { reauthenticate: true, continue_on_sync_failure: true }
+  back_channel: { bind: '127.0.0.1:5575', security: open }
+  peers: [{ cluster_id: ldc, primary: ['127.0.0.1:5576'], password_file: ldc.password }]
+";
 
     const VALID: &str = "listeners: [{ name: http, bind: '127.0.0.1:0' }]
 pools: { app: { primary: ['10.0.0.1:80', '10.0.0.2:80'] } }

@@ -1,14 +1,20 @@
-//! The faults of a configuration and how they are shown: file, line, column, the line itself with a
-//! caret, the path of keys, and a hint.
+//! What there is to say about a configuration: faults, for which it is refused, and warnings, for which
+//! it is not. Each has its place in the file.
 //!
-//! What can be wrong is `problem`; here it only gets a place and a shape. Private keys are never
-//! shown, whatever stands on the line.
+//! What can be wrong is `problem`, what looks wrong `advice`; how it looks is `show`. Private keys and
+//! passwords are never shown, whatever stands on the line (`hide`).
 
 use std::fmt;
-use std::fmt::Write;
 
+use crate::config::diagnostic::hide::shown_lines;
+use crate::config::diagnostic::show::Kind;
+use crate::config::diagnostic::show::Message;
 use crate::config::problem::Problem;
+use crate::config::problem::advice::Advice;
 use crate::config::raw::Position;
+
+mod hide;
+mod show;
 
 /// One thing that is wrong.
 #[derive(Debug)]
@@ -33,7 +39,26 @@ struct Report {
     rest: Vec<Fault>,
 }
 
-/// Whether faults are shown in colour.
+/// One thing that is allowed and yet looks like a mistake.
+#[derive(Debug)]
+pub struct Warning {
+    /// Where.
+    pub at: Position,
+    /// The keys and list indices that lead there.
+    pub path: String,
+    /// What looks like a mistake.
+    pub advice: Advice,
+}
+
+/// The warnings about a configuration, most often none, in the order of the file.
+#[derive(Debug, Default)]
+pub struct Warnings {
+    file: String,
+    /// With the line of each, without secrets: a configuration keeps no text that holds them.
+    all: Vec<(Warning, Option<String>)>,
+}
+
+/// Whether messages are shown in colour.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Colour {
     /// With ANSI escapes, for a terminal.
@@ -85,12 +110,20 @@ impl Faults {
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
         let lines = shown_lines(&self.0.text);
-        let paint = Paint::of(colour);
-        let shown: Vec<String> = self
-            .iter()
-            .map(|fault| show(fault, &self.0.file, &lines, &paint))
-            .collect();
-        shown.join("\n")
+        let line = |at: Position| lines.get(at.line.saturating_sub(1)).map(String::as_str);
+        let shown = self.iter().map(|fault| {
+            let message = Message {
+                kind: Kind::Error,
+                text: fault.problem.to_string(),
+                hint: fault.problem.hint(),
+                file: &self.0.file,
+                at: fault.at,
+                path: &fault.path,
+                line: fault.at.and_then(line),
+            };
+            message.show(colour)
+        });
+        shown.collect::<Vec<_>>().join("\n")
     }
 }
 
@@ -102,216 +135,66 @@ impl fmt::Display for Faults {
 
 impl std::error::Error for Faults {}
 
-struct Paint {
-    error: &'static str,
-    frame: &'static str,
-    hint: &'static str,
-    off: &'static str,
-}
-
-impl Paint {
-    const fn of(colour: Colour) -> Self {
-        match colour {
-            Colour::Ansi => Self {
-                error: "\x1b[1;31m",
-                frame: "\x1b[34m",
-                hint: "\x1b[1;36m",
-                off: "\x1b[0m",
-            },
-            Colour::Plain => Self {
-                error: "",
-                frame: "",
-                hint: "",
-                off: "",
-            },
+impl Warnings {
+    /// Sorts the warnings about a file.
+    #[must_use]
+    pub fn collect(file: &str, text: &str, mut warnings: Vec<Warning>) -> Self {
+        if warnings.is_empty() {
+            return Self::default();
         }
-    }
-}
-
-fn show(fault: &Fault, file: &str, lines: &[String], paint: &Paint) -> String {
-    let Paint {
-        error,
-        frame,
-        hint,
-        off,
-    } = paint;
-    let mut out = format!(
-        "{error}error{off}: {}\n",
-        printable(&fault.problem.to_string())
-    );
-    let Some(at) = fault.at else {
-        push_line(&mut out, format_args!("  {frame}-->{off} {file}"));
-        push_hint(&mut out, fault, "", hint, off);
-        return out;
-    };
-    let number = at.line.to_string();
-    let margin = " ".repeat(number.len());
-    let path = if fault.path.is_empty() {
-        String::new()
-    } else {
-        format!("  {}", fault.path)
-    };
-    let place = format!("{file}:{number}:{}{}", at.column, printable(&path));
-    push_line(&mut out, format_args!("{margin}{frame}-->{off} {place}"));
-    if let Some(line) = lines.get(at.line.saturating_sub(1)) {
-        push_line(&mut out, format_args!("{margin} {frame}|{off}"));
-        push_line(
-            &mut out,
-            format_args!("{frame}{number} |{off} {}", printable(line)),
-        );
-        let caret = caret(line, at);
-        push_line(
-            &mut out,
-            format_args!("{margin} {frame}|{off} {error}{caret}{off}"),
-        );
-    }
-    push_hint(&mut out, fault, &format!("{margin} "), hint, off);
-    out
-}
-
-fn push_hint(out: &mut String, fault: &Fault, margin: &str, hint: &str, off: &str) {
-    if let Some(text) = fault.problem.hint() {
-        push_line(
-            out,
-            format_args!("{margin}{hint}= hint{off}: {}", printable(&text)),
-        );
-    }
-}
-
-fn push_line(out: &mut String, line: fmt::Arguments<'_>) {
-    // Writing to a String cannot fail.
-    let _infallible = writeln!(out, "{line}");
-}
-
-/// Carets under the meant characters; tabs stay tabs so that they stand below the right ones.
-fn caret(line: &str, at: Position) -> String {
-    let before = at.column.saturating_sub(1);
-    let indent = line.chars().map(|c| if c == '\t' { '\t' } else { ' ' });
-    let indent: String = indent.chain(std::iter::repeat(' ')).take(before).collect();
-    let left = line.chars().count().saturating_sub(before).max(1);
-    format!("{indent}{}", "^".repeat(at.width.clamp(1, left)))
-}
-
-/// Replaces what would move a terminal's cursor or hide text.
-fn printable(text: &str) -> String {
-    text.chars()
-        .map(|c| {
-            if c.is_control() && c != '\t' {
-                '\u{fffd}'
-            } else {
-                c
-            }
-        })
-        .collect()
-}
-
-/// The lines of the file, without private keys: neither what stands in or below a key `key`, nor PEM
-/// blocks anywhere, since a syntax fault may point into the middle of one.
-fn shown_lines(text: &str) -> Vec<String> {
-    let mut inside_pem = false;
-    let mut below: Option<usize> = None;
-    text.lines()
-        .map(|line| {
-            let indent = line.chars().take_while(|c| c.is_whitespace()).count();
-            below = below.filter(|column| indent > *column || line.trim().is_empty());
-            inside_pem |= line.contains("-----BEGIN") && line.contains("PRIVATE KEY");
-            let hidden = inside_pem || below.is_some();
-            inside_pem &= !line.contains("-----END");
-            if hidden {
-                return hide_line(line);
-            }
-            let Some(key) = inline_key(line) else {
-                return line.to_owned();
-            };
-            below = Some(key.column);
-            let opens_below = key.value.is_empty() || key.value.starts_with(['|', '>']);
-            if opens_below {
-                line.to_owned()
-            } else {
-                format!("{} {HIDDEN}", key.head)
-            }
-        })
-        .collect()
-}
-
-fn hide_line(line: &str) -> String {
-    let indent: String = line.chars().take_while(|c| c.is_whitespace()).collect();
-    format!("{indent}{HIDDEN}")
-}
-
-/// A key `key` on a line.
-struct InlineKey<'l> {
-    column: usize,
-    head: &'l str,
-    value: &'l str,
-}
-
-fn inline_key(line: &str) -> Option<InlineKey<'_>> {
-    line.match_indices("key").find_map(|(start, word)| {
-        let (before, rest) = line.split_at_checked(start)?;
-        if before.ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '-') {
-            return None;
-        }
-        let behind = rest.strip_prefix(word)?.trim_start_matches(['"', '\'']);
-        let value = behind.trim_start().strip_prefix(':')?;
-        let head = line.strip_suffix(value)?;
-        Some(InlineKey {
-            column: before.chars().count(),
-            head,
-            value: value.trim(),
-        })
-    })
-}
-
-const HIDDEN: &str = "(private key)";
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_private_key_is_never_shown() {
-        for text in [
-            "key: \"secret\"",
-            "- { my_key: a, key: secret }",
-            "- \"key\" : secret",
-            "tls:\n  key: |\n    secret\n\n    secret\n",
-            "tls:\n  key:\n    secret\n",
-            "tls:\n  key: >-\n    -----BEGIN PRIVATE KEY-----\n    secret\n",
-            "-----BEGIN EC PRIVATE KEY-----\nsecret\n-----END EC PRIVATE KEY-----",
-        ] {
-            let shown = shown_lines(text).join("\n");
-            assert!(!shown.contains("secret"), "{shown}");
+        warnings.sort_by_key(|warning| (warning.at.line, warning.at.column));
+        let lines = shown_lines(text);
+        let line = |warning: &Warning| lines.get(warning.at.line.saturating_sub(1)).cloned();
+        Self {
+            file: file.to_owned(),
+            all: warnings
+                .into_iter()
+                .map(|warning| {
+                    let line = line(&warning);
+                    (warning, line)
+                })
+                .collect(),
         }
     }
 
-    #[test]
-    fn what_stands_beside_a_private_key_is_shown() {
-        let text = "- key: |\n    secret\n  key_file: b\n  certificate: c\n";
-        assert_eq!(
-            shown_lines(text),
-            [
-                "- key: |",
-                "    (private key)",
-                "  key_file: b",
-                "  certificate: c"
-            ]
-        );
+    /// The warnings, in the order of the file.
+    pub fn iter(&self) -> impl Iterator<Item = &Warning> {
+        self.all.iter().map(|(warning, _)| warning)
     }
 
-    #[test]
-    fn a_caret_stands_below_its_characters() {
-        let at = Position {
-            line: 1,
-            column: 3,
-            width: 99,
-        };
-        assert_eq!(caret("\tab c", at), "\t ^^^");
-        assert_eq!(caret("", at), "  ^");
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.all.len()
     }
 
-    #[test]
-    fn control_characters_do_not_reach_the_terminal() {
-        assert_eq!(printable("a\x1b[2Jb\tc"), "a\u{fffd}[2Jb\tc");
+    /// Shows every warning, with an empty line between them.
+    #[must_use]
+    pub fn render(&self, colour: Colour) -> String {
+        let shown = self.messages().map(|message| message.show(colour));
+        shown.collect::<Vec<_>>().join("\n")
+    }
+
+    /// Every warning in one line, for a log.
+    pub fn lines(&self) -> impl Iterator<Item = String> {
+        self.messages().map(|message| message.line_of_log())
+    }
+
+    fn messages(&self) -> impl Iterator<Item = Message<'_>> {
+        self.all.iter().map(|(warning, line)| Message {
+            kind: Kind::Warning,
+            text: warning.advice.to_string(),
+            hint: warning.advice.hint(),
+            file: &self.file,
+            at: Some(warning.at),
+            path: &warning.path,
+            line: line.as_deref(),
+        })
+    }
+}
+
+impl fmt::Display for Warnings {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.render(Colour::Plain).trim_end())
     }
 }

@@ -12,6 +12,10 @@ use std::time::Duration;
 use http::Method;
 use ipnet::IpNet;
 
+use crate::config::diagnostic::Warnings;
+use crate::config::mdc::CollectorPlace;
+use crate::config::mdc::EngineSource;
+use crate::config::mdc::Mdc;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
@@ -30,6 +34,7 @@ use crate::model::secret::Secret;
 
 pub mod diagnostic;
 pub mod load;
+pub mod mdc;
 pub mod parse;
 pub mod problem;
 pub mod raw;
@@ -43,6 +48,8 @@ pub struct Config {
     pub deployment: DeploymentId,
     /// Where keys and sessions are kept.
     pub state_dir: PathBuf,
+    /// The keys of cookies and records, alike in all data centres (MDC-COOKIE-5).
+    pub key_ring_file: PathBuf,
     /// Worker threads of the edge.
     pub threads: usize,
     /// Senders whose forwarding headers are believed; nobody by default.
@@ -53,6 +60,10 @@ pub struct Config {
     pub collector: Option<Collector>,
     /// How long sessions live and where they are kept.
     pub session: SessionSettings,
+    /// Where the engine is.
+    pub engine: EngineSource,
+    /// The other data centres; absent where there is one.
+    pub mdc: Option<Mdc>,
     /// How users prove who they are; absent when no route needs it.
     pub authentication: Option<Authentication>,
     /// The headers that tell an application who is signed in.
@@ -63,6 +74,8 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Arc<Pool>>,
     /// The virtual hosts, the collector's not among them.
     pub virtual_hosts: Vec<VirtualHost>,
+    /// What is allowed and looks like a mistake.
+    pub warnings: Warnings,
 }
 
 /// An address that accepts connections.
@@ -110,6 +123,8 @@ pub struct CertificateSource {
 pub struct Collector {
     /// Its name.
     pub host: HostName,
+    /// Who serves it.
+    pub place: CollectorPlace,
     /// The port users reach it on; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
     /// The title of the login page.

@@ -1,17 +1,20 @@
 //! Everything that can be wrong with a configuration, with the sentence and the hint for it.
 //!
-//! One variant per cause; `hint` has the ways out. Where it is wrong is `diagnostic`, how it is found is
-//! `parse`.
+//! One variant per cause; `hint` has the ways out. What is wrong about several data centres is `mdc`; what
+//! only looks wrong is `advice`. Where it is wrong is `diagnostic`, how it is found is `parse`.
 
 use std::path::PathBuf;
 
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
+use crate::config::problem::mdc::MdcProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
 use crate::model::name::NameError;
 
+pub mod advice;
 mod hint;
+pub mod mdc;
 
 /// What is wrong in one place.
 #[derive(Debug, thiserror::Error)]
@@ -104,6 +107,9 @@ pub enum Problem {
         /// The level a sign-in gives.
         reached: u8,
     },
+    /// What does not fit together about several data centres.
+    #[error("{0}")]
+    Mdc(#[source] MdcProblem),
     /// A method that is never forwarded.
     #[error("`{0}` is not a method that is forwarded")]
     Method(String),

@@ -2,15 +2,14 @@
 //! for a person to read before it is kept.
 
 use std::fs;
-use std::path::PathBuf;
 
+use crate::fixtures;
 use crate::parse_as;
-use crate::root;
 
 #[test]
 fn every_invalid_fixture_gives_exactly_its_faults() {
     let mut wrong = Vec::new();
-    for path in fixtures() {
+    for path in fixtures("invalid", "yaml") {
         let name = path.file_name().unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&path).unwrap();
         let seen = match parse_as(&name, &text) {
@@ -33,13 +32,13 @@ fn every_invalid_fixture_gives_exactly_its_faults() {
 
 #[test]
 fn no_fixture_is_valid_and_none_is_left_over() {
-    let fixtures = fixtures();
-    assert!(fixtures.len() >= 35, "{}", fixtures.len());
-    for path in &fixtures {
+    let faulty = fixtures("invalid", "yaml");
+    assert!(faulty.len() >= 120, "{}", faulty.len());
+    for path in &faulty {
         let expected = fs::read_to_string(path.with_extension("expected")).unwrap();
         assert!(expected.starts_with("error: "), "{}", path.display());
     }
-    let expected = files("expected");
+    let expected = fixtures("invalid", "expected");
     let stale: Vec<_> = expected
         .iter()
         .filter(|path| !path.with_extension("yaml").exists())
@@ -63,19 +62,4 @@ colour: red
         .map(|at| at.line)
         .collect();
     assert_eq!(lines, [1, 2, 2, 5, 5, 5, 6], "{faults}");
-}
-
-fn fixtures() -> Vec<PathBuf> {
-    files("yaml")
-}
-
-fn files(extension: &str) -> Vec<PathBuf> {
-    let folder = root().join("tests/fixtures/config/invalid");
-    let mut files: Vec<PathBuf> = fs::read_dir(folder)
-        .unwrap()
-        .map(|entry| entry.unwrap().path())
-        .filter(|path| path.extension().is_some_and(|found| found == extension))
-        .collect();
-    files.sort();
-    files
 }

@@ -21,6 +21,9 @@ mod examples;
 mod invalid;
 mod meaning;
 mod round_trip;
+mod round_trip_mdc;
+mod several;
+mod warnings;
 
 /// Parses with pretended files and variables; the name is what faults show.
 fn parse_as(name: &str, text: &str) -> Result<Config, Faults> {
@@ -40,14 +43,19 @@ fn parsed(text: &str) -> Config {
 fn variable(name: &str) -> Option<String> {
     match name {
         "EMPTY" => Some(String::new()),
+        "SHARED" => Some("shared by two".to_owned()),
         "LINES" => Some("a: 1\nb: [2".to_owned()),
         "UPSTREAM" => Some("10.0.0.9:8080".to_owned()),
         _ => None,
     }
 }
 
-/// Pretends that every certificate and key is there, except those named after what is wrong.
+/// Pretends that every certificate, key and password is there, except those named after what is wrong,
+/// and what lies in the folder `gone`.
 fn read(path: &Path) -> Result<Vec<u8>, ReadFileError> {
+    if path.starts_with("gone") {
+        return Err(ReadFileError::NotFound);
+    }
     let name = path.file_name().unwrap().to_str().unwrap();
     match (
         name,
@@ -56,6 +64,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ReadFileError> {
         ("missing.crt" | "missing.key", _) => Err(ReadFileError::NotFound),
         ("secret.key", _) => Err(ReadFileError::NotPermitted),
         ("encrypted.key", _) => Ok(block("ENCRYPTED PRIVATE KEY", name)),
+        ("short.password", _) => Ok(b"short\n".to_vec()),
+        (_, Some("password")) => Ok(format!("shared by {name}\r\n").into_bytes()),
         (_, Some("crt" | "pem")) => Ok(block("CERTIFICATE", name)),
         (_, Some("key")) => Ok(block("PRIVATE KEY", name)),
         _ => Err(ReadFileError::NotFound),
@@ -69,4 +79,16 @@ fn block(label: &str, inside: &str) -> Vec<u8> {
 
 fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// The files of one kind in a folder of fixtures, in order.
+fn fixtures(folder: &str, extension: &str) -> Vec<PathBuf> {
+    let folder = root().join("tests/fixtures/config").join(folder);
+    let mut files: Vec<PathBuf> = std::fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|found| found == extension))
+        .collect();
+    files.sort();
+    files
 }

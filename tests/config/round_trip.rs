@@ -186,7 +186,7 @@ fn timeouts() -> impl Strategy<Value = Timeouts> {
     )
 }
 
-fn duration(milliseconds_max: u64) -> impl Strategy<Value = Duration> {
+pub(crate) fn duration(milliseconds_max: u64) -> impl Strategy<Value = Duration> {
     (1..=milliseconds_max).prop_map(Duration::from_millis)
 }
 
@@ -311,7 +311,7 @@ fn show_balance(balance: &Balance) -> String {
     }
 }
 
-fn show_tier(tier: &[Upstream]) -> String {
+pub(crate) fn show_tier(tier: &[Upstream]) -> String {
     let one = |upstream: &Upstream| {
         let host = if upstream.host.contains(':') {
             format!("[{}]", upstream.host)
@@ -371,7 +371,7 @@ fn show_condition(condition: &Condition) -> String {
 }
 
 /// In the largest unit that says it exactly, so that every unit is read too.
-fn show(duration: Duration) -> String {
+pub(crate) fn show(duration: Duration) -> String {
     let milliseconds = duration.as_millis();
     let units = [
         (86_400_000, "d"),
@@ -388,6 +388,6 @@ fn show(duration: Duration) -> String {
 }
 
 /// Single quotes take everything but themselves; a dollar sign would begin a variable.
-fn quote(text: &str) -> String {
+pub(crate) fn quote(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''").replace('$', "$$"))
 }

@@ -9,6 +9,7 @@ use crate::config::Collector;
 use crate::config::PlainHttp;
 use crate::config::Route;
 use crate::config::VirtualHost;
+use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::listener::Listeners;
 use crate::config::parse::policy::Policies;
 use crate::config::parse::pool::Pools;
@@ -31,6 +32,7 @@ pub(super) struct Declared<'c> {
     pub(super) authentication: Option<Option<&'c Authentication>>,
     /// Likewise.
     pub(super) collector: Option<Option<&'c Collector>>,
+    pub(super) engine: EnginePlace,
 }
 
 impl Reading<'_> {
@@ -165,7 +167,8 @@ impl Reading<'_> {
                 },
             );
         }
-        if declared.authentication.is_none() {
+        // A gate without an engine signs nobody in.
+        if declared.authentication.is_none() && declared.engine == EnginePlace::Embedded {
             self.fault(
                 found,
                 Problem::Needs {

@@ -23,6 +23,8 @@ use crate::model::secret::Secret;
 pub(super) struct Listeners {
     pub(super) valid: Vec<Listener>,
     pub(super) names: Vec<String>,
+    /// The line of each address.
+    pub(super) binds: BTreeMap<SocketAddr, usize>,
     tls: Vec<Option<ListenerName>>,
 }
 
@@ -53,13 +55,12 @@ impl Reading<'_> {
     pub(super) fn listeners(&mut self, found: &Found<'_>) -> Listeners {
         let mut listeners = Listeners::default();
         let mut names = BTreeMap::new();
-        let mut binds = BTreeMap::new();
         for item in self.some_list(found).unwrap_or_default() {
             let Some(section) = self.section(&item, KEYS) else {
                 continue;
             };
             let name = self.listener_name(&section, &mut names);
-            let bind = self.listener_bind(&section, &mut binds);
+            let bind = self.listener_bind(&section, &mut listeners.binds);
             let tls = section.get("tls").map(|found| self.listener_tls(found));
             if tls.is_some() {
                 listeners.tls.push(name.clone());
@@ -103,7 +104,8 @@ impl Reading<'_> {
         Some(name)
     }
 
-    fn listener_bind(
+    /// An address to listen on; two cannot listen on the same.
+    pub(super) fn listener_bind(
         &mut self,
         section: &Section<'_>,
         seen: &mut BTreeMap<SocketAddr, usize>,
@@ -170,12 +172,17 @@ impl Reading<'_> {
         })
     }
 
-    fn check_key(&mut self, found: &Found<'_>, bytes: &[u8]) {
-        if holds_block(bytes, &["ENCRYPTED PRIVATE KEY"]) {
-            self.fault(found, Problem::PemEncrypted);
+    /// Whether a file holds a private key that can be read.
+    pub(super) fn check_key(&mut self, found: &Found<'_>, bytes: &[u8]) -> bool {
+        let problem = if holds_block(bytes, &["ENCRYPTED PRIVATE KEY"]) {
+            Problem::PemEncrypted
         } else if !holds_block(bytes, &["PRIVATE KEY", "RSA PRIVATE KEY", "EC PRIVATE KEY"]) {
-            self.fault(found, Problem::Pem("private key"));
-        }
+            Problem::Pem("private key")
+        } else {
+            return true;
+        };
+        self.fault(found, problem);
+        false
     }
 
     /// The bytes of a value that is written in place or in a file.

@@ -5,10 +5,15 @@
 //! and rules. Key names are written here and nowhere else.
 
 use std::path::Path;
+use std::path::PathBuf;
+
+use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
+use crate::config::diagnostic::Warnings;
+use crate::config::mdc::Mdc;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
 use crate::config::raw::Misread;
@@ -17,21 +22,32 @@ use crate::config::raw::read_tree;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 
+use engine::EnginePlace;
 use host::Declared;
+use mdc::Site;
 use reading::Found;
 use reading::Reading;
+use reading::Section;
+use security::Above;
+use security::Given;
 
+mod adoption;
+mod back_channel;
+mod engine;
 pub mod expand;
 mod health;
 mod host;
 mod listener;
+mod mdc;
 mod nearest;
+mod peer;
 mod policy;
 mod pool;
 pub mod quantity;
 mod reading;
 mod route;
 mod scalar;
+mod security;
 mod settings;
 
 /// What a configuration may ask of the world around its text.
@@ -65,7 +81,10 @@ pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<
     let config = reading.config(&root);
     match (Faults::collect(file, text, reading.faults), config) {
         (Some(faults), _) => Err(faults),
-        (None, Some(config)) => Ok(config),
+        (None, Some(config)) => Ok(Config {
+            warnings: Warnings::collect(file, text, reading.warnings),
+            ..config
+        }),
         (None, None) => {
             let fault = Fault {
                 at: None,
@@ -86,36 +105,33 @@ fn of_misread(misread: Misread) -> Fault {
     }
 }
 
+/// What the top of a file says about the process.
+struct Process {
+    cluster: Option<ClusterId>,
+    deployment: Option<DeploymentId>,
+    state_dir: PathBuf,
+    key_ring_file: PathBuf,
+    threads: usize,
+    trusted_proxies: Vec<IpNet>,
+}
+
 impl Reading<'_> {
     fn config(&mut self, root: &Node) -> Option<Config> {
         let section = self.section(&Found::root(root), KEYS)?;
-        let cluster = match section.get("cluster_id") {
-            Some(found) => self.name(found, "a cluster id", ClusterId::parse),
-            None => ClusterId::parse(CLUSTER_DEFAULT).ok(),
+        let process = self.process(&section);
+        let pki = process.state_dir.join(PKI_DIR);
+        let given = Given {
+            above: Above::Nothing,
+            pki: &pki,
         };
-        let deployment = match section.get("deployment") {
-            Some(found) => self.name(found, "a deployment id", DeploymentId::parse),
-            None => DeploymentId::parse(DEPLOYMENT_DEFAULT).ok(),
-        };
-        let state_dir = self.surroundings.folder.join(STATE_DIR_DEFAULT);
-        let state_dir = self.or(&section, "state_dir", state_dir, Self::path);
-        let threads = self.surroundings.threads;
-        let threads = self.or(&section, "threads", threads, |this, found| {
-            this.count(found, 1..=1024)
-        });
-        let trusted_proxies = self.or(&section, "trusted_proxies", Vec::new(), |this, found| {
-            let items = this.list(found)?;
-            this.each(&items, Self::network)
-        });
-
+        let (engine_place, engine) = self.engine(section.get("engine"), given);
         let limits = self.limits(section.get("limits"));
         let listeners = self.required(&section, "listeners").cloned();
         let listeners = listeners
             .map(|found| self.listeners(&found))
             .unwrap_or_default();
-        let collector = section
-            .get("collector")
-            .and_then(|found| self.collector(found));
+        let collector = section.get("collector");
+        let collector = collector.and_then(|found| self.collector(found, engine_place));
         let authentication = section
             .get("authentication")
             .and_then(|found| self.authentication(found));
@@ -132,6 +148,7 @@ impl Reading<'_> {
                 .get("authentication")
                 .map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
+            engine: engine_place,
         };
         let hosts = self.required(&section, "virtual_hosts").cloned();
         let virtual_hosts = hosts.map(|found| self.virtual_hosts(&found, &declared));
@@ -140,22 +157,82 @@ impl Reading<'_> {
         {
             self.fault_at_key(found, Problem::NeedsTlsListener);
         }
+        let site = Site {
+            cluster: process.cluster.as_ref(),
+            session: &session,
+            collector: collector.as_ref(),
+            virtual_hosts: virtual_hosts.as_deref().unwrap_or_default(),
+            listeners: &listeners,
+            given,
+        };
+        let mdc = self.several(&section, engine_place, &site);
 
         Some(Config {
-            cluster: cluster?,
-            deployment: deployment?,
-            state_dir,
-            threads,
-            trusted_proxies,
+            cluster: process.cluster?,
+            deployment: process.deployment?,
+            state_dir: process.state_dir,
+            key_ring_file: process.key_ring_file,
+            threads: process.threads,
+            trusted_proxies: process.trusted_proxies,
             listeners: listeners.valid,
             collector,
             session,
+            engine: engine?,
+            mdc: mdc?,
             authentication,
             identity_headers,
             limits,
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
+            warnings: Warnings::default(),
         })
+    }
+
+    fn process(&mut self, section: &Section<'_>) -> Process {
+        let cluster = match section.get("cluster_id") {
+            Some(found) => self.name(found, "a cluster id", ClusterId::parse),
+            None => ClusterId::parse(CLUSTER_DEFAULT).ok(),
+        };
+        let deployment = match section.get("deployment") {
+            Some(found) => self.name(found, "a deployment id", DeploymentId::parse),
+            None => DeploymentId::parse(DEPLOYMENT_DEFAULT).ok(),
+        };
+        let state_dir = self.surroundings.folder.join(STATE_DIR_DEFAULT);
+        let state_dir = self.or(section, "state_dir", state_dir, Self::path);
+        let key_ring_file = state_dir.join(KEY_RING_DEFAULT);
+        let threads = self.surroundings.threads;
+        Process {
+            cluster,
+            deployment,
+            key_ring_file: self.or(section, "key_ring_file", key_ring_file, Self::path),
+            state_dir,
+            threads: self.or(section, "threads", threads, |this, found| {
+                this.count(found, 1..=1024)
+            }),
+            trusted_proxies: self.or(section, "trusted_proxies", Vec::new(), |this, found| {
+                let items = this.list(found)?;
+                this.each(&items, Self::network)
+            }),
+        }
+    }
+
+    /// `mdc`, where it may stand. The outer `None` is a fault.
+    fn several(
+        &mut self,
+        section: &Section<'_>,
+        engine: EnginePlace,
+        site: &Site<'_>,
+    ) -> Option<Option<Mdc>> {
+        match (section.get("mdc"), engine) {
+            (_, EnginePlace::Remote) => {
+                self.check_gate_only(section);
+                Some(None)
+            }
+            (Some(found), EnginePlace::Embedded | EnginePlace::Unknown) => {
+                self.mdc(found, site).map(Some)
+            }
+            (None, _) => Some(None),
+        }
     }
 }
 
@@ -164,9 +241,12 @@ const KEYS: &[&str] = &[
     "cluster_id",
     "collector",
     "deployment",
+    "engine",
     "identity_headers",
+    "key_ring_file",
     "limits",
     "listeners",
+    "mdc",
     "policies",
     "pools",
     "session",
@@ -179,3 +259,6 @@ const KEYS: &[&str] = &[
 const CLUSTER_DEFAULT: &str = "local";
 const DEPLOYMENT_DEFAULT: &str = "main";
 const STATE_DIR_DEFAULT: &str = "state";
+const KEY_RING_DEFAULT: &str = "key-ring.json";
+/// Below the state directory; `portway pki` knows it too.
+const PKI_DIR: &str = "pki";

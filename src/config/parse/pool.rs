@@ -65,7 +65,7 @@ impl Reading<'_> {
         let secondary = section
             .get("secondary")
             .map(|found| self.tier(found, Tier::Secondary));
-        let failover_threshold = self.failover_threshold(&section, primary.as_deref());
+        let failover_threshold = self.failover_threshold(&section, primary.as_ref().map(Vec::len));
         let max_fails = self.or(&section, "max_fails", 1, |this, found| {
             this.number(found, 0..=1000)
         });
@@ -94,15 +94,17 @@ impl Reading<'_> {
         })
     }
 
-    fn failover_threshold(&mut self, section: &Section<'_>, primary: Option<&[Upstream]>) -> usize {
+    /// At most the number of primaries, where that is known.
+    pub(super) fn failover_threshold(
+        &mut self,
+        section: &Section<'_>,
+        primaries: Option<usize>,
+    ) -> usize {
         let Some(found) = section.get("failover_threshold") else {
             return 1;
         };
         let threshold = self.count(found, 0..=10_000).unwrap_or(1);
-        if let Some(primaries) = primary
-            .map(<[Upstream]>::len)
-            .filter(|count| threshold > *count)
-        {
+        if let Some(primaries) = primaries.filter(|count| threshold > *count) {
             self.fault(
                 found,
                 Problem::FailoverThreshold {
@@ -160,25 +162,38 @@ impl Reading<'_> {
             Tier::Primary => self.some_list(found)?,
             Tier::Secondary => self.list(found)?,
         };
-        self.each(&items, Self::upstream)
+        self.each(&items, |this, item| this.upstream(item, UPSTREAM))
     }
 
-    /// An address, or an address with a weight.
-    fn upstream(&mut self, found: &Found<'_>) -> Option<Upstream> {
+    /// An address, or an address with a weight; `what` says of what.
+    pub(super) fn upstream(&mut self, found: &Found<'_>, what: &'static str) -> Option<Upstream> {
         if !found.is_map() {
-            return self.upstream_address(found, 1);
+            return self.upstream_address(found, what, 1);
         }
         let section = self.section(found, UPSTREAM_KEYS)?;
-        let weight = self.or(&section, "weight", 1, |this, found| {
-            this.number(found, 1..=WEIGHT_MAX)
-        });
-        let address = self.required(&section, "address")?;
-        self.upstream_address(address, weight)
+        self.weighted(&section, what)
     }
 
-    fn upstream_address(&mut self, found: &Found<'_>, weight: u32) -> Option<Upstream> {
-        let form = ("the address and port of an upstream", "10.0.0.1:8080");
-        self.shaped(found, form, |text| {
+    /// `address` and `weight` of a section.
+    pub(super) fn weighted(
+        &mut self,
+        section: &Section<'_>,
+        what: &'static str,
+    ) -> Option<Upstream> {
+        let weight = self.or(section, "weight", 1, |this, found| {
+            this.number(found, 1..=WEIGHT_MAX)
+        });
+        let address = self.required(section, "address")?;
+        self.upstream_address(address, what, weight)
+    }
+
+    fn upstream_address(
+        &mut self,
+        found: &Found<'_>,
+        what: &'static str,
+        weight: u32,
+    ) -> Option<Upstream> {
+        self.shaped(found, (what, "10.0.0.1:8080"), |text| {
             let (host, port) = text.rsplit_once(':')?;
             let port = port.parse().ok().filter(|port: &u16| *port > 0)?;
             let name = HostName::parse(host).ok()?;
@@ -228,7 +243,7 @@ enum Scheme {
 }
 
 #[derive(Clone, Copy)]
-enum Tier {
+pub(super) enum Tier {
     Primary,
     Secondary,
 }
@@ -266,3 +281,4 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
 const WEIGHT_MAX: u32 = 1000;
+const UPSTREAM: &str = "the address and port of an upstream";

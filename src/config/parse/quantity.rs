@@ -58,15 +58,27 @@ impl QuantityError {
 /// # Errors
 /// Says what keeps the text from being one.
 pub fn duration(text: &str) -> Result<Duration, QuantityError> {
+    duration_in(text, DURATIONS)
+}
+
+/// Reads a duration of which a bare number would have meant milliseconds.
+///
+/// # Errors
+/// Says what keeps the text from being one.
+pub fn brief_duration(text: &str) -> Result<Duration, QuantityError> {
+    duration_in(text, BRIEF_DURATIONS)
+}
+
+fn duration_in(text: &str, units: &'static Units) -> Result<Duration, QuantityError> {
     let mut rest = text;
     let mut total: u64 = 0;
     while !rest.is_empty() {
-        let (value, behind) = part(rest, DURATIONS)?;
+        let (value, behind) = part(rest, units)?;
         total = total.checked_add(value).ok_or(QuantityError::TooLarge)?;
         rest = behind;
     }
     match total {
-        _ if text.is_empty() => Err(QuantityError::Shape(DURATIONS)),
+        _ if text.is_empty() => Err(QuantityError::Shape(units)),
         0 => Err(QuantityError::Zero),
         1..=MILLISECONDS_MAX => Ok(Duration::from_millis(total)),
         _ => Err(QuantityError::TooLarge),
@@ -119,6 +131,11 @@ const DURATIONS: &Units = &Units {
     meant: "s",
 };
 
+const BRIEF_DURATIONS: &Units = &Units {
+    all: DURATIONS.all,
+    meant: "ms",
+};
+
 const SIZES: &Units = &Units {
     all: &[
         ("B", 1),
@@ -163,6 +180,13 @@ mod tests {
             Err(QuantityError::TooLarge)
         );
         assert_eq!(duration("4000d"), Err(QuantityError::TooLarge));
+    }
+
+    #[test]
+    fn a_bare_number_of_the_old_properties_meant_milliseconds_x_01() {
+        assert_eq!(brief_duration("80ms"), Ok(Duration::from_millis(80)));
+        let error = brief_duration("1000").unwrap_err();
+        assert_eq!(error.hint("1000").unwrap(), "write `1000ms`");
     }
 
     #[test]

@@ -4,12 +4,15 @@
 //! typed values inside texts are `scalar`.
 
 use crate::config::diagnostic::Fault;
+use crate::config::diagnostic::Warning;
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::EXPANDED_BYTES_MAX;
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::expand::expand;
 use crate::config::parse::nearest::nearest;
 use crate::config::problem::Problem;
+use crate::config::problem::advice::Advice;
+use crate::config::problem::mdc::MdcProblem;
 use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
@@ -19,6 +22,7 @@ use crate::config::raw::Position;
 pub(super) struct Reading<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) faults: Vec<Fault>,
+    pub(super) warnings: Vec<Warning>,
     expanded_bytes: usize,
 }
 
@@ -88,6 +92,15 @@ impl<'n> Found<'n> {
         matches!(self.node.content, Content::Map(_))
     }
 
+    /// The value of a key of a map that has been opened before: nothing is reported twice.
+    pub(super) fn value_of(&self, key: &str) -> Option<Self> {
+        let Content::Map(entries) = &self.node.content else {
+            return None;
+        };
+        let entry = entries.iter().find(|entry| entry.key == key);
+        entry.map(|entry| self.entry(entry))
+    }
+
     /// The keys of a map.
     pub(super) fn keys(&self) -> impl Iterator<Item = &'n str> + Clone {
         let entries: &[Entry] = match &self.node.content {
@@ -107,6 +120,7 @@ impl<'a> Reading<'a> {
         Self {
             surroundings,
             faults: Vec::new(),
+            warnings: Vec::new(),
             expanded_bytes: 0,
         }
     }
@@ -131,6 +145,39 @@ impl<'a> Reading<'a> {
             at: Some(found.key),
             path: found.path.clone(),
             problem,
+        });
+    }
+
+    /// Reports what does not fit together about several data centres, at a value.
+    pub(super) fn mdc_fault(&mut self, found: &Found<'_>, problem: MdcProblem) {
+        self.fault(found, Problem::Mdc(problem));
+    }
+
+    /// Warns of what looks like a mistake, at a value.
+    pub(super) fn advise(&mut self, found: &Found<'_>, advice: Advice) {
+        let at = if found.is_null() {
+            found.key
+        } else {
+            found.node.at
+        };
+        self.warnings.push(Warning {
+            at,
+            path: found.path.clone(),
+            advice,
+        });
+    }
+
+    /// Warns of a key that has no effect.
+    pub(super) fn advise_inert(
+        &mut self,
+        found: &Found<'_>,
+        key: &'static str,
+        because: &'static str,
+    ) {
+        self.warnings.push(Warning {
+            at: found.key,
+            path: found.path.clone(),
+            advice: Advice::Inert { key, because },
         });
     }
 

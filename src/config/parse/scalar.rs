@@ -29,6 +29,27 @@ impl Reading<'_> {
             .ok()
     }
 
+    /// A duration that was once written as a bare number of milliseconds.
+    pub(super) fn brief_duration(&mut self, found: &Found<'_>) -> Option<Duration> {
+        let text = self.text(found)?;
+        quantity::brief_duration(&text)
+            .map_err(|error| self.fault(found, quantity_problem(&text, "duration", error)))
+            .ok()
+    }
+
+    /// A duration that may be nothing.
+    pub(super) fn duration_or_zero(&mut self, found: &Found<'_>) -> Option<Duration> {
+        let text = self.text(found)?;
+        match quantity::duration(&text) {
+            Ok(span) => Some(span),
+            Err(quantity::QuantityError::Zero) => Some(Duration::ZERO),
+            Err(error) => {
+                self.fault(found, quantity_problem(&text, "duration", error));
+                None
+            }
+        }
+    }
+
     pub(super) fn size(&mut self, found: &Found<'_>) -> Option<u64> {
         let text = self.text(found)?;
         quantity::size(&text)

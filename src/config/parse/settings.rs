@@ -12,21 +12,32 @@ use crate::config::IdentityHeaderNames;
 use crate::config::Limits;
 use crate::config::SessionSettings;
 use crate::config::StoreKind;
+use crate::config::mdc::CollectorPlace;
+use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
+use crate::config::problem::mdc::MdcProblem;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
 
 impl Reading<'_> {
-    pub(super) fn collector(&mut self, found: &Found<'_>) -> Option<Collector> {
+    pub(super) fn collector(
+        &mut self,
+        found: &Found<'_>,
+        engine: EnginePlace,
+    ) -> Option<Collector> {
         let section = self.section(found, COLLECTOR_KEYS)?;
+        let place = self.collector_place(&section, engine);
         let public_port = section
             .get("public_port")
             .and_then(|found| self.port(found));
+        // The listeners of this node say nothing about a collector elsewhere.
+        let elsewhere = (place == CollectorPlace::Elsewhere).then_some(HTTPS);
+        let public_port = public_port.or(elsewhere);
         let title = self.or(&section, "title", TITLE_DEFAULT.to_owned(), Self::title);
         let found = self.required(&section, "host")?;
         let host = self.name(found, "a host name", HostName::parse)?;
@@ -35,9 +46,35 @@ impl Reading<'_> {
         }
         Some(Collector {
             host,
+            place,
             public_port,
             title,
         })
+    }
+
+    /// Engine nodes serve the collector, and a gate without an engine only leads there.
+    fn collector_place(&mut self, section: &Section<'_>, engine: EnginePlace) -> CollectorPlace {
+        let place = self.or(section, "elsewhere", CollectorPlace::Here, |this, found| {
+            this.either(found, CollectorPlace::Elsewhere, CollectorPlace::Here)
+        });
+        match (place, engine) {
+            (_, EnginePlace::Unknown) | (CollectorPlace::Here, EnginePlace::Embedded) => {}
+            (CollectorPlace::Here, EnginePlace::Remote) => {
+                let problem = Problem::Mdc(MdcProblem::CollectorHere);
+                self.fault_at_key(&section.found, problem);
+            }
+            (CollectorPlace::Elsewhere, EnginePlace::Embedded) => {
+                if let Some(found) = section.get("elsewhere") {
+                    self.mdc_fault(found, MdcProblem::CollectorElsewhere);
+                }
+            }
+            (CollectorPlace::Elsewhere, EnginePlace::Remote) => {
+                if let Some(found) = section.get("title") {
+                    self.advise_inert(found, "title", "on a collector that is elsewhere");
+                }
+            }
+        }
+        place
     }
 
     fn title(&mut self, found: &Found<'_>) -> Option<String> {
@@ -249,7 +286,7 @@ const fn default_limits() -> Limits {
     }
 }
 
-const COLLECTOR_KEYS: &[&str] = &["host", "public_port", "title"];
+const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
 const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
 const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
@@ -276,6 +313,8 @@ const LIMIT_KEYS: &[&str] = &[
 const STORES: &[(&str, StoreKind)] = &[("disk", StoreKind::Disk), ("memory", StoreKind::Memory)];
 const STORE_DEFAULT: &str = "local";
 const LEVEL_DEFAULT: u8 = 10;
+/// Where a collector is when nobody says otherwise.
+const HTTPS: u16 = 443;
 const TITLE_DEFAULT: &str = "Sign in";
 const TITLE_CHARACTERS_MAX: usize = 120;
 const HEADER_BYTES_MIN: u64 = 1 << 10;

@@ -1,0 +1,212 @@
+//! Whether the certificates of the back-channel can be used: by this node, with their key, and still.
+//!
+//! The back-channel checks the same when it starts, and refuses to. Here it is said before.
+
+use std::error::Error;
+use std::fmt::Write;
+use std::path::Path;
+
+use crate::config::Config;
+use crate::config::mdc::EngineSource;
+use crate::config::mdc::PeerTls;
+use crate::config::mdc::Security;
+use crate::crypto::peer_tls::PeerMaterial;
+use crate::crypto::peer_tls::PeerPem;
+use crate::crypto::pki::node_name::NodeName;
+use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
+
+/// Every set of files that cannot be used, each as a message in the form of a fault.
+pub(super) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
+    let mut sets: Vec<&PeerTls> = Vec::new();
+    for files in securities(config).into_iter().filter_map(files_of) {
+        if !sets.contains(&files) {
+            sets.push(files);
+        }
+    }
+    let own = own_name(config);
+    sets.into_iter()
+        .filter_map(|files| Some(message(files, &fault(files, &own, now)?)))
+        .collect()
+}
+
+fn securities(config: &Config) -> Vec<&Security> {
+    let remote = match &config.engine {
+        EngineSource::Embedded => None,
+        EngineSource::Remote(engine) => Some(&engine.security),
+    };
+    let several = config.mdc.iter().flat_map(|mdc| {
+        let peers = mdc.peers.iter().map(|peer| &peer.security);
+        std::iter::once(&mdc.back_channel.security).chain(peers)
+    });
+    remote.into_iter().chain(several).collect()
+}
+
+const fn files_of(security: &Security) -> Option<&PeerTls> {
+    match security {
+        Security::Cert(files) | Security::Simple(files) => Some(files),
+        Security::Open => None,
+    }
+}
+
+/// Who this node has to be.
+fn own_name(config: &Config) -> NodeName {
+    match &config.engine {
+        EngineSource::Embedded => NodeName::Engine(config.cluster.clone()),
+        EngineSource::Remote(engine) => NodeName::Gate(engine.name.clone()),
+    }
+}
+
+/// Why files cannot be used, if they cannot.
+fn fault(files: &PeerTls, own: &NodeName, now: Timestamp) -> Option<String> {
+    let read = |path: &Path| {
+        std::fs::read(path).map_err(|error| format!("cannot read `{}`: {error}", path.display()))
+    };
+    let contents = read(&files.certificate_file).and_then(|chain| {
+        let key = Secret::new(read(&files.key_file)?);
+        Ok((chain, key, read(&files.ca_file)?))
+    });
+    let (chain, key, authority) = match contents {
+        Ok(contents) => contents,
+        Err(said) => return Some(said),
+    };
+    let pem = PeerPem {
+        chain: &chain,
+        key: &key,
+        authority: &authority,
+    };
+    match PeerMaterial::new(&pem, own) {
+        Err(error) => Some(chain_of(&error)),
+        Ok(material) if material.own().until <= now => Some("the certificate has expired".into()),
+        Ok(_) => None,
+    }
+}
+
+/// An error with its causes, in one line.
+fn chain_of(error: &dyn Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        // Writing to a String cannot fail.
+        let _infallible = write!(said, ": {error}");
+        cause = error.source();
+    }
+    said
+}
+
+fn message(files: &PeerTls, said: &str) -> String {
+    let (certificate, key) = (&files.certificate_file, &files.key_file);
+    format!(
+        "error: the back-channel cannot use its files: {said}\n  --> {}, {}, {}\n",
+        certificate.display(),
+        key.display(),
+        files.ca_file.display()
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use rcgen::BasicConstraints;
+    use rcgen::CertificateParams;
+    use rcgen::IsCa;
+    use rcgen::Issuer;
+    use rcgen::KeyPair;
+    use rcgen::SanType;
+
+    use super::*;
+    use crate::config::load::load;
+
+    #[test]
+    fn a_node_with_a_certificate_of_its_own_is_well_mdc_sec_3() {
+        let folder = Folder::with("portway://nydc");
+        assert_eq!(folder.unusable(NOW), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_certificate_of_another_data_centre_is_refused_once_mdc_sec_4() {
+        let said = Folder::with("portway://ldc").unusable(NOW);
+        assert_eq!(said.len(), 1, "{said:?}");
+        let words = "the certificate is for portway://ldc, but this node is portway://nydc";
+        assert!(said[0].contains(words), "{said:?}");
+    }
+
+    #[test]
+    fn a_gate_needs_the_certificate_of_a_gate() {
+        let folder = Folder::with("portway://edge-1");
+        folder.write("gateway.yaml", &format!("{HOSTS}{GATE}"));
+        assert_eq!(folder.unusable(NOW).len(), 1);
+        let folder = Folder::with("portway-gate://edge-1");
+        folder.write("gateway.yaml", &format!("{HOSTS}{GATE}"));
+        assert_eq!(folder.unusable(NOW), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_key_of_another_certificate_a_bad_authority_and_an_old_certificate_are_refused() {
+        let folder = Folder::with("portway://nydc");
+        let far = Timestamp::from_millis(u64::MAX);
+        assert!(folder.unusable(far)[0].contains("the certificate has expired"));
+        let leaf = std::fs::read_to_string(folder.0.path().join("node.pem")).unwrap();
+        folder.write("ca.pem", &leaf);
+        assert!(folder.unusable(NOW)[0].contains("no CA's"));
+        folder.write("node.key", &KeyPair::generate().unwrap().serialize_pem());
+        let said = folder.unusable(NOW);
+        assert!(said[0].contains("does not belong"), "{said:?}");
+    }
+
+    /// A folder with a configuration, a certificate that carries this name, and the CA that made it.
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn with(name: &str) -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            let mut authority = CertificateParams::default();
+            authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+            let authority_key = KeyPair::generate().unwrap();
+            let root = authority.self_signed(&authority_key).unwrap();
+            let mut leaf = CertificateParams::default();
+            leaf.subject_alt_names = vec![SanType::URI(name.try_into().unwrap())];
+            let key = KeyPair::generate().unwrap();
+            let issuer = Issuer::new(authority, authority_key);
+            let leaf = leaf.signed_by(&key, &issuer).unwrap();
+            folder.write("node.pem", &leaf.pem());
+            folder.write("node.key", &key.serialize_pem());
+            folder.write("ca.pem", &root.pem());
+            folder.write("gateway.yaml", &format!("{HOSTS}{SEVERAL}"));
+            folder
+        }
+
+        fn write(&self, name: &str, text: &str) {
+            std::fs::write(self.0.path().join(name), text).unwrap();
+        }
+
+        fn unusable(&self, now: Timestamp) -> Vec<String> {
+            let config = load(&self.0.path().join("gateway.yaml")).unwrap();
+            unusable(&config, now)
+        }
+    }
+
+    const NOW: Timestamp = Timestamp::from_millis(1_800_000_000_000);
+
+    const HOSTS: &str = "cluster_id: nydc
+listeners: [{ name: http, bind: '127.0.0.1:0' }]
+pools: { app: { primary: ['10.0.0.1:80'] } }
+virtual_hosts:
+  - host: app.example.com
+    plain_http: serve
+    routes: [{ path: /, access: excluded, pool: app }]
+";
+    const SEVERAL: &str = "mdc:
+  back_channel: { bind: '127.0.0.1:0', certificate_file: node.pem, key_file: node.key, ca_file: ca.pem }
+  peers:
+    - { cluster_id: ldc, primary: ['127.0.0.1:5576'] }
+    - { cluster_id: tkdc, primary: ['127.0.0.1:5577'] }
+";
+    const GATE: &str = "engine:
+  remote:
+    name: edge-1
+    primary: [{ cluster_id: nydc, address: '127.0.0.1:5575' }]
+    certificate_file: node.pem
+    key_file: node.key
+    ca_file: ca.pem
+";
+}

@@ -1,0 +1,82 @@
+//! What looks like a mistake and is allowed, with the hint for each.
+//!
+//! What is refused is `problem`.
+
+use std::time::Duration;
+
+use crate::config::problem::mdc::show;
+use crate::model::name::ClusterId;
+
+/// What looks like a mistake.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Advice {
+    /// The same data centre comes first and last (M-027).
+    #[error("`{0}` is in both lists")]
+    BothTiers(ClusterId),
+    /// A key without effect beside another one.
+    #[error("`{key}` has no effect {because}")]
+    Inert {
+        /// The key.
+        key: &'static str,
+        /// Why not.
+        because: &'static str,
+    },
+    /// A secret in a file that is copied, printed and versioned (MDC-SEC-5).
+    #[error("the password stands in this file")]
+    InlinePassword,
+    /// A user who waits before an answer that may not come.
+    #[error("with a peer that is silent, a user's first request waits for up to {}", show(*.0))]
+    LongWait(Duration),
+    /// A peer without what the others have (M-027).
+    #[error("`{0}` has no secondary addresses, other peers have")]
+    Lopsided(ClusterId),
+    /// A gate that loses its users with its own data centre (M-027).
+    #[error("there are no secondary engines")]
+    NoSecondary,
+    /// A listener for nobody.
+    #[error("there are neither peers nor gates, so nobody may use the back-channel")]
+    Nobody,
+    /// Clear text beyond this machine, on the operator's word (MDC-SEC-1).
+    #[error("the back-channel is not encrypted")]
+    Open,
+    /// Primaries that are not of one data centre (M-027).
+    #[error("the primary engines are of several data centres, `{0}` and `{1}`")]
+    SeveralPrimaries(ClusterId, ClusterId),
+    /// One who knows it can speak for the other (MDC-SEC-4).
+    #[error("the password is the one of `{0}`")]
+    SharedPassword(String),
+    /// A reservation that may lapse before its commit.
+    #[error("reservation_lapse is not longer than an adoption may take, {}", show(*.0))]
+    ShortLapse(Duration),
+}
+
+impl Advice {
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::BothTiers(_) => "list the engines of other data centres as `secondary`",
+            Self::Inert { .. } => "leave it out",
+            Self::InlinePassword => {
+                "put it into a file of its own (`password_file`) or a variable of the environment"
+            }
+            Self::LongWait(_) => "lower `adoption.retrieve_timeout` or `adoption.retrieve_retries`",
+            Self::Lopsided(_) => {
+                "if it has a second way in, name it; each data centre should reach the others alike"
+            }
+            Self::NoSecondary => {
+                "name engines of another data centre; without them this gate stops with its own"
+            }
+            Self::Nobody => "add `peers` or `gates`",
+            Self::Open => {
+                "whoever can read the network can read sessions; prefer `simple` or `cert`"
+            }
+            Self::SeveralPrimaries(..) => {
+                "list the engines of this gate's own data centre as `primary`, others as `secondary`"
+            }
+            Self::SharedPassword(_) => "with one password for both, either can speak for the other",
+            Self::ShortLapse(_) => "raise it, or adoptions from a slow peer may fail",
+        };
+        Some(hint.to_owned())
+    }
+}
