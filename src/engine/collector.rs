@@ -11,11 +11,17 @@ use crate::crypto::key_ring::KeyRing;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies::CookieNames;
+use crate::decision::cookies::chain;
+use crate::decision::cookies::gito::GitoReader;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
+use crate::model::claim::Claim;
+use crate::model::claim::Place;
+use crate::model::claim::Presented;
 use crate::model::identity::AuthLevel;
-use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
@@ -32,12 +38,12 @@ pub struct Collector {
     pub keys: Arc<KeyRing>,
     /// The names of its cookies.
     pub names: CookieNames,
+    /// What the operator chose about them.
+    pub settings: Arc<CookieSettings>,
     /// The hosts served.
     pub origins: Arc<Origins>,
     /// The collector's own host.
     pub host: HostName,
-    /// This data centre.
-    pub cluster: ClusterId,
     /// The highest level that a sign-in here gives.
     pub level: AuthLevel,
     /// The time.
@@ -86,6 +92,30 @@ impl Collector {
             self.keys
                 .open_claims(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
         })
+    }
+
+    /// What an ID cookie claims, with what a GITO cookie beside it adds: the newest last access of the two
+    /// says where to ask first (F4.5, S-7, S-13).
+    fn claim(&self, cookie: &IdCookie, visitor: &Visitor<'_>, now: Timestamp) -> Claim {
+        let gito = GitoReader {
+            keys: &self.keys,
+            names: &self.names,
+            settings: &self.settings,
+        };
+        let hints = gito.newest(visitor.cookies, &cookie.facts, now);
+        let hints = chain::hints(cookie, hints, &self.settings.clusters);
+        let newest = hints.iter().map(|hint| hint.last_access).max();
+        Claim {
+            facts: cookie.facts.clone(),
+            cluster: cookie.latest.cluster.clone(),
+            session: cookie.latest.session,
+            hints,
+            last_access: newest.map(|newest| newest.min(now)),
+            presented: Presented {
+                at: Place::Collector,
+                client_address: visitor.address,
+            },
+        }
     }
 
     fn own_origin(&self) -> String {

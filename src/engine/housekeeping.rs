@@ -47,11 +47,13 @@ impl EmbeddedEngine {
     /// When the removal could not be written.
     pub async fn trim_ends(&self) -> Result<usize, StoreError> {
         let now = self.parts.clock.now();
-        self.parts.ends.trim(now.before(2 * SKEW_HARD_LIMIT)).await
+        let federation = self.settings.federation.as_ref();
+        let skew = federation.map_or(SKEW_HARD_LIMIT, |settings| settings.skew.hard);
+        self.parts.ends.trim(now.before(2 * skew)).await
     }
 }
 
 /// Sessions dropped in one step, so that a sweep never holds anything up.
 const SWEEP_MAX: usize = 1024;
-/// The largest clock difference that anything here tolerates (S-22).
+/// The largest clock difference tolerated where nothing else is configured (S-22).
 const SKEW_HARD_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);

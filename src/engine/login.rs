@@ -8,6 +8,7 @@ use std::sync::Arc;
 use crate::engine::EmbeddedEngine;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
+use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
 use crate::model::session::Session;
@@ -89,6 +90,10 @@ impl EmbeddedEngine {
             identity: verified.identity,
             last_access: self.parts.clock.now(),
             client_address,
+            held_since: begun,
+            reserved: None,
+            provider_session: None,
+            attributes: Attributes::Known,
             aliases: Vec::new(),
             visited: Vec::new(),
             version: 0,
@@ -98,6 +103,10 @@ impl EmbeddedEngine {
     /// Ends the user's oldest sessions until at most `most` stand (S-21).
     async fn keep_newest(&self, user: &SsoFacts, most: usize) -> Result<(), StoreError> {
         let mut standing = self.parts.store.list_by_user(&user.store, &user.subject);
+        // Sessions held elsewhere count there.
+        standing.retain(|session| {
+            matches!(session.state, SessionState::Live | SessionState::Pending(_))
+        });
         let surplus = standing.len().saturating_sub(most);
         standing.sort_by_key(|old| (old.facts.first_authenticated, old.facts.sso));
         for old in standing.iter().take(surplus) {

@@ -3,21 +3,32 @@
 use std::time::Duration;
 
 use futures_util::future::join;
+use futures_util::future::join_all;
 
 use crate::engine::EmbeddedEngine;
+use crate::engine::federation::Federation;
+use crate::model::end::End;
+use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
+use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::model::peer::Answer;
+use crate::model::peer::Question;
+use crate::model::peer::Silence;
 use crate::model::session::EndCause;
+use crate::model::session::Session;
 use crate::model::session::SsoFacts;
-use crate::ports::end_log::End;
+use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::StoreError;
 
 impl EmbeddedEngine {
-    /// Ends an SSO session, whether or not a record of it stands here (S-18).
+    /// Ends an SSO session, whether or not a record of it stands here (S-18). Whoever signs out learns
+    /// which data centres have confirmed it; other ends are told without waiting (S-15).
     pub(super) async fn end_session(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
-        let visited = match self.parts.store.find(&facts.sso) {
+        let mut visited = match self.parts.store.find(&facts.sso) {
             Found::Record(session) => session.visited.clone(),
             Found::Absent | Found::Ended => Vec::new(),
         };
@@ -26,24 +37,108 @@ impl EmbeddedEngine {
             cause,
             expires: facts.expires,
         };
-        // The end holds in memory as soon as the append has been polled; streams do not wait for the disk.
-        let announcement = async { self.announce(facts.sso) };
-        let (appended, ()) = join(self.parts.ends.append(end), announcement).await;
-        let durable = appended.map(drop);
+        let concerned = [facts.sso];
+        let (appended, peers) = match (cause, &self.federation) {
+            (EndCause::LoggedOut | EndCause::Killed, Some(federation)) => {
+                // The disk and the peers are waited for together: neither holds the other up.
+                let appended = self.append_announcing(end.clone(), &concerned);
+                let told = self.tell_all(federation, end);
+                let (appended, told) = join(appended, told).await;
+                (appended, self.confirmations(told, &mut visited))
+            }
+            (_, Some(federation)) => {
+                federation.tell_later(end.clone());
+                (self.append_announcing(end, &concerned).await, Vec::new())
+            }
+            (_, None) => (self.append_announcing(end, &concerned).await, Vec::new()),
+        };
         tracing::info!(
             user = facts.subject.as_str(),
             session = facts.sso.short_hash(),
             reason = ?cause,
             "session ended"
         );
-        if let Err(error) = &durable {
+        if let Err(error) = &appended {
             tracing::error!(
                 session = facts.sso.short_hash(),
                 error = error as &dyn std::error::Error,
                 "an end is not durable; it holds in memory"
             );
         }
-        Ended { visited, durable }
+        Ended {
+            visited,
+            durable: appended,
+            peers,
+        }
+    }
+
+    /// Notes an end or a move that was decided here, and has the peers told.
+    pub(super) async fn note_end(&self, end: End) {
+        if let Some(federation) = &self.federation {
+            federation.tell_later(end.clone());
+        }
+        let concerned = match &end {
+            End::Tombstone { sso, .. } => vec![*sso],
+            End::Moved { .. } | End::UserCutOff { .. } | End::ProviderCutOff { .. } => Vec::new(),
+        };
+        if let Err(error) = self.append_announcing(end, &concerned).await {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "an end is not durable; it holds in memory"
+            );
+        }
+    }
+
+    /// Appends an end and closes the streams it concerns. It holds in memory as soon as the append has
+    /// been polled; streams do not wait for the disk.
+    pub(super) async fn append_announcing(
+        &self,
+        end: End,
+        concerned: &[SsoId],
+    ) -> Result<(), StoreError> {
+        let announcements = async { concerned.iter().for_each(|sso| self.announce(*sso)) };
+        let (appended, ()) = join(self.parts.ends.append(end), announcements).await;
+        appended.map(drop)
+    }
+
+    /// Tells every peer of an end and waits for each, within a bound.
+    async fn tell_all(
+        &self,
+        federation: &Federation,
+        end: End,
+    ) -> Vec<(ClusterId, Result<Answer, Silence>)> {
+        let tell = |cluster: &ClusterId| {
+            let (cluster, ends) = (cluster.clone(), vec![end.clone()]);
+            async move {
+                let question = Question::PushEnds { ends };
+                let answer = self.parts.peers.ask(&cluster, question, CONFIRM_WAIT).await;
+                (cluster, answer)
+            }
+        };
+        join_all(federation.peers.iter().map(|peer| tell(&peer.cluster))).await
+    }
+
+    /// What the peers said to an end; the hosts visited through them are added to `visited`.
+    fn confirmations(
+        &self,
+        told: Vec<(ClusterId, Result<Answer, Silence>)>,
+        visited: &mut Vec<HostName>,
+    ) -> Vec<(ClusterId, Confirmation)> {
+        let mut confirmations = Vec::new();
+        for (cluster, answer) in told {
+            let confirmation = match answer {
+                Ok(Answer::Noted { visited: there }) => {
+                    let new = there.into_iter().filter(|host| !visited.contains(host));
+                    let new: Vec<_> = new.collect();
+                    visited.extend(new);
+                    visited.truncate(Session::VISITED_MAX);
+                    Confirmation::Confirmed
+                }
+                Ok(_) | Err(_) => Confirmation::Outstanding,
+            };
+            confirmations.push((cluster, confirmation));
+        }
+        confirmations
     }
 
     /// Ends everything that a user authenticated before now; answers how many sessions that were.
@@ -53,14 +148,20 @@ impl EmbeddedEngine {
         subject: &UserName,
     ) -> Result<usize, StoreError> {
         let now = self.parts.clock.now();
-        // A sign-in of this same millisecond may have begun before.
-        let before = now.after(MOMENT);
+        // A sign-in of this same millisecond may have begun before, and the clock of another data centre
+        // may be ahead (S-15).
+        let allowance = self
+            .federation
+            .as_ref()
+            .map_or(MOMENT, |federation| federation.settings.skew.allowance);
+        let before = now.after(allowance);
         let concerned: Vec<_> = self
             .parts
             .store
             .list_by_user(store, subject)
             .into_iter()
             .filter(|session| session.facts.first_authenticated < before)
+            .map(|session| session.facts.sso)
             .collect();
         let end = End::UserCutOff {
             store: store.clone(),
@@ -68,14 +169,15 @@ impl EmbeddedEngine {
             authenticated_before: before,
             expires: now.after(self.settings.lifetime),
         };
-        let announcements = async {
-            let each = concerned.iter();
-            each.for_each(|session| self.announce(session.facts.sso));
-        };
-        let (durable, ()) = join(self.parts.ends.append(end), announcements).await;
-        durable.map(|_| concerned.len())
+        if let Some(federation) = &self.federation {
+            federation.tell_later(end.clone());
+        }
+        self.append_announcing(end, &concerned).await?;
+        Ok(concerned.len())
     }
 }
 
+/// How long a sign-out waits for the other data centres; who is later is told all the same.
+const CONFIRM_WAIT: Duration = Duration::from_secs(1);
 /// The least that two points in time differ by.
 const MOMENT: Duration = Duration::from_millis(1);

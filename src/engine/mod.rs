@@ -14,15 +14,26 @@ use crate::ports::clock::Clock;
 use crate::ports::end_log::EndLog;
 use crate::ports::entropy::Entropy;
 use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_store::SessionStore;
 
+mod adoption;
 pub mod collector;
+mod errands;
+mod federation;
+mod following;
 mod housekeeping;
 mod login;
 mod logout;
+mod peering;
+mod reconciliation;
 mod sessions;
 mod spent;
 
+use crate::engine::federation::Federation;
+pub use crate::engine::federation::FederationSettings;
+pub use crate::engine::following::Followed;
+pub use crate::engine::following::PeerReport;
 pub use crate::engine::housekeeping::Swept;
 use crate::engine::spent::SpentTokens;
 
@@ -33,6 +44,8 @@ pub struct EngineParts {
     pub store: Arc<dyn SessionStore>,
     /// The end log, one with the store (S-17).
     pub ends: Arc<dyn EndLog>,
+    /// The engines of other data centres.
+    pub peers: Arc<dyn PeerChannel>,
     /// Who verifies credentials.
     pub provider: Arc<dyn IdentityProvider>,
     /// The time.
@@ -58,12 +71,16 @@ pub struct EngineSettings {
     pub lifetime: Duration,
     /// The most sessions a user may have (S-21).
     pub per_user_max: usize,
+    /// What is done about other data centres; none where there is one.
+    pub federation: Option<FederationSettings>,
 }
 
 /// The engine of a node that holds sessions itself.
 pub struct EmbeddedEngine {
     parts: EngineParts,
     settings: EngineSettings,
+    /// What is known of other data centres; none where there is one.
+    federation: Option<Federation>,
     spent: SpentTokens,
     ended: broadcast::Sender<SsoId>,
 }
@@ -73,7 +90,11 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn new(parts: EngineParts, settings: EngineSettings) -> Self {
         let (ended, _) = broadcast::channel(ENDED_BUFFER);
+        let federation = settings.federation.clone();
+        let federation = federation
+            .map(|settings| Federation::new(settings, parts.peers.peers(), parts.ends.as_ref()));
         Self {
+            federation,
             parts,
             settings,
             spent: SpentTokens::default(),

@@ -7,9 +7,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use crate::decision::adoption::Anchor;
 use crate::engine::EmbeddedEngine;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
+use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -18,10 +22,8 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
-use crate::ports::session_engine::Claim;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
-use crate::ports::session_engine::NotLive;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
@@ -33,17 +35,18 @@ use crate::ports::session_store::StoreError;
 impl SessionEngine for EmbeddedEngine {
     fn lookup(&self, claim: &Claim, now: Timestamp) -> Lookup {
         match self.parts.store.find(&claim.facts.sso) {
-            Found::Absent => Lookup::NotLive(NotLive::Missing),
+            Found::Absent => self.absent(claim, now),
             Found::Ended => Lookup::NotLive(NotLive::Ended),
             Found::Record(session) => match self.judge(&session, claim, now) {
-                Some(why) => Lookup::NotLive(why),
-                None => Lookup::Live(session),
+                Judgement::Serves => Lookup::Live(session),
+                Judgement::Refused(why) => Lookup::NotLive(why),
+                Judgement::AskElsewhere(why) => self.ask_elsewhere(claim, why, now),
             },
         }
     }
 
-    async fn resolve(&self, claim: &Claim, now: Timestamp) -> Lookup {
-        self.lookup(claim, now)
+    async fn resolve(&self, claim: &Claim, _: Timestamp) -> Lookup {
+        self.resolve_claim(claim).await
     }
 
     fn is_standing(&self, sso: &SsoId) -> bool {
@@ -81,31 +84,105 @@ impl SessionEngine for EmbeddedEngine {
 }
 
 impl EmbeddedEngine {
-    /// Why a record does not serve a claim; `None` when it does.
-    fn judge(&self, session: &Session, claim: &Claim, now: Timestamp) -> Option<NotLive> {
+    /// Whether a record serves a claim.
+    fn judge(&self, session: &Session, claim: &Claim, now: Timestamp) -> Judgement {
         let (own, theirs) = (&session.facts, &claim.facts);
-        match session.state {
-            SessionState::Ended => return Some(NotLive::Ended),
-            SessionState::Moved { .. } | SessionState::Pending => return Some(NotLive::Missing),
-            SessionState::Live => {}
+        if session.state == SessionState::Ended {
+            return Judgement::Refused(NotLive::Ended);
         }
         if own.subject != theirs.subject || own.store != theirs.store {
-            return Some(NotLive::Mismatched);
+            return Judgement::Refused(NotLive::Mismatched);
         }
         if now >= own.expires.min(theirs.expires) {
-            return Some(NotLive::Expired);
+            return Judgement::Refused(NotLive::Expired);
+        }
+        match session.state {
+            SessionState::Moved { .. } | SessionState::Pending(_) | SessionState::Ended => {
+                return Judgement::AskElsewhere(NotLive::Missing);
+            }
+            SessionState::Live if self.is_outranked(session, claim) => {
+                return Judgement::AskElsewhere(NotLive::Missing);
+            }
+            SessionState::Live => {}
+        }
+        let aliases = session.aliases.iter().map(|holder| &holder.cluster);
+        if !self.has_fresh_word(own, aliases, now) {
+            return Judgement::Refused(NotLive::LeaseOver);
         }
         let last_access = self
             .parts
             .store
             .last_access(&own.sso)
             .unwrap_or(session.last_access);
-        (now.since(last_access) >= self.settings.idle_timeout).then_some(NotLive::Idle)
+        if now.since(last_access) >= self.settings.idle_timeout {
+            return Judgement::AskElsewhere(NotLive::Idle);
+        }
+        Judgement::Serves
+    }
+
+    /// What is to be said of a session that has no record here.
+    fn absent(&self, claim: &Claim, now: Timestamp) -> Lookup {
+        let facts = &claim.facts;
+        let cut_off = self.parts.ends.cut_off(&facts.store, &facts.subject);
+        if cut_off.is_some_and(|before| facts.first_authenticated < before) {
+            return Lookup::NotLive(NotLive::Ended);
+        }
+        if now >= facts.expires {
+            return Lookup::NotLive(NotLive::Expired);
+        }
+        if !self.has_fresh_word(facts, std::iter::empty(), now) {
+            return Lookup::NotLive(NotLive::LeaseOver);
+        }
+        if self.chain_of(claim, None).is_empty() {
+            return Lookup::NotLive(NotLive::Missing);
+        }
+        self.ask_elsewhere(claim, NotLive::Missing, now)
+    }
+
+    /// Leaves a claim to [`SessionEngine::resolve`], where there is anybody to ask and nobody was asked a
+    /// moment ago.
+    fn ask_elsewhere(&self, claim: &Claim, otherwise: NotLive, now: Timestamp) -> Lookup {
+        let Some(federation) = &self.federation else {
+            return Lookup::NotLive(otherwise);
+        };
+        match federation.refusal(&claim.facts.sso, claim.presented.at, now) {
+            Some(why) => Lookup::NotLive(why),
+            None => Lookup::Unknown,
+        }
+    }
+
+    /// Whether a cookie knows of a later holder than the record (S-4).
+    pub(super) fn is_outranked(&self, session: &Session, claim: &Claim) -> bool {
+        self.federation.as_ref().is_some_and(|federation| {
+            federation.settings.adoption.anchor == Anchor::Anchored
+                && claim.facts.generation > session.facts.generation
+        })
+    }
+
+    /// Whether what is known of ends reaches far enough to honour a session whose chain names these data
+    /// centres (S-15, S-16).
+    fn has_fresh_word<'c>(
+        &self,
+        facts: &SsoFacts,
+        chain: impl Iterator<Item = &'c ClusterId>,
+        now: Timestamp,
+    ) -> bool {
+        let Some(federation) = &self.federation else {
+            return true;
+        };
+        match federation.honours(chain, facts, now) {
+            Ok(()) => true,
+            Err(over) => {
+                tracing::debug!(session = facts.sso.short_hash(), reason = %over, "the lease is over");
+                false
+            }
+        }
     }
 
     async fn note_visit(&self, claim: &Claim, host: &HostName) -> Lookup {
         for _ in 0..REPLACE_TRIES_MAX {
-            let found = self.lookup(claim, self.parts.clock.now());
+            // The token may have been made in another data centre.
+            let found = SessionEngine::judge(self, claim, self.parts.clock.now()).await;
             let Lookup::Live(session) = &found else {
                 return found;
             };
@@ -130,6 +207,16 @@ impl EmbeddedEngine {
         }
         Lookup::NotLive(NotLive::Unanswered)
     }
+}
+
+/// What a record is worth to a claim.
+enum Judgement {
+    /// Another data centre may know more; if there is none to ask, it does not serve, for this reason.
+    AskElsewhere(NotLive),
+    /// It does not serve.
+    Refused(NotLive),
+    /// It serves.
+    Serves,
 }
 
 /// Tries to replace a record that others keep changing before giving up.

@@ -17,9 +17,18 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
+use crate::model::claim::Place;
+use crate::model::claim::Presented;
+use crate::model::end::End;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::end::Pulled;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
+use crate::model::identity::Refreshed;
 use crate::model::name::GroupName;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
@@ -29,14 +38,10 @@ use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
-use crate::ports::end_log::End;
-use crate::ports::end_log::Incarnation;
-use crate::ports::end_log::Position;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
-use crate::ports::session_engine::Claim;
+use crate::ports::peer_channel::NoPeers;
 use crate::ports::session_engine::Lookup;
-use crate::ports::session_engine::NotLive;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
@@ -46,6 +51,7 @@ use crate::ports::session_store::Replaced;
 use crate::ports::session_store::StoreError;
 use crate::store::memory::MemoryStore;
 
+mod chain_tests;
 mod collector_tests;
 mod ending_tests;
 mod journey_tests;
@@ -79,6 +85,7 @@ impl World {
         let parts = EngineParts {
             store: Arc::<SeamedStore>::clone(&store),
             ends: Arc::<SeamedStore>::clone(&store),
+            peers: Arc::new(NoPeers),
             provider: Arc::<Users>::clone(&provider),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::<CountingEntropy>::clone(&entropy),
@@ -88,6 +95,7 @@ impl World {
             idle_timeout: IDLE,
             lifetime: LIFETIME,
             per_user_max: PER_USER_MAX,
+            federation: None,
         };
         let engine = Arc::new(EmbeddedEngine::new(parts, settings));
         Self {
@@ -205,6 +213,12 @@ fn claim(session: &Session) -> Claim {
         facts: session.facts.clone(),
         cluster: cluster(),
         session: session.id,
+        hints: Vec::new(),
+        last_access: None,
+        presented: Presented {
+            at: Place::Application,
+            client_address: ADDRESS,
+        },
     }
 }
 
@@ -222,9 +236,14 @@ impl TestClock {
     }
 }
 
+#[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        self.set(self.now().after(span));
     }
 }
 
@@ -323,6 +342,10 @@ impl IdentityProvider for Users {
             level: *self.level.lock(),
         })
     }
+
+    async fn refresh(&self, _: &UserName) -> Result<Refreshed, VerifyError> {
+        Ok(Refreshed::Unsupported)
+    }
 }
 
 /// A user name of the greatest length, 128 bytes.
@@ -376,7 +399,7 @@ enum Inserts {
 impl SeamedStore {
     fn new() -> Self {
         Self {
-            inner: Arc::new(MemoryStore::new(Incarnation([9; 16]))),
+            inner: Arc::new(MemoryStore::new(Incarnation([9; 16]), Timestamp::default())),
             ends: Mutex::new(Ends::Durable),
             slow_ends: Semaphore::new(0),
             before_insert: Mutex::default(),
@@ -460,6 +483,14 @@ impl SessionStore for SeamedStore {
         self.inner.due(now, idle_timeout, limit)
     }
 
+    fn pending(&self, limit: usize) -> Vec<Arc<Session>> {
+        self.inner.pending(limit)
+    }
+
+    fn remembers_since(&self) -> Timestamp {
+        self.inner.remembers_since()
+    }
+
     fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         self.inner.list_by_user(store, subject)
     }
@@ -477,6 +508,18 @@ impl SessionStore for SeamedStore {
 impl EndLog for SeamedStore {
     fn incarnation(&self) -> Incarnation {
         self.inner.incarnation()
+    }
+
+    fn began(&self) -> Timestamp {
+        self.inner.began()
+    }
+
+    fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {
+        self.inner.pulled(peer)
+    }
+
+    fn note_pulled(&self, peer: &ClusterId, pulled: Pulled) {
+        self.inner.note_pulled(peer, pulled);
     }
 
     async fn append(&self, end: End) -> Result<Position, StoreError> {

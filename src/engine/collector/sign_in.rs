@@ -2,7 +2,6 @@
 //!
 //! Whether a credential is right is the engine's to say; how the page looks is the proxy's.
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::claims::AuthnCookie;
@@ -13,6 +12,7 @@ use crate::crypto::claims::Token;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies;
+use crate::decision::cookies::chain;
 use crate::decision::endpoints;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
@@ -25,7 +25,6 @@ use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::VerifyError;
-use crate::ports::session_engine::Claim;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
@@ -53,21 +52,25 @@ impl Collector {
         if let Wanted::Stale(restart) = wanted {
             return Reply::new(ReplyKind::Redirect(restart));
         }
-        match (self.signed_in(visitor).await, &wanted) {
-            (Some(session), Wanted::Application(request, _))
-                if session.facts.level >= request.level =>
-            {
-                self.hand_over(&session, request)
+        let Some(signed_in) = self.signed_in(visitor).await else {
+            return self.login_page(visitor, &wanted, Notice::None);
+        };
+        let reply = match &wanted {
+            Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
+                self.hand_over(&signed_in, request)
             }
-            (Some(_), Wanted::Application(request, _)) if self.level < request.level => {
+            Wanted::Application(request, _) if self.level < request.level => {
                 Reply::new(ReplyKind::LevelUnreachable)
             }
-            (Some(session), Wanted::Nothing) => {
-                let user = session.facts.subject.as_str().to_owned();
+            Wanted::Nothing => {
+                let user = signed_in.facts.subject.as_str().to_owned();
                 Reply::new(ReplyKind::Welcome { user })
             }
-            (_, _) => self.login_page(visitor, &wanted, Notice::None),
-        }
+            Wanted::Application(..) | Wanted::Stale(_) => {
+                self.login_page(visitor, &wanted, Notice::None)
+            }
+        };
+        self.remembering(reply, &signed_in)
     }
 
     /// Answers a posted login form.
@@ -95,7 +98,8 @@ impl Collector {
                 for other in self.id_cookies(visitor).skip(1) {
                     self.engine.end(&other.facts, EndCause::Replaced).await;
                 }
-                self.signed_in_for(&session, &wanted)
+                // The chain of the cookies presented is that of another SSO session (S-11).
+                self.signed_in_for(&self.id_cookie(&session, None), &wanted)
             }
             Err(error) => {
                 let notice = notice_of(&error);
@@ -126,23 +130,32 @@ impl Collector {
         Wanted::Application(request, sealed.to_owned())
     }
 
-    async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<Arc<Session>> {
-        for cookie in self.id_cookies(visitor) {
-            let Some((cluster, session)) = cookie.chain.last().cloned() else {
-                continue;
-            };
-            let claim = Claim {
-                facts: cookie.facts,
-                cluster,
-                session,
-            };
-            let now = self.clock.now();
-            if let Lookup::Live(session) = self.engine.judge(&claim, now).await {
-                self.engine.touch(&session.facts.sso, now);
-                return Some(session);
+    /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the future is as good as
+    /// absent (MDC-COOKIE-6).
+    async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<IdCookie> {
+        let now = self.clock.now();
+        let cookies = self.id_cookies(visitor);
+        for cookie in cookies.filter(|cookie| self.settings.believes(cookie.last_access, now)) {
+            let claim = self.claim(&cookie, visitor, now);
+            match self.engine.judge(&claim, now).await {
+                Lookup::Live(session) => {
+                    self.engine.touch(&session.facts.sso, self.clock.now());
+                    return Some(self.id_cookie(&session, Some(&cookie)));
+                }
+                Lookup::NotLive(why) => tracing::debug!(
+                    session = claim.facts.sso.short_hash(),
+                    reason = ?why,
+                    "an ID cookie was not honoured"
+                ),
+                Lookup::Unknown => {}
             }
         }
         None
+    }
+
+    /// The ID cookie that a browser is to have whose session serves here (MDC-COOKIE-2).
+    fn id_cookie(&self, session: &Session, presented: Option<&IdCookie>) -> IdCookie {
+        chain::id_cookie(session, presented, &self.settings, self.clock.now())
     }
 
     fn form_is_good(&self, visitor: &Visitor<'_>, sealed: &str) -> bool {
@@ -184,28 +197,31 @@ impl Collector {
         }
     }
 
-    fn signed_in_for(&self, session: &Session, wanted: &Wanted) -> Reply {
-        match wanted {
-            Wanted::Application(request, _) if session.facts.level >= request.level => {
-                self.hand_over(session, request)
+    fn signed_in_for(&self, signed_in: &IdCookie, wanted: &Wanted) -> Reply {
+        let reply = match wanted {
+            Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
+                self.hand_over(signed_in, request)
             }
-            Wanted::Application(..) => self.remembering(session, ReplyKind::LevelUnreachable),
+            Wanted::Application(..) => Reply::new(ReplyKind::LevelUnreachable),
             Wanted::Nothing | Wanted::Stale(_) => {
                 let page = format!("{}{}", self.own_origin(), endpoints::SIGN_IN);
-                self.remembering(session, ReplyKind::Redirect(page))
+                Reply::new(ReplyKind::Redirect(page))
             }
-        }
+        };
+        self.remembering(reply, signed_in)
     }
 
-    /// Sends a signed-in browser back to its application with a one-step token (S-24).
-    fn hand_over(&self, session: &Session, request: &SignInRequest) -> Reply {
+    /// Sends a signed-in browser back to its application with a one-step token (S-24). The authn cookie in
+    /// it has the session's level, whatever the one had that it replaces (S-12).
+    fn hand_over(&self, signed_in: &IdCookie, request: &SignInRequest) -> Reply {
         let now = self.clock.now();
+        let IdCookie { facts, latest, .. } = signed_in;
         let token = Token {
             id: TokenId::from_bytes(id_bytes(self.entropy.as_ref())),
             cookie: AuthnCookie {
-                facts: session.facts.clone(),
-                cluster: self.cluster.clone(),
-                session: session.id,
+                facts: facts.clone(),
+                cluster: latest.cluster.clone(),
+                session: latest.session,
                 issued: now,
             },
             nonce: request.nonce,
@@ -228,21 +244,14 @@ impl Collector {
             endpoints::CALLBACK,
             endpoints::TOKEN
         );
-        self.remembering(session, ReplyKind::Redirect(back))
+        Reply::new(ReplyKind::Redirect(back))
     }
 
-    /// Rewrites the ID cookie (MDC-COOKIE-2): this data centre is the latest of its chain.
-    fn remembering(&self, session: &Session, kind: ReplyKind) -> Reply {
-        let mut chain = session.aliases.clone();
-        chain.push((self.cluster.clone(), session.id));
-        let facts = session.facts.clone();
-        let cookie = IdCookie {
-            facts,
-            chain,
-            last_access: self.clock.now(),
-        };
-        let sealed = self.seal(&self.binding(Purpose::IdCookie, &self.names.id), &cookie);
-        Reply::new(kind).with_cookie(cookies::set(&self.names.id, &sealed))
+    /// Has an answer rewrite the ID cookie (MDC-COOKIE-2).
+    fn remembering(&self, reply: Reply, signed_in: &IdCookie) -> Reply {
+        let binding = self.binding(Purpose::IdCookie, &self.names.id);
+        let sealed = self.seal(&binding, signed_in);
+        reply.with_cookie(cookies::set(&self.names.id, &sealed))
     }
 }
 

@@ -2,15 +2,15 @@
 //!
 //! The sessions are over before the journey begins; it only clears cookies.
 
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::SignOut;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies;
 use crate::decision::endpoints;
-use crate::decision::endpoints::Stop;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::decision::sign_out;
+use crate::decision::sign_out::Stop;
 use crate::model::session::EndCause;
 use crate::model::time::Timestamp;
 
@@ -39,37 +39,42 @@ impl Collector {
         if visitor.provenance == Provenance::Elsewhere && (state.is_none() || ends_another()) {
             return Reply::new(ReplyKind::ConfirmSignOut);
         }
-        let mut state = state.unwrap_or_else(|| SignOut {
-            ended: Vec::new(),
-            hosts: Vec::new(),
-            return_to: return_to.and_then(|address| self.origins.return_address(address)),
-            confirmed: Confirmed::Durable,
-            expires: now.after(endpoints::SIGN_OUT_LIFETIME),
+        let mut state = state.unwrap_or_else(|| {
+            let return_to = return_to.and_then(|address| self.origins.return_address(address));
+            sign_out::begin(return_to, now)
         });
+        let about_to_end: Vec<_> = self.id_cookies(visitor).map(|id| id.facts.sso).collect();
+        sign_out::report_anew(&mut state, &about_to_end);
+        let mut ended_here = Vec::new();
         for cookie in self.id_cookies(visitor) {
-            let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
-            if ended.durable.is_err() {
-                state.confirmed = Confirmed::Pending;
+            let sso = cookie.facts.sso;
+            if ended_here.contains(&sso) {
+                continue;
             }
-            state.ended.push(cookie.facts.sso);
-            let new = ended
-                .visited
-                .into_iter()
-                .filter(|host| !state.hosts.contains(host));
-            let new: Vec<_> = new.collect();
-            state.hosts.extend(new);
+            ended_here.push(sso);
+            let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
+            sign_out::note(&mut state, &self.settings.cluster, ended.outcome(sso));
         }
-        self.go_on(state)
+        let reply = self
+            .go_on(state)
             .with_cookie(cookies::clear(&self.names.id))
-            .with_cookie(cookies::clear(&self.names.nonce))
+            .with_cookie(cookies::clear(&self.names.nonce));
+        let gito = self.settings.gito.as_ref();
+        match gito.filter(|gito| gito.covers(&self.host)) {
+            None => reply,
+            Some(gito) => {
+                reply.with_cookie(cookies::clear_for_domain(&self.names.gito, &gito.domain))
+            }
+        }
     }
 
     /// Answers the end of a sign-out.
     #[must_use]
     pub fn signed_out(&self, state: Option<&str>) -> Reply {
-        let state = state.and_then(|state| self.open_sign_out(state, self.clock.now()));
-        let confirmed = state.map_or(Confirmed::Durable, |state| state.confirmed);
-        Reply::new(ReplyKind::SignedOut(confirmed))
+        let now = self.clock.now();
+        let state = state.and_then(|state| self.open_sign_out(state, now));
+        let state = state.unwrap_or_else(|| sign_out::begin(None, now));
+        Reply::new(ReplyKind::SignedOut(sign_out::signed_out(state)))
     }
 
     fn open_sign_out(&self, sealed: &str, now: Timestamp) -> Option<SignOut> {
@@ -80,7 +85,7 @@ impl Collector {
     }
 
     fn go_on(&self, mut state: SignOut) -> Reply {
-        let location = match endpoints::next_stop(&mut state, &self.origins) {
+        let location = match sign_out::next_stop(&mut state, &self.origins) {
             Some(Stop::Host(host, origin)) => {
                 let name = endpoints::SIGN_OUT;
                 let scope = host.as_str();
@@ -94,9 +99,9 @@ impl Collector {
             }
             Some(Stop::Return(address)) => address,
             Some(Stop::SignedOut(_)) | None => {
-                return Reply::new(ReplyKind::SignedOut(state.confirmed));
+                return Reply::new(ReplyKind::SignedOut(sign_out::signed_out(state)));
             }
         };
-        Reply::new(endpoints::onward(&state, location))
+        Reply::new(sign_out::onward(&state, location))
     }
 }

@@ -13,6 +13,7 @@ use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies;
 use crate::decision::cookies::CookieNames;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::endpoints;
 use crate::decision::origins::Origins;
 use crate::decision::reply::LoginPage;
@@ -27,14 +28,15 @@ use crate::engine::collector::Visitor;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::name::DeploymentId;
+use crate::model::session::Holder;
 use crate::ports::entropy::id_bytes;
 use crate::ports::entropy::seal_nonce;
 
 pub(super) const COLLECTOR: &str = "login.test";
-const APP: &str = "app.test";
+pub(super) const APP: &str = "app.test";
 const APP_NONCE: Nonce = Nonce::from_bytes([0xA1; 16]);
 const HOUR: Duration = Duration::from_secs(60 * 60);
-const MINUTE: Duration = Duration::from_secs(60);
+pub(super) const MINUTE: Duration = Duration::from_secs(60);
 
 /// A collector on its engine, and one browser in front of it.
 pub(super) struct Desk {
@@ -54,7 +56,7 @@ impl Desk {
             names: CookieNames::new(&DeploymentId::parse("main").unwrap()),
             origins: Arc::new(Origins::new(Some((host(COLLECTOR), 443)), served.into())),
             host: host(COLLECTOR),
-            cluster: cluster(),
+            settings: Arc::new(CookieSettings::of_one(cluster())),
             level: level(20),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
@@ -76,7 +78,7 @@ impl Desk {
     }
 
     /// A request for a sign-in, made now by an application host.
-    fn request(&self, app: &str, needed: u8) -> String {
+    pub(super) fn request(&self, app: &str, needed: u8) -> String {
         let request = SignInRequest {
             host: host(app),
             target: "/deep?link=1".to_owned(),
@@ -87,7 +89,7 @@ impl Desk {
         self.seal(&request_binding(COLLECTOR), &request)
     }
 
-    async fn show(&mut self, request: Option<&str>) -> ReplyKind {
+    pub(super) async fn show(&mut self, request: Option<&str>) -> ReplyKind {
         let lines = self.browser.lines();
         let lines: Vec<_> = lines.iter().map(Vec::as_slice).collect();
         let visitor = visitor(&lines, Provenance::Elsewhere);
@@ -100,7 +102,7 @@ impl Desk {
     }
 
     /// Posts the form of a page from that page.
-    async fn post(&mut self, page: &LoginPage, name: &str, password: &str) -> ReplyKind {
+    pub(super) async fn post(&mut self, page: &LoginPage, name: &str, password: &str) -> ReplyKind {
         self.send(filled(page, name, password), Provenance::Own)
             .await
     }
@@ -114,7 +116,7 @@ impl Desk {
     }
 
     /// Opens the login page and posts its form.
-    async fn sign_in_for(&mut self, request: Option<&str>, name: &str) -> ReplyKind {
+    pub(super) async fn sign_in_for(&mut self, request: Option<&str>, name: &str) -> ReplyKind {
         self.world.pass(MILLISECOND);
         let page = self.page(request).await;
         self.post(&page, name, PASSWORD).await
@@ -141,14 +143,15 @@ impl Desk {
     pub(super) fn id_cookie_of(&self, session: &Session) -> String {
         let cookie = IdCookie {
             facts: session.facts.clone(),
-            chain: vec![(cluster(), session.id)],
+            earlier: Vec::new(),
+            latest: here(session),
             last_access: self.world.now(),
         };
         self.seal(&id_binding(&self.collector.names.id), &cookie)
     }
 
     /// The token in a redirect to an application's callback.
-    fn token(&self, reply: &ReplyKind, app: &str, origin: &str) -> Token {
+    pub(super) fn token(&self, reply: &ReplyKind, app: &str, origin: &str) -> Token {
         let sealed = sealed_in(reply, &format!("{origin}/.portway/callback?t="));
         self.open(&token_binding(app), &sealed).unwrap()
     }
@@ -207,7 +210,15 @@ impl Browser {
     }
 }
 
-fn key_ring(secret: [u8; 32]) -> KeyRing {
+/// This data centre and its record.
+pub(super) fn here(session: &Session) -> Holder {
+    Holder {
+        cluster: cluster(),
+        session: session.id,
+    }
+}
+
+pub(super) fn key_ring(secret: [u8; 32]) -> KeyRing {
     let file = KeyRing::first_file(&secret.into(), BEGINNING).unwrap();
     KeyRing::parse(&file).unwrap()
 }
@@ -236,7 +247,7 @@ fn token_binding(app: &str) -> Binding<'_> {
     }
 }
 
-fn id_binding(name: &str) -> Binding<'_> {
+pub(super) fn id_binding(name: &str) -> Binding<'_> {
     Binding {
         purpose: Purpose::IdCookie,
         name,
@@ -348,7 +359,7 @@ async fn a_right_credential_leads_back_with_a_one_step_token_s_24() {
     let expected = AuthnCookie {
         facts: session.facts.clone(),
         cluster: cluster(),
-        session: session.chain[0].1,
+        session: session.latest.session,
         issued: now,
     };
     assert_eq!(token.cookie, expected);
@@ -356,7 +367,7 @@ async fn a_right_credential_leads_back_with_a_one_step_token_s_24() {
     assert_eq!(token.target, "/deep?link=1");
     assert_eq!(token.expires, now.after(MINUTE));
     assert_eq!(session.facts.subject, user("alice"));
-    assert_eq!(session.chain.len(), 1, "a new chain (S-11)");
+    assert!(session.earlier.is_empty(), "a new chain (S-11)");
 }
 
 #[tokio::test]
@@ -545,7 +556,8 @@ async fn a_silent_sign_in_counts_as_activity_and_rewrites_the_id_cookie_mdc_cook
     let cookie = desk.id_cookie().unwrap();
     assert_eq!(cookie.last_access, desk.world.now());
     assert_eq!(cookie.facts, session.facts, "S-1");
-    assert_eq!(cookie.chain, [(cluster(), session.id)]);
+    assert_eq!(cookie.latest, here(&session));
+    assert!(cookie.earlier.is_empty());
     desk.world.pass(IDLE.checked_sub(MILLISECOND).unwrap());
     assert!(desk.world.serves(&session));
 }
@@ -704,7 +716,10 @@ async fn all_cookies_of_the_collector_stay_under_a_kibibyte_d_1() {
     travelled.aliases = (1..16)
         .map(|n| {
             let id = SessionId::from_bytes(id_bytes(entropy));
-            (ClusterId::parse(&format!("region-{n:02}")).unwrap(), id)
+            Holder {
+                cluster: ClusterId::parse(&format!("region-{n:02}")).unwrap(),
+                session: id,
+            }
         })
         .collect();
     desk.world
@@ -715,7 +730,7 @@ async fn all_cookies_of_the_collector_stay_under_a_kibibyte_d_1() {
     let request = desk.request(APP, 0);
     let next = desk.show(Some(&request)).await;
     desk.token(&next, APP, "https://app.test");
-    assert_eq!(desk.id_cookie().unwrap().chain.len(), 16);
+    assert_eq!(desk.id_cookie().unwrap().earlier.len(), 15);
     let line = desk.browser.line();
     assert!(line.len() < 1024, "{} bytes: {line}", line.len());
 }
@@ -735,6 +750,7 @@ pub(super) fn no_sign_out(expires: Timestamp) -> SignOut {
         hosts: Vec::new(),
         return_to: None,
         confirmed: crate::crypto::claims::Confirmed::Durable,
+        data_centres: Vec::new(),
         expires,
     }
 }

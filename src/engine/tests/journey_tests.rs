@@ -214,7 +214,7 @@ impl Model {
             } else {
                 assert!(self.told.contains(&known.session.facts.sso));
             }
-            if known.ended {
+            if known.ended && now < known.session.facts.expires {
                 assert!(refusal != Some(NotLive::Idle) && refusal != Some(NotLive::Expired));
             }
         }

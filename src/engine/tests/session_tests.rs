@@ -5,8 +5,10 @@ use futures_util::future::join_all;
 
 use super::*;
 use crate::engine::spent::SPENT_MAX;
+use crate::model::id::AdoptionId;
 use crate::model::id::TokenId;
 use crate::model::session::Generation;
+use crate::model::session::Release;
 use crate::model::session::SessionState;
 
 #[tokio::test]
@@ -92,6 +94,16 @@ async fn a_claim_without_a_record_is_refused_and_never_unknown_s_19() {
     assert!(matches!(resolved, Lookup::NotLive(NotLive::Missing)));
 }
 
+/// What a pending copy waits for.
+fn release() -> Release {
+    Release {
+        adoption: AdoptionId::from_bytes([0xAD; 16]),
+        from: ClusterId::parse("south").unwrap(),
+        generation: Generation(0),
+        version: 0,
+    }
+}
+
 #[tokio::test]
 async fn only_a_live_record_serves_s_2_s_6() {
     let world = World::new();
@@ -99,10 +111,11 @@ async fn only_a_live_record_serves_s_2_s_6() {
     let moved = SessionState::Moved {
         to: ClusterId::parse("south").unwrap(),
         generation: Generation(1),
+        adoption: None,
     };
     let states = [
         (SessionState::Live, None),
-        (SessionState::Pending, Some(NotLive::Missing)),
+        (SessionState::Pending(release()), Some(NotLive::Missing)),
         (moved, Some(NotLive::Missing)),
         (SessionState::Ended, Some(NotLive::Ended)),
     ];
@@ -174,10 +187,9 @@ async fn the_sweeper_drops_idle_and_expired_sessions_without_a_tombstone_s_20() 
     world.clock.set(idle.last_access.after(IDLE));
     assert_eq!(world.engine.sweep().await.unwrap(), Swept::Done);
     assert!(world.engine.is_standing(&live.facts.sso));
-    for (gone, why) in [(&expired, "expired"), (&idle, "idle")] {
-        assert!(!world.engine.is_standing(&gone.facts.sso), "{why}");
-        let refusal = world.refusal(&claim(gone));
-        assert_eq!(refusal, Some(NotLive::Missing), "{why}");
+    for (gone, why) in [(&expired, NotLive::Expired), (&idle, NotLive::Missing)] {
+        assert!(!world.engine.is_standing(&gone.facts.sso), "{why:?}");
+        assert_eq!(world.refusal(&claim(gone)), Some(why));
     }
     assert!(world.log().is_empty(), "neither is an end (S-14)");
     let announced = announced(&mut watch);
@@ -312,7 +324,7 @@ async fn a_session_stands_while_its_record_is_live_s_17() {
     assert!(world.engine.is_standing(&session.facts.sso));
     let mut pending = Session::clone(&session);
     pending.facts.sso = SsoId::from_bytes([0x51; 16]);
-    pending.state = SessionState::Pending;
+    pending.state = SessionState::Pending(release());
     let inserted = world.store.insert_unless_ended(pending.clone()).await;
     assert_eq!(inserted.unwrap(), Inserted::Inserted);
     assert!(!world.engine.is_standing(&pending.facts.sso));

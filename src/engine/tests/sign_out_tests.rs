@@ -10,9 +10,19 @@ use super::*;
 use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::SignOut;
 use crate::decision::reply::ReplyKind;
+use crate::decision::reply::SignedOut;
 use crate::engine::collector::Provenance;
 
 const MINUTES: Duration = Duration::from_secs(5 * 60);
+
+/// The page at the end of a sign-out in one data centre.
+fn signed_out(confirmed: Confirmed) -> ReplyKind {
+    ReplyKind::SignedOut(SignedOut {
+        confirmed,
+        data_centres: Vec::new(),
+        return_to: None,
+    })
+}
 
 impl Desk {
     async fn sign_out(
@@ -57,7 +67,7 @@ async fn a_sign_out_ends_the_session_and_clears_the_collectors_cookies_s_14() {
     let session = desk.sign_in("alice").await;
     assert!(!desk.browser.is_empty());
     let reply = desk.sign_out(Provenance::Own, None, None).await;
-    assert_eq!(reply, ReplyKind::SignedOut(Confirmed::Durable));
+    assert_eq!(reply, signed_out(Confirmed::Durable));
     assert_eq!(desk.world.refusal(&claim(&session)), Some(NotLive::Ended));
     assert!(desk.browser.is_empty(), "ID and nonce cookie are gone");
 }
@@ -74,6 +84,7 @@ async fn a_sign_out_goes_on_to_the_visited_hosts_in_their_order() {
         hosts: vec![host("shop.apps.test")],
         return_to: None,
         confirmed: Confirmed::Durable,
+        data_centres: Vec::new(),
         expires: desk.world.now().after(MINUTES),
     };
     assert_eq!(state, expected);
@@ -149,7 +160,7 @@ async fn a_sign_out_of_somebody_else_signs_nobody_out() {
     assert!(desk.world.serves(&session));
     let sealed = desk.state(&others);
     let reply = desk.sign_out(Provenance::Own, Some(&sealed), None).await;
-    assert_eq!(reply, ReplyKind::SignedOut(Confirmed::Durable));
+    assert_eq!(reply, signed_out(Confirmed::Durable));
     assert!(
         !desk.world.serves(&session),
         "confirmed on a page of its own"
@@ -162,7 +173,7 @@ async fn a_browser_that_is_not_signed_in_is_signed_out_all_the_same() {
     let page = desk.page(None).await;
     assert!(!page.form.is_empty());
     let reply = desk.sign_out(Provenance::Own, None, None).await;
-    assert_eq!(reply, ReplyKind::SignedOut(Confirmed::Durable));
+    assert_eq!(reply, signed_out(Confirmed::Durable));
     assert!(desk.browser.is_empty());
     assert!(desk.world.log().is_empty());
 }
@@ -203,7 +214,7 @@ async fn a_return_address_is_kept_on_served_hosts_only_d_18() {
         let mut desk = Desk::new();
         desk.sign_in("alice").await;
         let reply = desk.sign_out(Provenance::Own, None, Some(asked)).await;
-        let expected = sent.map_or(ReplyKind::SignedOut(Confirmed::Durable), |address| {
+        let expected = sent.map_or(signed_out(Confirmed::Durable), |address| {
             ReplyKind::Redirect(address.to_owned())
         });
         assert_eq!(reply, expected, "{asked:?}");
@@ -222,7 +233,7 @@ async fn an_end_that_is_not_durable_is_told_to_the_user_s_15() {
     assert!(!desk.world.serves(&session));
     let sealed = desk.state(&state);
     let page = desk.collector.signed_out(Some(&sealed)).kind;
-    assert_eq!(page, ReplyKind::SignedOut(Confirmed::Pending));
+    assert_eq!(page, signed_out(Confirmed::Pending));
 }
 
 #[tokio::test]
@@ -232,7 +243,12 @@ async fn a_return_address_does_not_hide_that_an_end_is_not_durable_s_15() {
     desk.world.store.ends_are(Ends::Failing);
     let address = Some("https://app.test/bye");
     let reply = desk.sign_out(Provenance::Own, None, address).await;
-    assert_eq!(reply, ReplyKind::SignedOut(Confirmed::Pending));
+    let page = ReplyKind::SignedOut(SignedOut {
+        confirmed: Confirmed::Pending,
+        data_centres: Vec::new(),
+        return_to: address.map(str::to_owned),
+    });
+    assert_eq!(reply, page, "and the page leads there");
 }
 
 #[tokio::test]
@@ -242,7 +258,7 @@ async fn an_end_that_was_not_durable_at_the_application_stays_told_s_15() {
     begun.confirmed = Confirmed::Pending;
     let sealed = desk.state(&begun);
     let reply = desk.sign_out(Provenance::Elsewhere, Some(&sealed), None);
-    assert_eq!(reply.await, ReplyKind::SignedOut(Confirmed::Pending));
+    assert_eq!(reply.await, signed_out(Confirmed::Pending));
 }
 
 #[test]
@@ -251,7 +267,7 @@ fn the_end_of_a_sign_out_tells_what_its_state_says() {
     let durable = desk.state(&desk.fresh());
     for state in [Some(durable.as_str()), Some("junk"), None] {
         let reply = desk.collector.signed_out(state);
-        assert_eq!(reply.kind, ReplyKind::SignedOut(Confirmed::Durable));
+        assert_eq!(reply.kind, signed_out(Confirmed::Durable));
         assert!(reply.cookies.is_empty());
     }
 }

@@ -1,0 +1,326 @@
+//! Brings a session here that another data centre holds: does what `decision::adoption` says, one
+//! adoption of an SSO session at a time (MDC-INDEX-3).
+//!
+//! What a data centre does when it is asked is in `peering`.
+
+use futures_util::future::Either;
+use futures_util::future::select;
+use tokio::sync::Notify;
+
+use crate::decision::adoption::Adoption;
+use crate::decision::adoption::Case;
+use crate::decision::adoption::Creation;
+use crate::decision::adoption::Effect;
+use crate::decision::adoption::Input;
+use crate::decision::adoption::Local;
+use crate::decision::adoption::OnSilence;
+use crate::decision::adoption::Outcome;
+use crate::engine::EmbeddedEngine;
+use crate::engine::federation::Boarding;
+use crate::engine::federation::Federation;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
+use crate::model::claim::Place;
+use crate::model::claim::Presented;
+use crate::model::end::End;
+use crate::model::id::AdoptionId;
+use crate::model::id::SessionId;
+use crate::model::name::ClusterId;
+use crate::model::session::EndCause;
+use crate::model::session::Holder;
+use crate::model::session::Release;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
+use crate::ports::entropy::id_bytes;
+use crate::ports::session_engine::Lookup;
+use crate::ports::session_engine::SessionEngine;
+use crate::ports::session_store::Found;
+
+impl EmbeddedEngine {
+    /// Judges a claim, asking the other data centres where that may help. Of requests that come
+    /// together one asks, and the others look when it is done.
+    pub(super) async fn resolve_claim(&self, claim: &Claim) -> Lookup {
+        let Some(federation) = &self.federation else {
+            return self.lookup(claim, self.parts.clock.now());
+        };
+        let sso = claim.facts.sso;
+        for _ in 0..LOOKS_MAX {
+            let known = self.lookup(claim, self.parts.clock.now());
+            if !matches!(known, Lookup::Unknown) {
+                return known;
+            }
+            let found = match federation.board(sso) {
+                Boarding::Wait(bell) => self.wait_for(federation, &bell).await,
+                Boarding::Lead(_flight) => self.lead(federation, claim).await,
+            };
+            if let Some(found) = found {
+                return found;
+            }
+        }
+        Lookup::NotLive(NotLive::Unanswered)
+    }
+
+    /// Waits for whoever has the lead; an answer only where that takes too long.
+    async fn wait_for(&self, federation: &Federation, bell: &Notify) -> Option<Lookup> {
+        let rung = std::pin::pin!(bell.notified());
+        let over = self
+            .parts
+            .clock
+            .sleep(federation.settings.adoption.deadline());
+        match select(rung, over).await {
+            Either::Left(_) => None,
+            Either::Right(_) => Some(Lookup::NotLive(NotLive::Unanswered)),
+        }
+    }
+
+    /// Brings the session here; none where that worked, so that it is to be looked up.
+    async fn lead(&self, federation: &Federation, claim: &Claim) -> Option<Lookup> {
+        // Whoever had the lead before may have finished since the last look.
+        let known = self.lookup(claim, self.parts.clock.now());
+        if !matches!(known, Lookup::Unknown) {
+            return Some(known);
+        }
+        let why = self.bring_here(federation, claim).await.err()?;
+        let sso = claim.facts.sso;
+        tracing::info!(
+            user = claim.facts.subject.as_str(),
+            session = sso.short_hash(),
+            reason = ?why,
+            "session not adopted"
+        );
+        let now = self.parts.clock.now();
+        federation.note_refusal(sso, claim.presented.at, why, now);
+        Some(Lookup::NotLive(why))
+    }
+
+    /// Commits releases whose outcome is not known, after a crash or a silence (S-6). A copy is promoted
+    /// by a request only, never from here.
+    pub async fn settle_pending(&self) {
+        let Some(federation) = &self.federation else {
+            return;
+        };
+        for pending in self.parts.store.pending(SETTLE_MAX) {
+            let SessionState::Pending(release) = &pending.state else {
+                continue;
+            };
+            let Boarding::Lead(_flight) = federation.board(pending.facts.sso) else {
+                continue;
+            };
+            let local = Local::Pending(Box::new(Session::clone(&pending)));
+            let mut case = self.case(federation, &claim_of(&pending, release), local);
+            case.policy.on_silence = OnSilence::Challenge;
+            case.policy.retries = 0;
+            // Why it is not settled is in the log; it is tried again.
+            self.adopt(case).await.ok();
+        }
+    }
+
+    async fn bring_here(&self, federation: &Federation, claim: &Claim) -> Result<(), NotLive> {
+        let Some(_seat) = federation.seat(claim.presented.client_address) else {
+            return Err(NotLive::Unanswered);
+        };
+        let local = match self.parts.store.find(&claim.facts.sso) {
+            Found::Absent => Local::Absent,
+            Found::Ended => return Err(NotLive::Ended),
+            Found::Record(record) => {
+                let session = Box::new(Session::clone(&record));
+                match &record.state {
+                    SessionState::Ended => return Err(NotLive::Ended),
+                    SessionState::Pending(_) => Local::Pending(session),
+                    SessionState::Moved { .. } => Local::Stub(session),
+                    SessionState::Live if self.is_outranked(&record, claim) => {
+                        Local::Outranked(session)
+                    }
+                    SessionState::Live => {
+                        return self.reconcile_idle(federation, claim, &record).await;
+                    }
+                }
+            }
+        };
+        let case = self.case(federation, claim, local);
+        self.adopt(case).await
+    }
+
+    /// Does what the machine says until it is done.
+    async fn adopt(&self, case: Case) -> Result<(), NotLive> {
+        let facts = case.facts.clone();
+        let mut stands = !matches!(case.local, Local::Absent);
+        let mut questions = 0_u32;
+        let begun = self.parts.clock.now();
+        let (mut adoption, mut effect) = Adoption::begin(case, begun);
+        loop {
+            let input = match effect {
+                Effect::Finish(outcome) => {
+                    self.tell_outcome(&facts, &outcome, questions, begun);
+                    return self.conclude(&facts, outcome).await;
+                }
+                Effect::Ask {
+                    peer,
+                    question,
+                    limit,
+                } => {
+                    questions = questions.saturating_add(1);
+                    let answer = self.ask_for_adoption(&peer, *question, limit).await;
+                    answer.map_or_else(Input::Silence, Input::Answer)
+                }
+                Effect::Wait(span) => {
+                    self.parts.clock.sleep(span).await;
+                    Input::Waited
+                }
+                Effect::Reread => Input::Reread(self.reread(&facts).await),
+                Effect::Keep(session) => {
+                    let kept = self.keep(*session, stands).await;
+                    stands = true;
+                    Input::Kept(kept)
+                }
+            };
+            effect = adoption.handle(input, self.parts.clock.now());
+        }
+    }
+
+    fn tell_outcome(&self, facts: &SsoFacts, outcome: &Outcome, questions: u32, begun: Timestamp) {
+        let Outcome::Serve { .. } = outcome else {
+            return;
+        };
+        let took = self.parts.clock.now().since(begun).as_millis();
+        tracing::info!(
+            user = facts.subject.as_str(),
+            session = facts.sso.short_hash(),
+            questions,
+            milliseconds = u64::try_from(took).unwrap_or(u64::MAX),
+            "session adopted"
+        );
+    }
+
+    pub(super) async fn conclude(&self, facts: &SsoFacts, outcome: Outcome) -> Result<(), NotLive> {
+        match outcome {
+            Outcome::Serve { announce } => {
+                if let Some(holder) = announce {
+                    let end = End::Moved {
+                        sso: facts.sso,
+                        holder,
+                        expires: facts.expires,
+                    };
+                    self.note_end(end).await;
+                }
+                Ok(())
+            }
+            Outcome::Ended => {
+                let end = End::Tombstone {
+                    sso: facts.sso,
+                    cause: EndCause::LoggedOut,
+                    expires: facts.expires,
+                };
+                self.note_end(end).await;
+                Err(NotLive::Ended)
+            }
+            Outcome::CutOff => {
+                if let Err(error) = self.cut_off(&facts.store, &facts.subject).await {
+                    tracing::error!(
+                        user = facts.subject.as_str(),
+                        error = &error as &dyn std::error::Error,
+                        "a cut-off is not durable; it holds in memory"
+                    );
+                }
+                Err(NotLive::Disabled)
+            }
+            Outcome::Refuse(why) => Err(why),
+        }
+    }
+
+    fn case(&self, federation: &Federation, claim: &Claim, local: Local) -> Case {
+        let now = self.parts.clock.now();
+        let entropy = self.parts.entropy.as_ref();
+        let record = match &local {
+            Local::Absent => None,
+            Local::Outranked(record) | Local::Pending(record) | Local::Stub(record) => Some(record),
+        };
+        let mut candidates = Vec::new();
+        if let Some(record) = record
+            && let SessionState::Moved { to, .. } = &record.state
+            && federation.peer(to).is_some()
+        {
+            candidates.push(to.clone());
+        }
+        for cluster in self.chain_of(claim, record.map(AsRef::as_ref)) {
+            if !candidates.contains(&cluster) {
+                candidates.push(cluster);
+            }
+        }
+        let mut facts = claim.facts.clone();
+        if let Some(record) = record {
+            facts.generation = facts.generation.max(record.facts.generation);
+            if let SessionState::Moved { generation, .. } = &record.state {
+                facts.generation = facts.generation.max(*generation);
+            }
+            facts.expires = facts.expires.min(record.facts.expires);
+        }
+        Case {
+            own: self.settings.cluster.clone(),
+            policy: federation.settings.adoption,
+            facts,
+            presented: claim.presented,
+            local,
+            candidates,
+            chain: chain(claim),
+            last_access: claim.last_access.map(|access| access.min(now)),
+            idle_timeout: self.settings.idle_timeout,
+            creation: match federation.may_create(now) {
+                Ok(()) => Creation::Allowed,
+                Err(_) => Creation::LeaseOver,
+            },
+            adoption: AdoptionId::from_bytes(id_bytes(entropy)),
+            session: SessionId::from_bytes(id_bytes(entropy)),
+        }
+    }
+
+    /// The configured data centres that a claim or a record names, newest last access first (S-7).
+    pub(super) fn chain_of(&self, claim: &Claim, record: Option<&Session>) -> Vec<ClusterId> {
+        let hinted = claim.hints.iter().map(|hint| &hint.holder.cluster);
+        let aliases = record.into_iter().flat_map(|record| &record.aliases);
+        let named = hinted
+            .chain(std::iter::once(&claim.cluster))
+            .chain(aliases.rev().map(|holder| &holder.cluster));
+        let mut chain: Vec<ClusterId> = Vec::new();
+        for cluster in named {
+            let is_peer = self.parts.peers.peers().contains(cluster);
+            if is_peer && !chain.contains(cluster) {
+                chain.push(cluster.clone());
+            }
+        }
+        chain
+    }
+}
+
+/// What the cookies say that other data centres hold, the latest last.
+fn chain(claim: &Claim) -> Vec<Holder> {
+    let mut chain: Vec<Holder> = claim.hints.iter().map(|hint| hint.holder.clone()).collect();
+    chain.reverse();
+    chain.push(Holder {
+        cluster: claim.cluster.clone(),
+        session: claim.session,
+    });
+    chain
+}
+
+/// What a pending copy itself claims, when no browser is there to do it.
+fn claim_of(pending: &Session, release: &Release) -> Claim {
+    Claim {
+        facts: pending.facts.clone(),
+        cluster: release.from.clone(),
+        session: pending.id,
+        hints: Vec::new(),
+        last_access: Some(pending.last_access),
+        presented: Presented {
+            at: Place::Application,
+            client_address: pending.client_address,
+        },
+    }
+}
+
+/// Looks at a session in one request: whoever waited looks again, and a record may change meanwhile.
+const LOOKS_MAX: usize = 3;
+/// Pending copies settled in one step.
+const SETTLE_MAX: usize = 256;

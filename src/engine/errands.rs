@@ -1,0 +1,95 @@
+//! The errands of an adoption: asking a peer, reading attributes again, storing a record.
+//!
+//! When each is due is decided in `decision::adoption`.
+
+use std::time::Duration;
+
+use crate::decision::adoption::Kept;
+use crate::decision::adoption::Reread;
+use crate::engine::EmbeddedEngine;
+use crate::model::identity::Refreshed;
+use crate::model::name::ClusterId;
+use crate::model::peer::Answer;
+use crate::model::peer::Question;
+use crate::model::peer::Refusal;
+use crate::model::peer::Silence;
+use crate::model::session::Session;
+use crate::model::session::SsoFacts;
+use crate::ports::session_store::Inserted;
+use crate::ports::session_store::Replaced;
+
+impl EmbeddedEngine {
+    pub(super) async fn ask_for_adoption(
+        &self,
+        peer: &ClusterId,
+        question: Question,
+        limit: Duration,
+    ) -> Result<Answer, Silence> {
+        let state = self.federation.as_ref().and_then(|federation| {
+            let most = federation.settings.adoptions_per_peer_max;
+            federation.peer(peer).map(|state| (state, most))
+        });
+        // A data centre that is not configured is nobody's to ask (S-7).
+        let Some((state, most)) = state else {
+            return Ok(Answer::Refused(Refusal::NotPermitted));
+        };
+        if state.is_beyond_skew() {
+            return Ok(Answer::Refused(Refusal::Skew));
+        }
+        let Some(_place) = state.question(most) else {
+            return Err(Silence::Busy);
+        };
+        self.parts.peers.ask(peer, question, limit).await
+    }
+
+    pub(super) async fn reread(&self, facts: &SsoFacts) -> Reread {
+        let provider = &self.parts.provider;
+        if *provider.store() != facts.store {
+            return Reread::UnknownStore;
+        }
+        match provider.refresh(&facts.subject).await {
+            Ok(Refreshed::Known(identity)) => Reread::Known(identity),
+            Ok(Refreshed::Gone) => Reread::Gone,
+            Ok(Refreshed::Unsupported) => Reread::Unsupported,
+            Err(error) => {
+                tracing::warn!(
+                    user = facts.subject.as_str(),
+                    error = &error as &dyn std::error::Error,
+                    "attributes could not be read again"
+                );
+                Reread::Unavailable
+            }
+        }
+    }
+
+    /// Stores a record: in place of the one that stands, or where none does.
+    pub(super) async fn keep(&self, session: Session, stands: bool) -> Kept {
+        let version = session.version;
+        let sso = session.facts.sso;
+        let kept = if stands {
+            let replaced = self.parts.store.replace_if_version(session).await;
+            replaced.map(|replaced| match replaced {
+                Replaced::Replaced => Kept::Kept {
+                    version: version.saturating_add(1),
+                },
+                Replaced::Ended => Kept::Ended,
+                Replaced::Missing | Replaced::Stale(_) => Kept::Raced,
+            })
+        } else {
+            let inserted = self.parts.store.insert_unless_ended(session).await;
+            inserted.map(|inserted| match inserted {
+                Inserted::Inserted => Kept::Kept { version },
+                Inserted::Ended => Kept::Ended,
+                Inserted::Exists => Kept::Raced,
+            })
+        };
+        kept.unwrap_or_else(|error| {
+            tracing::error!(
+                session = sso.short_hash(),
+                error = &error as &dyn std::error::Error,
+                "an adopted session could not be stored"
+            );
+            Kept::Failed
+        })
+    }
+}

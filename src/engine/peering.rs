@@ -1,0 +1,332 @@
+//! Answers the engines of other data centres: lets sessions go, tells of ends, takes note of theirs.
+//!
+//! What is right to answer is decided in `decision::release`; asking is in `adoption` and `following`.
+
+use async_trait::async_trait;
+use futures_util::future::join_all;
+
+use crate::decision::release;
+use crate::decision::release::Change;
+use crate::decision::release::Holding;
+use crate::decision::release::Known;
+use crate::decision::release::Reply;
+use crate::engine::EmbeddedEngine;
+use crate::engine::federation::Federation;
+use crate::model::end::End;
+use crate::model::end::Incarnation;
+use crate::model::end::Position;
+use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
+use crate::model::name::HostName;
+use crate::model::name::StoreName;
+use crate::model::peer::Answer;
+use crate::model::peer::ENDS_MAX;
+use crate::model::peer::Greeting;
+use crate::model::peer::Question;
+use crate::model::peer::Refusal;
+use crate::model::peer::Rest;
+use crate::model::session::Rank;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::ports::peer_service::PeerService;
+use crate::ports::session_store::Found;
+use crate::ports::session_store::Replaced;
+use crate::ports::session_store::StoreError;
+
+#[async_trait]
+impl PeerService for EmbeddedEngine {
+    async fn answer(&self, from: &ClusterId, question: Question) -> Answer {
+        let Some(federation) = &self.federation else {
+            return Answer::Refused(Refusal::NotPermitted);
+        };
+        let Some(peer) = federation.peer(from) else {
+            return Answer::Refused(Refusal::NotPermitted);
+        };
+        match question {
+            Question::Hello(_) => Answer::Hello(self.greeting(federation)),
+            // Ends are taken from every peer, whatever its clock (S-15, S-22).
+            Question::PushEnds { ends } => self.take_ends(ends).await,
+            Question::PullEnds { incarnation, after } => self.page_of_ends(incarnation, after),
+            _ if peer.is_beyond_skew() => Answer::Refused(Refusal::Skew),
+            Question::Fetch { facts, session } => {
+                if let Some(refusal) = self.refuse_store(&facts.store) {
+                    return refusal;
+                }
+                let sso = facts.sso;
+                let reply =
+                    |h: &Holding<'_>, k: &Known<'_>| release::fetch(h, k, from, &facts, session);
+                self.reply(federation, &sso, reply).await
+            }
+            Question::Reserve {
+                facts,
+                adoption,
+                data,
+            } => {
+                if let Some(refusal) = self.refuse_store(&facts.store) {
+                    return refusal;
+                }
+                let sso = facts.sso;
+                let reserve = release::Reserve {
+                    facts: &facts,
+                    adoption,
+                    data,
+                };
+                let reply = |h: &Holding<'_>, k: &Known<'_>| release::reserve(h, k, from, &reserve);
+                self.reply(federation, &sso, reply).await
+            }
+            Question::Commit {
+                sso,
+                adoption,
+                version,
+                generation,
+                session,
+            } => {
+                let commit = release::Commit {
+                    adoption,
+                    version,
+                    generation,
+                    session,
+                };
+                let reply = |h: &Holding<'_>, k: &Known<'_>| release::commit(h, k, from, &commit);
+                self.reply(federation, &sso, reply).await
+            }
+            Question::Abort { sso, adoption } => {
+                let reply = |h: &Holding<'_>, k: &Known<'_>| release::abort(h, k, from, adoption);
+                self.reply(federation, &sso, reply).await
+            }
+            Question::LastAccess { facts } => {
+                let reply = |h: &Holding<'_>, k: &Known<'_>| release::last_access(h, k, &facts);
+                self.reply(federation, &facts.sso, reply).await
+            }
+        }
+    }
+}
+
+impl EmbeddedEngine {
+    /// Decides on an answer, and gives it once what it promises is durable (S-6).
+    async fn reply(
+        &self,
+        federation: &Federation,
+        sso: &SsoId,
+        decide: impl Fn(&Holding<'_>, &Known<'_>) -> Reply,
+    ) -> Answer {
+        for _ in 0..REPLACE_TRIES_MAX {
+            let holding = self.holding(federation);
+            let found = self.parts.store.find(sso);
+            let known = match &found {
+                Found::Absent => Known::Absent,
+                Found::Ended => Known::Ended,
+                Found::Record(session) => Known::Record {
+                    session,
+                    last_access: self
+                        .parts
+                        .store
+                        .last_access(sso)
+                        .unwrap_or(session.last_access),
+                },
+            };
+            let Reply { answer, change } = decide(&holding, &known);
+            let Change::Replace(session) = change else {
+                return answer;
+            };
+            let stops_serving = session.state != SessionState::Live;
+            match self.parts.store.replace_if_version(*session).await {
+                Ok(Replaced::Replaced) if stops_serving => {
+                    // Streams, and gates that remember it, must let go of what moved away (S-17).
+                    self.announce(*sso);
+                    return answer;
+                }
+                Ok(Replaced::Replaced) => return answer,
+                Ok(Replaced::Ended | Replaced::Missing | Replaced::Stale(_)) => {}
+                Err(error) => {
+                    tracing::error!(
+                        session = sso.short_hash(),
+                        error = &error as &dyn std::error::Error,
+                        "a promise to a peer could not be stored, and is not given"
+                    );
+                    return Answer::Unknown;
+                }
+            }
+        }
+        Answer::Unknown
+    }
+
+    fn holding<'h>(&'h self, federation: &Federation) -> Holding<'h> {
+        Holding {
+            own: &self.settings.cluster,
+            now: self.parts.clock.now(),
+            idle_timeout: self.settings.idle_timeout,
+            min_hold: federation.settings.min_hold,
+            lapse: federation.settings.reservation_lapse,
+            hard_skew: federation.settings.skew.hard,
+            remembers_since: self.parts.store.remembers_since(),
+        }
+    }
+
+    fn refuse_store(&self, store: &StoreName) -> Option<Answer> {
+        let known = self.parts.provider.store() == store;
+        (!known).then(|| {
+            tracing::warn!(
+                store = store.as_str(),
+                "a peer asked about a user of an identity store that is not known here"
+            );
+            Answer::Refused(Refusal::UnknownStore)
+        })
+    }
+
+    /// What this engine tells about itself.
+    pub(super) fn greeting(&self, federation: &Federation) -> Greeting {
+        Greeting {
+            cluster: self.settings.cluster.clone(),
+            incarnation: self.parts.ends.incarnation(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            now: self.parts.clock.now(),
+            keys: federation.settings.keys.clone(),
+            stores: vec![self.parts.provider.store().clone()],
+        }
+    }
+
+    async fn take_ends(&self, ends: Vec<End>) -> Answer {
+        let mut visited: Vec<HostName> = Vec::new();
+        for end in &ends {
+            if let End::Tombstone { sso, .. } = end
+                && let Found::Record(session) = self.parts.store.find(sso)
+            {
+                let new = session.visited.iter();
+                let new: Vec<_> = new
+                    .filter(|host| !visited.contains(host))
+                    .cloned()
+                    .collect();
+                visited.extend(new);
+            }
+        }
+        visited.truncate(Session::VISITED_MAX);
+        match self.apply_ends(ends).await {
+            Ok(()) => Answer::Noted { visited },
+            Err(_) => Answer::NotDurable,
+        }
+    }
+
+    /// Takes over ends that a peer told of; they share their commits.
+    pub(super) async fn apply_ends(&self, ends: Vec<End>) -> Result<(), StoreError> {
+        let ends = ends.into_iter().take(ENDS_MAX);
+        let applied = join_all(ends.map(|end| self.apply_end(end))).await;
+        applied.into_iter().collect()
+    }
+
+    fn page_of_ends(&self, incarnation: Incarnation, after: Position) -> Answer {
+        let own = self.parts.ends.incarnation();
+        let after = if incarnation == own {
+            after
+        } else {
+            Position::default()
+        };
+        let ends = self.parts.ends.since(after, ENDS_MAX);
+        let rest = if ends.len() < ENDS_MAX {
+            Rest::Complete
+        } else {
+            Rest::More
+        };
+        Answer::Ends {
+            incarnation: own,
+            ends,
+            rest,
+        }
+    }
+
+    /// Takes over an end that a peer told of, wherever it happened. It stands in the own log from then
+    /// on, so that peers who could not be reached from there learn of it here (S-15).
+    async fn apply_end(&self, end: End) -> Result<(), StoreError> {
+        match &end {
+            End::Tombstone { sso, .. } => {
+                let sso = *sso;
+                self.append_announcing(end, &[sso]).await
+            }
+            End::Moved {
+                sso,
+                holder,
+                expires,
+            } => {
+                self.step_down(sso, holder).await?;
+                let (sso, expires) = (*sso, *expires);
+                let outranking = self.outranking(&sso, holder);
+                self.append_announcing(end, &[]).await?;
+                if let Some(holder) = outranking {
+                    // Whoever ranks below steps down only when it hears of it (S-4).
+                    let own = End::Moved {
+                        sso,
+                        holder,
+                        expires,
+                    };
+                    self.note_end(own).await;
+                }
+                Ok(())
+            }
+            End::UserCutOff {
+                store,
+                subject,
+                authenticated_before,
+                ..
+            } => {
+                let sessions = self.parts.store.list_by_user(store, subject);
+                let concerned: Vec<SsoId> = sessions
+                    .iter()
+                    .filter(|session| session.facts.first_authenticated < *authenticated_before)
+                    .map(|session| session.facts.sso)
+                    .collect();
+                self.append_announcing(end, &concerned).await
+            }
+            End::ProviderCutOff { .. } => self.cut_off_provider(end).await,
+        }
+    }
+
+    /// Ends whatever began with one session at an identity provider. The log has a tombstone for each
+    /// session that it took, which is how their streams are found.
+    async fn cut_off_provider(&self, end: End) -> Result<(), StoreError> {
+        let position = self.parts.ends.append(end).await?;
+        for (_, end) in self.parts.ends.since(position, ENDS_MAX) {
+            if let End::Tombstone { sso, .. } = end {
+                self.announce(sso);
+            }
+        }
+        Ok(())
+    }
+
+    /// The rank at which a session is held here, where that is above another holder's.
+    fn outranking(&self, sso: &SsoId, other: &Rank) -> Option<Rank> {
+        let Found::Record(session) = self.parts.store.find(sso) else {
+            return None;
+        };
+        let own = Rank {
+            generation: session.facts.generation,
+            cluster: self.settings.cluster.clone(),
+        };
+        (session.state == SessionState::Live && own > *other).then_some(own)
+    }
+
+    /// Becomes a stub if another data centre ranks above what is held here (S-4, S-14).
+    async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), StoreError> {
+        for _ in 0..REPLACE_TRIES_MAX {
+            let found = self.parts.store.find(sso);
+            let Found::Record(session) = &found else {
+                return Ok(());
+            };
+            let known = Known::Record {
+                session,
+                last_access: session.last_access,
+            };
+            let Change::Replace(stub) = release::moved(&self.settings.cluster, &known, holder)
+            else {
+                return Ok(());
+            };
+            if let Replaced::Replaced = self.parts.store.replace_if_version(*stub).await? {
+                self.announce(*sso);
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Tries to replace a record that others keep changing before giving up.
+const REPLACE_TRIES_MAX: usize = 16;
