@@ -1,4 +1,4 @@
-//! The journey of a request on one screen: authn cookie → session → decision.
+//! The journey of a request on one screen: authn cookie → session → decision → GITO cookie.
 //!
 //! Route and address were found before; forwarding comes after, and needs the permit made here.
 
@@ -6,26 +6,60 @@ use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Standing;
 use crate::decision::admission::decide;
+use crate::decision::cookies;
+use crate::decision::cookies::gito;
 use crate::decision::policy::Access;
+use crate::gate::Caller;
 use crate::gate::Gate;
+use crate::gate::Presentation;
+use crate::model::claim::Hint;
 use crate::model::id::SsoId;
-use crate::model::name::HostName;
+use crate::model::session::Holder;
+use crate::model::session::Session;
+use crate::model::time::Timestamp;
 use crate::ports::session_engine::Lookup;
 
+/// What the gate says of a request.
+#[derive(Debug)]
+pub struct Admission {
+    /// The decision.
+    pub decision: Decision,
+    /// The GITO cookie that the response to a permitted request sets.
+    pub gito: Option<GitoResponse>,
+}
+
+/// A GITO cookie for a response (MDC-COOKIE-4).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct GitoResponse {
+    /// The `Set-Cookie` value.
+    pub set_cookie: String,
+    /// A response after this does not set it (S-13).
+    pub until: Timestamp,
+}
+
+/// Who stands behind a request, and what a GITO cookie said of their session.
+struct Known {
+    standing: Standing,
+    seen: Option<Hint>,
+}
+
 impl Gate {
-    /// Decides on a request to `host` that carries these `Cookie` headers.
-    pub async fn admit(&self, asked: &Asked<'_>, cookies: &[&[u8]], host: &HostName) -> Decision {
-        let standing = match asked.access {
-            Access::Excluded => Standing::Anonymous,
-            Access::Protected | Access::Unprotected => self.standing(cookies, host).await,
+    /// Decides on a request.
+    pub async fn admit(&self, asked: &Asked<'_>, caller: &Caller<'_>) -> Admission {
+        let known = match asked.access {
+            Access::Excluded => Known::NOBODY,
+            Access::Protected | Access::Unprotected => self.known(caller).await,
         };
-        let decision = decide(asked, standing);
+        let decision = decide(asked, known.standing);
+        let mut gito = None;
         if let Decision::Allow(permit) = &decision
             && let Some(session) = permit.session()
         {
-            self.engine.touch(&session.facts.sso, self.clock.now());
+            let now = self.clock.now();
+            self.engine.touch(&session.facts.sso, now);
+            gito = self.gito_response(session, known.seen.as_ref(), caller, now);
         }
-        decision
+        Admission { decision, gito }
     }
 
     /// Whether a session that was permitted still stands; asked again after a stream has been registered,
@@ -35,14 +69,18 @@ impl Gate {
         self.engine.is_standing(sso)
     }
 
-    /// The first authn cookie whose session serves decides who stands behind the request.
-    async fn standing(&self, cookies: &[&[u8]], host: &HostName) -> Standing {
-        for claim in self.claims(cookies, host) {
-            let now = self.clock.now();
+    /// The first authn cookie whose session serves decides who stands behind the request. The level that
+    /// counts is the smaller of the cookie's and the session's (S-12).
+    async fn known(&self, caller: &Caller<'_>) -> Known {
+        let now = self.clock.now();
+        for Presentation { claim, gito } in self.claims(caller, now) {
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
                     let level = claim.facts.level.min(session.facts.level);
-                    return Standing::SignedIn(session, level);
+                    return Known {
+                        standing: Standing::SignedIn(session, level),
+                        seen: gito,
+                    };
                 }
                 Lookup::NotLive(why) => tracing::debug!(
                     session = claim.facts.sso.short_hash(),
@@ -52,6 +90,37 @@ impl Gate {
                 Lookup::Unknown => {}
             }
         }
-        Standing::Anonymous
+        Known::NOBODY
     }
+
+    /// The GITO cookie of an authorisation, where one is due.
+    fn gito_response(
+        &self,
+        session: &Session,
+        seen: Option<&Hint>,
+        caller: &Caller<'_>,
+        now: Timestamp,
+    ) -> Option<GitoResponse> {
+        let settings = self.settings.gito.as_ref()?;
+        let serving = Holder {
+            cluster: self.settings.cluster.clone(),
+            session: session.id,
+        };
+        if !settings.covers(caller.host) || !settings.is_due(seen, &serving, now) {
+            return None;
+        }
+        let cookie = gito::of(session, &serving.cluster, now);
+        let value = self.seal(&settings.binding(&self.names), &cookie);
+        Some(GitoResponse {
+            set_cookie: cookies::set_for_domain(&self.names.gito, &value, &settings.domain),
+            until: settings.settable_until(now),
+        })
+    }
+}
+
+impl Known {
+    const NOBODY: Self = Self {
+        standing: Standing::Anonymous,
+        seen: None,
+    };
 }

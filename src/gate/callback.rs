@@ -10,32 +10,27 @@ use crate::decision::cookies;
 use crate::decision::endpoints;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::gate::Caller;
 use crate::gate::Gate;
-use crate::model::name::HostName;
-use crate::ports::session_engine::Claim;
+use crate::gate::Presentation;
 use crate::ports::session_engine::Lookup;
 
 impl Gate {
     /// Answers a visit of the callback.
-    pub async fn callback(
-        &self,
-        cookies: &[&[u8]],
-        host: &HostName,
-        sealed: Option<&str>,
-    ) -> Reply {
+    pub async fn callback(&self, caller: &Caller<'_>, sealed: Option<&str>) -> Reply {
         let name = endpoints::TOKEN;
         let binding = Binding {
             purpose: Purpose::Token,
             name,
-            scope: host.as_str(),
+            scope: caller.host.as_str(),
         };
         let token = sealed.and_then(|sealed| self.keys.open_claims::<Token>(&binding, sealed));
         let Some(token) = token else {
             return Reply::new(ReplyKind::Redirect("/".to_owned()));
         };
         let onward = Reply::new(ReplyKind::Redirect(token.target.clone()));
-        if self.accept(&token, cookies, host).await {
-            let value = self.seal(&self.authn_binding(host), &token.cookie);
+        if self.accept(&token, caller).await {
+            let value = self.seal(&self.authn_binding(caller.host), &token.cookie);
             return onward.with_cookie(cookies::set(&self.names.authn, &value));
         }
         onward
@@ -43,22 +38,22 @@ impl Gate {
 
     /// Whether a token is good: fresh, from this browser, of a session that lives, and not spent. It is
     /// spent last, so that a stranger's attempt cannot spend it.
-    async fn accept(&self, token: &Token, cookies: &[&[u8]], host: &HostName) -> bool {
+    async fn accept(&self, token: &Token, caller: &Caller<'_>) -> bool {
         let from_this_browser = self
             .names
-            .nonces(cookies)
+            .nonces(caller.cookies)
             .any(|nonce| nonce.matches(&token.nonce));
-        if token.expires <= self.clock.now() || !from_this_browser {
+        let now = self.clock.now();
+        if token.expires <= now || !from_this_browser {
             return false;
         }
-        if !self.engine.spend(token.id, token.expires) {
+        if !self.engine.spend_once(token.id, token.expires).await {
             return false;
         }
-        let claim = Claim {
-            facts: token.cookie.facts.clone(),
-            cluster: token.cookie.cluster.clone(),
-            session: token.cookie.session,
-        };
-        matches!(self.engine.visit(&claim, host).await, Lookup::Live(_))
+        let Presentation { claim, .. } = self.claim(token.cookie.clone(), caller, now);
+        matches!(
+            self.engine.visit(&claim, caller.host).await,
+            Lookup::Live(_)
+        )
     }
 }

@@ -2,6 +2,7 @@
 //!
 //! It knows the engine only as the port [`SessionEngine`]; HTTP and sockets are the proxy's.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::crypto::claims::AuthnCookie;
@@ -9,19 +10,48 @@ use crate::crypto::claims::Claims;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
+use crate::decision::cookies;
 use crate::decision::cookies::CookieNames;
+use crate::decision::cookies::chain;
+use crate::decision::cookies::gito::GitoReader;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::model::claim::Claim;
+use crate::model::claim::Hint;
+use crate::model::claim::Place;
+use crate::model::claim::Presented;
 use crate::model::name::HostName;
+use crate::model::session::Holder;
+use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
-use crate::ports::session_engine::Claim;
 use crate::ports::session_engine::SessionEngine;
 
 pub mod admit;
 pub mod callback;
 pub mod challenge;
 pub mod sign_out;
+
+/// A request as far as the gate reads it.
+#[derive(Clone, Copy, Debug)]
+pub struct Caller<'a> {
+    /// Its `Cookie` headers.
+    pub cookies: &'a [&'a [u8]],
+    /// The application host that it came to.
+    pub host: &'a HostName,
+    /// The client's address.
+    pub address: IpAddr,
+}
+
+/// What an authn cookie claims.
+struct Presentation {
+    claim: Claim,
+    /// What a GITO cookie beside it said.
+    gito: Option<Hint>,
+}
 
 /// The enforcement point of a node.
 pub struct Gate {
@@ -31,6 +61,8 @@ pub struct Gate {
     pub keys: Arc<KeyRing>,
     /// The names of its cookies.
     pub names: CookieNames,
+    /// What the operator chose about them.
+    pub settings: Arc<CookieSettings>,
     /// The hosts served.
     pub origins: Arc<Origins>,
     /// The time.
@@ -40,22 +72,79 @@ pub struct Gate {
 }
 
 impl Gate {
-    /// The claims in the authn cookies of a request, for the host it came to: a cookie of another host
-    /// does not open (M-015).
+    /// The authn cookies of a request that open at the host it came to: a cookie of another host does not
+    /// (M-015).
+    fn authn_cookies<'c>(
+        &'c self,
+        caller: &'c Caller<'c>,
+    ) -> impl Iterator<Item = AuthnCookie> + 'c {
+        let authn = CookieNames::find(caller.cookies.iter().copied(), &self.names.authn);
+        authn.filter_map(move |sealed| {
+            let binding = self.authn_binding(caller.host);
+            self.keys.open_claims(&binding, sealed)
+        })
+    }
+
+    /// What the authn cookies claim that are good; one that has lapsed, or comes from the future, is as
+    /// good as absent (MDC-COOKIE-3, MDC-COOKIE-6).
     fn claims<'c>(
         &'c self,
-        cookies: &'c [&'c [u8]],
-        host: &'c HostName,
-    ) -> impl Iterator<Item = Claim> + 'c {
-        CookieNames::find(cookies.iter().copied(), &self.names.authn).filter_map(move |sealed| {
-            let cookie: AuthnCookie = self.keys.open_claims(&self.authn_binding(host), sealed)?;
-            // A cookie from the future was sealed by a clock that cannot be trusted (MDC-COOKIE-6).
-            (cookie.issued <= self.clock.now().after(SKEW_ALLOWANCE)).then_some(Claim {
-                facts: cookie.facts,
-                cluster: cookie.cluster,
-                session: cookie.session,
-            })
-        })
+        caller: &'c Caller<'c>,
+        now: Timestamp,
+    ) -> impl Iterator<Item = Presentation> + 'c {
+        self.authn_cookies(caller)
+            .filter(move |cookie| self.settings.is_good(cookie.issued, now))
+            .map(move |cookie| self.claim(cookie, caller, now))
+    }
+
+    /// What an authn cookie claims, with what a GITO cookie beside it adds: the newer of the two says where
+    /// to ask first (S-7, S-13). The session was in use when the authn cookie was issued.
+    fn claim(&self, cookie: AuthnCookie, caller: &Caller<'_>, now: Timestamp) -> Presentation {
+        let issued = cookie.issued.min(now);
+        let gito = self.gito().newest(caller.cookies, &cookie.facts, now);
+        let hints = gito.clone().map_or_else(Vec::new, |gito| {
+            let own = Hint {
+                holder: Holder {
+                    cluster: cookie.cluster.clone(),
+                    session: cookie.session,
+                },
+                last_access: issued,
+            };
+            chain::in_order(own, gito)
+        });
+        let claim = Claim {
+            facts: cookie.facts,
+            cluster: cookie.cluster,
+            session: cookie.session,
+            last_access: Some(hints.first().map_or(issued, |newest| newest.last_access)),
+            hints,
+            presented: Presented {
+                at: Place::Application,
+                client_address: caller.address,
+            },
+        };
+        Presentation { claim, gito }
+    }
+
+    fn gito(&self) -> GitoReader<'_> {
+        GitoReader {
+            keys: &self.keys,
+            names: &self.names,
+            settings: &self.settings,
+        }
+    }
+
+    /// An answer that makes the browser forget every cookie that a host may have set.
+    fn forgetting(&self, kind: ReplyKind, host: &HostName) -> Reply {
+        let reply = Reply::new(kind)
+            .with_cookie(cookies::clear(&self.names.authn))
+            .with_cookie(cookies::clear(&self.names.nonce));
+        match self.settings.gito.as_ref().filter(|gito| gito.covers(host)) {
+            None => reply,
+            Some(gito) => {
+                reply.with_cookie(cookies::clear_for_domain(&self.names.gito, &gito.domain))
+            }
+        }
     }
 
     fn authn_binding<'b>(&'b self, host: &'b HostName) -> Binding<'b> {
@@ -79,9 +168,6 @@ impl std::fmt::Debug for Gate {
             .finish_non_exhaustive()
     }
 }
-
-/// How far clocks may differ (S-22).
-const SKEW_ALLOWANCE: std::time::Duration = std::time::Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests;

@@ -7,6 +7,7 @@ use std::collections::HashMap;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::sync::LazyLock;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
@@ -20,24 +21,32 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::crypto::claims::Confirmed;
+use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::claims::SignOut;
 use crate::crypto::claims::Token;
+use crate::crypto::tags::ClusterTag;
+use crate::crypto::tags::Clusters;
+use crate::crypto::tags::UserTag;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Denial;
 use crate::decision::admission::LoginCause;
+use crate::decision::cookies::gito::Gito;
 use crate::decision::endpoints;
 use crate::decision::policy::Access;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
 use crate::decision::policy::Policy;
 use crate::decision::policy::Rule;
-use crate::decision::reply::Reply;
-use crate::decision::reply::ReplyKind;
+use crate::decision::reply::SignedOut;
 use crate::decision::routing::HostPattern;
+use crate::gate::admit::Admission;
+use crate::gate::admit::GitoResponse;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::model::claim::Hint;
+use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
@@ -48,15 +57,17 @@ use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
+use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
-use crate::ports::session_engine::NotLive;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::StoreError;
@@ -64,6 +75,7 @@ use crate::ports::session_store::StoreError;
 mod admit_tests;
 mod callback_tests;
 mod challenge_tests;
+mod gito_tests;
 mod sign_out_tests;
 
 const BEGINNING: Timestamp = Timestamp::from_millis(1_700_000_000_000);
@@ -99,6 +111,7 @@ impl Post {
             engine: Arc::<StandIn>::clone(&engine),
             keys: Arc::new(key_ring([7; 32])),
             names: CookieNames::new(&DeploymentId::parse(deployment).unwrap()),
+            settings: Arc::new(CookieSettings::of_one(cluster("north"))),
             origins: Arc::new(origins),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::new(CountingEntropy::default()),
@@ -108,6 +121,17 @@ impl Post {
             engine,
             gate,
         }
+    }
+
+    /// A gate with other settings of cookies.
+    fn with(change: impl FnOnce(&mut CookieSettings)) -> Self {
+        let mut post = Self::new();
+        let mut settings = CookieSettings::of_one(cluster("north"));
+        let known = ["north", "south"].map(cluster);
+        settings.clusters = Clusters::new(known).unwrap();
+        change(&mut settings);
+        post.gate.settings = Arc::new(settings);
+        post
     }
 
     fn now(&self) -> Timestamp {
@@ -134,8 +158,15 @@ impl Post {
         pair(&self.gate.names.authn, &value)
     }
 
+    /// A sealed GITO cookie.
+    fn gito_cookie(&self, cookie: &GitoCookie) -> Vec<u8> {
+        let settings = self.gate.settings.gito.as_ref().unwrap();
+        let value = self.gate.seal(&settings.binding(&self.gate.names), cookie);
+        pair(&self.gate.names.gito, &value)
+    }
+
     fn nonce_cookie(&self, nonce: Nonce) -> Vec<u8> {
-        let value = crate::decision::cookies::encode_nonce(&nonce);
+        let value = cookies::encode_nonce(&nonce);
         pair(&self.gate.names.nonce, &value)
     }
 
@@ -156,7 +187,7 @@ impl Post {
 
     async fn callback(&self, cookies: &[Vec<u8>], sealed: Option<&str>) -> Reply {
         let cookies = lines(cookies);
-        self.gate.callback(&cookies, &host(APP), sealed).await
+        self.gate.callback(&caller(&cookies), sealed).await
     }
 
     async fn admit(&self, cookies: &[Vec<u8>]) -> Decision {
@@ -165,8 +196,12 @@ impl Post {
     }
 
     async fn admit_to(&self, asked: &Asked<'_>, cookies: &[Vec<u8>]) -> Decision {
+        self.admission(asked, cookies).await.decision
+    }
+
+    async fn admission(&self, asked: &Asked<'_>, cookies: &[Vec<u8>]) -> Admission {
         let cookies = lines(cookies);
-        self.gate.admit(asked, &cookies, &host(APP)).await
+        self.gate.admit(asked, &caller(&cookies)).await
     }
 
     async fn is_admitted(&self, cookies: &[Vec<u8>]) -> bool {
@@ -196,11 +231,11 @@ impl Post {
 
     async fn sign_out(&self, cookies: &[Vec<u8>], return_to: Option<&str>) -> Reply {
         let cookies = lines(cookies);
-        self.gate.sign_out(&cookies, &host(APP), return_to).await
+        self.gate.sign_out(&caller(&cookies), return_to).await
     }
 
     fn clear(&self, cookies: &[Vec<u8>], sealed: Option<&str>) -> Reply {
-        self.gate.clear(&lines(cookies), &host(APP), sealed)
+        self.gate.clear(&caller(&lines(cookies)), sealed)
     }
 
     fn sealed_state(&self, state: &SignOut, name: &str) -> String {
@@ -220,9 +255,19 @@ impl Post {
             hosts: Vec::new(),
             return_to: None,
             confirmed: Confirmed::Durable,
+            data_centres: Vec::new(),
             expires: self.now().after(5 * MINUTE),
         }
     }
+}
+
+/// The page at the end of a sign-out in one data centre.
+fn signed_out(confirmed: Confirmed) -> ReplyKind {
+    ReplyKind::SignedOut(SignedOut {
+        confirmed,
+        data_centres: Vec::new(),
+        return_to: None,
+    })
 }
 
 fn served() -> Vec<(HostPattern, u16)> {
@@ -234,6 +279,20 @@ fn served() -> Vec<(HostPattern, u16)> {
 fn key_ring(secret: [u8; 32]) -> KeyRing {
     let file = KeyRing::first_file(&secret.into(), BEGINNING).unwrap();
     KeyRing::parse(&file).unwrap()
+}
+
+fn cluster(name: &str) -> ClusterId {
+    ClusterId::parse(name).unwrap()
+}
+
+/// A request to the application host.
+fn caller<'a>(cookies: &'a [&'a [u8]]) -> Caller<'a> {
+    static HOST: LazyLock<HostName> = LazyLock::new(|| host(APP));
+    Caller {
+        cookies,
+        host: &HOST,
+        address: ADDRESS,
+    }
 }
 
 fn host(name: &str) -> HostName {
@@ -274,6 +333,10 @@ fn session(n: u8) -> Session {
         },
         last_access: BEGINNING,
         client_address: ADDRESS,
+        held_since: BEGINNING,
+        reserved: None,
+        provider_session: None,
+        attributes: Attributes::Known,
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,
@@ -283,7 +346,7 @@ fn session(n: u8) -> Session {
 fn authn(session: &Session) -> AuthnCookie {
     AuthnCookie {
         facts: session.facts.clone(),
-        cluster: ClusterId::parse("north").unwrap(),
+        cluster: cluster("north"),
         session: session.id,
         issued: BEGINNING,
     }
@@ -366,9 +429,15 @@ fn asked(policy: &Policy) -> Asked<'_> {
 
 struct TestClock(AtomicU64);
 
+#[async_trait]
 impl Clock for TestClock {
     fn now(&self) -> Timestamp {
         Timestamp::from_millis(self.0.load(Ordering::SeqCst))
+    }
+
+    async fn sleep(&self, span: Duration) {
+        let now = self.now().after(span);
+        self.0.store(now.as_millis(), Ordering::SeqCst);
     }
 }
 
@@ -395,6 +464,10 @@ struct StandIn {
     far_away: AtomicBool,
     /// Whether its ends are written.
     disk_full: AtomicBool,
+    /// What the other data centres say to an end.
+    peers: Mutex<Vec<(ClusterId, Confirmation)>>,
+    /// The claims it was last asked about.
+    claims: Mutex<Vec<Claim>>,
 }
 
 impl StandIn {
@@ -413,6 +486,7 @@ impl StandIn {
 
     fn known(&self, claim: &Claim) -> Lookup {
         self.looked_up.fetch_add(1, Ordering::SeqCst);
+        self.claims.lock().push(claim.clone());
         match self.live.lock().get(&claim.facts.sso) {
             Some(session) => Lookup::Live(Arc::clone(session)),
             None => Lookup::NotLive(NotLive::Missing),
@@ -465,6 +539,7 @@ impl SessionEngine for StandIn {
         Ended {
             visited: session.map_or_else(Vec::new, |session| session.visited.clone()),
             durable,
+            peers: self.peers.lock().clone(),
         }
     }
 

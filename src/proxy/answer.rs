@@ -35,6 +35,33 @@ pub async fn refuse(session: &mut Session, refusal: Refusal, id: RequestId) -> p
     if refusal.closes() {
         session.set_keepalive(None);
     }
+    let (mut head, body) = refused(session, refusal, id)?;
+    if refusal == Refusal::Unavailable {
+        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    }
+    write(session, head, body).await
+}
+
+/// Refuses a method, and says which ones there are (RFC 9110 §15.5.6).
+///
+/// # Errors
+/// When the client is gone.
+pub async fn disallow(
+    session: &mut Session,
+    methods: &[Method],
+    id: RequestId,
+) -> pingora::Result<()> {
+    let (mut head, body) = refused(session, Refusal::MethodNotAllowed, id)?;
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    head.insert_header(header::ALLOW, names.join(", "))?;
+    write(session, head, body).await
+}
+
+fn refused(
+    session: &Session,
+    refusal: Refusal,
+    id: RequestId,
+) -> pingora::Result<(ResponseHeader, Bytes)> {
     let (heading, text) = refusal.words();
     let status = refusal.status();
     let page = match taste(&session.req_header().headers) {
@@ -58,11 +85,7 @@ pub async fn refuse(session: &mut Session, refusal: Refusal, id: RequestId) -> p
             json(status, &body)
         }
     };
-    let mut head = head(&page, id)?;
-    if refusal == Refusal::Unavailable {
-        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
-    }
-    write(session, head, page.body).await
+    Ok((head(&page, id)?, page.body))
 }
 
 /// Answers with a reply of gate or collector.
@@ -173,9 +196,7 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
         ReplyKind::LoginPage(login) => login_page(&login, title),
         ReplyKind::Onward(address) => html(StatusCode::OK, &pages::Onward { address: &address }),
         ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
-        ReplyKind::SignedOut(confirmed) => {
-            message(StatusCode::OK, pages::signed_out(confirmed), None)
-        }
+        ReplyKind::SignedOut(page) => html(StatusCode::OK, &pages::SignedOut { page: &page }),
         ReplyKind::SignInRequired { sign_in } => {
             let body = serde_json::json!({
                 "error": "sign_in_required", "status": 401, "sign_in": sign_in,

@@ -91,12 +91,7 @@ impl PeerTemplate {
         peer.options.alpn = ALPN::H1;
         peer.options.connection_timeout = Some(timeouts.connect);
         peer.options.total_connection_timeout = Some(timeouts.connect);
-        // The edge loop tells the first byte from the next; this only backs it up.
-        let slowest = timeouts
-            .first_byte
-            .max(timeouts.read_idle)
-            .saturating_add(BACKSTOP);
-        peer.options.read_timeout = Some(slowest);
+        // How long an answer may take is watched by the edge loop, which tells its first byte from the next.
         peer.options.write_timeout = Some(timeouts.write_idle);
         peer.options.idle_timeout = Some(IDLE_UPSTREAM);
         Some(peer)
@@ -129,6 +124,5 @@ pub fn choose_member<'p>(
     choose(&pool.tiers, pick, &admitted.tried)
 }
 
-const BACKSTOP: Duration = Duration::from_secs(10);
 /// How long an idle connection to an upstream is kept, below the 75 s that nginx keeps one.
 const IDLE_UPSTREAM: Duration = Duration::from_secs(60);

@@ -9,6 +9,7 @@ use std::time::Duration;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::forwarded::Origin;
+use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
@@ -106,6 +107,8 @@ pub struct Admitted {
     pub in_flight: Option<InFlight>,
     /// Registered for being cut.
     pub registration: Option<Registration>,
+    /// The GITO cookie that the answer sets, unless it comes too late.
+    pub gito: Option<GitoResponse>,
 }
 
 /// The `Cookie` headers of a request, in order.

@@ -5,15 +5,12 @@
 //! single HTTP/2 stream from outside; wrapping its `HttpServerApp` here can. What a request says is read
 //! in `inbound`.
 
-use std::collections::HashMap;
 use std::future::Future;
-use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
@@ -40,11 +37,13 @@ use tokio::time::Sleep;
 
 use crate::config::Limits;
 use crate::model::name::ListenerName;
+use crate::proxy::connections::Connections;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Current;
 use crate::proxy::context::Transport;
 use crate::proxy::line::Observed;
+use crate::proxy::linger::linger;
 use crate::proxy::service::Portway;
 use crate::proxy::watch::Expired;
 use crate::proxy::watch::RequestWatch;
@@ -119,7 +118,7 @@ impl Edge {
         self.proxy.http_cleanup().await;
         let all_closed = self.connections.all_closed();
         tokio::time::timeout(limit, all_closed).await.ok();
-        self.connections.open.load(Ordering::Acquire)
+        self.connections.open()
     }
 
     fn begin(
@@ -180,22 +179,34 @@ impl Edge {
                 }
             }
         };
-        let stream: Stream = match stream.selected_alpn_proto() {
-            Some(ALPN::H2) => stream,
-            _ => Box::new(Observed::new(stream, Arc::clone(&facts.line))),
+        let line = match stream.selected_alpn_proto() {
+            // There are no lines to look at.
+            Some(ALPN::H2) => Arc::default(),
+            _ => Arc::clone(&facts.line),
         };
+        let (stream, mut back) = Observed::new(stream, line);
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
             facts: Arc::new(facts),
             header_timeout: self.limits.header_timeout,
             keep_alive_timeout: self.limits.keep_alive_timeout,
             served: AtomicBool::new(false),
+            given_up: AtomicBool::new(false),
+            timer: Mutex::default(),
         });
-        let mut running = ServerApp::process_new(&connection, stream, shutdown);
+        let mut running = ServerApp::process_new(&connection, Box::new(stream), shutdown);
         // An HTTP/2 connection that never sends a request is seen by no request's deadline.
         let first = tokio::time::timeout(self.limits.header_timeout, &mut running);
-        if first.await.is_err() && connection.served.load(Ordering::Relaxed) {
+        if first.await.is_err() {
+            if !connection.served.load(Ordering::Relaxed) {
+                return;
+            }
             running.await;
+        }
+        if !connection.given_up.load(Ordering::Relaxed)
+            && let Ok(stream) = back.try_recv()
+        {
+            linger(stream).await;
         }
     }
 }
@@ -216,6 +227,11 @@ struct Connection {
     keep_alive_timeout: Duration,
     /// Whether a request has come by it already, so that the next may be waited for.
     served: AtomicBool,
+    /// Whether the last request was dropped: its client gets no time.
+    given_up: AtomicBool,
+    /// The timer of a request before, for the next one: deadlines mostly move back, and a timer that
+    /// stands before them costs nothing until it fires.
+    timer: Mutex<Timer>,
 }
 
 #[async_trait]
@@ -238,7 +254,11 @@ impl HttpServerApp for Connection {
             watch: Arc::clone(&watch),
         };
         let request = CURRENT.scope(current, self.proxy.process_new_http(session, shutdown));
-        race(pin!(request), &watch).await
+        let mut timer = std::mem::take(&mut *self.timer.lock());
+        let done = race(pin!(request), &watch, &mut timer).await;
+        *self.timer.lock() = timer;
+        self.given_up.store(done.is_err(), Ordering::Relaxed);
+        done.unwrap_or_default()
     }
 
     fn h2_options(&self) -> Option<H2Options> {
@@ -252,22 +272,25 @@ impl HttpServerApp for Connection {
 
 /// Runs a request until it is done, cut, or late; the last two drop it, which closes an HTTP/1.1
 /// connection and resets an HTTP/2 stream.
-async fn race<F>(mut request: Pin<&mut F>, watch: &RequestWatch) -> Option<ReusedHttpStream>
+async fn race<F>(
+    mut request: Pin<&mut F>,
+    watch: &RequestWatch,
+    timer: &mut Timer,
+) -> Result<Option<ReusedHttpStream>, GivenUp>
 where
     F: Future<Output = Option<ReusedHttpStream>>,
 {
-    let mut timer: Option<Pin<Box<Sleep>>> = None;
     std::future::poll_fn(|cx| {
         loop {
             if let Poll::Ready(done) = request.as_mut().poll(cx) {
-                return Poll::Ready(done);
+                return Poll::Ready(Ok(done));
             }
             if watch.poll_cut(cx) {
-                return Poll::Ready(None);
+                return Poll::Ready(Err(GivenUp));
             }
-            match poll_deadline(watch, &mut timer, cx) {
+            match poll_deadline(watch, timer, cx) {
                 Poll::Pending => return Poll::Pending,
-                Poll::Ready(Expired::Drop) => return Poll::Ready(None),
+                Poll::Ready(Expired::Drop) => return Poll::Ready(Err(GivenUp)),
                 Poll::Ready(Expired::PollAgain | Expired::Wait) => {}
             }
         }
@@ -275,17 +298,22 @@ where
     .await
 }
 
+/// A request that was dropped before it was done.
+struct GivenUp;
+
+/// A timer, once one was needed.
+#[derive(Default)]
+struct Timer(Option<Pin<Box<Sleep>>>);
+
 /// Keeps one timer at or before the deadline: a deadline that moves back leaves it alone until it fires.
-fn poll_deadline(
-    watch: &RequestWatch,
-    timer: &mut Option<Pin<Box<Sleep>>>,
-    cx: &mut Context<'_>,
-) -> Poll<Expired> {
+fn poll_deadline(watch: &RequestWatch, timer: &mut Timer, cx: &mut Context<'_>) -> Poll<Expired> {
     loop {
         let Some(due) = watch.due() else {
             return Poll::Pending;
         };
-        let sleep = timer.get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
+        let sleep = timer
+            .0
+            .get_or_insert_with(|| Box::pin(tokio::time::sleep_until(due)));
         if sleep.deadline() > due {
             sleep.as_mut().reset(due);
         }
@@ -296,71 +324,6 @@ fn poll_deadline(
             return Poll::Ready(watch.expire());
         }
         sleep.as_mut().reset(due);
-    }
-}
-
-/// Counts connections, in all and by address.
-struct Connections {
-    total_max: usize,
-    per_address_max: usize,
-    open: AtomicUsize,
-    by_address: Mutex<HashMap<IpAddr, usize>>,
-    closed: tokio::sync::Notify,
-}
-
-impl Connections {
-    fn new(limits: &Limits) -> Self {
-        Self {
-            total_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-            closed: tokio::sync::Notify::new(),
-        }
-    }
-
-    fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut by_address = self.by_address.lock();
-        let here = by_address.get(&address).copied().unwrap_or_default();
-        if here >= self.per_address_max || self.open.load(Ordering::Acquire) >= self.total_max {
-            return None;
-        }
-        by_address.insert(address, here + 1);
-        self.open.fetch_add(1, Ordering::AcqRel);
-        Some(Place {
-            connections: Arc::clone(self),
-            address,
-        })
-    }
-
-    async fn all_closed(&self) {
-        loop {
-            let closed = self.closed.notified();
-            if self.open.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            closed.await;
-        }
-    }
-}
-
-/// The place that one connection takes.
-struct Place {
-    connections: Arc<Connections>,
-    address: IpAddr,
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut by_address = self.connections.by_address.lock();
-        if let Some(here) = by_address.get_mut(&self.address) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                by_address.remove(&self.address);
-            }
-        }
-        self.connections.open.fetch_sub(1, Ordering::AcqRel);
-        self.connections.closed.notify_waiters();
     }
 }
 

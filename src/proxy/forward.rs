@@ -74,10 +74,8 @@ impl Portway {
             current.watch.await_body(self.body_idle(timeouts));
         }
         ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
-        let elapsed = current
-            .watch
-            .age()
-            .saturating_sub(ctx.body.begins(current.watch.age()));
+        let now = current.watch.age();
+        let elapsed = now.saturating_sub(ctx.body.begins(now));
         match self.body_fault(
             ctx.body.bytes,
             elapsed,
@@ -160,6 +158,8 @@ impl Portway {
             if error.retry() {
                 // A kept connection that the upstream closed says nothing about its health.
                 admitted.tried.pop();
+                // What came of the body is sent, and counted, once more.
+                ctx.body.bytes = 0;
             } else if let Some(at) = at.filter(|_| !late || unanswered) {
                 at.member().failed(self.serving.clock.now());
             }

@@ -4,6 +4,7 @@
 
 use std::sync::Arc;
 
+use http::Method;
 use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
@@ -23,6 +24,8 @@ use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::reply::Reply;
 use crate::decision::routing::RouteFound;
+use crate::gate::Caller;
+use crate::gate::admit::Admission;
 use crate::gate::challenge::Challenged;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
@@ -39,6 +42,8 @@ use crate::proxy::streams::Registration;
 
 /// What becomes of a request before an upstream is chosen.
 pub(super) enum Step {
+    /// Its path is served, though only by these methods.
+    Disallow(Vec<Method>),
     /// It is forwarded.
     Forward(Box<Admitted>),
     /// It belongs at this address.
@@ -91,7 +96,7 @@ impl Portway {
         }
         let route = match host.routes.find(&path, &head.method) {
             RouteFound::Found(route) => Arc::clone(route),
-            RouteFound::MethodNotAllowed => return Err(Refusal::MethodNotAllowed),
+            RouteFound::MethodNotAllowed(methods) => return Ok(Step::Disallow(methods)),
             RouteFound::NotFound => return Err(Refusal::NotFound),
             RouteFound::Refused(refusal) => return Err(odd_path(ctx, &refusal)),
         };
@@ -185,16 +190,19 @@ impl Portway {
             Scheme::Http => &[],
             Scheme::Https => cookies.as_slice(),
         };
-        match self
-            .serving
-            .gate
-            .admit(&asked, readable, &found.inbound.host)
-            .await
-        {
+        let caller = Caller {
+            cookies: readable,
+            host: &found.inbound.host,
+            address: found.origin.client,
+        };
+        let Admission { decision, gito } = self.serving.gate.admit(&asked, &caller).await;
+        match decision {
             Decision::Allow(permit) => Ok(match self.register(ctx, &permit) {
                 Registered::Ended => self.challenge(head, readable, &found),
                 Registered::Standing(registration) => {
-                    Step::Forward(Box::new(found.admitted(permit, registration)))
+                    let mut admitted = found.admitted(permit, registration);
+                    admitted.gito = gito;
+                    Step::Forward(Box::new(admitted))
                 }
             }),
             Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
@@ -310,6 +318,7 @@ impl Found {
             tried: Vec::new(),
             in_flight: None,
             registration,
+            gito: None,
         }
     }
 }

@@ -31,6 +31,7 @@ use pingora::protocols::tls::TlsRef;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::io::ReadBuf;
+use tokio::sync::oneshot;
 
 /// What has been seen of the request line that a connection is on.
 #[derive(Debug, Default)]
@@ -82,18 +83,41 @@ const ODD: u32 = 1 << 30;
 const RETURN: u32 = 1 << 29;
 const SPACES: u32 = 0xff;
 
-/// A connection of HTTP/1 whose request lines are looked at.
+/// A connection whose request lines are looked at, and which is handed back when pingora is done with it.
 #[derive(Debug)]
 pub struct Observed {
-    stream: Stream,
+    /// There until it is handed back.
+    stream: Option<Stream>,
     line: Arc<RequestLine>,
+    /// Where it goes; nowhere once the client has ended it.
+    home: Option<oneshot::Sender<Stream>>,
 }
 
 impl Observed {
-    /// Looks at what is read from a connection.
+    /// Looks at what is read from a connection; the receiver gets it back if the client has not ended it.
     #[must_use]
-    pub const fn new(stream: Stream, line: Arc<RequestLine>) -> Self {
-        Self { stream, line }
+    pub fn new(stream: Stream, line: Arc<RequestLine>) -> (Self, oneshot::Receiver<Stream>) {
+        let (home, back) = oneshot::channel();
+        let observed = Self {
+            stream: Some(stream),
+            line,
+            home: Some(home),
+        };
+        (observed, back)
+    }
+
+    fn stream(&mut self) -> std::io::Result<Pin<&mut Stream>> {
+        let stream = self.stream.as_mut().map(Pin::new);
+        stream.ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    }
+}
+
+impl Drop for Observed {
+    fn drop(&mut self) {
+        if let (Some(stream), Some(home)) = (self.stream.take(), self.home.take()) {
+            // Nobody waits for a connection that was given up.
+            home.send(stream).ok();
+        }
     }
 }
 
@@ -104,10 +128,13 @@ impl AsyncRead for Observed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let read = Pin::new(&mut self.stream).poll_read(cx, buffer);
+        let read = self.stream()?.poll_read(cx, buffer);
         if read.is_ready() {
-            self.line
-                .see(buffer.filled().get(before..).unwrap_or_default());
+            let bytes = buffer.filled().get(before..).unwrap_or_default();
+            self.line.see(bytes);
+            if bytes.is_empty() {
+                self.home = None;
+            }
         }
         read
     }
@@ -119,7 +146,7 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write(cx, bytes)
+        self.stream()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -127,87 +154,100 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         parts: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        Pin::new(&mut self.stream).poll_write_vectored(cx, parts)
+        self.stream()?.poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        self.stream.is_write_vectored()
+        let stream = self.stream.as_ref();
+        stream.is_some_and(|stream| stream.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_flush(cx)
+        self.stream()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        self.stream()?.poll_shutdown(cx)
     }
 }
 
 #[async_trait]
 impl Shutdown for Observed {
     async fn shutdown(&mut self) {
-        self.stream.shutdown().await;
+        if let Some(stream) = &mut self.stream {
+            stream.shutdown().await;
+        }
     }
 }
 
 #[async_trait]
 impl Peek for Observed {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
-        self.stream.try_peek(buffer).await
+        match &mut self.stream {
+            Some(stream) => stream.try_peek(buffer).await,
+            None => Ok(false),
+        }
     }
 }
 
 impl UniqueID for Observed {
     fn id(&self) -> UniqueIDType {
-        self.stream.id()
+        self.stream.as_ref().map_or(-1, |stream| stream.id())
     }
 }
 
 impl Ssl for Observed {
     fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.get_ssl()
+        self.stream.as_ref()?.get_ssl()
     }
 
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.get_ssl_digest()
+        self.stream.as_ref()?.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.selected_alpn_proto()
+        self.stream.as_ref()?.selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for Observed {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        self.stream.get_timing_digest()
+        let stream = self.stream.as_ref();
+        stream.map_or_else(Vec::new, |stream| stream.get_timing_digest())
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        self.stream.get_read_pending_time()
+        let stream = self.stream.as_ref();
+        stream.map_or(Duration::ZERO, |stream| stream.get_read_pending_time())
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        self.stream.get_write_pending_time()
+        let stream = self.stream.as_ref();
+        stream.map_or(Duration::ZERO, |stream| stream.get_write_pending_time())
     }
 }
 
 impl GetProxyDigest for Observed {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.get_proxy_digest()
+        self.stream.as_ref()?.get_proxy_digest()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        self.stream.set_proxy_digest(digest);
+        if let Some(stream) = &mut self.stream {
+            stream.set_proxy_digest(digest);
+        }
     }
 }
 
 impl GetSocketDigest for Observed {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.get_socket_digest()
+        self.stream.as_ref()?.get_socket_digest()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        self.stream.set_socket_digest(digest);
+        if let Some(stream) = &mut self.stream {
+            stream.set_socket_digest(digest);
+        }
     }
 }
 

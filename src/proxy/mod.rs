@@ -6,6 +6,7 @@
 
 pub mod answer;
 pub mod connect;
+mod connections;
 pub mod context;
 pub mod edge;
 pub mod forward;
@@ -13,6 +14,7 @@ pub mod health;
 pub mod inbound;
 pub mod journey;
 pub mod line;
+mod linger;
 pub mod outbound;
 pub mod pages;
 pub mod pool;

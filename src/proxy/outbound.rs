@@ -3,9 +3,12 @@
 //! Nothing a client says about itself survives here: identity and forwarding headers are removed in
 //! every spelling and set anew (D-17, edge.md "identity headers").
 
+use std::fmt::Display;
+
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
+use pingora::http::IntoCaseHeaderName;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
 
@@ -16,6 +19,7 @@ use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::policy::Access;
 use crate::model::id::RequestId;
+use crate::model::time::Timestamp;
 use crate::proxy::context::Admitted;
 use crate::proxy::serving::Serving;
 
@@ -33,7 +37,7 @@ pub enum OutboundError {
     Target(#[from] http::uri::InvalidUri),
     /// pingora refused a header.
     #[error("the header {0} could not be set")]
-    Refused(HeaderName),
+    Refused(String),
 }
 
 /// What the head is written from.
@@ -62,18 +66,18 @@ pub fn write_head(
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
     }
-    set(head, header::HOST, host_value(admitted, outgoing.member)?)?;
+    if let Some(host) = other_host(head, admitted, outgoing.member)? {
+        set(head, "Host", host)?;
+    }
     for (name, value) in admitted.origin.headers(&admitted.host) {
         set(head, name, value)?;
     }
-    set(
-        head,
-        REQUEST_ID,
-        HeaderValue::try_from(outgoing.id.to_string())?,
-    )?;
-    if let Some(identity) = admitted.permit.identity() {
-        for (name, value) in identity_headers::values(identity, &serving.identity_headers)? {
-            set(head, name, value)?;
+    set(head, REQUEST_ID_TEXT, id_value(outgoing.id)?)?;
+    if let Some(session) = admitted.permit.session() {
+        let names = &serving.identity_headers;
+        let values = identity_headers::values(&session.identity, session.attributes, names)?;
+        for (name, value) in values {
+            set(head, &name, value)?;
         }
     }
     Ok(())
@@ -101,20 +105,52 @@ pub fn clean_answer(
             .collect();
         head.remove_header(&header::SET_COOKIE);
         for cookie in kept {
-            let refused = || OutboundError::Refused(header::SET_COOKIE);
             head.append_header(header::SET_COOKIE, cookie)
-                .map_err(|_| refused())?;
+                .map_err(|_| refused(&header::SET_COOKIE))?;
         }
     }
-    let route = &admitted.route.config;
-    if route.access == Access::Protected && route.caching == Caching::NoStore {
-        let refused = |_| OutboundError::Refused(header::CACHE_CONTROL);
+    if must_not_be_kept(head, admitted) {
         head.insert_header(header::CACHE_CONTROL, NO_STORE)
-            .map_err(refused)?;
+            .map_err(|_| refused(&header::CACHE_CONTROL))?;
     }
-    let id = HeaderValue::try_from(id.to_string())?;
-    head.insert_header(REQUEST_ID, id)
-        .map_err(|_| OutboundError::Refused(REQUEST_ID))
+    head.insert_header(REQUEST_ID_TEXT, id_value(id)?)
+        .map_err(|_| refused(REQUEST_ID_TEXT))
+}
+
+/// Whether an answer is to be kept out of caches: always where a sign-in is asked for, elsewhere when
+/// the upstream was told who asks and says nothing itself. A page that greets the user by name must not
+/// come back with the browser's back button after a sign-out.
+fn must_not_be_kept(head: &ResponseHeader, admitted: &Admitted) -> bool {
+    let route = &admitted.route.config;
+    let is_ours = match route.access {
+        Access::Excluded => false,
+        Access::Protected => true,
+        Access::Unprotected => {
+            admitted.permit.identity().is_some()
+                && !head.headers.contains_key(header::CACHE_CONTROL)
+        }
+    };
+    is_ours && route.caching == Caching::NoStore
+}
+
+/// Has an answer set the GITO cookie of its authorisation, unless it comes too late for that (S-13).
+///
+/// # Errors
+/// When the header cannot be set.
+pub fn set_gito(
+    head: &mut ResponseHeader,
+    admitted: &Admitted,
+    now: Timestamp,
+) -> Result<(), OutboundError> {
+    // An interim answer is not yet the answer (RFC 9110 §15.2).
+    let is_interim = head.status.is_informational() && head.status != 101;
+    match &admitted.gito {
+        Some(gito) if now <= gito.until && !is_interim => head
+            .append_header(header::SET_COOKIE, gito.set_cookie.as_str())
+            .map(drop)
+            .map_err(|_| refused(&header::SET_COOKIE)),
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as
@@ -178,7 +214,7 @@ fn write_cookies(head: &mut RequestHeader, names: &CookieNames) -> Result<(), Ou
         .iter()
         .map(HeaderValue::as_bytes);
     match names.for_upstream(lines) {
-        Some(kept) => set(head, header::COOKIE, HeaderValue::try_from(kept)?),
+        Some(kept) => set(head, "cookie", HeaderValue::try_from(kept)?),
         None => {
             head.remove_header(&header::COOKIE);
             Ok(())
@@ -186,27 +222,83 @@ fn write_cookies(head: &mut RequestHeader, names: &CookieNames) -> Result<(), Ou
     }
 }
 
-fn host_value(admitted: &Admitted, member: &str) -> Result<HeaderValue, OutboundError> {
+/// The host to ask the upstream for, unless the head says so already.
+fn other_host(
+    head: &RequestHeader,
+    admitted: &Admitted,
+    member: &str,
+) -> Result<Option<HeaderValue>, OutboundError> {
+    let (host, port) = (admitted.host.as_str(), admitted.host_port);
     let host = match &admitted.route.config.upstream_host {
         UpstreamHost::Fixed(host) => HeaderValue::from_str(host.as_str())?,
         UpstreamHost::Upstream => HeaderValue::from_str(member)?,
-        UpstreamHost::Preserved => match admitted.host_port {
-            Some(port) => HeaderValue::try_from(format!("{}:{port}", admitted.host))?,
-            None => HeaderValue::from_str(admitted.host.as_str())?,
-        },
+        UpstreamHost::Preserved => {
+            let written = head.headers.get(header::HOST);
+            if written.is_some_and(|written| is_canonical(written.as_bytes(), host, port)) {
+                return Ok(None);
+            }
+            match port {
+                Some(port) => HeaderValue::try_from(format!("{host}:{port}"))?,
+                None => HeaderValue::from_str(host)?,
+            }
+        }
     };
-    Ok(host)
+    Ok(Some(host))
 }
 
-fn set(
-    head: &mut RequestHeader,
-    name: HeaderName,
-    value: HeaderValue,
-) -> Result<(), OutboundError> {
-    head.insert_header(name.clone(), value)
-        .map_err(|_| OutboundError::Refused(name))
+/// Whether a `Host` header is written as the gateway would write it.
+fn is_canonical(written: &[u8], host: &str, port: Option<u16>) -> bool {
+    let Some(rest) = written.strip_prefix(host.as_bytes()) else {
+        return false;
+    };
+    let Some(port) = port else {
+        return rest.is_empty();
+    };
+    let digits = rest.strip_prefix(b":").map(str::from_utf8);
+    matches!(digits, Some(Ok(digits)) if !digits.starts_with(['0', '+']) && digits.parse() == Ok(port))
+}
+
+fn id_value(id: RequestId) -> Result<HeaderValue, header::InvalidHeaderValue> {
+    HeaderValue::from_bytes(&id.to_hex())
+}
+
+/// Sets a header; of a name that is known beforehand, pingora need not copy the text.
+fn set<N>(head: &mut RequestHeader, name: N, value: HeaderValue) -> Result<(), OutboundError>
+where
+    N: IntoCaseHeaderName + Display + Copy,
+{
+    head.insert_header(name, value).map_err(|_| refused(name))
+}
+
+fn refused(name: impl Display) -> OutboundError {
+    OutboundError::Refused(name.to_string())
 }
 
 /// The header that carries a request's id.
-pub const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_TEXT);
+const REQUEST_ID_TEXT: &str = "x-request-id";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_left_as_it_is_only_in_the_form_in_which_it_would_be_written() {
+        let is_canonical = |written: &str, port| is_canonical(written.as_bytes(), "app.test", port);
+        assert!(is_canonical("app.test", None));
+        assert!(is_canonical("app.test:8443", Some(8443)));
+        for (odd, port) in [
+            ("App.test", None),
+            ("app.test.", None),
+            ("app.test:80", None),
+            ("app.test", Some(80)),
+            ("app.test:080", Some(80)),
+            ("app.test:+80", Some(80)),
+            ("app.test:81", Some(80)),
+            ("app.test80", Some(80)),
+        ] {
+            assert!(!is_canonical(odd, port), "{odd}");
+        }
+    }
+}

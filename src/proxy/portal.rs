@@ -18,6 +18,7 @@ use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
+use crate::gate::Caller;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
@@ -122,8 +123,15 @@ async fn collector(
         (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
             collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
         }
-        (endpoints::SIGN_IN | endpoints::LOGOUT | endpoints::SIGNED_OUT, _) => {
-            return answer::refuse(session, Refusal::MethodNotAllowed, own.id).await;
+        (endpoints::SIGN_IN, _) => {
+            let methods = [Method::GET, Method::HEAD, Method::POST];
+            return answer::disallow(session, &methods, own.id).await;
+        }
+        (endpoints::LOGOUT, _) => {
+            return answer::disallow(session, &[Method::GET, Method::POST], own.id).await;
+        }
+        (endpoints::SIGNED_OUT, _) => {
+            return answer::disallow(session, &[Method::GET, Method::HEAD], own.id).await;
         }
         _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
     };
@@ -146,12 +154,13 @@ async fn application(
         (endpoints::CALLBACK, &Method::GET) => {
             let token = parameter(session, endpoints::TOKEN);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.callback(&cookies, own.host, token.as_deref()).await
+            gate.callback(&caller(&cookies, own), token.as_deref())
+                .await
         }
         (endpoints::CLEAR, &Method::GET) => {
             let state = parameter(session, endpoints::SIGN_OUT);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.clear(&cookies, own.host, state.as_deref())
+            gate.clear(&caller(&cookies, own), state.as_deref())
         }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
             match provenance(session.req_header(), own.origin) {
@@ -159,17 +168,28 @@ async fn application(
                 Provenance::Own => {
                     let return_to = parameter(session, endpoints::RETURN);
                     let cookies = cookie_headers(&session.req_header().headers);
-                    gate.sign_out(&cookies, own.host, return_to.as_deref())
+                    gate.sign_out(&caller(&cookies, own), return_to.as_deref())
                         .await
                 }
             }
         }
-        (endpoints::CALLBACK | endpoints::CLEAR | endpoints::LOGOUT, _) => {
-            return answer::refuse(session, Refusal::MethodNotAllowed, own.id).await;
+        (endpoints::CALLBACK | endpoints::CLEAR, _) => {
+            return answer::disallow(session, &[Method::GET], own.id).await;
+        }
+        (endpoints::LOGOUT, _) => {
+            return answer::disallow(session, &[Method::GET, Method::POST], own.id).await;
         }
         _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
     };
     answer::reply(session, reply, "", own.id).await
+}
+
+const fn caller<'a>(cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a> {
+    Caller {
+        cookies,
+        host: own.host,
+        address: own.client,
+    }
 }
 
 fn confirm_sign_out() -> Reply {

@@ -106,6 +106,7 @@ impl ProxyHttp for Portway {
                 ctx.admitted = Some(admitted);
                 return Ok(false);
             }
+            Step::Disallow(methods) => answer::disallow(session, &methods, ctx.id).await?,
             Step::Move(location) => answer::move_to(session, location, ctx.id).await?,
             Step::Own(place, inbound, origin) => {
                 self.serve_own(session, ctx, place, (inbound, origin))
@@ -235,6 +236,7 @@ impl ProxyHttp for Portway {
             head.insert_header(header::LOCATION, location)?;
         }
         outbound::clean_answer(head, admitted, ctx.id, &self.serving.gate.names)
+            .and_then(|()| outbound::set_gito(head, admitted, self.serving.clock.now()))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 

@@ -20,9 +20,10 @@ use portway::crypto::key_ring::KeyRing;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
 
-const PURPOSES: [Purpose; 7] = [
+const PURPOSES: [Purpose; 8] = [
     Purpose::AuthnCookie,
     Purpose::Form,
+    Purpose::Gito,
     Purpose::IdCookie,
     Purpose::Record,
     Purpose::SignInRequest,

@@ -7,12 +7,17 @@ use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
 use portway::crypto::claims::Confirmed;
 use portway::crypto::claims::Form;
+use portway::crypto::claims::GitoCookie;
 use portway::crypto::claims::IdCookie;
 use portway::crypto::claims::SignInRequest;
 use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
+use portway::crypto::claims::Visited;
+use portway::crypto::codec::Malformed;
 use portway::crypto::codec::Reader;
 use portway::crypto::codec::Writer;
+use portway::crypto::tags::ClusterTag;
+use portway::crypto::tags::UserTag;
 use portway::model::id::Nonce;
 use portway::model::id::SessionId;
 use portway::model::id::SsoId;
@@ -23,8 +28,10 @@ use portway::model::name::HostName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
 use portway::model::session::Generation;
+use portway::model::session::Holder;
 use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
+use proptest::array::uniform8;
 use proptest::array::uniform16;
 use proptest::collection::vec;
 use proptest::option;
@@ -62,7 +69,7 @@ fn user() -> impl Strategy<Value = UserName> {
 }
 
 fn facts() -> impl Strategy<Value = SsoFacts> {
-    let store = "[A-Za-z0-9._-]{1,64}".prop_map(|name| StoreName::parse(&name).unwrap());
+    let store = "[A-Za-z0-9._-]{1,32}".prop_map(|name| StoreName::parse(&name).unwrap());
     let names = (id(), user(), store);
     let times = (time(), time(), time());
     (names, times, any::<u32>(), level()).prop_map(
@@ -96,12 +103,47 @@ fn authn() -> impl Strategy<Value = AuthnCookie> {
 }
 
 fn id_cookie() -> impl Strategy<Value = IdCookie> {
-    let step = (cluster(), id().prop_map(SessionId::from_bytes));
-    (facts(), vec(step, 0..=17), time()).prop_map(|(facts, chain, last_access)| IdCookie {
-        facts,
-        chain,
-        last_access,
-    })
+    let tag = proptest::array::uniform3(any::<u8>()).prop_map(ClusterTag::from_bytes);
+    let visited = (tag, id()).prop_map(|(cluster, session)| Visited {
+        cluster,
+        session: SessionId::from_bytes(session),
+    });
+    let latest = (cluster(), id()).prop_map(|(cluster, session)| Holder {
+        cluster,
+        session: SessionId::from_bytes(session),
+    });
+    (
+        facts(),
+        vec(visited, 0..=IdCookie::EARLIER_MAX),
+        latest,
+        time(),
+    )
+        .prop_map(|(facts, earlier, latest, last_access)| IdCookie {
+            facts,
+            earlier,
+            latest,
+            last_access,
+        })
+}
+
+fn gito() -> impl Strategy<Value = GitoCookie> {
+    let tags = (
+        proptest::array::uniform3(any::<u8>()),
+        uniform8(any::<u8>()),
+    );
+    let times = (time(), time(), time());
+    (id(), id(), tags, any::<u32>(), times).prop_map(
+        |(sso, session, (cluster, user), generation, (expires, last_access, created))| GitoCookie {
+            sso: SsoId::from_bytes(sso),
+            cluster: ClusterTag::from_bytes(cluster),
+            session: SessionId::from_bytes(session),
+            user: UserTag::from_bytes(user),
+            generation: Generation(generation),
+            expires,
+            last_access,
+            created,
+        },
+    )
 }
 
 fn request() -> impl Strategy<Value = SignInRequest> {
@@ -137,24 +179,26 @@ fn form() -> impl Strategy<Value = Form> {
 
 fn sign_out() -> impl Strategy<Value = SignOut> {
     let ended = vec(id().prop_map(SsoId::from_bytes), 0..6);
-    let confirmed = any::<bool>().prop_map(|durable| match durable {
-        true => Confirmed::Durable,
-        false => Confirmed::Pending,
-    });
+    let confirmed = || proptest::sample::select(vec![Confirmed::Durable, Confirmed::Pending]);
+    let data_centres = vec((cluster(), confirmed()), 0..=16);
+    let said = (confirmed(), data_centres);
     (
         ended,
         vec(host(), 0..70),
         option::of(".{1,200}"),
-        confirmed,
+        said,
         time(),
     )
-        .prop_map(|(ended, hosts, return_to, confirmed, expires)| SignOut {
-            ended,
-            hosts,
-            return_to,
-            confirmed,
-            expires,
-        })
+        .prop_map(
+            |(ended, hosts, return_to, (confirmed, data_centres), expires)| SignOut {
+                ended,
+                hosts,
+                return_to,
+                confirmed,
+                data_centres,
+                expires,
+            },
+        )
 }
 
 /// Reads back as written, and neither a shorter nor a longer message reads at all.
@@ -183,6 +227,7 @@ fn reads_quietly<C: Claims + Debug + PartialEq>(bytes: &[u8]) -> Result<(), Test
 fn reads_quietly_as_anything(bytes: &[u8]) -> Result<(), TestCaseError> {
     reads_quietly::<AuthnCookie>(bytes)?;
     reads_quietly::<Form>(bytes)?;
+    reads_quietly::<GitoCookie>(bytes)?;
     reads_quietly::<IdCookie>(bytes)?;
     reads_quietly::<SignInRequest>(bytes)?;
     reads_quietly::<SignOut>(bytes)?;
@@ -196,6 +241,7 @@ proptest! {
     fn every_claim_reads_back_as_it_was_written(
         authn in authn(),
         id_cookie in id_cookie(),
+        gito in gito(),
         request in request(),
         token in token(),
         form in form(),
@@ -203,6 +249,7 @@ proptest! {
     ) {
         round_trip(&authn)?;
         round_trip(&id_cookie)?;
+        round_trip(&gito)?;
         round_trip(&request)?;
         round_trip(&token)?;
         round_trip(&form)?;
@@ -214,10 +261,12 @@ proptest! {
         token in token(),
         sign_out in sign_out(),
         id_cookie in id_cookie(),
+        gito in gito(),
         at in any::<proptest::sample::Index>(),
         new in any::<u8>(),
     ) {
-        for mut bytes in [token.encode(), sign_out.encode(), id_cookie.encode()] {
+        let claims = [token.encode(), sign_out.encode(), id_cookie.encode(), gito.encode()];
+        for mut bytes in claims {
             let at = at.index(bytes.len());
             bytes[at] = new;
             reads_quietly_as_anything(&bytes)?;
@@ -229,11 +278,14 @@ proptest! {
         byte in any::<u8>(),
         number in any::<u32>(),
         time in time(),
+        later in time(),
         raw in id(),
         text in ".{0,300}",
+        name in "[a-z]{0,255}",
     ) {
         let mut to = Writer::with_capacity(0);
         to.byte(byte).number(number).time(time).raw(&raw).text(&text);
+        to.short_number(later.as_millis()).time_after(time, later).name(&name);
         let bytes = to.into_bytes();
         let mut from = Reader::new(&bytes);
         prop_assert_eq!(from.byte(), Ok(byte));
@@ -241,6 +293,9 @@ proptest! {
         prop_assert_eq!(from.time(), Ok(time));
         prop_assert_eq!(from.array(), Ok(raw));
         prop_assert_eq!(from.text(), Ok(text.as_str()));
+        prop_assert_eq!(from.short_number(), Ok(later.as_millis()));
+        prop_assert_eq!(from.time_after(time), Ok(later));
+        prop_assert_eq!(from.name(), Ok(name.as_str()));
         prop_assert!(from.end().is_ok());
     }
 }
@@ -276,7 +331,32 @@ fn a_level_above_99_and_a_confirmation_of_neither_kind_are_refused() {
     bytes[at] = 100;
     assert!(SignInRequest::decode(&bytes).is_err());
     // No ended session, no host, then the confirmation.
-    let rest = [0; 10];
+    let rest = [0; 11];
     assert!(SignOut::decode(&[&[0, 0, 1], &rest[..]].concat()).is_ok());
     assert!(SignOut::decode(&[&[0, 0, 2], &rest[..]].concat()).is_err());
+}
+
+#[test]
+fn a_short_number_has_one_spelling_and_at_most_64_bits() {
+    let read = |bytes: &[u8]| Reader::new(bytes).short_number();
+    let spelled = |number: u64| {
+        let mut to = Writer::with_capacity(0);
+        to.short_number(number);
+        to.into_bytes()
+    };
+    for (number, bytes) in [(0, 1), (127, 1), (128, 2), (1 << 42, 7), (u64::MAX, 10)] {
+        let written = spelled(number);
+        assert_eq!(written.len(), bytes, "{number}");
+        assert_eq!(read(&written), Ok(number));
+    }
+    for odd in [
+        &[0x80, 0][..],
+        &[0xFF, 0x80, 0],
+        &[0xFF; 9],
+        &[0xFF; 11],
+        &[0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 0xFF, 2],
+        &[],
+    ] {
+        assert_eq!(read(odd), Err(Malformed), "{odd:?}");
+    }
 }

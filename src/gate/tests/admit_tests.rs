@@ -226,3 +226,73 @@ async fn an_end_between_the_decision_and_the_registration_is_noticed_s_17() {
     assert!(!post.gate.still_serves(&sso(1)));
     assert!(post.gate.still_serves(&sso(2)));
 }
+
+#[tokio::test]
+async fn an_authn_cookie_lapses_and_is_then_as_good_as_absent_mdc_cookie_3_m_078() {
+    let post = Post::with(|settings| settings.authn_lifetime = Some(15 * MINUTE));
+    let session = session(1);
+    post.engine.begin(&session);
+    let cookies = [post.cookie(&session, APP)];
+    post.pass((15 * MINUTE).checked_sub(MILLISECOND).unwrap());
+    assert!(post.is_admitted(&cookies).await);
+    post.pass(MILLISECOND);
+    let decision = post.admit(&cookies).await;
+    let expected = LoginCause::NotSignedIn;
+    assert!(matches!(decision, Decision::LogIn(cause) if cause == expected));
+    assert_eq!(post.engine.touched().len(), 1);
+    assert!(post.is_admitted(&[post.cookie(&session, APP)]).await);
+}
+
+#[tokio::test]
+async fn an_authn_cookie_without_a_validity_of_its_own_is_good_as_long_as_its_session() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let cookies = [post.cookie(&session, APP)];
+    post.pass(999 * MINUTE);
+    assert!(post.is_admitted(&cookies).await);
+}
+
+#[tokio::test]
+async fn the_allowance_for_a_clock_that_runs_ahead_is_configured_mdc_cookie_6_s_22() {
+    let post = Post::with(|settings| settings.skew_allowance = 2 * MINUTE);
+    let session = session(1);
+    post.engine.begin(&session);
+    let allowed = post.now().after(2 * MINUTE);
+    for (issued, admitted) in [(allowed, true), (allowed.after(MILLISECOND), false)] {
+        let cookies = [post.cookie_at(&session, APP, issued)];
+        assert_eq!(post.is_admitted(&cookies).await, admitted);
+    }
+}
+
+#[tokio::test]
+async fn an_authn_cookie_claims_the_record_that_it_was_issued_for_mdc_cookie_3() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    post.admit(&[post.cookie(&session, APP)]).await;
+    let expected = Claim {
+        facts: session.facts.clone(),
+        cluster: cluster("north"),
+        session: session.id,
+        hints: Vec::new(),
+        last_access: Some(post.now()),
+        presented: Presented {
+            at: Place::Application,
+            client_address: ADDRESS,
+        },
+    };
+    assert_eq!(*post.engine.claims.lock(), [expected]);
+}
+
+#[tokio::test]
+async fn an_authorisation_never_rewrites_the_authn_cookie_mdc_cookie_3_x_06() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let policy = everyone();
+    let cookies = [post.cookie(&session, APP)];
+    let admission = post.admission(&asked(&policy), &cookies).await;
+    assert!(matches!(admission.decision, Decision::Allow(_)));
+    assert_eq!(admission.gito, None);
+}

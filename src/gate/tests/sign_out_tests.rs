@@ -16,6 +16,7 @@ async fn a_sign_out_ends_the_session_and_goes_on_to_the_collector_s_14() {
         hosts: vec![host(SHOP)],
         return_to: None,
         confirmed: Confirmed::Durable,
+        data_centres: Vec::new(),
         expires: post.now().after(5 * MINUTE),
     };
     assert_eq!(post.state_in(&reply, TO_COLLECTOR, "login.test"), expected);
@@ -37,6 +38,44 @@ async fn a_sign_out_ends_every_session_presented_known_or_not_s_18() {
     ];
     post.sign_out(&cookies, None).await;
     assert_eq!(*post.engine.ended.lock(), [sso(2), sso(1)]);
+}
+
+#[tokio::test]
+async fn a_sign_out_ends_the_session_of_a_lapsed_cookie_too_and_each_once_s_18() {
+    let post = Post::with(|settings| settings.authn_lifetime = Some(MINUTE));
+    let session = session(1);
+    post.engine.begin(&session);
+    let ahead = post.now().after(9 * MINUTE);
+    let cookies = [
+        post.cookie(&session, APP),
+        post.cookie_at(&session, APP, ahead),
+    ];
+    post.pass(2 * MINUTE);
+    assert!(!post.is_admitted(&cookies).await);
+    let reply = post.sign_out(&cookies, None).await;
+    assert_eq!(*post.engine.ended.lock(), [sso(1)]);
+    let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
+    assert_eq!(state.ended, [sso(1)]);
+}
+
+#[tokio::test]
+async fn what_the_other_data_centres_said_travels_with_the_sign_out_mdc_logout_3() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    *post.engine.peers.lock() = vec![
+        (cluster("south"), Confirmation::Confirmed),
+        (cluster("west"), Confirmation::Outstanding),
+    ];
+    let reply = post.sign_out(&[post.cookie(&session, APP)], None).await;
+    let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
+    let expected = [
+        (cluster("north"), Confirmed::Durable),
+        (cluster("south"), Confirmed::Durable),
+        (cluster("west"), Confirmed::Pending),
+    ];
+    assert_eq!(state.data_centres, expected);
+    assert_eq!(state.confirmed, Confirmed::Durable);
 }
 
 #[tokio::test]
@@ -95,7 +134,7 @@ async fn without_a_collector_a_sign_out_ends_here() {
     let session = session(1);
     post.engine.begin(&session);
     let reply = post.sign_out(&[post.cookie(&session, APP)], None).await;
-    assert_eq!(reply.kind, ReplyKind::SignedOut(Confirmed::Durable));
+    assert_eq!(reply.kind, signed_out(Confirmed::Durable));
     assert_eq!(cleared_by(&reply).len(), 2);
     assert_eq!(*post.engine.ended.lock(), [sso(1)]);
 }
@@ -192,7 +231,11 @@ fn however_many_hosts_were_visited_a_browser_arrives() {
     let mut sealed = post.sealed_state(&state, APP);
     let (mut in_a_row, mut cleared) = (0, 0);
     loop {
-        let reply = post.gate.clear(&[], &at, Some(&sealed));
+        let caller = Caller {
+            host: &at,
+            ..caller(&[])
+        };
+        let reply = post.gate.clear(&caller, Some(&sealed));
         cleared += 1;
         let location = if let ReplyKind::Onward(location) = &reply.kind {
             in_a_row = 0;

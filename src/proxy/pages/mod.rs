@@ -5,6 +5,7 @@
 use askama::Template;
 
 use crate::crypto::claims::Confirmed;
+use crate::decision::reply;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 
@@ -60,18 +61,105 @@ pub struct Onward<'a> {
     pub address: &'a str,
 }
 
-/// What the page at the end of a sign-out says.
-#[must_use]
-pub const fn signed_out(confirmed: Confirmed) -> (&'static str, &'static str) {
-    match confirmed {
-        Confirmed::Durable => (
-            "You are signed out",
-            "Your session has ended. You may close this window.",
-        ),
-        Confirmed::Pending => (
-            "You are signed out here",
-            "Your session has ended on this server, but that could not be written down yet. Close the \
-             browser to be safe.",
-        ),
+/// The page at the end of a sign-out.
+#[derive(Debug, Template)]
+#[template(path = "signed_out.html")]
+pub struct SignedOut<'a> {
+    /// What it shows.
+    pub page: &'a reply::SignedOut,
+}
+
+impl SignedOut<'_> {
+    /// The heading, and what happened.
+    fn words(&self) -> (&'static str, &'static str) {
+        let mut elsewhere = self.page.data_centres.iter();
+        let is_outstanding = elsewhere.any(|(_, confirmed)| *confirmed == Confirmed::Pending);
+        match (self.page.confirmed, is_outstanding) {
+            (Confirmed::Durable, false) => (
+                "You are signed out",
+                "Your session has ended. You may close this window.",
+            ),
+            (Confirmed::Durable, true) => (
+                "You are signed out here",
+                "Your session has ended, but not every data centre has confirmed it yet. The others will \
+                 be told as soon as they can be reached. Close the browser to be safe.",
+            ),
+            (Confirmed::Pending, _) => (
+                "You are signed out here",
+                "Your session has ended on this server, but that could not be written down yet. Close \
+                 the browser to be safe.",
+            ),
+        }
+    }
+
+    /// What a data centre said to the end, in words.
+    const fn said(confirmed: &Confirmed) -> &'static str {
+        match confirmed {
+            Confirmed::Durable => "confirmed",
+            Confirmed::Pending => "not confirmed yet",
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::ClusterId;
+
+    fn rendered(confirmed: Confirmed, others: &[(&str, Confirmed)], to: Option<&str>) -> String {
+        let others = others.iter();
+        let page = reply::SignedOut {
+            confirmed,
+            data_centres: others
+                .map(|(name, said)| (ClusterId::parse(name).unwrap(), *said))
+                .collect(),
+            return_to: to.map(str::to_owned),
+        };
+        SignedOut { page: &page }.render().unwrap()
+    }
+
+    #[test]
+    fn with_one_data_centre_the_page_speaks_of_none() {
+        let page = rendered(Confirmed::Durable, &[], None);
+        assert!(page.contains("<h1>You are signed out</h1>"));
+        assert!(!page.contains("data centre") && !page.contains("<ul") && !page.contains("<a "));
+    }
+
+    #[test]
+    fn the_page_says_in_words_who_has_confirmed_mdc_logout_3() {
+        let others = [("north", Confirmed::Durable), ("south", Confirmed::Pending)];
+        let page = rendered(
+            Confirmed::Durable,
+            &others,
+            Some("https://app.test/?a=1&b=\"2"),
+        );
+        assert!(page.contains("<li>north: confirmed</li>"), "{page}");
+        assert!(page.contains("<li>south: not confirmed yet</li>"), "{page}");
+        assert!(page.contains("You are signed out here"), "{page}");
+        assert!(
+            page.contains("not every data centre has confirmed it yet"),
+            "{page}"
+        );
+        let link = page.split("<a href=\"").nth(1).unwrap();
+        let address = link.split('"').next().unwrap();
+        assert!(
+            address.starts_with("https://app.test/?a=1&#38;b="),
+            "{address}"
+        );
+    }
+
+    #[test]
+    fn where_everyone_has_confirmed_the_page_says_so_mdc_logout_3() {
+        let page = rendered(Confirmed::Durable, &[("north", Confirmed::Durable)], None);
+        assert!(page.contains("<h1>You are signed out</h1>"));
+        assert!(page.contains("<li>north: confirmed</li>"));
+    }
+
+    #[test]
+    fn an_end_that_is_not_written_down_is_told_s_15() {
+        for others in [&[][..], &[("south", Confirmed::Pending)]] {
+            let page = rendered(Confirmed::Pending, others, None);
+            assert!(page.contains("could not be written down yet"));
+        }
     }
 }
