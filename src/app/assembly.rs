@@ -10,48 +10,37 @@ use std::sync::Arc;
 use anyhow::Context;
 use anyhow::bail;
 
+use crate::app::engine::Engine;
 use crate::app::keys;
 use crate::config::Config;
 use crate::config::Listener;
-use crate::config::StoreKind;
+use crate::config::mdc::CollectorPlace;
 use crate::crypto::certificates::CertificateTable;
-use crate::crypto::key_ring::KeyRing;
-use crate::crypto::key_ring::Purpose;
-use crate::crypto::sealed::Binding;
+use crate::crypto::tags::Clusters;
 use crate::decision::cookies::CookieNames;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
 use crate::dns::HickoryResolver;
-use crate::engine::EmbeddedEngine;
-use crate::engine::EngineParts;
-use crate::engine::EngineSettings;
 use crate::engine::collector::Collector;
 use crate::gate::Gate;
-use crate::model::id::SsoId;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
 use crate::ports::clock::Clock;
-use crate::ports::end_log::EndLog;
-use crate::ports::end_log::Incarnation;
 use crate::ports::entropy::Entropy;
-use crate::ports::entropy::id_bytes;
-use crate::ports::entropy::seal_nonce;
-use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::resolver::Resolver;
-use crate::ports::session_engine::SessionEngine;
-use crate::ports::session_store::SessionStore;
-use crate::provider::nobody::Nobody;
-use crate::provider::users_file::UsersFileProvider;
 use crate::proxy::edge::Bound;
 use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingParts;
 use crate::proxy::tls;
-use crate::store::RecordSealer;
-use crate::store::disk::DiskOptions;
-use crate::store::disk::DiskStore;
-use crate::store::memory::MemoryStore;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
+
+/// The world, as every room of a gateway sees it.
+pub(super) struct Ports {
+    pub(super) clock: Arc<dyn Clock>,
+    pub(super) entropy: Arc<dyn Entropy>,
+    pub(super) resolver: Arc<dyn Resolver>,
+}
 
 /// Everything that a gateway is made of, ready to run.
 pub(super) struct Assembled {
@@ -60,11 +49,7 @@ pub(super) struct Assembled {
     /// What is served.
     pub(super) serving: Arc<Serving>,
     /// The engine.
-    pub(super) engine: Arc<EmbeddedEngine>,
-    /// Its store.
-    pub(super) store: Arc<dyn SessionStore>,
-    /// The users file, followed while the gateway runs.
-    pub(super) users: Option<Arc<UsersFileProvider>>,
+    pub(super) engine: Engine,
     /// Resolves the names of upstreams.
     pub(super) resolver: Arc<dyn Resolver>,
     /// The title of the login page.
@@ -75,14 +60,23 @@ impl Assembled {
     /// Where the listeners accept.
     pub(super) fn addresses(&self) -> anyhow::Result<Vec<(String, SocketAddr)>> {
         let address = |bound: &Bound| Ok((bound.name.to_string(), bound.socket.local_addr()?));
-        self.listeners.iter().map(address).collect()
+        let listeners = self.listeners.iter().map(address);
+        let back_channel = self.engine.back_channel().transpose();
+        let back_channel = back_channel
+            .into_iter()
+            .map(|address| Ok((BACK_CHANNEL.to_owned(), address?)));
+        listeners.chain(back_channel).collect()
     }
 }
 
 /// Puts a gateway together.
 pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
-    let clock: Arc<dyn Clock> = Arc::new(SystemClock);
-    let entropy: Arc<dyn Entropy> = Arc::new(SystemEntropy::new());
+    let ports = Ports {
+        clock: Arc::new(SystemClock),
+        entropy: Arc::new(SystemEntropy::new()),
+        resolver: Arc::new(HickoryResolver::from_system()),
+    };
+    let (clock, entropy) = (Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
     let listeners = config
         .listeners
         .iter()
@@ -90,36 +84,32 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         .collect::<anyhow::Result<Vec<_>>>()?;
     check_certificates(config)?;
     keys::make_state_dir(&config.state_dir)?;
-    let keys = keys::load_or_make(&config.state_dir, clock.as_ref(), entropy.as_ref())?;
+    let keys = keys::load_or_make(&config.key_ring_file, clock.as_ref(), entropy.as_ref())?;
     let keys = Arc::new(keys);
-    let (store, ends) = open_store(config, &keys, &clock, &entropy)?;
-    let users = open_users(config)?;
-    let parts = EngineParts {
-        store: Arc::clone(&store),
-        ends,
-        provider: provider(users.clone())?,
-        clock: Arc::clone(&clock),
-        entropy: Arc::clone(&entropy),
-    };
-    let engine = Arc::new(EmbeddedEngine::new(parts, engine_settings(config)));
+    let engine = Engine::build(config, &ports, &keys)?;
+    let door = engine.door();
     let origins = Arc::new(origins(config, &listeners)?);
     let names = CookieNames::new(&config.deployment);
+    let settings = Arc::new(cookie_settings(config)?);
     let gate = Gate {
-        engine: Arc::clone(&engine) as Arc<dyn SessionEngine>,
+        engine: Arc::clone(&door),
         keys: Arc::clone(&keys),
         names: names.clone(),
+        settings: Arc::clone(&settings),
         origins: Arc::clone(&origins),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
     };
-    let collector = config.collector.as_ref().map(|collector| {
+    let here = config.collector.iter();
+    let mut here = here.filter(|collector| collector.place == CollectorPlace::Here);
+    let collector = here.next().map(|collector| {
         Arc::new(Collector {
-            engine: Arc::clone(&engine) as Arc<dyn SessionEngine>,
+            engine: door,
             keys,
             names,
+            settings,
             origins,
             host: collector.host.clone(),
-            cluster: config.cluster.clone(),
             level: config
                 .authentication
                 .as_ref()
@@ -143,9 +133,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         listeners,
         serving: Arc::new(serving),
         engine,
-        store,
-        users,
-        resolver: Arc::new(HickoryResolver::from_system()),
+        resolver: ports.resolver,
         title,
     })
 }
@@ -216,58 +204,21 @@ fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
     }))
 }
 
-fn open_users(config: &Config) -> anyhow::Result<Option<Arc<UsersFileProvider>>> {
-    let Some(settings) = &config.authentication else {
-        return Ok(None);
+/// What is configured about cookies, the same for gate and collector.
+fn cookie_settings(config: &Config) -> anyhow::Result<CookieSettings> {
+    let own = config.cluster.clone();
+    let Some(mdc) = &config.mdc else {
+        return Ok(CookieSettings::of_one(own));
     };
-    let file = settings.users_file.display();
-    let users = UsersFileProvider::open(settings);
-    let users = users.with_context(|| format!("the users file {file} cannot be used"))?;
-    Ok(Some(Arc::new(users)))
-}
-
-fn provider(users: Option<Arc<UsersFileProvider>>) -> anyhow::Result<Arc<dyn IdentityProvider>> {
-    Ok(match users {
-        Some(users) => users,
-        None => Arc::new(Nobody::new(StoreName::parse("nobody")?)),
+    let peers = mdc.peers.iter().map(|peer| peer.cluster.clone());
+    Ok(CookieSettings {
+        clusters: Clusters::new(std::iter::once(own.clone()).chain(peers))?,
+        cluster: own,
+        anchor: mdc.adoption.anchor,
+        authn_lifetime: Some(mdc.authn_lifetime),
+        gito: mdc.gito.clone(),
+        skew_allowance: mdc.skew.allowance,
     })
-}
-
-fn engine_settings(config: &Config) -> EngineSettings {
-    EngineSettings {
-        cluster: config.cluster.clone(),
-        idle_timeout: config.session.idle_timeout,
-        lifetime: config.session.lifetime,
-        per_user_max: config.session.per_user_max,
-    }
-}
-
-type Stores = (Arc<dyn SessionStore>, Arc<dyn EndLog>);
-
-fn open_store(
-    config: &Config,
-    keys: &Arc<KeyRing>,
-    clock: &Arc<dyn Clock>,
-    entropy: &Arc<dyn Entropy>,
-) -> anyhow::Result<Stores> {
-    let incarnation = Incarnation(id_bytes(entropy.as_ref()));
-    match config.session.store {
-        StoreKind::Memory => {
-            let store = Arc::new(MemoryStore::new(incarnation));
-            Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store))
-        }
-        StoreKind::Disk => {
-            let sealer = RingSealer {
-                keys: Arc::clone(keys),
-                entropy: Arc::clone(entropy),
-            };
-            let (sealer, options) = (Arc::new(sealer), DiskOptions::default());
-            let dir = &config.state_dir;
-            let store = DiskStore::open(dir, sealer, incarnation, clock.now(), options);
-            let store = Arc::new(store.context("the session store cannot be opened")?);
-            Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store))
-        }
-    }
 }
 
 /// Where users reach each served host: its configured port, or that of the first TLS listener, which is
@@ -293,31 +244,5 @@ fn origins(config: &Config, listeners: &[Bound]) -> anyhow::Result<Origins> {
     Ok(Origins::new(collector, served.collect()))
 }
 
-/// Seals session records with the key ring.
-struct RingSealer {
-    keys: Arc<KeyRing>,
-    entropy: Arc<dyn Entropy>,
-}
-
-impl RecordSealer for RingSealer {
-    fn seal(&self, sso: &SsoId, plain: &[u8]) -> Vec<u8> {
-        let scope = sso.short_hash();
-        let binding = Binding {
-            purpose: Purpose::Record,
-            name: "session",
-            scope: &scope,
-        };
-        self.keys
-            .seal_bytes(&binding, seal_nonce(self.entropy.as_ref()), plain)
-    }
-
-    fn open(&self, sso: &SsoId, sealed: &[u8]) -> Option<Vec<u8>> {
-        let scope = sso.short_hash();
-        let binding = Binding {
-            purpose: Purpose::Record,
-            name: "session",
-            scope: &scope,
-        };
-        self.keys.open_bytes(&binding, sealed.to_vec()).ok()
-    }
-}
+/// What the back-channel is called among the listeners.
+const BACK_CHANNEL: &str = "back-channel";

@@ -26,18 +26,17 @@ pub(super) fn make_state_dir(dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("the state directory {} cannot be made", dir.display()))
 }
 
-/// Reads the key ring of a state directory, making it if there is none.
+/// Reads the key ring, making it if there is none.
 pub(super) fn load_or_make(
-    dir: &Path,
+    path: &Path,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<KeyRing> {
-    let path = dir.join(FILE);
     if !path.exists() {
-        make(&path, clock, entropy)
+        make(path, clock, entropy)
             .with_context(|| format!("the key ring {} cannot be made", path.display()))?;
     }
-    let mode = std::fs::metadata(&path)?.permissions().mode();
+    let mode = std::fs::metadata(path)?.permissions().mode();
     if mode & 0o077 != 0 {
         bail!(
             "the key ring {} can be read by others (mode {:o}); run: chmod 600 {0}",
@@ -45,7 +44,7 @@ pub(super) fn load_or_make(
             mode & 0o777
         );
     }
-    let text = Zeroizing::new(std::fs::read(&path)?);
+    let text = Zeroizing::new(std::fs::read(path)?);
     KeyRing::parse(&text).with_context(|| format!("the key ring {} cannot be used", path.display()))
 }
 
@@ -76,5 +75,3 @@ fn make(path: &Path, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result
         }
     }
 }
-
-const FILE: &str = "key-ring.json";

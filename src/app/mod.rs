@@ -25,6 +25,8 @@ use crate::app::assembly::Assembled;
 use crate::config::Config;
 
 mod assembly;
+mod engine;
+mod federation;
 mod keys;
 mod services;
 
@@ -121,7 +123,7 @@ fn run(
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
-    let store = Arc::clone(&assembled.store);
+    let store = assembled.engine.store();
     let core = services::Core::new(&assembled);
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
@@ -142,7 +144,7 @@ fn run(
     server.run(RunArgs {
         shutdown_signal: Box::new(signals),
     });
-    close(store.as_ref())
+    store.map_or(Ok(()), |store| close(store.as_ref()))
 }
 
 /// Writes back what the store kept lazily. The runtimes are gone by now, so it gets one of its own.

@@ -24,6 +24,9 @@ use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
 
 use crate::app::assembly::Assembled;
+use crate::app::engine::Engine;
+use crate::app::engine::OwnEngine;
+use crate::app::federation;
 use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
@@ -42,19 +45,17 @@ use crate::proxy::tls;
 
 /// Keeps house: sweeps sessions, closes their streams, checks upstreams, resolves names.
 pub(super) struct Core {
-    engine: Arc<EmbeddedEngine>,
+    engine: Engine,
     serving: Arc<Serving>,
     resolver: Arc<dyn Resolver>,
-    users: Option<Arc<UsersFileProvider>>,
 }
 
 impl Core {
     pub(super) fn new(assembled: &Assembled) -> Self {
         Self {
-            engine: Arc::clone(&assembled.engine),
+            engine: assembled.engine.clone(),
             serving: Arc::clone(&assembled.serving),
             resolver: Arc::clone(&assembled.resolver),
-            users: assembled.users.clone(),
         }
     }
 }
@@ -68,15 +69,12 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
-        let ended = self.engine.watch_ended();
-        tokio::spawn(close_streams(
-            ended,
-            Arc::clone(&self.engine),
-            Arc::clone(&self.serving),
-        ));
-        tokio::spawn(sweep(Arc::clone(&self.engine)));
-        if let Some(users) = &self.users {
-            tokio::spawn(follow_users(Arc::clone(users), Arc::clone(&self.engine)));
+        let door = self.engine.door();
+        let ended = door.watch_ended();
+        tokio::spawn(close_streams(ended, door, Arc::clone(&self.serving)));
+        match &self.engine {
+            Engine::Own(own) => keep_house(own, &shutdown),
+            Engine::Remote(engine) => federation::start_remote(engine, &shutdown),
         }
         let mut names = Vec::new();
         for pool in &self.serving.pools {
@@ -98,10 +96,23 @@ impl ServiceWithDependents for Core {
     }
 }
 
+/// Starts what an engine of this process needs done for it.
+fn keep_house(own: &OwnEngine, shutdown: &ShutdownWatch) {
+    tokio::spawn(sweep(Arc::clone(&own.engine)));
+    if let Some(users) = &own.users {
+        tokio::spawn(follow_users(Arc::clone(users), Arc::clone(&own.engine)));
+    }
+    if let Some(federation) = &own.federation
+        && let Err(error) = federation.start(&own.engine, shutdown)
+    {
+        tracing::error!(%error, "the back-channel could not be started");
+    }
+}
+
 /// Cuts the requests of every session that stops serving (S-17, D-13).
 async fn close_streams(
     mut ended: broadcast::Receiver<SsoId>,
-    engine: Arc<EmbeddedEngine>,
+    engine: Arc<dyn SessionEngine>,
     serving: Arc<Serving>,
 ) {
     loop {
@@ -109,14 +120,14 @@ async fn close_streams(
             Ok(sso) => {
                 serving.streams.cut(&sso);
             }
-            Err(RecvError::Lagged(_)) => cut_all_dead(&engine, &serving),
+            Err(RecvError::Lagged(_)) => cut_all_dead(engine.as_ref(), &serving),
             Err(RecvError::Closed) => return,
         }
     }
 }
 
 /// Cuts the requests of every session that stands no more: ends were announced faster than heard.
-fn cut_all_dead(engine: &EmbeddedEngine, serving: &Serving) {
+fn cut_all_dead(engine: &dyn SessionEngine, serving: &Serving) {
     let running = serving.streams.sessions();
     for sso in running.iter().filter(|sso| !engine.is_standing(sso)) {
         serving.streams.cut(sso);

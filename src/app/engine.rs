@@ -1,0 +1,216 @@
+//! The engine of a node: its own, with store, users and back-channel, or those of others.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::Context;
+
+use crate::app::assembly::Ports;
+use crate::app::federation;
+use crate::app::federation::Federation;
+use crate::backchannel::RemoteEngine;
+use crate::backchannel::World;
+use crate::config::Config;
+use crate::config::StoreKind;
+use crate::config::mdc::EngineSource;
+use crate::crypto::key_ring::KeyRing;
+use crate::crypto::key_ring::Purpose;
+use crate::crypto::sealed::Binding;
+use crate::engine::EmbeddedEngine;
+use crate::engine::EngineParts;
+use crate::engine::EngineSettings;
+use crate::model::end::Incarnation;
+use crate::model::id::SsoId;
+use crate::model::name::StoreName;
+use crate::ports::end_log::EndLog;
+use crate::ports::entropy::Entropy;
+use crate::ports::entropy::id_bytes;
+use crate::ports::entropy::seal_nonce;
+use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::peer_channel::NoPeers;
+use crate::ports::peer_channel::PeerChannel;
+use crate::ports::session_engine::SessionEngine;
+use crate::ports::session_store::SessionStore;
+use crate::provider::nobody::Nobody;
+use crate::provider::users_file::UsersFileProvider;
+use crate::store::RecordSealer;
+use crate::store::disk::DiskOptions;
+use crate::store::disk::DiskStore;
+use crate::store::disk::Records;
+use crate::store::memory::MemoryStore;
+
+/// Where sessions are held.
+#[derive(Clone)]
+pub(super) enum Engine {
+    /// In this process.
+    Own(OwnEngine),
+    /// By engine nodes behind the back-channel.
+    Remote(Arc<RemoteEngine>),
+}
+
+/// The engine of this process.
+#[derive(Clone)]
+pub(super) struct OwnEngine {
+    /// The engine.
+    pub(super) engine: Arc<EmbeddedEngine>,
+    /// Its store.
+    pub(super) store: Arc<dyn SessionStore>,
+    /// The users file, followed while the gateway runs.
+    pub(super) users: Option<Arc<UsersFileProvider>>,
+    /// The back-channel; none where there is one data centre.
+    pub(super) federation: Option<Arc<Federation>>,
+}
+
+impl Engine {
+    /// Opens the store and the users file, or reads the certificates for the way to other engines.
+    pub(super) fn build(
+        config: &Config,
+        ports: &Ports,
+        keys: &Arc<KeyRing>,
+    ) -> anyhow::Result<Self> {
+        match &config.engine {
+            EngineSource::Embedded => OwnEngine::build(config, ports, keys).map(Self::Own),
+            EngineSource::Remote(remote) => {
+                let engine = RemoteEngine::new(remote, &World::from(ports), &federation::read);
+                let engine = engine.context("the way to the engines cannot be used")?;
+                Ok(Self::Remote(Arc::new(engine)))
+            }
+        }
+    }
+
+    /// The door that gate and collector know.
+    pub(super) fn door(&self) -> Arc<dyn SessionEngine> {
+        match self {
+            Self::Own(own) => Arc::clone(&own.engine) as Arc<dyn SessionEngine>,
+            Self::Remote(engine) => Arc::clone(engine) as Arc<dyn SessionEngine>,
+        }
+    }
+
+    /// Where peers and gates reach this node.
+    pub(super) fn back_channel(&self) -> anyhow::Result<Option<SocketAddr>> {
+        match self {
+            Self::Own(own) => own.federation.as_ref().map(|own| own.address()).transpose(),
+            Self::Remote(_) => Ok(None),
+        }
+    }
+
+    /// The store, where there is one to close.
+    pub(super) fn store(&self) -> Option<Arc<dyn SessionStore>> {
+        match self {
+            Self::Own(own) => Some(Arc::clone(&own.store)),
+            Self::Remote(_) => None,
+        }
+    }
+}
+
+impl OwnEngine {
+    fn build(config: &Config, ports: &Ports, keys: &Arc<KeyRing>) -> anyhow::Result<Self> {
+        let (store, ends) = open_store(config, keys, ports)?;
+        let users = open_users(config)?;
+        let federation = Federation::build(config, ports)?.map(Arc::new);
+        let parts = EngineParts {
+            store: Arc::clone(&store),
+            ends,
+            peers: federation.as_ref().map_or_else(
+                || Arc::new(NoPeers) as Arc<dyn PeerChannel>,
+                |federation| federation.peers(),
+            ),
+            provider: provider(users.clone())?,
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
+        };
+        let engine = EmbeddedEngine::new(parts, engine_settings(config, keys));
+        Ok(Self {
+            engine: Arc::new(engine),
+            store,
+            users,
+            federation,
+        })
+    }
+}
+
+fn open_users(config: &Config) -> anyhow::Result<Option<Arc<UsersFileProvider>>> {
+    let Some(settings) = &config.authentication else {
+        return Ok(None);
+    };
+    let file = settings.users_file.display();
+    let users = UsersFileProvider::open(settings);
+    let users = users.with_context(|| format!("the users file {file} cannot be used"))?;
+    Ok(Some(Arc::new(users)))
+}
+
+fn provider(users: Option<Arc<UsersFileProvider>>) -> anyhow::Result<Arc<dyn IdentityProvider>> {
+    Ok(match users {
+        Some(users) => users,
+        None => Arc::new(Nobody::new(StoreName::parse("nobody")?)),
+    })
+}
+
+fn engine_settings(config: &Config, keys: &KeyRing) -> EngineSettings {
+    EngineSettings {
+        cluster: config.cluster.clone(),
+        idle_timeout: config.session.idle_timeout,
+        lifetime: config.session.lifetime,
+        per_user_max: config.session.per_user_max,
+        federation: config
+            .mdc
+            .as_ref()
+            .map(|mdc| federation::settings(mdc, keys)),
+    }
+}
+
+type Stores = (Arc<dyn SessionStore>, Arc<dyn EndLog>);
+
+fn open_store(config: &Config, keys: &Arc<KeyRing>, ports: &Ports) -> anyhow::Result<Stores> {
+    let incarnation = Incarnation(id_bytes(ports.entropy.as_ref()));
+    let now = ports.clock.now();
+    let records = match (config.session.store, &config.mdc) {
+        (StoreKind::Disk, _) => Records::Kept,
+        // What has ended must not be forgotten while other data centres may know of it (S-15).
+        (StoreKind::Memory, Some(_)) => Records::Volatile,
+        (StoreKind::Memory, None) => {
+            let store = Arc::new(MemoryStore::new(incarnation, now));
+            return Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store));
+        }
+    };
+    let sealer = Arc::new(RingSealer {
+        keys: Arc::clone(keys),
+        entropy: Arc::clone(&ports.entropy),
+    });
+    let options = DiskOptions {
+        records,
+        ..DiskOptions::default()
+    };
+    let store = DiskStore::open(&config.state_dir, sealer, incarnation, now, options);
+    let store = Arc::new(store.context("the session store cannot be opened")?);
+    Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store))
+}
+
+/// Seals session records with the key ring.
+struct RingSealer {
+    keys: Arc<KeyRing>,
+    entropy: Arc<dyn Entropy>,
+}
+
+impl RecordSealer for RingSealer {
+    fn seal(&self, sso: &SsoId, plain: &[u8]) -> Vec<u8> {
+        let scope = sso.short_hash();
+        let binding = Binding {
+            purpose: Purpose::Record,
+            name: "session",
+            scope: &scope,
+        };
+        self.keys
+            .seal_bytes(&binding, seal_nonce(self.entropy.as_ref()), plain)
+    }
+
+    fn open(&self, sso: &SsoId, sealed: &[u8]) -> Option<Vec<u8>> {
+        let scope = sso.short_hash();
+        let binding = Binding {
+            purpose: Purpose::Record,
+            name: "session",
+            scope: &scope,
+        };
+        self.keys.open_bytes(&binding, sealed.to_vec()).ok()
+    }
+}

@@ -1,0 +1,193 @@
+//! Several data centres: puts the back-channel together and drives what follows the peers.
+//!
+//! What is asked, answered and concluded is the engine's; connections are the back-channel's.
+
+use std::net::TcpListener;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use tokio::sync::watch;
+
+use crate::app::assembly::Ports;
+use crate::backchannel::BackChannel;
+use crate::backchannel::Reloaded;
+use crate::backchannel::RemoteEngine;
+use crate::backchannel::Services;
+use crate::backchannel::TrustError;
+use crate::backchannel::World;
+use crate::config::Config;
+use crate::config::mdc::Mdc;
+use crate::crypto::key_ring::KeyRing;
+use crate::engine::EmbeddedEngine;
+use crate::engine::FederationSettings;
+use crate::engine::Followed;
+use crate::model::name::ClusterId;
+use crate::ports::peer_channel::PeerChannel;
+use crate::ports::peer_service::PeerService;
+use crate::ports::session_engine::SessionEngine;
+
+/// The back-channel of an engine node, bound and ready to run.
+pub(super) struct Federation {
+    channel: Arc<BackChannel>,
+    socket: TcpListener,
+    pull_interval: Duration,
+    idle_timeout: Duration,
+    world: World,
+}
+
+impl Federation {
+    /// Reads the certificates and binds the listener; none where there is one data centre.
+    pub(super) fn build(config: &Config, ports: &Ports) -> anyhow::Result<Option<Self>> {
+        let Some(mdc) = &config.mdc else {
+            return Ok(None);
+        };
+        let world = World::from(ports);
+        let channel = BackChannel::new(&config.cluster, mdc, &world, &read)
+            .context("the back-channel cannot start")?;
+        let bind = mdc.back_channel.bind;
+        let cannot = || format!("the back-channel cannot listen on {bind}");
+        let socket = TcpListener::bind(bind).with_context(cannot)?;
+        Ok(Some(Self {
+            channel: Arc::new(channel),
+            socket,
+            pull_interval: mdc.pull_interval,
+            idle_timeout: config.session.idle_timeout,
+            world,
+        }))
+    }
+
+    /// The asking end, for the engine.
+    pub(super) fn peers(&self) -> Arc<dyn PeerChannel> {
+        Arc::clone(self.channel.client()) as Arc<dyn PeerChannel>
+    }
+
+    /// Where peers reach this data centre.
+    pub(super) fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    /// Starts both ends and whatever follows the peers; it all ends with the runtime.
+    ///
+    /// # Errors
+    /// When the socket cannot be used.
+    pub(super) fn start(
+        &self,
+        engine: &Arc<EmbeddedEngine>,
+        shutdown: &watch::Receiver<bool>,
+    ) -> anyhow::Result<()> {
+        let gates = Arc::clone(engine) as Arc<dyn SessionEngine>;
+        let services = Services::new(Arc::clone(engine) as Arc<dyn PeerService>).answering_gates(
+            gates,
+            self.idle_timeout,
+            &self.world,
+        );
+        let server = Arc::clone(self.channel.server());
+        let (socket, stop) = (self.socket.try_clone()?, shutdown.clone());
+        tokio::spawn(async move {
+            if let Err(error) = server.serve(socket, services, stop).await {
+                tracing::error!(%error, "the back-channel stopped");
+            }
+        });
+        let client = Arc::clone(self.channel.client());
+        for peer in client.peers() {
+            tokio::spawn(follow(Arc::clone(engine), peer.clone(), self.pull_interval));
+            tokio::spawn(greet(Arc::clone(engine), peer.clone()));
+        }
+        tokio::spawn(client.run(shutdown.clone()));
+        tokio::spawn(tell(Arc::clone(engine)));
+        tokio::spawn(settle(Arc::clone(engine)));
+        let channel = Arc::clone(&self.channel);
+        tokio::spawn(reload(move || channel.reload(&read)));
+        Ok(())
+    }
+}
+
+impl From<&Ports> for World {
+    fn from(ports: &Ports) -> Self {
+        Self {
+            clock: Arc::clone(&ports.clock),
+            entropy: Arc::clone(&ports.entropy),
+            resolver: Arc::clone(&ports.resolver),
+        }
+    }
+}
+
+/// What the engine goes by.
+pub(super) fn settings(mdc: &Mdc, keys: &KeyRing) -> FederationSettings {
+    FederationSettings {
+        adoption: mdc.adoption,
+        partition_lease: mdc.partition_lease,
+        min_hold: mdc.min_hold,
+        reservation_lapse: mdc.reservation_lapse,
+        skew: mdc.skew,
+        adoptions_per_peer_max: mdc.adoptions_per_peer_max,
+        adoptions_per_address_max: mdc.adoptions_per_address_max,
+        keys: keys.ids(),
+    }
+}
+
+/// Reads the end log of a peer again and again (S-15).
+async fn follow(engine: Arc<EmbeddedEngine>, peer: ClusterId, interval: Duration) {
+    loop {
+        engine.follow(&peer).await;
+        tokio::time::sleep(interval).await;
+    }
+}
+
+/// Greets a peer now and then: soon again while it does not answer.
+async fn greet(engine: Arc<EmbeddedEngine>, peer: ClusterId) {
+    loop {
+        let pause = match engine.greet(&peer).await {
+            Followed::Complete => GREET_EVERY,
+            Followed::Failed => GREET_AGAIN,
+        };
+        tokio::time::sleep(pause).await;
+    }
+}
+
+async fn tell(engine: Arc<EmbeddedEngine>) {
+    loop {
+        engine.tell_ends().await;
+    }
+}
+
+async fn settle(engine: Arc<EmbeddedEngine>) {
+    loop {
+        engine.settle_pending().await;
+        tokio::time::sleep(SETTLE_EVERY).await;
+    }
+}
+
+/// Keeps a gate without an engine of its own at its engines.
+pub(super) fn start_remote(engine: &Arc<RemoteEngine>, shutdown: &watch::Receiver<bool>) {
+    tokio::spawn(Arc::clone(engine).run(shutdown.clone()));
+    let engine = Arc::clone(engine);
+    tokio::spawn(reload(move || engine.reload(&read)));
+}
+
+/// Takes over changed certificates; a fault in them changes nothing (MDC-SEC-3).
+async fn reload(again: impl Fn() -> Result<Reloaded, TrustError>) {
+    loop {
+        tokio::time::sleep(RELOAD_EVERY).await;
+        match again() {
+            Ok(Reloaded::Changed) => tracing::info!("certificates of the back-channel read again"),
+            Ok(Reloaded::Unchanged) => {}
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "certificates of the back-channel have a fault; those before go on"
+            ),
+        }
+    }
+}
+
+/// Reads a certificate, key or CA file.
+pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    std::fs::read(path)
+}
+
+const GREET_EVERY: Duration = Duration::from_secs(10);
+const GREET_AGAIN: Duration = Duration::from_secs(1);
+const SETTLE_EVERY: Duration = Duration::from_secs(1);
+const RELOAD_EVERY: Duration = Duration::from_secs(2);
