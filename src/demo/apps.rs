@@ -80,13 +80,14 @@ pub(super) struct Instance {
 }
 
 impl Apps {
-    /// Finds an address for each application; none is started.
-    pub(super) fn bind(site: Site) -> io::Result<Self> {
+    /// Finds an address for each application; none is started. They are numbered from `first` on, so that
+    /// those of two data centres can be told apart.
+    pub(super) fn bind(site: Site, first: u32) -> io::Result<Self> {
         let mut instances = Vec::new();
         // Held until all addresses are known, so that no two get the same.
         let mut listeners = Vec::new();
         for kind in [Kind::Admin, Kind::Clock, Kind::Echo] {
-            for (number, tier) in (1..).zip([Tier::Primary, Tier::Primary, Tier::Secondary]) {
+            for (number, tier) in (first..).zip([Tier::Primary, Tier::Primary, Tier::Secondary]) {
                 let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
                 instances.push(Instance {
                     name: format!("{}-{number}", kind.name()),

@@ -1,4 +1,5 @@
-//! The folder of the demonstration: certificates, users, configuration, the gateway's state.
+//! The folder of the demonstration: certificates, users and keys that both data centres share, and a
+//! folder for each with its configuration and its gateway's state.
 //!
 //! Made anew and removed, or kept where the user says so. Nothing outside it is written.
 
@@ -12,19 +13,23 @@ use std::path::Path;
 use std::path::PathBuf;
 
 use anyhow::Context;
+use zeroize::Zeroizing;
 
+use crate::crypto::key_ring::KeyRing;
 use crate::demo::Folder;
-use crate::demo::apps::Apps;
-use crate::demo::apps::Kind;
-use crate::demo::apps::Tier;
+use crate::demo::centre::Files;
 use crate::demo::certificate;
+use crate::demo::plan::CENTRE_IDS;
+use crate::demo::plan::CentrePlan;
+use crate::demo::plan::PASSWORD_FILE;
+use crate::demo::plan::configuration;
 use crate::demo::site::APP;
 use crate::demo::site::DOMAIN;
 use crate::demo::site::LOGIN;
 use crate::demo::site::OTHER;
-use crate::demo::site::Site;
 use crate::model::name::GroupName;
 use crate::model::name::UserName;
+use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::provider::users_file::edit;
 use crate::provider::users_file::edit::NewUser;
@@ -73,13 +78,13 @@ impl WorkFolder {
         fs::read(&file).with_context(|| format!("{} could not be read", file.display()))
     }
 
-    /// Writes what is missing, and the configuration in any case; answers the configuration's path.
-    pub(super) fn write(&self, site: Site, apps: &Apps) -> anyhow::Result<PathBuf> {
+    /// Writes what both data centres share, as far as it is missing: certificates, users, keys.
+    pub(super) fn write_shared(&self) -> anyhow::Result<()> {
         if !self.ca_file().exists() {
             let issued = certificate::issue(&[APP, LOGIN, OTHER], DOMAIN, &SystemClock)?;
-            self.put("key.pem", &issued.key_pem)?;
-            self.put("certificate.pem", &issued.certificate_pem)?;
-            self.put("ca.pem", &issued.ca_pem)?;
+            self.put("key.pem", issued.key_pem.as_bytes())?;
+            self.put("certificate.pem", issued.certificate_pem.as_bytes())?;
+            self.put("ca.pem", issued.ca_pem.as_bytes())?;
         }
         let users_file = self.path.join("users.yaml");
         if !users_file.exists() {
@@ -87,10 +92,51 @@ impl WorkFolder {
                 edit::add(&users_file, &user(name, shown, groups)?)?;
             }
         }
-        self.put("gateway.yaml", &configuration(site, apps))
+        if !self.path.join(PASSWORD_FILE).exists() {
+            self.put(PASSWORD_FILE, unguessable_name().as_bytes())?;
+        }
+        self.write_keys()
     }
 
-    fn put(&self, name: &str, text: &str) -> anyhow::Result<PathBuf> {
+    /// Writes the configuration of a data centre; answers where it is.
+    pub(super) fn write_centre(&self, plan: &CentrePlan<'_>) -> anyhow::Result<Files> {
+        let log = self.path.join(format!("{}.log", plan.id));
+        let config = self.put(
+            &format!("{}/gateway.yaml", plan.id),
+            configuration(plan).as_bytes(),
+        )?;
+        Ok(Files { config, log })
+    }
+
+    /// The keys that both data centres open cookies with.
+    pub(super) fn keys(&self) -> anyhow::Result<KeyRing> {
+        Ok(KeyRing::parse(&fs::read(self.key_ring(CENTRE_IDS[0]))?)?)
+    }
+
+    fn write_keys(&self) -> anyhow::Result<()> {
+        let [first, second] = CENTRE_IDS;
+        for id in CENTRE_IDS {
+            let state = self.path.join(id).join("state");
+            let mut folder = DirBuilder::new();
+            let made = folder.mode(0o700).recursive(true).create(&state);
+            made.with_context(|| format!("the folder {} could not be made", state.display()))?;
+        }
+        if !self.key_ring(first).exists() {
+            let mut secret = Zeroizing::new([0; 32]);
+            SystemEntropy::new().fill(secret.as_mut_slice());
+            let ring = KeyRing::first_file(&secret, SystemClock.now())?;
+            self.put(&format!("{first}/{KEY_RING}"), &ring)?;
+        }
+        let ring = Zeroizing::new(fs::read(self.key_ring(first))?);
+        self.put(&format!("{second}/{KEY_RING}"), &ring)?;
+        Ok(())
+    }
+
+    fn key_ring(&self, id: &str) -> PathBuf {
+        self.path.join(id).join(KEY_RING)
+    }
+
+    fn put(&self, name: &str, bytes: &[u8]) -> anyhow::Result<PathBuf> {
         let path = self.path.join(name);
         OpenOptions::new()
             .write(true)
@@ -98,7 +144,7 @@ impl WorkFolder {
             .truncate(true)
             .mode(0o600)
             .open(&path)
-            .and_then(|mut file| file.write_all(text.as_bytes()))
+            .and_then(|mut file| file.write_all(bytes))
             .with_context(|| format!("{} could not be written", path.display()))?;
         Ok(path)
     }
@@ -118,6 +164,8 @@ const USERS: [(&str, &str, &[&str]); 2] = [
     ("alice", "Alice Liddell", &["staff"]),
     ("carol", "Carol Danvers", &["staff", "admins"]),
 ];
+
+const KEY_RING: &str = "state/key-ring.json";
 
 /// The password of a user of the demonstration.
 pub(super) fn password_of(name: &str) -> String {
@@ -143,64 +191,6 @@ fn unguessable_name() -> String {
     format!("portway-demo-{:016x}", u64::from_be_bytes(bytes))
 }
 
-fn configuration(site: Site, apps: &Apps) -> String {
-    let Site { https, http } = site;
-    let pools: String = [Kind::Admin, Kind::Clock, Kind::Echo]
-        .map(|kind| {
-            format!(
-                "  {}:\n    primary: [{}]\n    secondary: [{}]\n    max_fails: 1\n    \
-                 fail_timeout: 2s\n    health_check:\n      interval: 1s\n      timeout: 500ms\n      \
-                 http: {{path: /health}}\n",
-                kind.name(),
-                apps.addresses(kind, Tier::Primary).join(", "),
-                apps.addresses(kind, Tier::Secondary).join(", "),
-            )
-        })
-        .concat();
-    format!(
-        "# Written by `portway demo` at each start; change a copy.
-state_dir: state
-
-listeners:
-  - name: https
-    bind: 127.0.0.1:{https}
-    tls:
-      certificates:
-        - certificate_file: certificate.pem
-          key_file: key.pem
-  - name: http
-    bind: 127.0.0.1:{http}
-
-collector:
-  host: {LOGIN}
-  title: Portway demonstration
-
-authentication:
-  users_file: users.yaml
-
-policies:
-  everyone:
-    - allow: signed_in
-  admins:
-    - allow: {{group: admins}}
-
-# Each pool has two primaries and one secondary, which joins when no primary is well.
-pools:
-{pools}
-virtual_hosts:
-  - host: {APP}
-    routes:
-      - {{path: /public, access: unprotected, pool: echo}}
-      - {{path: /clock, access: protected, policy: everyone, pool: clock}}
-      - {{path: /admin, access: protected, policy: admins, pool: admin}}
-      - {{path: /, access: protected, policy: everyone, pool: echo}}
-  - host: {OTHER}
-    routes:
-      - {{path: /, access: protected, policy: everyone, pool: echo}}
-"
-    )
-}
-
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::PermissionsExt;
@@ -208,7 +198,22 @@ mod tests {
     use super::*;
     use crate::config;
     use crate::config::Pool;
+    use crate::decision::adoption::OnSilence;
+    use crate::demo::apps::Apps;
+    use crate::demo::site::Site;
     use crate::provider::users_file::document;
+
+    fn plan<'a>(site: Site, apps: &'a Apps) -> CentrePlan<'a> {
+        CentrePlan {
+            id: "a",
+            peer: "b",
+            site,
+            apps,
+            back_channel: 5575,
+            way_to_peer: "127.0.0.1:5576".parse().unwrap(),
+            on_silence: OnSilence::Continue,
+        }
+    }
 
     #[test]
     fn a_fresh_folder_is_private_whole_and_gone_at_the_end() {
@@ -226,8 +231,10 @@ mod tests {
             https: 8443,
             http: 8080,
         };
-        let config = folder.write(site, &Apps::bind(site).unwrap()).unwrap();
-        let config = config::load::load(&config).unwrap();
+        let apps = Apps::bind(site, 1).unwrap();
+        folder.write_shared().unwrap();
+        let files = folder.write_centre(&plan(site, &apps)).unwrap();
+        let config = config::load::load(&files.config).unwrap();
         let mut listeners = config.listeners.iter();
         assert!(listeners.all(|listener| listener.bind.ip().is_loopback()));
         assert!(config.state_dir.starts_with(&path));
@@ -242,12 +249,10 @@ mod tests {
     #[test]
     fn a_kept_folder_keeps_its_certificate() {
         let under = tempfile::tempdir().unwrap();
-        let site = Site { https: 1, http: 2 };
-        let apps = Apps::bind(site).unwrap();
         let write = || {
             let folder = WorkFolder::make(&Folder::Kept(under.path().join("kept"))).unwrap();
-            folder.write(site, &apps).unwrap();
-            folder.ca_pem().unwrap()
+            folder.write_shared().unwrap();
+            (folder.ca_pem().unwrap(), folder.keys().unwrap().ids())
         };
         assert_eq!(write(), write());
     }

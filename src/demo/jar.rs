@@ -86,6 +86,13 @@ impl Jar {
         (!pairs.is_empty()).then(|| pairs.join("; "))
     }
 
+    /// The value of a cookie of a host.
+    pub(super) fn value(&self, name: &str, host: &str) -> Option<&str> {
+        let mut kept = self.0.iter();
+        let found = kept.find(|kept| kept.name == name && kept.host == host);
+        found.map(|kept| kept.value.as_str())
+    }
+
     /// Names and hosts of the cookies whose name contains `part`.
     pub(super) fn named(&self, part: &str) -> Vec<String> {
         let found = self.0.iter().filter(|kept| kept.name.contains(part));

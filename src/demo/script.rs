@@ -12,15 +12,19 @@ use crate::demo::client::Answer;
 use crate::demo::client::Client;
 use crate::demo::client::Socket;
 use crate::demo::jar::Jar;
+use crate::demo::room::Room;
 use crate::demo::site::APP;
 use crate::demo::site::Site;
 
 mod applications;
+mod centres;
 mod seen;
 mod session;
 
 /// The journey, with what one step leaves for the next.
 pub(super) struct Script<'a> {
+    room: &'a Room<'a>,
+    /// The first data centre, as most of the journey sees it.
     site: Site,
     apps: &'a Arc<Apps>,
     alice: Client,
@@ -36,11 +40,12 @@ pub(super) struct Script<'a> {
 
 impl<'a> Script<'a> {
     /// Walks the whole journey and prints it.
-    pub(super) async fn walk(site: Site, apps: &'a Arc<Apps>, ca_pem: &[u8]) -> anyhow::Result<()> {
-        let client = Client::new(ca_pem)?;
+    pub(super) async fn walk(room: &'a Room<'a>) -> anyhow::Result<()> {
+        let client = Client::new(&room.ca_pem()?)?;
         let mut script = Self {
-            site,
-            apps,
+            room,
+            site: room.a.site,
+            apps: &room.a.apps,
             alice: client.clone(),
             carol: client,
             login: None,
@@ -56,6 +61,9 @@ impl<'a> Script<'a> {
         script.use_applications(&mut report).await?;
         script.lose_upstreams(&mut report).await?;
         script.sign_out(&mut report).await?;
+        script.change_centres(&mut report).await?;
+        script.lose_a_centre(&mut report).await?;
+        script.sign_out_everywhere(&mut report).await?;
         report.end()
     }
 
@@ -118,6 +126,51 @@ impl<'a> Script<'a> {
         report.step(
             "the old cookies are refused",
             self.old_cookies_refused().await,
+        )
+    }
+
+    async fn change_centres(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        report.step("alice signs in at A", self.sign_in_at_a().await)?;
+        report.step("B serves her without a sign-in", self.adopted_by_b().await)?;
+        report.step(
+            "lifetime and idle time are what they were",
+            self.lifetime_kept().await,
+        )?;
+        report.step("A takes the session back", self.back_at_a().await)
+    }
+
+    async fn lose_a_centre(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        report.step(
+            "A is cut off: B serves on, as continue_on_sync_failure says",
+            self.served_on_at_b().await,
+        )?;
+        report.step(
+            "A is back and lets B keep the session",
+            self.a_is_back().await,
+        )?;
+        report.step(
+            "A is cut off: without continue_on_sync_failure B asks for a sign-in",
+            self.challenged_at_b().await,
+        )?;
+        report.step(
+            "A is back: B serves without one",
+            self.served_again_at_b().await,
+        )
+    }
+
+    async fn sign_out_everywhere(&mut self, report: &mut Report) -> anyhow::Result<()> {
+        report.step("signing out at B ends it in both", self.logout_at_b().await)?;
+        report.step(
+            "copied cookies are refused at A and at B",
+            self.copies_refused().await,
+        )?;
+        report.step(
+            "alice signs out at B while A is cut off",
+            self.logout_unheard().await,
+        )?;
+        report.step(
+            "A is back: copied cookies are refused at A and at B",
+            self.copies_refused_after_all().await,
         )
     }
 

@@ -92,10 +92,13 @@ async fn the_clock_agrees_to_a_websocket_and_ticks() {
 
 fn started() -> Arc<Apps> {
     let apps = Arc::new(
-        Apps::bind(Site {
-            https: 8443,
-            http: 8080,
-        })
+        Apps::bind(
+            Site {
+                https: 8443,
+                http: 8080,
+            },
+            1,
+        )
         .unwrap(),
     );
     apps.start_all().unwrap();

@@ -17,7 +17,7 @@ export async function startOnward(room, target) {
   });
   application.listen(0, '127.0.0.1');
   await once(application, 'listening');
-  const config = join(room.folder, 'onward.yaml');
+  const config = join(room.folder, 'a', 'onward.yaml');
   writeFileSync(config, withOnward(room, https, http, application.address().port));
   const gateway = await Program.start(['run', '--config', config], /listening listener="?https/);
   return {
@@ -33,6 +33,8 @@ function withOnward(room, https, http, upstream) {
   const ports = [https, http];
   return room
     .configuration()
+    // One data centre is enough here.
+    .replace(/# A session has one holder[^]*?(?=policies:)/, '')
     .replace('state_dir: state', 'state_dir: onward')
     .replace(/bind: 127\.0\.0\.1:\d+/g, () => `bind: 127.0.0.1:${ports.shift()}`)
     .replace('pools:\n', `pools:\n  onward:\n    primary: [127.0.0.1:${upstream}]\n`)

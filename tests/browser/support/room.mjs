@@ -58,9 +58,9 @@ export class Room {
     if (this.folder) rmSync(this.folder, { recursive: true, force: true });
   }
 
-  /** The configuration that the demonstration wrote for itself. */
+  /** The configuration that the demonstration wrote for its first data centre. */
   configuration() {
-    return readFileSync(join(this.folder, 'gateway.yaml'), 'utf8');
+    return readFileSync(join(this.folder, 'a', 'gateway.yaml'), 'utf8');
   }
 
   /** An address at one of the demonstration's hosts: `app`, `other`, `login`. */
