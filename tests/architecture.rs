@@ -31,35 +31,38 @@ mod source;
 const FENCES: &[(&str, &[&str])] = &[
     ("aes_gcm", &["crypto/"]),
     ("anyhow", &["app/", "cli/", "demo/", "main.rs"]),
-    ("argon2", &["provider/"]),
+    ("argon2", &["crypto/pki/", "provider/"]),
     ("askama", &["proxy/answer.rs", "proxy/pages"]),
-    ("ciborium", &["crypto/", "store/"]),
+    ("ciborium", &["backchannel/wire", "crypto/", "store/"]),
     ("clap", &["cli/"]),
     ("hickory_resolver", &["dns.rs"]),
     ("hkdf", &["crypto/"]),
-    ("hyper", &["demo/", "proxy/health.rs"]),
-    ("hyper_util", &["demo/", "proxy/health.rs"]),
+    ("hmac", &["crypto/"]),
+    ("hyper", &["backchannel/", "demo/", "proxy/health.rs"]),
+    ("hyper_util", &["backchannel/", "demo/", "proxy/health.rs"]),
     ("miette", &["cli/", "config/"]),
     ("mimalloc", &["main.rs"]),
     ("nix", &["proxy/"]),
     ("pingora", &["app/", "proxy/"]),
     ("pingora_core", &["app/", "proxy/"]),
     ("pingora_proxy", &["app/", "proxy/"]),
-    ("rcgen", &["cli/", "demo/"]),
+    ("rcgen", &["crypto/pki/", "demo/"]),
     ("redb", &["store/"]),
     ("rpassword", &["cli/"]),
     (
         "rustls",
         &[
             "app/",
+            "backchannel/",
             "crypto/certificates",
+            "crypto/peer_tls",
             "demo/",
             "proxy/",
             "system.rs",
         ],
     ),
     ("serde_saphyr", &["config/", "provider/"]),
-    ("tokio_rustls", &["app/", "demo/", "proxy/"]),
+    ("tokio_rustls", &["app/", "backchannel/", "demo/", "proxy/"]),
     ("tokio_tungstenite", &["demo/"]),
     ("std::env", &["cli/", "config/load.rs"]),
     (
@@ -74,7 +77,7 @@ const FENCES: &[(&str, &[&str])] = &[
         ],
     ),
     ("tokio::fs", &["app/", "demo/"]),
-    ("tokio::net", &["app/", "demo/", "proxy/"]),
+    ("tokio::net", &["app/", "backchannel/", "demo/", "proxy/"]),
     ("SystemTime::now", &["system.rs"]),
     // The edge loop's deadlines are kept by the timers of its runtime, on their own clock.
     ("Instant::now", &["proxy/watch.rs", "system.rs"]),
@@ -82,6 +85,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Rooms with implementations of ports, and who may name them besides themselves (rule 7).
 const IMPLEMENTATIONS: &[(&str, &[&str])] = &[
+    ("backchannel", &["app/"]),
     ("dns", &["app/"]),
     ("provider", &["app/", "cli/", "demo/"]),
     ("store", &["app/"]),
@@ -163,6 +167,11 @@ const TRUSTED: &[Trust] = &[
             "proxy/inbound",
             "store/",
         ],
+    },
+    Trust {
+        types: &["NodeName"],
+        makers: &["parse"],
+        places: &["backchannel/wire", "crypto/"],
     },
     Trust {
         types: &["Nonce", "RequestId", "SessionId", "SsoId", "TokenId"],

@@ -19,23 +19,25 @@ pub(super) struct DemoArgs {
     /// Walks the journey of a user by itself, prints what it sees, and fails when a step differs
     #[arg(long)]
     script: bool,
-    /// The port for https, on 127.0.0.1; a free one with --script
+    /// The port for https of the first data centre, on 127.0.0.1, the second takes the next; free ones
+    /// with --script
     #[arg(long)]
     port: Option<u16>,
-    /// The port for http, on 127.0.0.1; a free one with --script
+    /// The port for http of the first data centre, on 127.0.0.1, the second takes the next; free ones
+    /// with --script
     #[arg(long)]
     plain_port: Option<u16>,
     /// Where certificates, users and configuration go; a temporary folder otherwise
     #[arg(long, value_name = "FOLDER")]
     dir: Option<PathBuf>,
-    /// Which log lines are written: level, or target=level, separated by commas
-    #[arg(long, env = "PORTWAY_LOG", default_value = "warn")]
+    /// Which lines the gateways write to their log files: level, or target=level, separated by commas
+    #[arg(long, env = "PORTWAY_LOG", default_value = "info")]
     log: String,
 }
 
 /// Runs the demonstration.
 pub(super) fn run(args: &DemoArgs) -> ExitCode {
-    telemetry::begin(LogFormat::Text, &args.log);
+    telemetry::begin(LogFormat::Text, "warn");
     let (mode, port, plain_port) = if args.script {
         (Mode::Script, 0, 0)
     } else {
@@ -51,6 +53,7 @@ pub(super) fn run(args: &DemoArgs) -> ExitCode {
         mode,
         port: args.port.unwrap_or(port),
         plain_port: args.plain_port.unwrap_or(plain_port),
+        log: args.log.clone(),
         folder,
     };
     match demo::run(&args) {

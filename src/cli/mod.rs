@@ -11,6 +11,7 @@ use clap::Subcommand;
 
 mod check;
 mod demo;
+mod pki;
 mod run;
 mod users;
 
@@ -33,6 +34,8 @@ enum Verb {
     Check(ConfigArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
+    /// Makes a private CA for the back-channel and enrols nodes with it
+    Pki(pki::PkiArgs),
     /// Runs the gateway until SIGTERM
     Run(run::RunArgs),
     /// Adds, changes, lists and removes users of a users file
@@ -53,6 +56,7 @@ pub fn run() -> ExitCode {
     match Cli::parse().verb {
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Pki(args) => pki::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Users(args) => users::run(&args),
     }

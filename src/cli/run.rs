@@ -41,6 +41,9 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Ok(config) => config,
         Err(faults) => return super::check::refuse(&args.config.config, &faults),
     };
+    for warning in config.warnings.lines() {
+        tracing::warn!("{warning}");
+    }
     match app::start(config).and_then(|running| running.wait()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

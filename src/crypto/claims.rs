@@ -1,14 +1,14 @@
-//! What travels sealed: the ID cookie, the authn cookie, sign-in requests, one-step tokens, forms and
-//! sign-outs, each with its encoding.
+//! What travels sealed: the ID cookie, the authn cookie, the GITO cookie, sign-in requests, one-step
+//! tokens, forms and sign-outs. How each is written is `encoding`'s matter.
 //!
 //! A claim that does not parse is no claim. Nothing here judges whether a claim is still good.
 
 use crate::crypto::codec::Malformed;
-use crate::crypto::codec::Reader;
-use crate::crypto::codec::Writer;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::sealed::Binding;
 use crate::crypto::sealed::SealNonce;
+use crate::crypto::tags::ClusterTag;
+use crate::crypto::tags::UserTag;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
@@ -16,11 +16,12 @@ use crate::model::id::TokenId;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::session::Generation;
+use crate::model::session::Holder;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+
+mod encoding;
 
 /// Something that travels sealed.
 pub trait Claims: Sized {
@@ -47,15 +48,55 @@ pub struct AuthnCookie {
     pub issued: Timestamp,
 }
 
-/// The ID cookie of the collector (MDC-COOKIE-1, M-010…M-012).
+/// The ID cookie of the collector (MDC-COOKIE-1, M-010…M-012). Its data-centre chain is what was visited
+/// earlier and then the latest.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct IdCookie {
     /// The facts of the SSO session (S-1).
     pub facts: SsoFacts,
-    /// The data centres visited, in order, each with its record; the last is the latest.
-    pub chain: Vec<(ClusterId, SessionId)>,
+    /// The data centres visited before the latest, in order; at most [`Self::EARLIER_MAX`].
+    pub earlier: Vec<Visited>,
+    /// The data centre visited last, which wrote the cookie, and its record. It stands here by its name:
+    /// one that is not configured is told from one that is (S-7).
+    pub latest: Holder,
     /// The last access when the cookie was written.
     pub last_access: Timestamp,
+}
+
+impl IdCookie {
+    /// Most data centres beside the latest.
+    pub const EARLIER_MAX: usize = 15;
+}
+
+/// A data centre that was visited, and its record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Visited {
+    /// The data centre.
+    pub cluster: ClusterTag,
+    /// Its record.
+    pub session: SessionId,
+}
+
+/// The GITO cookie of a domain (MDC-COOKIE-4, M-020…M-023): where an SSO session was last used, and when.
+/// It proves nothing (S-13).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct GitoCookie {
+    /// The SSO session.
+    pub sso: SsoId,
+    /// The data centre that served it last.
+    pub cluster: ClusterTag,
+    /// That data centre's record.
+    pub session: SessionId,
+    /// Whose it is.
+    pub user: UserTag,
+    /// The generation that was served.
+    pub generation: Generation,
+    /// When the SSO session ends whatever happens.
+    pub expires: Timestamp,
+    /// When it was last used.
+    pub last_access: Timestamp,
+    /// When this was written.
+    pub created: Timestamp,
 }
 
 /// A request for a sign-in, from an application host to the collector.
@@ -106,8 +147,10 @@ pub struct SignOut {
     pub hosts: Vec<HostName>,
     /// Where to go at the end; the collector's own page when there is nowhere.
     pub return_to: Option<String>,
-    /// Whether every end is durable.
+    /// Whether every end is durable where the user signed out.
     pub confirmed: Confirmed,
+    /// Whether every end is durable in the other data centres, each once (MDC-LOGOUT-3).
+    pub data_centres: Vec<(ClusterId, Confirmed)>,
     /// When this stops being good.
     pub expires: Timestamp,
 }
@@ -119,220 +162,6 @@ pub enum Confirmed {
     Durable,
     /// It holds in memory only.
     Pending,
-}
-
-impl Claims for AuthnCookie {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(160);
-        write_authn(&mut to, self);
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let cookie = read_authn(&mut from)?;
-        from.end().map(|()| cookie)
-    }
-}
-
-impl Claims for IdCookie {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(192);
-        write_facts(&mut to, &self.facts);
-        to.time(self.last_access);
-        write_list(&mut to, &self.chain, |to, (cluster, session)| {
-            to.text(cluster.as_str()).raw(session.as_bytes());
-        });
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let facts = read_facts(&mut from)?;
-        let last_access = from.time()?;
-        let chain = read_list(&mut from, |from| {
-            let cluster = read_cluster(from)?;
-            Ok((cluster, SessionId::from_bytes(from.array()?)))
-        })?;
-        from.end().map(|()| Self {
-            facts,
-            chain,
-            last_access,
-        })
-    }
-}
-
-impl Claims for SignInRequest {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(64 + self.target.len());
-        to.text(self.host.as_str())
-            .text(&self.target)
-            .raw(self.nonce.as_bytes());
-        to.byte(self.level.get()).time(self.issued);
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let request = Self {
-            host: read_host(&mut from)?,
-            target: from.text()?.to_owned(),
-            nonce: Nonce::from_bytes(from.array()?),
-            level: read_level(&mut from)?,
-            issued: from.time()?,
-        };
-        from.end().map(|()| request)
-    }
-}
-
-impl Claims for Token {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(224 + self.target.len());
-        to.raw(self.id.as_bytes());
-        write_authn(&mut to, &self.cookie);
-        to.raw(self.nonce.as_bytes())
-            .text(&self.target)
-            .time(self.expires);
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let token = Self {
-            id: TokenId::from_bytes(from.array()?),
-            cookie: read_authn(&mut from)?,
-            nonce: Nonce::from_bytes(from.array()?),
-            target: from.text()?.to_owned(),
-            expires: from.time()?,
-        };
-        from.end().map(|()| token)
-    }
-}
-
-impl Claims for Form {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(24);
-        to.raw(self.nonce.as_bytes()).time(self.issued);
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let form = Self {
-            nonce: Nonce::from_bytes(from.array()?),
-            issued: from.time()?,
-        };
-        from.end().map(|()| form)
-    }
-}
-
-impl Claims for SignOut {
-    fn encode(&self) -> Vec<u8> {
-        let mut to = Writer::with_capacity(256);
-        write_list(&mut to, &self.ended, |to, sso| {
-            to.raw(sso.as_bytes());
-        });
-        write_list(&mut to, &self.hosts, |to, host| {
-            to.text(host.as_str());
-        });
-        to.byte(match self.confirmed {
-            Confirmed::Durable => 1,
-            Confirmed::Pending => 0,
-        });
-        to.text(self.return_to.as_deref().unwrap_or_default())
-            .time(self.expires);
-        to.into_bytes()
-    }
-
-    fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
-        let mut from = Reader::new(bytes);
-        let ended = read_list(&mut from, |from| from.array().map(SsoId::from_bytes))?;
-        let hosts = read_list(&mut from, read_host)?;
-        let confirmed = match from.byte()? {
-            0 => Confirmed::Pending,
-            1 => Confirmed::Durable,
-            _ => return Err(Malformed),
-        };
-        let return_to = Some(from.text()?)
-            .filter(|text| !text.is_empty())
-            .map(str::to_owned);
-        let expires = from.time()?;
-        from.end().map(|()| Self {
-            ended,
-            hosts,
-            return_to,
-            confirmed,
-            expires,
-        })
-    }
-}
-
-fn write_authn(to: &mut Writer, cookie: &AuthnCookie) {
-    write_facts(to, &cookie.facts);
-    to.text(cookie.cluster.as_str())
-        .raw(cookie.session.as_bytes())
-        .time(cookie.issued);
-}
-
-fn read_authn(from: &mut Reader<'_>) -> Result<AuthnCookie, Malformed> {
-    Ok(AuthnCookie {
-        facts: read_facts(from)?,
-        cluster: read_cluster(from)?,
-        session: SessionId::from_bytes(from.array()?),
-        issued: from.time()?,
-    })
-}
-
-fn write_facts(to: &mut Writer, facts: &SsoFacts) {
-    to.raw(facts.sso.as_bytes())
-        .text(facts.subject.as_str())
-        .text(facts.store.as_str());
-    to.time(facts.first_authenticated)
-        .time(facts.expires)
-        .number(facts.generation.0);
-    to.byte(facts.level.get()).time(facts.level_reached);
-}
-
-fn read_facts(from: &mut Reader<'_>) -> Result<SsoFacts, Malformed> {
-    Ok(SsoFacts {
-        sso: SsoId::from_bytes(from.array()?),
-        subject: UserName::parse(from.text()?).map_err(|_| Malformed)?,
-        store: StoreName::parse(from.text()?).map_err(|_| Malformed)?,
-        first_authenticated: from.time()?,
-        expires: from.time()?,
-        generation: Generation(from.number()?),
-        level: read_level(from)?,
-        level_reached: from.time()?,
-    })
-}
-
-fn read_level(from: &mut Reader<'_>) -> Result<AuthLevel, Malformed> {
-    AuthLevel::new(from.byte()?).ok_or(Malformed)
-}
-
-fn read_host(from: &mut Reader<'_>) -> Result<HostName, Malformed> {
-    HostName::parse(from.text()?).map_err(|_| Malformed)
-}
-
-fn read_cluster(from: &mut Reader<'_>) -> Result<ClusterId, Malformed> {
-    ClusterId::parse(from.text()?).map_err(|_| Malformed)
-}
-
-/// Writes at most 255 items; every list has a smaller bound of its own.
-fn write_list<T>(to: &mut Writer, items: &[T], write: impl Fn(&mut Writer, &T)) {
-    let count = u8::try_from(items.len()).unwrap_or(u8::MAX);
-    to.byte(count);
-    for item in items.iter().take(usize::from(count)) {
-        write(to, item);
-    }
-}
-
-fn read_list<T>(
-    from: &mut Reader<'_>,
-    read: impl Fn(&mut Reader<'_>) -> Result<T, Malformed>,
-) -> Result<Vec<T>, Malformed> {
-    let count = from.byte()?;
-    (0..count).map(|_| read(from)).collect()
 }
 
 impl KeyRing {

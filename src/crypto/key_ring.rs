@@ -38,12 +38,15 @@ pub enum Purpose {
     SignOut = 6,
     /// The one-step token that the collector sends back (S-24).
     Token = 7,
+    /// The GITO cookie of a domain (MDC-COOKIE-4).
+    Gito = 8,
 }
 
 impl Purpose {
-    const ALL: [Self; 7] = [
+    const ALL: [Self; 8] = [
         Self::AuthnCookie,
         Self::Form,
+        Self::Gito,
         Self::IdCookie,
         Self::Record,
         Self::SignInRequest,
@@ -55,6 +58,7 @@ impl Purpose {
         match self {
             Self::AuthnCookie => b"portway/1/authn-cookie",
             Self::Form => b"portway/1/form",
+            Self::Gito => b"portway/1/gito-cookie",
             Self::IdCookie => b"portway/1/id-cookie",
             Self::Record => b"portway/1/record",
             Self::SignInRequest => b"portway/1/sign-in-request",
@@ -140,6 +144,12 @@ impl KeyRing {
         })
     }
 
+    /// The keys that open, in order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.keys.keys().copied().collect()
+    }
+
     /// Writes the file of a new ring with one key.
     ///
     /// # Errors
@@ -195,10 +205,11 @@ impl Expanded {
     }
 
     const fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [authn, form, id, record, request, sign_out, token] = &self.0;
+        let [authn, form, gito, id, record, request, sign_out, token] = &self.0;
         match purpose {
             Purpose::AuthnCookie => authn,
             Purpose::Form => form,
+            Purpose::Gito => gito,
             Purpose::IdCookie => id,
             Purpose::Record => record,
             Purpose::SignInRequest => request,

@@ -6,4 +6,8 @@ pub mod certificates;
 pub mod claims;
 pub mod codec;
 pub mod key_ring;
+pub mod peer_proof;
+pub mod peer_tls;
+pub mod pki;
 pub mod sealed;
+pub mod tags;

@@ -15,6 +15,9 @@ use crate::support::wait::PATIENCE;
 use crate::support::yaml::POLICIES;
 
 const CONNECTIONS: usize = 16;
+/// What may be lost in all: at the first kill one request in two is on its way at that primary. Of those
+/// that are, only answers that had begun and connections made anew are lost; all others are repeated.
+const LOST_MAX: usize = CONNECTIONS / 2;
 /// Looks in a row at who serves.
 const LOOKS: usize = 2;
 
@@ -43,11 +46,7 @@ async fn primaries_killed_under_load_cost_no_request_beyond_those_in_flight_mdc_
 "
     );
     let gateway = Gateway::start(&yaml).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "alice").await;
     let load = load(&wrk, &gateway, &browser);
     // Each step waits until the tier that has to serve does so, then lets the load run on a little.
     assert_eq!(serving(&gateway, &browser, "p1 p2").await, "p1 p2");
@@ -72,11 +71,7 @@ async fn primaries_killed_under_load_cost_no_request_beyond_those_in_flight_mdc_
          connections, 2 kills, {CONNECTIONS} connections"
     );
     assert!(requests > 100, "{said}");
-    assert!(
-        errors + broken <= 2 * CONNECTIONS,
-        "{said}\n{}",
-        gateway.log()
-    );
+    assert!(errors + broken <= LOST_MAX, "{said}\n{}", gateway.log());
 }
 
 /// Waits until exactly these upstreams answer, several times in a row, under the load.

@@ -7,7 +7,6 @@ use std::sync::atomic::Ordering;
 
 use crate::support::Browser;
 use crate::support::Gateway;
-use crate::support::HEAD;
 use crate::support::Nginx;
 use crate::support::Recorder;
 use crate::support::nginx::free_port;
@@ -15,19 +14,10 @@ use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
+use crate::support::yaml;
 
 const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 200ms, timeout: 150ms, \
                      healthy_after: 1, unhealthy_after: 2 }";
-
-fn pool(settings: &str) -> String {
-    format!(
-        "{HEAD}pools: {{ app: {{ {settings} }} }}
-virtual_hosts:
-  - host: app.test
-    routes: [{{ path: /, access: excluded, pool: app }}]
-"
-    )
-}
 
 /// Who answers so many requests, by name; fails at any answer but 200.
 async fn who_answers(gateway: &Gateway, requests: usize) -> BTreeMap<String, usize> {
@@ -50,7 +40,7 @@ async fn an_active_check_takes_a_member_out_and_brings_it_back_w_34() {
         one.address(),
         two.address()
     );
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     assert_eq!(who_answers(&gateway, 10).await.len(), 2);
     one.kill();
     gateway.wait_for_log("pool member down").await;
@@ -94,7 +84,7 @@ async fn an_active_check_reads_the_status() {
         one.address(),
         two.address()
     );
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     one.wait_for("GET /healthz ").await;
     assert_eq!(who_answers(&gateway, 6).await.len(), 2);
     well.store(false, Ordering::SeqCst);
@@ -121,7 +111,7 @@ async fn a_gateway_starts_with_nobody_there_answers_503_and_recovers_w_33() {
             one.address()
         );
         let settings = settings.trim_end_matches(", ");
-        let gateway = Gateway::start(&pool(settings)).await;
+        let gateway = Gateway::start(&yaml::pool(settings)).await;
         let mut browser = Browser::new(&gateway);
         for _ in 0..5 {
             let answer = browser.get("https://app.test/").await.expect(503);
@@ -149,7 +139,7 @@ async fn a_member_that_fails_is_left_alone_for_a_while_and_then_tried_again_w_07
         one.address(),
         two.address()
     );
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     one.kill();
     // Nobody notices: the requests that meet it go on to the other.
     assert_eq!(

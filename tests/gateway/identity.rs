@@ -8,15 +8,15 @@ use crate::support::Nginx;
 use crate::support::Protocol;
 use crate::support::Recorder;
 use crate::support::Request;
+use crate::support::applications;
 use crate::support::recorder;
 use crate::support::yaml;
 
 #[tokio::test]
 async fn an_upstream_is_told_user_groups_address_and_name() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut carol = Browser::new(&gateway);
     let there = carol
         .sign_in("https://app.test/", "carol")
@@ -37,11 +37,7 @@ async fn an_upstream_is_told_user_groups_address_and_name() {
 async fn headers_that_pretend_an_identity_never_arrive_in_any_spelling_d_17() {
     let recorder = Recorder::start().await;
     let gateway = Gateway::start(&yaml::applications(&[recorder.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "dora")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "dora").await;
     let names = [
         "Remote-User",
         "REMOTE_USER",
@@ -119,11 +115,7 @@ async fn the_names_of_identity_headers_are_configured_and_null_sends_none() {
 async fn own_cookies_never_reach_an_upstream_and_those_of_applications_do_byte_for_byte_m_014() {
     let recorder = Recorder::start().await;
     let gateway = Gateway::start(&yaml::applications(&[recorder.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let own = browser.cookies_for("https://app.test/");
     assert!(
         own.contains("-authn-main=") && own.contains("-nonce-main="),
@@ -163,15 +155,10 @@ async fn own_cookies_never_reach_an_upstream_and_those_of_applications_do_byte_f
 
 #[tokio::test]
 async fn an_upstream_sets_its_own_cookies_and_none_of_portways_m_014() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let before = browser.jar.find("app.test", "-authn-").unwrap().clone();
     for path in ["/cookies", "/public/../cookies", "/cookies?again"] {
         let answer = browser.get(&format!("https://app.test{path}")).await;
@@ -197,20 +184,18 @@ virtual_hosts:
     routes:
       - {{ path: /cached/upstream, access: protected, policy: [{{ allow: signed_in }}], pool: app, caching: upstream }}
       - {{ path: /cached/open, access: unprotected, pool: app }}
+      - {{ path: /open/upstream, access: unprotected, pool: app, caching: upstream }}
       - {{ path: /, access: protected, policy: [{{ allow: signed_in }}], pool: app }}
 ",
         nginx.address()
     );
     let gateway = Gateway::start(&yaml).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     for (path, said) in [
         ("/cached/x", "no-store"),
         ("/cached/upstream", "public, max-age=600"),
         ("/cached/open", "public, max-age=600"),
+        ("/open/upstream", ""),
         ("/", "no-store"),
     ] {
         let answer = browser
@@ -223,10 +208,9 @@ virtual_hosts:
 
 #[tokio::test]
 async fn an_unprotected_route_is_told_who_is_signed_in_and_never_asks() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     let anonymous = browser.get("https://app.test/public").await.expect(200);
     assert_eq!(anonymous.told("remote-user"), "");
@@ -237,9 +221,13 @@ async fn an_unprotected_route_is_told_who_is_signed_in_and_never_asks() {
         .expect(200);
     let known = browser.get("https://app.test/public").await.expect(200);
     assert_eq!(known.told("remote-user"), "alice");
+    // A page with a name on it must not come back from the browser's own cache after a sign-out.
+    assert_eq!(anonymous.header("cache-control"), "");
+    assert_eq!(known.header("cache-control"), "no-store");
     let excluded = browser.get("https://app.test/plain").await.expect(200);
     assert_eq!(excluded.told("remote-user"), "");
     assert_eq!(excluded.told("cookie"), "");
+    assert_eq!(excluded.header("cache-control"), "");
     let junk = Request::get("https://app.test/public");
     let junk = junk.header("cookie", "__Host-portway-authn-main=junk");
     assert_eq!(

@@ -7,7 +7,7 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Nginx;
 use crate::support::Request;
-use crate::support::gateway::Setup;
+use crate::support::applications_with_clock;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
@@ -17,18 +17,10 @@ const MINUTE: u64 = 60;
 
 #[tokio::test]
 async fn a_session_without_requests_for_half_an_hour_is_over_and_with_them_it_is_not_s_20() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications_with_clock().await else {
         return;
     };
-    let Some(setup) = Setup::new().with_clock() else {
-        return;
-    };
-    let gateway = setup.start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let mut now = 0;
     for _ in 0..4 {
         now += 29 * MINUTE;
@@ -43,18 +35,10 @@ async fn a_session_without_requests_for_half_an_hour_is_over_and_with_them_it_is
 
 #[tokio::test]
 async fn a_session_is_over_after_a_day_whatever_happens() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications_with_clock().await else {
         return;
     };
-    let Some(setup) = Setup::new().with_clock() else {
-        return;
-    };
-    let gateway = setup.start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let mut now = 0;
     while now + 25 * MINUTE < 24 * 60 * MINUTE {
         now += 25 * MINUTE;
@@ -74,11 +58,7 @@ async fn the_lifetime_is_configured_and_a_new_sign_in_begins_another() {
     let yaml = yaml::applications(&[nginx.address()]);
     let session = "session: { lifetime: 2s, idle_timeout: 2s, store: memory }\n";
     let gateway = Gateway::start(&format!("{yaml}{session}")).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     until("the session is over", PATIENCE, || async {
         let mut copy = browser.clone();
         (copy.get("https://app.test/").await.status == 303).then_some(())
@@ -96,11 +76,7 @@ async fn a_stream_does_not_outlive_its_session_s_17() {
     let yaml = yaml::applications(&[application.address()]);
     let session = "session: { lifetime: 3s, idle_timeout: 3s }\n";
     let gateway = Gateway::start(&format!("{yaml}{session}")).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "alice").await;
     let mut live = browser.open(Request::get("https://app.test/still")).await;
     assert_eq!(live.status, 200);
     within("the stream ends with the session", PATIENCE, live.rest())
@@ -110,18 +86,10 @@ async fn a_stream_does_not_outlive_its_session_s_17() {
 
 #[tokio::test]
 async fn a_session_outlives_a_restart_and_what_it_was_idle_counts() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, mut gateway)) = applications_with_clock().await else {
         return;
     };
-    let Some(setup) = Setup::new().with_clock() else {
-        return;
-    };
-    let mut gateway = setup.start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     for minutes in [20, 40] {
         gateway.terminate();
         assert!(gateway.wait_for_exit(PATIENCE).await.success());

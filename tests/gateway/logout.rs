@@ -3,9 +3,8 @@
 use crate::support::Answer;
 use crate::support::Browser;
 use crate::support::Gateway;
-use crate::support::Nginx;
 use crate::support::Request;
-use crate::support::yaml;
+use crate::support::applications;
 
 /// A browser that is signed in at two applications.
 async fn signed_in_twice(gateway: &Gateway) -> Browser {
@@ -29,10 +28,9 @@ async fn assert_dead(mut copy: Browser) {
 
 #[tokio::test]
 async fn a_session_is_dead_before_a_sign_out_is_answered_and_every_cookie_goes_s_18() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     for host in ["app.test", "other.test", "login.test"] {
         let mut browser = signed_in_twice(&gateway).await;
         let copy = browser.clone();
@@ -52,10 +50,9 @@ async fn a_session_is_dead_before_a_sign_out_is_answered_and_every_cookie_goes_s
 
 #[tokio::test]
 async fn a_sign_out_returns_to_a_served_host() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let port = gateway.address("https").port();
     for host in ["app.test", "login.test"] {
         let mut browser = signed_in_twice(&gateway).await;
@@ -88,10 +85,9 @@ async fn journey(browser: &mut Browser, first: Answer) -> (Vec<String>, String) 
 
 #[tokio::test]
 async fn a_sign_out_never_leads_to_a_host_that_is_not_served_d_18() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     for payload in OPEN_REDIRECTS {
         let encoded: String = form_urlencoded::byte_serialize(payload.as_bytes()).collect();
         for host in ["app.test", "login.test"] {
@@ -125,15 +121,10 @@ async fn stay_at_home(browser: &mut Browser, first: Answer) -> Answer {
 
 #[tokio::test]
 async fn a_deep_link_never_leads_to_a_host_that_is_not_served_d_18() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut signed_in = Browser::new(&gateway);
-    signed_in
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let signed_in = Browser::signed_in(&gateway, "alice").await;
     // Signed in at the collector, not yet at the other application: redirects and nothing else.
     for payload in OPEN_REDIRECTS {
         let target: String = payload
@@ -189,10 +180,9 @@ fn is_served(location: &str) -> bool {
 
 #[tokio::test]
 async fn a_sign_out_that_another_site_asks_for_asks_first() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     for host in ["app.test", "login.test"] {
         let mut browser = signed_in_twice(&gateway).await;
         let copy = browser.clone();
@@ -222,10 +212,9 @@ async fn a_sign_out_that_another_site_asks_for_asks_first() {
 
 #[tokio::test]
 async fn signing_out_without_a_session_or_twice_ends_on_the_same_page() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     for host in ["app.test", "login.test", "app.test"] {
         let first = browser
@@ -246,10 +235,9 @@ async fn signing_out_without_a_session_or_twice_ends_on_the_same_page() {
 
 #[tokio::test]
 async fn who_signed_in_again_meanwhile_stays_signed_in() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = signed_in_twice(&gateway).await;
     let first = browser
         .get("https://login.test/.portway/logout")
@@ -269,10 +257,9 @@ async fn who_signed_in_again_meanwhile_stays_signed_in() {
 
 #[tokio::test]
 async fn signing_out_one_browser_leaves_the_users_other_browsers_signed_in() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (mut one, mut two) = (
         signed_in_twice(&gateway).await,
         signed_in_twice(&gateway).await,

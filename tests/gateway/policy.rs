@@ -5,16 +5,15 @@ use crate::support::Gateway;
 use crate::support::HEAD;
 use crate::support::Nginx;
 use crate::support::Request;
+use crate::support::applications;
 use crate::support::browser::fetch;
 use crate::support::gateway::password;
-use crate::support::yaml;
 
 #[tokio::test]
 async fn admins_pass_and_others_see_a_denied_page_with_a_reference() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut carol = Browser::new(&gateway);
     carol
         .sign_in("https://app.test/admin/x", "carol")
@@ -133,11 +132,7 @@ virtual_hosts:
         )
     };
     let mut gateway = Gateway::start(&yaml(5)).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     gateway.terminate();
     gateway.wait_for_exit(crate::support::wait::PATIENCE).await;
     gateway.configure(&yaml(10));
@@ -186,5 +181,7 @@ virtual_hosts:
             .send(Request::new(method.parse().unwrap(), &url))
             .await;
         assert_eq!(answer.status, status, "{method} {path}");
+        let allowed = if status == 405 { "GET, HEAD" } else { "" };
+        assert_eq!(answer.header("allow"), allowed, "{method} {path}");
     }
 }

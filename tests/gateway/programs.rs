@@ -73,11 +73,7 @@ async fn a_websocket_without_a_session_gets_401_d_8() {
 async fn a_page_of_another_site_cannot_open_a_websocket_with_the_users_cookies() {
     let application = Application::start().await;
     let gateway = Gateway::start(&yaml::applications(&[application.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "alice").await;
     let before = application.requests();
     let url = format!("https://app.test:{}/ws", gateway.address("https").port());
     for origin in [

@@ -5,22 +5,12 @@ use std::net::SocketAddr;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
-use crate::support::HEAD;
 use crate::support::Recorder;
 use crate::support::Request;
 use crate::support::nginx::free_port;
 use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
-
-fn pool(settings: &str) -> String {
-    format!(
-        "{HEAD}pools: {{ app: {{ {settings} }} }}
-virtual_hosts:
-  - host: app.test
-    routes: [{{ path: /, access: excluded, pool: app }}]
-"
-    )
-}
+use crate::support::yaml;
 
 fn nobody() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], free_port()))
@@ -36,7 +26,7 @@ async fn a_request_goes_to_the_next_member_when_one_cannot_be_reached_w_08() {
         application.address(),
         nobody()
     );
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     let mut browser = Browser::new(&gateway);
     for _ in 0..6 {
         browser.get("https://app.test/").await.expect(200);
@@ -55,7 +45,7 @@ async fn connect_retries_bounds_how_many_members_are_tried() {
         nobody(),
         application.address()
     );
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     let answer = Browser::new(&gateway).get("https://app.test/").await;
     assert!(matches!(answer.status, 502 | 503), "{answer:?}");
     assert_eq!(application.requests(), 0);
@@ -71,15 +61,16 @@ async fn a_kept_connection_that_the_upstream_closes_is_made_anew_for_a_get_and_n
             _ => Reply::Close,
         })
         .await;
-        let settings = format!("primary: [\"{}\"]", recorder.address());
-        let gateway = Gateway::start(&pool(&settings)).await;
+        let pool = yaml::pool(&format!("primary: [\"{}\"]", recorder.address()));
+        // Sent twice, the body would be too large.
+        let gateway = Gateway::start(&format!("{pool}limits: {{ body_size: 1KiB }}\n")).await;
         let mut browser = Browser::new(&gateway);
         browser.get("https://app.test/first").await.expect(200);
         let request = Request::new(method.parse().unwrap(), "https://app.test/second");
         let request = if method == "GET" {
             request
         } else {
-            request.body("once")
+            request.body("x".repeat(600))
         };
         let answer = browser.send(request).await;
         assert_eq!(answer.status, status, "{method}");
@@ -95,7 +86,7 @@ async fn a_request_that_a_fresh_connection_breaks_off_is_not_sent_again() {
     for method in ["GET", "POST"] {
         let recorder = Recorder::scripted(|_, _, _| Reply::Close).await;
         let settings = format!("primary: [\"{}\"], max_fails: 0", recorder.address());
-        let gateway = Gateway::start(&pool(&settings)).await;
+        let gateway = Gateway::start(&yaml::pool(&settings)).await;
         let request = Request::new(method.parse().unwrap(), "https://app.test/once");
         let answer = Browser::new(&gateway).send(request).await.expect(502);
         assert!(
@@ -118,7 +109,7 @@ async fn an_answer_that_makes_no_sense_is_a_502_and_one_that_breaks_off_is_not_m
         let bytes = answer.to_vec();
         let recorder = Recorder::scripted(move |_, _, _| Reply::SendAndClose(bytes.clone())).await;
         let settings = format!("primary: [\"{}\"]", recorder.address());
-        let gateway = Gateway::start(&pool(&settings)).await;
+        let gateway = Gateway::start(&yaml::pool(&settings)).await;
         let answer = Browser::new(&gateway)
             .try_send(Request::get("https://app.test/"))
             .await;
@@ -127,7 +118,7 @@ async fn an_answer_that_makes_no_sense_is_a_502_and_one_that_breaks_off_is_not_m
     let short = b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\nshort".to_vec();
     let recorder = Recorder::scripted(move |_, _, _| Reply::SendAndClose(short.clone())).await;
     let settings = format!("primary: [\"{}\"]", recorder.address());
-    let gateway = Gateway::start(&pool(&settings)).await;
+    let gateway = Gateway::start(&yaml::pool(&settings)).await;
     let mut live = Browser::new(&gateway)
         .open(Request::get("https://app.test/"))
         .await;

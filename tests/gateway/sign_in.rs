@@ -8,15 +8,15 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Nginx;
 use crate::support::Protocol;
+use crate::support::applications;
 use crate::support::gateway::password;
 use crate::support::yaml;
 
 #[tokio::test]
 async fn a_deep_link_comes_back_after_signing_in_with_its_query_kept_d_9() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     for protocol in [Protocol::H1, Protocol::H2] {
         let mut browser = Browser::new(&gateway).over(protocol);
         let sent = browser
@@ -41,15 +41,10 @@ async fn a_deep_link_comes_back_after_signing_in_with_its_query_kept_d_9() {
 
 #[tokio::test]
 async fn cookies_are_host_only_secure_http_only_and_lax_and_fit_one_kibibyte_m_014() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "carol")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "carol").await;
     for host in ["app.test", "login.test"] {
         let kept = browser.jar.of(host);
         assert_eq!(kept.len(), 2, "{kept:?}");
@@ -69,10 +64,9 @@ async fn cookies_are_host_only_secure_http_only_and_lax_and_fit_one_kibibyte_m_0
 
 #[tokio::test]
 async fn a_wrong_password_an_unknown_user_and_a_disabled_one_get_the_same_answer() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let tries = [
         ("alice", "wrong".to_owned()),
         ("nobody", password("alice")),
@@ -111,15 +105,10 @@ fn shown(page: &Answer) -> String {
 
 #[tokio::test]
 async fn a_second_application_needs_no_second_login_page() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let mut answer = browser.get("https://other.test/here?x=1").await;
     let mut steps = Vec::new();
     while answer.redirects() {
@@ -138,15 +127,10 @@ async fn a_second_application_needs_no_second_login_page() {
 
 #[tokio::test]
 async fn a_cookie_of_one_host_is_nothing_on_another_m_015() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let browser = Browser::signed_in(&gateway, "alice").await;
     let authn = browser.jar.find("app.test", "-authn-").unwrap().clone();
     let id = browser.jar.find("login.test", "-id-").unwrap().clone();
     let mut thief = Browser::new(&gateway);
@@ -162,10 +146,9 @@ async fn a_cookie_of_one_host_is_nothing_on_another_m_015() {
 
 #[tokio::test]
 async fn any_number_of_tabs_sign_in_beside_each_other_with_one_nonce_cookie_d_9() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     let mut pages = Vec::new();
     for tab in 0..5 {
@@ -197,10 +180,9 @@ async fn any_number_of_tabs_sign_in_beside_each_other_with_one_nonce_cookie_d_9(
 
 #[tokio::test]
 async fn signing_in_as_another_user_ends_the_former_session_s_11() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     let page = browser.get("https://app.test/").await;
     let page = browser.follow(&page).await.expect(200);
@@ -233,8 +215,7 @@ async fn a_user_has_so_many_sessions_and_the_oldest_goes_s_21() {
     let yaml = yaml::applications(&[nginx.address()]);
     let gateway = Gateway::start(&format!("{yaml}session: {{ per_user_max: 2 }}\n")).await;
     let mut browsers: Vec<_> = (0..4).map(|_| Browser::new(&gateway)).collect();
-    let mut bob = Browser::new(&gateway);
-    bob.sign_in("https://app.test/", "bob").await.expect(200);
+    let mut bob = Browser::signed_in(&gateway, "bob").await;
     for browser in &mut browsers {
         browser
             .sign_in("https://app.test/", "alice")
@@ -251,10 +232,9 @@ async fn a_user_has_so_many_sessions_and_the_oldest_goes_s_21() {
 
 #[tokio::test]
 async fn a_login_page_without_an_application_leads_to_a_welcome() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     let page = browser.get("https://login.test/").await.expect(200);
     let back = browser
@@ -272,10 +252,9 @@ async fn a_login_page_without_an_application_leads_to_a_welcome() {
 
 #[tokio::test]
 async fn the_login_page_is_not_cached_not_framed_and_posts_only_where_it_must() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let mut browser = Browser::new(&gateway);
     let page = browser.get("https://app.test/").await;
     let page = browser.follow(&page).await.expect(200);

@@ -5,11 +5,10 @@ use std::time::Duration;
 use crate::support::Answer;
 use crate::support::Browser;
 use crate::support::Gateway;
-use crate::support::Nginx;
 use crate::support::Request;
-use crate::support::gateway::Setup;
+use crate::support::applications;
+use crate::support::applications_with_clock;
 use crate::support::gateway::password;
-use crate::support::yaml;
 
 /// A browser with the login page for `https://app.test/deep` before it.
 async fn at_the_login_page(gateway: &Gateway) -> (Browser, Answer) {
@@ -31,13 +30,9 @@ async fn at_the_callback(gateway: &Gateway) -> (Browser, Answer) {
 
 #[tokio::test]
 async fn a_login_page_that_stood_open_too_long_begins_again_at_its_application_d_9() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications_with_clock().await else {
         return;
     };
-    let Some(setup) = Setup::new().with_clock() else {
-        return;
-    };
-    let gateway = setup.start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, page) = at_the_login_page(&gateway).await;
     gateway.set_clock_ahead(Duration::from_secs(61 * 60));
     let again = browser
@@ -59,13 +54,9 @@ async fn a_login_page_that_stood_open_too_long_begins_again_at_its_application_d
 
 #[tokio::test]
 async fn a_token_older_than_a_minute_sets_no_cookie_and_the_user_gets_there_all_the_same_s_24() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications_with_clock().await else {
         return;
     };
-    let Some(setup) = Setup::new().with_clock() else {
-        return;
-    };
-    let gateway = setup.start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, back) = at_the_callback(&gateway).await;
     gateway.set_clock_ahead(Duration::from_secs(61));
     let onward = browser.follow(&back).await.expect(303);
@@ -76,10 +67,9 @@ async fn a_token_older_than_a_minute_sets_no_cookie_and_the_user_gets_there_all_
 
 #[tokio::test]
 async fn a_token_works_once_s_24() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, back) = at_the_callback(&gateway).await;
     let mut copy = browser.clone();
     let first = browser.follow(&back).await.expect(303);
@@ -91,10 +81,9 @@ async fn a_token_works_once_s_24() {
 
 #[tokio::test]
 async fn a_token_is_nothing_in_another_browser_s_24() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, back) = at_the_callback(&gateway).await;
     let mut without = Browser::new(&gateway);
     let mut foreign = Browser::new(&gateway);
@@ -111,10 +100,9 @@ async fn a_token_is_nothing_in_another_browser_s_24() {
 
 #[tokio::test]
 async fn a_token_of_a_session_that_has_ended_sets_no_cookie_s_17() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, back) = at_the_callback(&gateway).await;
     let mut other_tab = browser.clone();
     other_tab.get("https://login.test/.portway/logout").await;
@@ -124,10 +112,9 @@ async fn a_token_of_a_session_that_has_ended_sets_no_cookie_s_17() {
 
 #[tokio::test]
 async fn garbage_for_a_request_a_form_or_a_token_is_no_error_and_no_way_in() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (mut browser, page) = at_the_login_page(&gateway).await;
     let good = page.url.parameter("r").unwrap();
     let (head, tail) = good.split_at(good.len() / 2);
@@ -174,10 +161,9 @@ async fn garbage_for_a_request_a_form_or_a_token_is_no_error_and_no_way_in() {
 
 #[tokio::test]
 async fn a_login_posted_from_another_site_signs_nobody_in() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
     let (browser, page) = at_the_login_page(&gateway).await;
     let form = page
         .form()
@@ -216,15 +202,10 @@ async fn a_login_posted_from_another_site_signs_nobody_in() {
 
 #[tokio::test]
 async fn a_cookie_that_was_tampered_with_is_no_cookie() {
-    let Some(nginx) = Nginx::start("one").await else {
+    let Some((_nginx, gateway)) = applications().await else {
         return;
     };
-    let gateway = Gateway::start(&yaml::applications(&[nginx.address()])).await;
-    let mut browser = Browser::new(&gateway);
-    browser
-        .sign_in("https://app.test/", "alice")
-        .await
-        .expect(200);
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
     let good = browser.jar.find("app.test", "-authn-").unwrap().clone();
     let mut answers = std::collections::BTreeSet::new();
     for at in (0..good.value.len()).step_by(7) {

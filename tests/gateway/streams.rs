@@ -27,12 +27,6 @@ async fn gateway() -> (Application, Gateway) {
     (application, gateway)
 }
 
-async fn signed_in(gateway: &Gateway, user: &str) -> Browser {
-    let mut browser = Browser::new(gateway);
-    browser.sign_in("https://app.test/", user).await.expect(200);
-    browser
-}
-
 async fn sign_out(mut browser: Browser) {
     browser
         .get("https://app.test/.portway/logout")
@@ -52,7 +46,7 @@ async fn echo(socket: &mut Socket, text: &str) {
 #[tokio::test]
 async fn a_websocket_echoes_through_the_gateway() {
     let (application, gateway) = gateway().await;
-    let browser = signed_in(&gateway, "alice").await;
+    let browser = Browser::signed_in(&gateway, "alice").await;
     let mut socket = websocket::open(&browser, "https://app.test/ws", &[])
         .await
         .unwrap();
@@ -81,8 +75,8 @@ async fn a_websocket_of_an_open_route_needs_no_session() {
 async fn a_sign_out_closes_the_sessions_websockets_within_a_second_s_17_d_13() {
     let (application, gateway) = gateway().await;
     let (alice, bob) = (
-        signed_in(&gateway, "alice").await,
-        signed_in(&gateway, "bob").await,
+        Browser::signed_in(&gateway, "alice").await,
+        Browser::signed_in(&gateway, "bob").await,
     );
     let mut socket = websocket::open(&alice, "https://app.test/ws", &[])
         .await
@@ -111,8 +105,8 @@ async fn a_sign_out_closes_the_sessions_websockets_within_a_second_s_17_d_13() {
 async fn a_sign_out_closes_running_answers_within_a_second_over_h1_and_h2_s_17_d_13() {
     let (application, gateway) = gateway().await;
     for protocol in [Protocol::H1, Protocol::H2] {
-        let alice = signed_in(&gateway, "alice").await.over(protocol);
-        let bob = signed_in(&gateway, "bob").await.over(protocol);
+        let alice = Browser::signed_in(&gateway, "alice").await.over(protocol);
+        let bob = Browser::signed_in(&gateway, "bob").await.over(protocol);
         let mut streams = Vec::new();
         for path in ["/ticks", "/still"] {
             streams.push(begun(&alice, path).await);
@@ -154,9 +148,9 @@ async fn streams_end_as_well_when_a_session_is_replaced_or_evicted_s_11_s_21() {
         .await
         .unwrap_err();
 
-    let second = signed_in(&gateway, "bob").await;
+    let second = Browser::signed_in(&gateway, "bob").await;
     let mut stream = begun(&second, "/still").await;
-    signed_in(&gateway, "bob").await;
+    Browser::signed_in(&gateway, "bob").await;
     within("an evicted session's stream", SECOND, stream.rest())
         .await
         .unwrap_err();

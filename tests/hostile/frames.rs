@@ -106,6 +106,14 @@ impl H2 {
     }
 
     /// Sends a request and waits for what comes of it.
+    /// Begins a request to `app.test` whose body is still to come.
+    pub(crate) fn begin_post(&mut self, path: &str) -> u32 {
+        let stream = self.next_stream();
+        let head = block(&request("POST", "app.test", path));
+        self.frame(HEADERS, END_HEADERS, stream, &head);
+        stream
+    }
+
     pub(crate) fn ask(&mut self, fields: &[Field<'_>], body: Option<&[u8]>) -> Outcome {
         let stream = self.request(fields, body);
         self.outcome(stream, Duration::from_secs(8))

@@ -346,13 +346,7 @@ fn trailers_say_nothing_to_an_upstream() {
         let path = format!("/open/{mark}");
         let evil = format!("evil{mark}");
         let mut h2 = H2::connect(&gateway, "app.test");
-        let stream = h2.next_stream();
-        h2.frame(
-            HEADERS,
-            END_HEADERS,
-            stream,
-            &block(&request("POST", "app.test", &path)),
-        );
+        let stream = h2.begin_post(&path);
         h2.frame(DATA, 0, stream, b"hello");
         h2.frame(
             HEADERS,
@@ -518,13 +512,7 @@ fn floods_of_control_frames_harm_nobody_else() {
     ] {
         let path = format!("/open/{}", mark());
         let mut h2 = H2::connect(&gateway, "app.test");
-        let stream = h2.next_stream();
-        h2.frame(
-            HEADERS,
-            END_HEADERS,
-            stream,
-            &block(&request("POST", "app.test", &path)),
-        );
+        h2.begin_post(&path);
         let hundred = flood.repeat(100);
         for _ in 0..200 {
             if !h2.wire.send(&hundred) {

@@ -17,7 +17,6 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::frames::DATA;
-use crate::frames::END_HEADERS;
 use crate::frames::END_STREAM;
 use crate::frames::H2;
 use crate::frames::HEADERS;
@@ -28,7 +27,6 @@ use crate::frames::WINDOW_UPDATE;
 use crate::frames::block;
 use crate::frames::frame;
 use crate::frames::get;
-use crate::frames::request;
 use crate::frames::setting;
 use crate::rig::Difference;
 use crate::rig::Gateway;
@@ -227,13 +225,7 @@ fn slow_streams_of_http_2_are_cut_off() {
     for path in ["/open/slow", "/adm"] {
         let (gateway, path) = (Arc::clone(&gateway), path.to_owned());
         let mut h2 = H2::connect(&gateway, "app.test");
-        let stream = h2.next_stream();
-        h2.frame(
-            HEADERS,
-            END_HEADERS,
-            stream,
-            &block(&request("POST", "app.test", &path)),
-        );
+        let stream = h2.begin_post(&path);
         let began = Instant::now();
         let mut outcome = crate::frames::Outcome::Nothing;
         while began.elapsed() < MOST && outcome == crate::frames::Outcome::Nothing {

@@ -32,6 +32,13 @@ impl Browser {
         }
     }
 
+    /// One with which a user has signed in to `app.test`.
+    pub(crate) async fn signed_in(gateway: &Gateway, user: &str) -> Self {
+        let mut browser = Self::new(gateway);
+        browser.sign_in("https://app.test/", user).await.expect(200);
+        browser
+    }
+
     /// The same with another protocol (on https).
     pub(crate) fn over(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;

@@ -41,7 +41,8 @@ pub(crate) struct Gateway {
 /// started again on other ports.
 pub(crate) type Addresses = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
 
-type Log = Arc<Mutex<Vec<String>>>;
+/// Its lock is not poisoned by a test that fails, which shows the log then.
+type Log = Arc<parking_lot::Mutex<Vec<String>>>;
 
 /// Something to be changed about a gateway before it starts.
 pub(crate) struct Setup {
@@ -161,7 +162,7 @@ impl Gateway {
 
     /// What the gateway has written so far, since its last start.
     pub(crate) fn log(&self) -> String {
-        self.log.lock().unwrap().join("\n")
+        self.log.lock().join("\n")
     }
 
     /// Waits until the log says something.
@@ -230,7 +231,7 @@ impl Gateway {
 
     async fn wait_until_listening(&mut self) {
         let child = Mutex::new(&mut self.child);
-        let log = || self.log.lock().unwrap().clone();
+        let log = || self.log.lock().clone();
         let found = until("the gateway listens", PATIENCE, || async {
             let found = listening(&log());
             let missing = found.len() < self.listeners;
@@ -252,7 +253,7 @@ impl Drop for Gateway {
             self.child.wait().ok();
         }
         if std::thread::panicking() {
-            let log = self.log.lock().unwrap();
+            let log = self.log.lock();
             let tail = log.len().saturating_sub(LOG_SHOWN);
             eprintln!("--- gateway\n{}\n---", log[tail..].join("\n"));
         }
@@ -321,7 +322,7 @@ fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Log) {
     let written = Arc::clone(&log);
     std::thread::spawn(move || {
         for line in lines.map_while(Result::ok) {
-            written.lock().unwrap().push(line);
+            written.lock().push(line);
         }
     });
     (child, log)

@@ -39,6 +39,8 @@ pub(crate) use message::Answer;
 pub(crate) use message::Request;
 pub(crate) use message::Url;
 pub(crate) use nginx::Nginx;
+pub(crate) use nginx::applications;
+pub(crate) use nginx::applications_with_clock;
 pub(crate) use recorder::Recorder;
 pub(crate) use wait::until;
 pub(crate) use yaml::HEAD;

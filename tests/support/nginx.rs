@@ -13,9 +13,12 @@ use tempfile::TempDir;
 use tokio::net::TcpStream;
 
 use super::certificates;
+use super::gateway::Gateway;
+use super::gateway::Setup;
 use super::parts;
 use super::wait::PATIENCE;
 use super::wait::until;
+use super::yaml;
 
 /// A running nginx; it is killed when dropped.
 pub(crate) struct Nginx {
@@ -24,6 +27,22 @@ pub(crate) struct Nginx {
     folder: TempDir,
     address: SocketAddr,
     child: Option<Child>,
+}
+
+/// A gateway with the hosts of [`yaml::applications`] before an nginx; `None` when that is not installed.
+pub(crate) async fn applications() -> Option<(Nginx, Gateway)> {
+    before_nginx(Setup::new()).await
+}
+
+/// The same with a clock that the test moves; `None` when that is not installed either.
+pub(crate) async fn applications_with_clock() -> Option<(Nginx, Gateway)> {
+    before_nginx(Setup::new().with_clock()?).await
+}
+
+async fn before_nginx(setup: Setup) -> Option<(Nginx, Gateway)> {
+    let nginx = Nginx::start("one").await?;
+    let gateway = setup.start(&yaml::applications(&[nginx.address])).await;
+    Some((nginx, gateway))
 }
 
 /// How an nginx is spoken to.

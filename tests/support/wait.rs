@@ -1,7 +1,10 @@
 //! Waiting for a condition, with a bound and a name for what did not come.
 
 use std::future::Future;
+use std::ops::RangeBounds;
 use std::time::Duration;
+
+use tokio::time::Instant;
 
 /// Asks again and again until there is an answer; fails after `bound`, naming what did not come.
 pub(crate) async fn until<T, F, Answered>(what: &str, bound: Duration, mut ask: F) -> T
@@ -31,6 +34,13 @@ pub(crate) async fn within<F: Future>(what: &str, bound: Duration, waited_for: F
         Ok(done) => done,
         Err(_) => panic!("{what}: not within {bound:?}"),
     }
+}
+
+/// Fails unless the time since then lies within these bounds.
+#[track_caller]
+pub(crate) fn assert_took(began: Instant, bounds: impl RangeBounds<Duration>) {
+    let took = began.elapsed();
+    assert!(bounds.contains(&took), "it took {took:?}");
 }
 
 /// Between two looks at a condition.

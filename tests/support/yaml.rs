@@ -45,3 +45,14 @@ pools:
 "
     )
 }
+
+/// A whole configuration: everything under `app.test` open, before a pool with these settings.
+pub(crate) fn pool(settings: &str) -> String {
+    format!(
+        "{HEAD}pools: {{ app: {{ {settings} }} }}
+virtual_hosts:
+  - host: app.test
+    routes: [{{ path: /, access: excluded, pool: app }}]
+"
+    )
+}

@@ -1,0 +1,184 @@
+//! Answers gates without an engine: the port `SessionEngine` behind the verbs of `gate_wire` (M-055).
+//!
+//! The desk has proven who asks, and that the gate is enrolled here. What a verdict is worth later is the
+//! gate's to know, by the feed of ends.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::backchannel::World;
+use crate::backchannel::desk::services::GateVerbs;
+use crate::backchannel::desk::Services;
+use crate::backchannel::gate_server::feed::Feed;
+use crate::backchannel::gate_wire::Durability;
+use crate::backchannel::gate_wire::GateAnswer;
+use crate::backchannel::gate_wire::GateQuestion;
+use crate::backchannel::gate_wire::Mark;
+use crate::backchannel::gate_wire::News;
+use crate::backchannel::gate_wire::Verdict;
+use crate::backchannel::gate_wire::millis;
+use crate::backchannel::wire;
+use crate::backchannel::wire::Letterhead;
+use crate::backchannel::wire::WireError;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
+use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
+use crate::ports::clock::Clock;
+use crate::ports::session_engine::Confirmation;
+use crate::ports::session_engine::Ended;
+use crate::ports::session_engine::Lookup;
+use crate::ports::session_engine::SessionEngine;
+
+mod feed;
+
+impl Services {
+    /// Answers gates without an engine by this one. `idle_timeout` is how long its sessions may see no
+    /// request.
+    #[must_use]
+    pub fn answering_gates(
+        self,
+        engine: Arc<dyn SessionEngine>,
+        idle_timeout: Duration,
+        world: &World,
+    ) -> Self {
+        self.with_gates(Arc::new(GateService::new(engine, idle_timeout, world)))
+    }
+}
+
+/// Answers gates.
+struct GateService {
+    engine: Arc<dyn SessionEngine>,
+    feed: Feed,
+    idle_timeout: Duration,
+    clock: Arc<dyn Clock>,
+}
+
+impl GateService {
+    fn new(engine: Arc<dyn SessionEngine>, idle_timeout: Duration, world: &World) -> Self {
+        Self {
+            feed: Feed::new(engine.watch_ended(), Arc::clone(&world.entropy)),
+            engine,
+            idle_timeout,
+            clock: Arc::clone(&world.clock),
+        }
+    }
+
+    async fn act(&self, question: GateQuestion) -> GateAnswer {
+        match question {
+            GateQuestion::End { facts, cause } => ended(self.engine.end(&facts, cause).await),
+            GateQuestion::EndAll { store, subject } => {
+                match self.engine.end_all(&store, &subject).await {
+                    Ok(count) => GateAnswer::EndedAll(count as u64),
+                    Err(_) => GateAnswer::NotDurable,
+                }
+            }
+            GateQuestion::Judge { claim } => {
+                let claim = Claim::from(claim);
+                let found = self.engine.judge(&claim, self.clock.now()).await;
+                self.judged(&claim, found)
+            }
+            GateQuestion::Spend { token, expires } => {
+                if self.engine.spend(token, expires) {
+                    GateAnswer::Done
+                } else {
+                    GateAnswer::SpentBefore
+                }
+            }
+            GateQuestion::Standing { sessions } => self.standing(sessions),
+            GateQuestion::Touch { sessions } => {
+                let now = self.clock.now();
+                for (sso, ago) in sessions {
+                    let when = now.before(Duration::from_millis(ago));
+                    self.engine.touch(&sso, when);
+                }
+                GateAnswer::Done
+            }
+            GateQuestion::Visit { claim, host } => {
+                let claim = Claim::from(claim);
+                let found = self.engine.visit(&claim, &host).await;
+                self.judged(&claim, found)
+            }
+            GateQuestion::Watch { after, hold } => {
+                self.watch(after, Duration::from_millis(hold)).await
+            }
+        }
+    }
+
+    /// Looks again after the place in the feed is taken: judging may have taken long, and an end before
+    /// that place is not told again.
+    fn judged(&self, claim: &Claim, found: Lookup) -> GateAnswer {
+        let at = self.feed.mark();
+        let found = match found {
+            Lookup::Live(_) => self.engine.lookup(claim, self.clock.now()),
+            found @ (Lookup::NotLive(_) | Lookup::Unknown) => found,
+        };
+        let verdict = match found {
+            Lookup::Live(session) => Verdict::Live {
+                session: Box::new(Arc::unwrap_or_clone(session)),
+                idle_timeout: millis(self.idle_timeout),
+            },
+            Lookup::NotLive(why) => Verdict::NotLive(why),
+            Lookup::Unknown => Verdict::NotLive(NotLive::Unanswered),
+        };
+        GateAnswer::Judged { verdict, at }
+    }
+
+    fn standing(&self, mut sessions: Vec<SsoId>) -> GateAnswer {
+        sessions.retain(|sso| !self.engine.is_standing(sso));
+        GateAnswer::NotStanding(sessions)
+    }
+
+    async fn watch(&self, after: Option<Mark>, hold: Duration) -> GateAnswer {
+        // Listening begins before the first look, so that nothing comes between the two.
+        let mut wake = self.engine.watch_ended();
+        let (at, news) = self.feed.since(after);
+        let is_quiet = matches!(&news, News::Ended { sessions, .. } if sessions.is_empty());
+        if !is_quiet || hold.is_zero() {
+            return GateAnswer::Watched { at, news };
+        }
+        tokio::select! {
+            _ = wake.recv() => {}
+            () = self.clock.sleep(hold.min(HOLD_MAX)) => {}
+        }
+        let (at, news) = self.feed.since(after);
+        GateAnswer::Watched { at, news }
+    }
+}
+
+#[async_trait]
+impl GateVerbs for GateService {
+    async fn answer(
+        &self,
+        _: &ClusterId,
+        message: &[u8],
+        head: &Letterhead,
+    ) -> Result<Vec<u8>, WireError> {
+        let question = wire::body(message)?;
+        wire::enclose(head, &self.act(question).await)
+    }
+}
+
+fn ended(ended: Ended) -> GateAnswer {
+    let confirmed = |said| match said {
+        Confirmation::Confirmed => Durability::Durable,
+        Confirmation::Outstanding => Durability::Outstanding,
+    };
+    let peers = ended.peers.into_iter();
+    GateAnswer::Ended {
+        visited: ended.visited,
+        durability: match ended.durable {
+            Ok(()) => Durability::Durable,
+            Err(_) => Durability::Outstanding,
+        },
+        peers: peers.map(|(peer, said)| (peer, confirmed(said))).collect(),
+    }
+}
+
+/// Longest time that a question about ends is held back.
+const HOLD_MAX: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;
