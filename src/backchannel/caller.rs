@@ -159,7 +159,7 @@ impl Served {
         let connection = http2::Builder::new(TokioExecutor::new())
             .timer(TokioTimer::new())
             .keep_alive_interval(limits.keep_alive_interval)
-            .keep_alive_timeout(limits.proof_timeout)
+            .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)
             .max_header_list_size(HEADER_BYTES_MAX)
@@ -239,6 +239,7 @@ const TLS_NOT_HERE: [u8; 7] = [0x15, 3, 3, 0, 2, 2, 71];
 const LINGER_MAX: Duration = Duration::from_secs(1);
 const LINGER_BYTES_MAX: usize = 64 << 10;
 const FINISH_MAX: Duration = Duration::from_secs(5);
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const STREAMS_MAX: u32 = 256;
 /// Questions that callers gave up before this end looked at them; after a stall there are many.
 const RESETS_MAX: usize = 512;

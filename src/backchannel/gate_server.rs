@@ -9,8 +9,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::backchannel::World;
-use crate::backchannel::desk::services::GateVerbs;
 use crate::backchannel::desk::Services;
+use crate::backchannel::desk::services::GateVerbs;
 use crate::backchannel::gate_server::feed::Feed;
 use crate::backchannel::gate_wire::Durability;
 use crate::backchannel::gate_wire::GateAnswer;

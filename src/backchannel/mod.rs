@@ -248,7 +248,9 @@ fn line(
         timeout: config.connect_timeout,
         keep_alive: KeepAlive {
             interval: config.keep_alive_interval,
-            timeout: config.connect_timeout,
+            timeout: KEEP_ALIVE_TIMEOUT
+                .min(config.keep_alive_interval)
+                .max(config.connect_timeout),
         },
         entropy: Arc::clone(&world.entropy),
         resolver: Arc::clone(&world.resolver),
@@ -291,6 +293,8 @@ fn needed(password: Option<&Secret>, node: &NodeName) -> Result<Secret, StartErr
     password.cloned().ok_or_else(none)
 }
 
+/// How long the answer to a ping may take, unless pings come faster: a busy machine is not a dead one.
+const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(15);

@@ -543,7 +543,19 @@ fn plans(how: How) -> (Plan, Plan) {
 enum Relaying {
     /// Takes connections and bytes, and passes nothing on.
     Freeze,
+    /// The same for the connections so far; newer ones pass.
+    FreezeOld(usize),
     Pass,
+}
+
+impl Relaying {
+    fn passes(self, connection: usize) -> bool {
+        match self {
+            Self::Freeze => false,
+            Self::FreezeOld(count) => connection >= count,
+            Self::Pass => true,
+        }
+    }
 }
 
 /// Stands between two nodes: passes bytes on, keeps a copy, freezes, cuts.
@@ -582,7 +594,7 @@ impl Relay {
             let (mode, mut cut) = (relay.mode.subscribe(), relay.cut.subscribe());
             let passing = async move {
                 tokio::select! {
-                    () = pass(stream, target, mode, record) => {}
+                    () = pass(stream, target, (mode, place), record) => {}
                     _ = cut.changed() => {}
                 }
             };
@@ -611,7 +623,7 @@ impl Relay {
 async fn pass(
     client: TcpStream,
     target: SocketAddr,
-    mode: watch::Receiver<Relaying>,
+    mode: (watch::Receiver<Relaying>, usize),
     record: impl Fn(&[u8]),
 ) {
     let Ok(server) = TcpStream::connect(target).await else {
@@ -628,12 +640,12 @@ async fn pass(
 async fn pump(
     mut from: tokio::net::tcp::OwnedReadHalf,
     mut to: tokio::net::tcp::OwnedWriteHalf,
-    mut mode: watch::Receiver<Relaying>,
+    (mut mode, place): (watch::Receiver<Relaying>, usize),
     record: impl Fn(&[u8]),
 ) {
     let mut buffer = vec![0; 64 << 10];
     while let Ok(read @ 1..) = from.read(&mut buffer).await {
-        if mode.wait_for(|mode| *mode == Relaying::Pass).await.is_err() {
+        if mode.wait_for(|mode| mode.passes(place)).await.is_err() {
             return;
         }
         record(&buffer[..read]);

@@ -76,7 +76,7 @@ impl UserTag {
 
 /// Two data centres have the same tag; one of them needs another cluster id.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the cluster ids {0} and {1} cannot be told apart in a cookie; one of them has to change")]
+#[error("cookies cannot tell the data centres `{0}` and `{1}` apart")]
 pub struct SameTag(pub ClusterId, pub ClusterId);
 
 /// The data centres that are configured, found by their tags.

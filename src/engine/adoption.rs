@@ -5,7 +5,7 @@
 
 use futures_util::future::Either;
 use futures_util::future::select;
-use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::decision::adoption::Adoption;
 use crate::decision::adoption::Case;
@@ -52,7 +52,7 @@ impl EmbeddedEngine {
                 return known;
             }
             let found = match federation.board(sso) {
-                Boarding::Wait(bell) => self.wait_for(federation, &bell).await,
+                Boarding::Wait(bell) => self.wait_for(federation, bell).await,
                 Boarding::Lead(_flight) => self.lead(federation, claim).await,
             };
             if let Some(found) = found {
@@ -63,8 +63,8 @@ impl EmbeddedEngine {
     }
 
     /// Waits for whoever has the lead; an answer only where that takes too long.
-    async fn wait_for(&self, federation: &Federation, bell: &Notify) -> Option<Lookup> {
-        let rung = std::pin::pin!(bell.notified());
+    async fn wait_for(&self, federation: &Federation, bell: OwnedNotified) -> Option<Lookup> {
+        let rung = std::pin::pin!(bell);
         let over = self
             .parts
             .clock

@@ -13,6 +13,7 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+use tokio::sync::futures::OwnedNotified;
 
 use crate::config::mdc::SkewLimits;
 use crate::decision::adoption::AdoptionPolicy;
@@ -103,7 +104,7 @@ pub(super) enum Boarding<'f> {
     /// Nobody is; it is for the caller to do.
     Lead(Flight<'f>),
     /// Somebody is; the bell rings when it is over.
-    Wait(Arc<Notify>),
+    Wait(OwnedNotified),
 }
 
 /// The one adoption of an SSO session that is under way; over when dropped (MDC-INDEX-3).
@@ -185,12 +186,10 @@ impl Federation {
     /// Notes that the end log of a peer was read to its end.
     pub(super) fn note_pulled(&self, peer: &ClusterId, pulled: Pulled) {
         self.pulled.rcu(|all| {
-            let all = all.iter().cloned();
-            let updated = all.map(|(known, before)| {
-                let now = if known == *peer { Some(pulled) } else { before };
-                (known, now)
-            });
-            updated.collect::<Vec<_>>()
+            let mut all = Vec::clone(all);
+            let known = all.iter_mut().find(|(known, _)| known == peer);
+            known.into_iter().for_each(|(_, read)| *read = Some(pulled));
+            all
         });
     }
 
@@ -198,7 +197,8 @@ impl Federation {
     pub(super) fn board(&self, sso: SsoId) -> Boarding<'_> {
         match self.flights.lock().entry(sso) {
             std::collections::hash_map::Entry::Occupied(flight) => {
-                Boarding::Wait(Arc::clone(flight.get()))
+                // It listens from here on, while the flight cannot end.
+                Boarding::Wait(Arc::clone(flight.get()).notified_owned())
             }
             std::collections::hash_map::Entry::Vacant(place) => {
                 place.insert(Arc::new(Notify::new()));

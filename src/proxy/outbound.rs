@@ -19,7 +19,7 @@ use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::policy::Access;
 use crate::model::id::RequestId;
-use crate::model::time::Timestamp;
+use crate::ports::clock::Clock;
 use crate::proxy::context::Admitted;
 use crate::proxy::serving::Serving;
 
@@ -140,17 +140,19 @@ fn must_not_be_kept(head: &ResponseHeader, admitted: &Admitted) -> bool {
 pub fn set_gito(
     head: &mut ResponseHeader,
     admitted: &Admitted,
-    now: Timestamp,
+    clock: &dyn Clock,
 ) -> Result<(), OutboundError> {
+    let Some(gito) = &admitted.gito else {
+        return Ok(());
+    };
     // An interim answer is not yet the answer (RFC 9110 §15.2).
     let is_interim = head.status.is_informational() && head.status != 101;
-    match &admitted.gito {
-        Some(gito) if now <= gito.until && !is_interim => head
-            .append_header(header::SET_COOKIE, gito.set_cookie.as_str())
-            .map(drop)
-            .map_err(|_| refused(&header::SET_COOKIE)),
-        Some(_) | None => Ok(()),
+    if is_interim || clock.now() > gito.until {
+        return Ok(());
     }
+    head.append_header(header::SET_COOKIE, gito.set_cookie.as_str())
+        .map(drop)
+        .map_err(|_| refused(&header::SET_COOKIE))
 }
 
 /// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as

@@ -236,7 +236,7 @@ impl ProxyHttp for Portway {
             head.insert_header(header::LOCATION, location)?;
         }
         outbound::clean_answer(head, admitted, ctx.id, &self.serving.gate.names)
-            .and_then(|()| outbound::set_gito(head, admitted, self.serving.clock.now()))
+            .and_then(|()| outbound::set_gito(head, admitted, self.serving.clock.as_ref()))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 

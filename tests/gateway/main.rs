@@ -19,6 +19,7 @@ mod drain;
 mod edge;
 mod examples;
 mod failover;
+mod gate_only;
 mod gito;
 mod health;
 mod identity;

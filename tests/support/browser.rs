@@ -39,6 +39,11 @@ impl Browser {
         browser
     }
 
+    /// Goes to another gateway from now on, as if a balancer sent it there.
+    pub(crate) fn go_to(&mut self, gateway: &Gateway) {
+        self.addresses = gateway.addresses();
+    }
+
     /// The same with another protocol (on https).
     pub(crate) fn over(mut self, protocol: Protocol) -> Self {
         self.protocol = protocol;

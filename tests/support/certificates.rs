@@ -28,6 +28,7 @@ pub(crate) const NAMES: &[&str] = &[
     "keymgt.emm.wso2.com",
     "login.portway.localhost",
     "app.portway.localhost",
+    "mail.portway.localhost",
 ];
 
 /// A certificate chain and its key, as PEM.

@@ -78,6 +78,45 @@ async fn a_connection_that_went_dead_is_noticed_and_made_again() {
     assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
 }
 
+/// The network swallows what one connection says; TCP would take minutes to find out.
+#[tokio::test]
+async fn a_connection_over_which_no_answer_came_is_replaced_at_once() {
+    let (ny, london, relay) = relayed(How::Tls, |mdc| {
+        mdc.back_channel.keep_alive_interval = Duration::from_hours(1);
+    })
+    .await;
+    let _london = london.start();
+    assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
+    relay.set(Relaying::FreezeOld(1));
+    let limit = Duration::from_millis(200);
+    let silence = ny.ask_within("london", abort(), limit).await;
+    assert_eq!(silence, Err(Silence::TimedOut));
+    until("there is another", || relay.accepted() == 2).await;
+    ny.answered_by("london").await;
+}
+
+/// An address behind a partition is not tried by one question after the other.
+#[tokio::test]
+async fn an_address_that_cannot_be_connected_to_again_is_given_up_until_it_can() {
+    let (ny, london, relay) = relayed(How::Tls, |mdc| {
+        mdc.back_channel.keep_alive_interval = Duration::from_hours(1);
+        mdc.back_channel.connect_timeout = Duration::from_millis(500);
+    })
+    .await;
+    let _london = london.start();
+    ny.connected("london").await;
+    relay.set(Relaying::Freeze);
+    let limit = Duration::from_millis(200);
+    let silence = ny.ask_within("london", abort(), limit).await;
+    assert_eq!(silence, Err(Silence::TimedOut));
+    until("it is given up", || {
+        !ny.line("london").addresses[0].connected
+    })
+    .await;
+    relay.set(Relaying::FreezeOld(relay.accepted()));
+    ny.answered_by("london").await;
+}
+
 #[tokio::test]
 async fn a_connection_that_was_cut_is_made_again_before_anybody_asks() {
     let (ny, london, relay) = relayed(How::Open, |_| {}).await;

@@ -112,7 +112,11 @@ pub(in crate::backchannel) fn check_facts(facts: &SsoFacts) -> Result<(), WireEr
     within(AuthLevel::new(facts.level.get()).is_some(), "level")
 }
 
-pub(in crate::backchannel) fn at_most<T>(list: &[T], most: usize, what: &'static str) -> Result<(), WireError> {
+pub(in crate::backchannel) fn at_most<T>(
+    list: &[T],
+    most: usize,
+    what: &'static str,
+) -> Result<(), WireError> {
     within(list.len() <= most, what)
 }
 

@@ -19,6 +19,7 @@ use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
 use crate::config::problem::mdc::DATA_CENTRES_MAX;
 use crate::config::problem::mdc::MdcProblem;
+use crate::crypto::tags::Clusters;
 use crate::model::name::ClusterId;
 use crate::model::secret::Secret;
 
@@ -52,12 +53,26 @@ impl Reading<'_> {
             self.mdc_fault(found, MdcProblem::TooMany(count));
         }
         let peers = self.each(&items, |this, item| this.peer(item, around, known))?;
+        self.check_tags(&items, &peers, around.own);
         let has_two = peers.iter().any(|peer| !peer.secondary.is_empty());
         let lopsided = items.iter().zip(&peers);
         for (item, peer) in lopsided.filter(|(_, peer)| has_two && peer.secondary.is_empty()) {
             self.advise(item, Advice::Lopsided(peer.cluster.clone()));
         }
         Some(peers)
+    }
+
+    /// Cookies name data centres by short tags: two must not have the same.
+    fn check_tags(&mut self, items: &[Found<'_>], peers: &[Peer], own: Option<&ClusterId>) {
+        let mut known: Vec<ClusterId> = own.into_iter().cloned().collect();
+        for (item, peer) in items.iter().zip(peers) {
+            known.push(peer.cluster.clone());
+            if let Err(same) = Clusters::new(known.iter().cloned()) {
+                let place = item.value_of("cluster_id");
+                self.mdc_fault(place.as_ref().unwrap_or(item), MdcProblem::SameTag(same));
+                return;
+            }
+        }
     }
 
     fn peer<'n>(

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::config::problem::ReadFileError;
 use crate::config::problem::words;
+use crate::crypto::tags::SameTag;
 use crate::model::name::ClusterId;
 
 /// What is wrong with the part about several data centres.
@@ -85,6 +86,9 @@ pub enum MdcProblem {
     /// An engine's section on a gate without one.
     #[error("a gate with `engine.remote` is no data centre of its own")]
     RemoteWithMdc,
+    /// Two data centres that cookies cannot tell apart.
+    #[error(transparent)]
+    SameTag(SameTag),
     /// Skew that is refused before it is reported.
     #[error("clock_skew.allowance is longer than clock_skew.hard_limit, {}", show(*.0))]
     Skew(Duration),
@@ -128,6 +132,7 @@ impl MdcProblem {
             Self::PkiFile { .. } => "`portway pki` makes it, or name a file of your own",
             Self::PullInterval(_) => "several pulls must fit into the lease",
             Self::RemoteWithMdc => "configure `mdc` on the engine nodes, and list this gate there",
+            Self::SameTag(_) => "give one of them another name, in every data centre",
             Self::Skew(_) => "lower `allowance` or raise `hard_limit`",
             Self::TooMany(_) => return None,
         };

@@ -9,6 +9,7 @@ use crate::decision::adoption::Outcome;
 use crate::decision::adoption::draft;
 use crate::decision::adoption::draft::Origin;
 use crate::decision::adoption::machine::Adoption;
+use crate::decision::adoption::machine::Said;
 use crate::decision::adoption::machine::Step;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
@@ -73,7 +74,22 @@ impl Adoption {
             Answer::Moved { to, generation } if to != self.case.own => {
                 self.keep_stub(*pending, to, generation)
             }
-            _ => {
+            Answer::Hello(_)
+            | Answer::Session(_)
+            | Answer::TooSoon(_)
+            | Answer::Reserved
+            | Answer::Lapsed
+            | Answer::Moved { .. }
+            | Answer::Idle
+            | Answer::Expired
+            | Answer::Missing
+            | Answer::Unknown
+            | Answer::Refused(_)
+            | Answer::LastAccess(_)
+            | Answer::Noted { .. }
+            | Answer::NotDurable
+            | Answer::Ends { .. }
+            | Answer::Done => {
                 let (to, generation) = (release.from.clone(), release.generation);
                 self.keep_stub(*pending, to, generation)
             }
@@ -109,22 +125,22 @@ impl Adoption {
 
     /// Nobody is left to ask.
     pub(super) fn conclude(&mut self, now: Timestamp) -> Effect {
-        let (heard, policy) = (self.heard, self.case.policy);
+        let (heard, policy) = (&self.heard, self.case.policy);
         let refuse = |why| Effect::Finish(Outcome::Refuse(why));
         if let Some(why) = heard.refused {
             return refuse(why);
         }
-        if heard.idle {
+        if heard.has(Said::Idle) {
             return refuse(NotLive::Idle);
         }
-        if heard.expired {
+        if heard.has(Said::Expired) {
             return refuse(NotLive::Expired);
         }
-        if heard.held {
+        if heard.has(Said::Held) {
             return refuse(NotLive::HeldElsewhere);
         }
         // Time may have run out with somebody unasked: that is silence too.
-        if heard.silence || !self.queue.is_empty() {
+        if heard.has(Said::Nothing) || !self.queue.is_empty() {
             return match policy.on_silence {
                 OnSilence::Challenge => refuse(NotLive::Unanswered),
                 OnSilence::Continue => self.create(NotLive::Unanswered, now),
@@ -132,7 +148,7 @@ impl Adoption {
         }
         if self.case.presented.at == Place::Collector
             && policy.on_missing == OnMissing::Create
-            && heard.missing
+            && heard.has(Said::Missing)
         {
             return self.create(NotLive::Missing, now);
         }

@@ -51,14 +51,31 @@ pub struct Adoption {
 }
 
 /// What the data centres asked so far have said, short of a live session.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Heard {
-    pub(super) expired: bool,
-    pub(super) held: bool,
-    pub(super) idle: bool,
-    pub(super) missing: bool,
+    pub(super) said: Vec<Said>,
+    /// The first refusal.
     pub(super) refused: Option<NotLive>,
-    pub(super) silence: bool,
+}
+
+/// What a data centre said.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Said {
+    Expired,
+    Held,
+    Idle,
+    Missing,
+    Nothing,
+}
+
+impl Heard {
+    fn note(&mut self, said: Said) {
+        self.said.push(said);
+    }
+
+    pub(super) fn has(&self, said: Said) -> bool {
+        self.said.contains(&said)
+    }
 }
 
 /// What the last effect was for.
@@ -199,7 +216,9 @@ impl Adoption {
     fn ask(&mut self, peer: ClusterId, attempt: u32, now: Timestamp) -> Effect {
         let limit = self.limit(now);
         if limit.is_zero() {
-            self.heard.held |= self.deferred.as_ref() == Some(&peer);
+            if self.deferred.as_ref() == Some(&peer) {
+                self.heard.note(Said::Held);
+            }
             return self.conclude(now);
         }
         let facts = SsoFacts {
@@ -239,24 +258,24 @@ impl Adoption {
                 if let Some(effect) = self.wait(&peer, rest, now) {
                     return effect;
                 }
-                self.heard.held = true;
+                self.heard.note(Said::Held);
             }
             // The promise was made once, and is over; the holder serves on.
-            Answer::Lapsed => self.heard.held = true,
+            Answer::Lapsed => self.heard.note(Said::Held),
             Answer::Reserved => {
                 if let Some(effect) = self.wait(&peer, RESERVED_PAUSE, now) {
                     return effect;
                 }
-                self.heard.held = true;
+                self.heard.note(Said::Held);
             }
             Answer::Moved { to, generation } => self.follow(to, generation),
             Answer::Ended => return Effect::Finish(Outcome::Ended),
-            Answer::Idle => self.heard.idle = true,
-            Answer::Expired => self.heard.expired = true,
-            Answer::Missing => self.heard.missing = true,
+            Answer::Idle => self.heard.note(Said::Idle),
+            Answer::Expired => self.heard.note(Said::Expired),
+            Answer::Missing => self.heard.note(Said::Missing),
             Answer::Refused(Refusal::Mismatched) => self.refuse(NotLive::Mismatched),
             Answer::Refused(Refusal::NotPermitted | Refusal::Skew | Refusal::UnknownStore) => {
-                self.refuse(NotLive::Refused)
+                self.refuse(NotLive::Refused);
             }
             // An engine that cannot tell is as good as silent (S-19), and so is one that talks of
             // something else.
@@ -290,10 +309,10 @@ impl Adoption {
     /// Whoever has said 'not yet' holds the session: what follows is no silence (S-8).
     fn note_silence(&mut self, peer: ClusterId) {
         if self.deferred.as_ref() == Some(&peer) {
-            self.heard.held = true;
+            self.heard.note(Said::Held);
             return;
         }
-        self.heard.silence = true;
+        self.heard.note(Said::Nothing);
         self.silent.push(peer);
     }
 
@@ -301,7 +320,7 @@ impl Adoption {
     fn follow(&mut self, to: ClusterId, generation: Generation) {
         // A stub that points here tells of data that are lost by now.
         if to == self.case.own || generation <= self.seen {
-            self.heard.missing = true;
+            self.heard.note(Said::Missing);
             return;
         }
         self.seen = generation;
@@ -310,7 +329,7 @@ impl Adoption {
             self.queue.push(to);
         } else if !self.silent.contains(&to) {
             // It has been handed around while this one asked; whoever has it was heard a moment ago.
-            self.heard.held = true;
+            self.heard.note(Said::Held);
         }
     }
 
@@ -334,7 +353,7 @@ impl Adoption {
         }
         if self.is_anchored() && theirs.generation < self.seen {
             // It does not know yet that another data centre took over.
-            self.heard.missing = true;
+            self.heard.note(Said::Missing);
             return self.next(now);
         }
         self.seen = self.seen.max(theirs.generation);

@@ -86,11 +86,15 @@ impl Lease<'_> {
         let Some(pulled) = pulled else {
             return Err(LeaseOver::NeverRead(peer.clone()));
         };
-        // A reading that lies ahead was made before the clock was set back: how old it is, nobody knows.
-        if pulled.sent <= now && now.since(pulled.sent) < self.term {
+        // A request goes by the moment when it came, and the log may have been read again since. A reading
+        // that lies further ahead was made before the clock was set back: how old it is, nobody knows.
+        if pulled.sent <= now.after(AHEAD_MAX) && now.since(pulled.sent) < self.term {
             Ok(())
         } else {
             Err(LeaseOver::TooLongAgo(peer.clone()))
         }
     }
 }
+
+/// How far a reading may lie ahead of the moment that it is judged for.
+const AHEAD_MAX: Duration = Duration::from_secs(10);

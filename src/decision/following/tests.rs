@@ -206,6 +206,17 @@ fn a_reading_that_lies_ahead_gives_no_lease_s_16() {
 }
 
 #[test]
+fn a_reading_made_while_a_request_is_judged_counts_for_it_s_16() {
+    let peers = [(
+        peer("b"),
+        Some(pulled(1, NOW.after(Duration::from_secs(3)))),
+    )];
+    assert_eq!(lease(&peers).may_create(NOW), Ok(()));
+    let chain = [peer("b")];
+    assert_eq!(lease(&peers).honours(&chain, &facts(NOW), NOW), Ok(()));
+}
+
+#[test]
 fn a_session_is_honoured_while_its_chain_is_heard_of_s_16() {
     let peers = [
         (peer("b"), Some(pulled(1, NOW))),

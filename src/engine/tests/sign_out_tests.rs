@@ -214,9 +214,10 @@ async fn a_return_address_is_kept_on_served_hosts_only_d_18() {
         let mut desk = Desk::new();
         desk.sign_in("alice").await;
         let reply = desk.sign_out(Provenance::Own, None, Some(asked)).await;
-        let expected = sent.map_or(signed_out(Confirmed::Durable), |address| {
-            ReplyKind::Redirect(address.to_owned())
-        });
+        let expected = match sent {
+            Some(address) => ReplyKind::Redirect(address.to_owned()),
+            None => signed_out(Confirmed::Durable),
+        };
         assert_eq!(reply, expected, "{asked:?}");
     }
 }

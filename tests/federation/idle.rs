@@ -1,0 +1,133 @@
+//! Idle time and lifetime across data centres (table 7-2): from the newest GITO cookie where there is one,
+//! else from the ID cookie and by asking the data centres of the chain.
+//!
+//! Clocks are moved by faketime; the time-outs are half an hour and what a test says.
+
+use crate::pair::APP;
+use crate::pair::Arrival;
+use crate::pair::BOUND;
+use crate::pair::FREE;
+use crate::pair::Gito;
+use crate::pair::OTHER;
+use crate::pair::Pair;
+use crate::pair::Plan;
+use crate::pair::served;
+use crate::pair::visit;
+use crate::support::until;
+
+/// Clocks jump here, and a lease must not run out by that.
+const LEASE: &str = "  partition_lease: 12h\n";
+
+#[tokio::test]
+async fn with_gito_idle_time_counts_from_the_newest_access_anywhere_mdc_time_1_m_058() {
+    let plan = Plan {
+        adoption: "continue_on_sync_failure: true",
+        mdc: LEASE,
+        ..FREE
+    };
+    let Some(pair) = Pair::with_clocks(plan).await else {
+        return;
+    };
+    let mut alice = pair.signed_in_at_a("alice").await;
+    pair.set_clocks_ahead(20);
+    assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    // For A alone she has been idle for 45 minutes; the cookie knows better, and nobody can be asked.
+    pair.cut();
+    pair.set_clocks_ahead(45);
+    let mut forgetful = alice.clone();
+    forgetful.jar.forget("app.apps.test", "gito");
+    let arrival = visit(&mut forgetful, &pair.a, OTHER).await;
+    assert_eq!(arrival, Arrival::Challenged);
+    assert_eq!(visit(&mut alice, &pair.a, APP).await, served("alice"));
+    // Half an hour after the last access of all she is asked, wherever she goes (A.6, row 9).
+    pair.heal();
+    pair.set_clocks_ahead(76);
+    for gateway in [&pair.a, &pair.b] {
+        let arrival = visit(&mut alice.clone(), gateway, APP).await;
+        assert_eq!(arrival, Arrival::Challenged);
+    }
+}
+
+#[tokio::test]
+async fn without_gito_the_data_centres_of_the_chain_are_asked_mdc_time_1_m_059_m_076_s_20() {
+    let plan = Plan {
+        gito: Gito::Without,
+        mdc: LEASE,
+        ..FREE
+    };
+    let Some(pair) = Pair::with_clocks(plan).await else {
+        return;
+    };
+    let mut alice = pair.signed_in_at_a("alice").await;
+    pair.set_clocks_ahead(20);
+    // The authn cookie has lapsed by now: the collector of B renews it, and the ID cookie with it.
+    assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    // This access only B knows of.
+    pair.set_clocks_ahead(34);
+    assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    pair.set_clocks_ahead(55);
+    pair.cut();
+    let mut cut_off = alice.clone();
+    assert_eq!(visit(&mut cut_off, &pair.a, APP).await, Arrival::Challenged);
+    // Silence has ended nothing.
+    pair.heal();
+    until("B is heard", BOUND, || async {
+        let arrival = visit(&mut alice.clone(), &pair.a, APP).await;
+        (arrival == served("alice")).then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_session_idle_in_every_data_centre_is_challenged_whatever_the_policy_mdc_time_1_m_062() {
+    for adoption in [
+        "continue_on_sync_failure: true",
+        "retrieve_data: false",
+        "anchor_session: true, continue_on_sync_failure: true",
+    ] {
+        let plan = Plan {
+            adoption,
+            mdc: LEASE,
+            ..FREE
+        };
+        let Some(pair) = Pair::with_clocks(plan).await else {
+            return;
+        };
+        let alice = pair.signed_in_at_a("alice").await;
+        pair.set_clocks_ahead(31);
+        for (gateway, url) in [(&pair.b, APP), (&pair.b, OTHER), (&pair.a, APP)] {
+            let arrival = visit(&mut alice.clone(), gateway, url).await;
+            assert_eq!(arrival, Arrival::Challenged, "{adoption}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn no_number_of_hops_makes_a_session_last_longer_mdc_adopt_7_mdc_time_2_s_3() {
+    for adoption in [
+        "anchor_session: true",
+        "retrieve_data: false",
+        "anchor_session: true, continue_on_sync_failure: true",
+    ] {
+        let plan = Plan {
+            adoption,
+            mdc: "  partition_lease: 1h\n",
+            session: "lifetime: 1h",
+            ..FREE
+        };
+        let Some(pair) = Pair::with_clocks(plan).await else {
+            return;
+        };
+        let mut alice = pair.signed_in_at_a("alice").await;
+        for (minutes, gateway) in [(15, &pair.b), (30, &pair.a), (45, &pair.b), (59, &pair.a)] {
+            pair.set_clocks_ahead(minutes);
+            assert_eq!(visit(&mut alice, gateway, APP).await, served("alice"));
+            assert_eq!(visit(&mut alice, gateway, OTHER).await, served("alice"));
+        }
+        pair.set_clocks_ahead(61);
+        for (gateway, url) in [(&pair.a, APP), (&pair.b, APP), (&pair.b, OTHER)] {
+            let arrival = visit(&mut alice.clone(), gateway, url).await;
+            assert_eq!(arrival, Arrival::Challenged, "{adoption}");
+        }
+    }
+}

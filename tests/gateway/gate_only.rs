@@ -1,0 +1,190 @@
+//! A gate without an engine in front of two data centres, as processes: certificates by `portway pki`, one
+//! key ring, users who sign in at an engine node and are served at the gate.
+
+use std::ffi::OsStr;
+use std::net::Ipv4Addr;
+use std::process::Command;
+use std::sync::atomic::AtomicU16;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tempfile::TempDir;
+
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Request;
+use crate::support::gateway::Setup;
+use crate::support::gateway::password;
+use crate::support::until;
+use crate::support::yaml;
+
+const APP: &str = "https://app.test/";
+const SOON: Duration = Duration::from_secs(20);
+
+#[tokio::test]
+async fn a_logout_at_an_engine_node_is_heard_at_the_gate_d_13() {
+    let site = Site::start().await;
+    let browser = site.sign_in("alice").await;
+    let copy = browser.clone();
+    site.serves(&copy).await;
+    let mut leaving = Browser::new(&site.home);
+    leaving.jar = browser.jar;
+    leaving.get("https://login.test/.portway/logout").await;
+    until("the gate refuses", SOON, || async {
+        (site.status(&copy).await != 200).then_some(())
+    })
+    .await;
+    assert_eq!(site.status(&copy).await, 401);
+}
+
+#[tokio::test]
+async fn a_gate_whose_engine_is_killed_uses_the_other_data_centre_and_comes_home_m_055() {
+    let mut site = Site::start().await;
+    let browser = site.sign_in("carol").await;
+    site.serves(&browser).await;
+
+    site.home.kill9();
+    site.edge.wait_for_log("the engine is silent").await;
+    site.serves(&browser).await;
+
+    site.home.restart().await;
+    let back = |log: &str| log.matches("the engine is followed").count() >= 3;
+    until("the gate is home", SOON, || async {
+        back(&site.edge.log()).then_some(())
+    })
+    .await;
+    site.other.kill9();
+    site.serves(&browser).await;
+}
+
+/// Two engine nodes and a gate.
+struct Site {
+    home: Gateway,
+    other: Gateway,
+    edge: Gateway,
+    application: Application,
+    /// The CA and the key ring.
+    _shared: TempDir,
+}
+
+impl Site {
+    async fn start() -> Self {
+        let application = Application::start().await;
+        let shared = tempfile::tempdir().unwrap();
+        pki(["init".as_ref(), "--dir".as_ref(), shared.path().as_os_str()]);
+        let enrolled = |option: &str, name: &str| {
+            let setup = Setup::new();
+            let state = setup.path("state");
+            let dir = shared.path().as_os_str();
+            let (option, name) = (OsStr::new(option), OsStr::new(name));
+            let line = ["enrol", "--dir", "--state-dir"].map(OsStr::new);
+            let [enrol, from, to] = line;
+            pki([enrol, from, dir, option, name, to, state.as_os_str()]);
+            setup
+        };
+        let ring = shared.path().join("key-ring.json");
+        let head = format!("key_ring_file: {}\n{LISTENERS}", ring.display());
+        let sites = yaml::sites(&[application.address()]);
+        let [ny, ldc] = [back_channel(), back_channel()];
+        let engine = |name: &str, own: &str, peer: &str, there: &str| {
+            format!(
+                "cluster_id: {name}
+{head}collector: {{ host: login.test }}
+authentication: {{ users_file: users.yaml }}
+mdc:
+  adoption: {{ continue_on_sync_failure: true }}
+  back_channel: {{ bind: \"{own}\", security: simple }}
+  peers: [{{ cluster_id: {peer}, primary: [\"{there}\"] }}]
+  gates: [{{ name: edge-1 }}]
+{sites}"
+            )
+        };
+        let home = enrolled("--cluster", "ny");
+        let home = home.start(&engine("ny", &ny, "ldc", &ldc)).await;
+        let other = enrolled("--cluster", "ldc");
+        let other = other.start(&engine("ldc", &ldc, "ny", &ny)).await;
+        let login = home.address("https").port();
+        let edge = format!(
+            "{head}collector: {{ host: login.test, public_port: {login}, elsewhere: true }}
+engine:
+  remote:
+    name: edge-1
+    security: simple
+    primary: [{{ cluster_id: ny, address: \"{ny}\" }}]
+    secondary: [{{ cluster_id: ldc, address: \"{ldc}\" }}]
+{sites}"
+        );
+        let edge = enrolled("--gate", "edge-1").start(&edge).await;
+        Self {
+            home,
+            other,
+            edge,
+            application,
+            _shared: shared,
+        }
+    }
+
+    /// A browser with which a user has signed in at the engine node, on the way to the gate.
+    async fn sign_in(&self, user: &str) -> Browser {
+        let mut at_edge = Browser::new(&self.edge);
+        let challenged = at_edge.get(APP).await.expect(303);
+        let mut at_home = Browser::new(&self.home);
+        at_home.jar = at_edge.jar.clone();
+        let page = at_home.follow(&challenged).await;
+        let page = at_home.follow_all(page).await.expect(200);
+        let mut answer = at_home.log_in(&page, user, &password(user)).await;
+        while answer.redirects() && answer.location().host() == "login.test" {
+            answer = at_home.follow(&answer).await;
+        }
+        at_edge.jar = at_home.jar;
+        let there = at_edge.follow(&answer).await;
+        let there = at_edge.follow_all(there).await.expect(200);
+        assert_eq!(there.told("remote-user"), user);
+        at_edge
+    }
+
+    async fn status(&self, browser: &Browser) -> u16 {
+        let answer = browser.try_send(Request::get(APP)).await;
+        let asked = self.application.requests();
+        answer.map_or_else(|error| panic!("{error} ({asked} served)"), |it| it.status)
+    }
+
+    /// Waits until the gate serves a browser, without asking its user anything.
+    async fn serves(&self, browser: &Browser) {
+        until("the gate serves", SOON, || async {
+            (self.status(browser).await == 200).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Where an engine node listens for the others, who have to know before it starts: on a loopback address
+/// that no other process of these tests uses.
+fn back_channel() -> String {
+    static NODES: AtomicU16 = AtomicU16::new(0);
+    let [_, high, middle, low] = std::process::id().to_be_bytes();
+    let address = Ipv4Addr::new(127, 64 + high % 64, middle, low);
+    let port = FIRST_PORT + NODES.fetch_add(1, Ordering::Relaxed);
+    format!("{address}:{port}")
+}
+
+fn pki<const N: usize>(arguments: [&OsStr; N]) {
+    let done = Command::new(env!("CARGO_BIN_EXE_portway"))
+        .arg("pki")
+        .args(arguments)
+        .env("PORTWAY_PKI_PASSPHRASE", "a pass phrase of the tests")
+        .output()
+        .unwrap();
+    assert!(done.status.success(), "{done:?}");
+}
+
+const FIRST_PORT: u16 = 5575;
+const LISTENERS: &str = "\
+threads: 2
+listeners:
+  - name: https
+    bind: 127.0.0.1:0
+    tls: { certificates: [{ certificate_file: cert.pem, key_file: key.pem }] }
+  - { name: http, bind: 127.0.0.1:0 }
+";
