@@ -21,7 +21,7 @@ describe('signing out', { skip: missing, timeout: 120_000, concurrency: 2 }, () 
       await signInAt(page, room.url('app'), 'alice');
       await page.goto(room.url('other'));
       await page.goto(room.url('app'));
-      assert.equal((await cookieNames(context)).length, 6);
+      assert.equal((await cookieNames(context)).length, 7);
       await signOut(page);
       assert.match(page.url(), /^https:\/\/login\./);
       assert.deepEqual(await cookieNames(context), []);
