@@ -184,7 +184,10 @@ impl Line {
             let connection = match address.connection().await {
                 Ok(connection) => connection,
                 Err(why) => {
-                    silence = Unanswered::by_peer(why);
+                    // Whoever is there and will not speak has answered for all of them (S-8).
+                    if silence.why != Silence::Protocol {
+                        silence = Unanswered::by_peer(why);
+                    }
                     tried.push(chosen.index);
                     continue;
                 }

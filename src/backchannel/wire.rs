@@ -302,12 +302,17 @@ fn write<T: Serialize>(value: &T) -> Result<Vec<u8>, WireError> {
 fn read<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, WireError> {
     let mut rest = bytes;
     let value = ciborium::de::from_reader_with_recursion_limit(&mut rest, DEPTH_MAX)
-        .map_err(|error| WireError::Malformed(error.to_string()))?;
+        .map_err(|error| WireError::Malformed(shown(&error)))?;
     if rest.is_empty() {
         Ok(value)
     } else {
         Err(WireError::Malformed("trailing bytes".to_owned()))
     }
+}
+
+/// As much of an error as belongs in a log line: it may quote what the other end sent.
+fn shown(error: &dyn fmt::Display) -> String {
+    error.to_string().chars().take(ERROR_CHARS_SHOWN).collect()
 }
 
 const fn is_ours(version: u16) -> Result<(), WireError> {
@@ -347,4 +352,5 @@ const SIGNATURE: HeaderName = HeaderName::from_static("portway-signature");
 const DEPTH_MAX: usize = 32;
 /// As much of a foreign word as is put into a log line.
 const VERB_CHARS_SHOWN: usize = 32;
+const ERROR_CHARS_SHOWN: usize = 160;
 const BYTES_USUAL: usize = 512;

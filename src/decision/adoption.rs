@@ -111,4 +111,27 @@ impl AdoptionPolicy {
         self.attempt_limit
             .saturating_mul(self.retries.saturating_add(1))
     }
+
+    /// The policy for a request that has waited already and has this much time left: fewer attempts
+    /// (S-7). Where not even one has its whole time, a silence is nobody's but its own (S-8).
+    #[must_use]
+    pub fn within(self, rest: Duration) -> Self {
+        if rest >= self.deadline() {
+            return self;
+        }
+        let attempts = rest
+            .as_millis()
+            .checked_div(self.attempt_limit.as_millis())
+            .unwrap_or(0);
+        let attempts = u32::try_from(attempts).unwrap_or(u32::MAX);
+        Self {
+            retries: attempts.saturating_sub(1),
+            attempt_limit: self.attempt_limit.min(rest),
+            on_silence: match attempts {
+                0 => OnSilence::Challenge,
+                _ => self.on_silence,
+            },
+            ..self
+        }
+    }
 }

@@ -3,6 +3,8 @@
 //!
 //! What a data centre does when it is asked is in `peering`.
 
+use std::time::Duration;
+
 use futures_util::future::Either;
 use futures_util::future::select;
 use tokio::sync::futures::OwnedNotified;
@@ -46,14 +48,19 @@ impl EmbeddedEngine {
             return self.lookup(claim, self.parts.clock.now());
         };
         let sso = claim.facts.sso;
+        let begun = self.parts.clock.now();
+        let deadline = federation.settings.adoption.deadline();
         for _ in 0..LOOKS_MAX {
-            let known = self.lookup(claim, self.parts.clock.now());
+            let now = self.parts.clock.now();
+            let known = self.lookup(claim, now);
             if !matches!(known, Lookup::Unknown) {
                 return known;
             }
+            // Whoever has waited for another's adoption has that much less time for an own one (S-7).
+            let rest = deadline.saturating_sub(now.since(begun));
             let found = match federation.board(sso) {
-                Boarding::Wait(bell) => self.wait_for(federation, bell).await,
-                Boarding::Lead(_flight) => self.lead(federation, claim).await,
+                Boarding::Wait(bell) => self.wait_for(bell, rest).await,
+                Boarding::Lead(_flight) => self.lead(federation, claim, rest).await,
             };
             if let Some(found) = found {
                 return found;
@@ -63,26 +70,22 @@ impl EmbeddedEngine {
     }
 
     /// Waits for whoever has the lead; an answer only where that takes too long.
-    async fn wait_for(&self, federation: &Federation, bell: OwnedNotified) -> Option<Lookup> {
+    async fn wait_for(&self, bell: OwnedNotified, rest: Duration) -> Option<Lookup> {
         let rung = std::pin::pin!(bell);
-        let over = self
-            .parts
-            .clock
-            .sleep(federation.settings.adoption.deadline());
-        match select(rung, over).await {
+        match select(rung, self.parts.clock.sleep(rest)).await {
             Either::Left(_) => None,
             Either::Right(_) => Some(Lookup::NotLive(NotLive::Unanswered)),
         }
     }
 
     /// Brings the session here; none where that worked, so that it is to be looked up.
-    async fn lead(&self, federation: &Federation, claim: &Claim) -> Option<Lookup> {
+    async fn lead(&self, federation: &Federation, claim: &Claim, rest: Duration) -> Option<Lookup> {
         // Whoever had the lead before may have finished since the last look.
         let known = self.lookup(claim, self.parts.clock.now());
         if !matches!(known, Lookup::Unknown) {
             return Some(known);
         }
-        let why = self.bring_here(federation, claim).await.err()?;
+        let why = self.bring_here(federation, claim, rest).await.err()?;
         let sso = claim.facts.sso;
         tracing::info!(
             user = claim.facts.subject.as_str(),
@@ -117,7 +120,12 @@ impl EmbeddedEngine {
         }
     }
 
-    async fn bring_here(&self, federation: &Federation, claim: &Claim) -> Result<(), NotLive> {
+    async fn bring_here(
+        &self,
+        federation: &Federation,
+        claim: &Claim,
+        rest: Duration,
+    ) -> Result<(), NotLive> {
         let Some(_seat) = federation.seat(claim.presented.client_address) else {
             return Err(NotLive::Unanswered);
         };
@@ -139,7 +147,8 @@ impl EmbeddedEngine {
                 }
             }
         };
-        let case = self.case(federation, claim, local);
+        let mut case = self.case(federation, claim, local);
+        case.policy = case.policy.within(rest);
         self.adopt(case).await
     }
 

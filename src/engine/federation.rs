@@ -29,6 +29,7 @@ use crate::model::end::Pulled;
 use crate::model::id::KeyId;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
+use crate::model::name::HostName;
 use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Greeting;
 use crate::model::session::SsoFacts;
@@ -67,6 +68,8 @@ pub(super) struct Federation {
     pulled: ArcSwap<Vec<(ClusterId, Option<Pulled>)>>,
     flights: Mutex<HashMap<SsoId, Arc<Notify>>>,
     refusals: Mutex<HashMap<(SsoId, Place), Refused>>,
+    /// Where sessions had been that other data centres ended a moment ago.
+    visited: Mutex<HashMap<SsoId, (Timestamp, Vec<HostName>)>>,
     per_address: Mutex<HashMap<IpAddr, usize>>,
     untold: Mutex<Vec<End>>,
     has_untold: Notify,
@@ -142,6 +145,7 @@ impl Federation {
             peers: peers.iter().map(peer).collect(),
             flights: Mutex::default(),
             refusals: Mutex::default(),
+            visited: Mutex::default(),
             per_address: Mutex::default(),
             untold: Mutex::default(),
             has_untold: Notify::new(),
@@ -241,6 +245,28 @@ impl Federation {
         }
     }
 
+    /// The application hosts of a session that another data centre ended a moment ago.
+    pub(super) fn visited(&self, sso: &SsoId, now: Timestamp) -> Vec<HostName> {
+        let visited = self.visited.lock();
+        let noted = visited.get(sso);
+        noted
+            .filter(|(at, _)| now.since(*at) < VISITED_LIFETIME)
+            .map_or_else(Vec::new, |(_, hosts)| hosts.clone())
+    }
+
+    pub(super) fn note_visited(&self, sso: SsoId, hosts: &[HostName], now: Timestamp) {
+        if hosts.is_empty() {
+            return;
+        }
+        let mut visited = self.visited.lock();
+        if visited.len() >= VISITED_MAX {
+            visited.retain(|_, (at, _)| now.since(*at) < VISITED_LIFETIME);
+        }
+        if visited.len() < VISITED_MAX {
+            visited.insert(sso, (now, hosts.to_vec()));
+        }
+    }
+
     /// Puts ends by to be told to the peers at once. What does not fit is read by them later (S-15).
     pub(super) fn tell_later(&self, end: End) {
         let mut untold = self.untold.lock();
@@ -326,3 +352,7 @@ impl Drop for Seat<'_> {
 const REFUSAL_LIFETIME: Duration = Duration::from_secs(2);
 /// Refusals kept in mind; more are simply asked about again.
 const REFUSALS_MAX: usize = 65_536;
+/// How long it is known where an ended session had been: longer than a sign-out waits for its peers.
+const VISITED_LIFETIME: Duration = Duration::from_secs(10);
+/// Ended sessions of which that is kept in mind.
+const VISITED_MAX: usize = 4096;

@@ -45,7 +45,7 @@ impl PeerService for EmbeddedEngine {
         match question {
             Question::Hello(_) => Answer::Hello(self.greeting(federation)),
             // Ends are taken from every peer, whatever its clock (S-15, S-22).
-            Question::PushEnds { ends } => self.take_ends(ends).await,
+            Question::PushEnds { ends } => self.take_ends(federation, ends).await,
             Question::PullEnds { incarnation, after } => self.page_of_ends(incarnation, after),
             _ if peer.is_beyond_skew() => Answer::Refused(Refusal::Skew),
             Question::Fetch { facts, session } => {
@@ -144,7 +144,7 @@ impl EmbeddedEngine {
                         error = &error as &dyn std::error::Error,
                         "a promise to a peer could not be stored, and is not given"
                     );
-                    return Answer::Unknown;
+                    return Answer::NotDurable;
                 }
             }
         }
@@ -186,18 +186,20 @@ impl EmbeddedEngine {
         }
     }
 
-    async fn take_ends(&self, ends: Vec<End>) -> Answer {
+    async fn take_ends(&self, federation: &Federation, ends: Vec<End>) -> Answer {
         let mut visited: Vec<HostName> = Vec::new();
         for end in &ends {
-            if let End::Tombstone { sso, .. } = end
-                && let Found::Record(session) = self.parts.store.find(sso)
-            {
-                let new = session.visited.iter();
-                let new: Vec<_> = new
-                    .filter(|host| !visited.contains(host))
-                    .cloned()
-                    .collect();
-                visited.extend(new);
+            if let End::Tombstone { sso, .. } = end {
+                let hosts = match self.parts.store.find(sso) {
+                    Found::Record(session) => session.visited.clone(),
+                    // It may have been read in the peer's log a moment before the peer told of it.
+                    Found::Absent | Found::Ended => federation.visited(sso, self.parts.clock.now()),
+                };
+                for host in hosts {
+                    if !visited.contains(&host) {
+                        visited.push(host);
+                    }
+                }
             }
         }
         visited.truncate(Session::VISITED_MAX);
@@ -240,6 +242,11 @@ impl EmbeddedEngine {
         match &end {
             End::Tombstone { sso, .. } => {
                 let sso = *sso;
+                if let (Some(federation), Found::Record(session)) =
+                    (&self.federation, self.parts.store.find(&sso))
+                {
+                    federation.note_visited(sso, &session.visited, self.parts.clock.now());
+                }
                 self.append_announcing(end, &[sso]).await
             }
             End::Moved {

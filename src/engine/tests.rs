@@ -17,6 +17,8 @@ use parking_lot::Mutex;
 use tokio::sync::Semaphore;
 
 use super::*;
+use crate::engine::federation::FederationSettings;
+use crate::engine::tests::federation_tests::Peer;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
@@ -41,6 +43,7 @@ use crate::model::time::Timestamp;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
 use crate::ports::peer_channel::NoPeers;
+use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_engine::SignIn;
@@ -54,6 +57,7 @@ use crate::store::memory::MemoryStore;
 mod chain_tests;
 mod collector_tests;
 mod ending_tests;
+mod federation_tests;
 mod journey_tests;
 mod session_tests;
 mod sign_in_tests;
@@ -74,10 +78,16 @@ struct World {
     provider: Arc<Users>,
     store: Arc<SeamedStore>,
     engine: Arc<EmbeddedEngine>,
+    /// Who is asked, where there is another data centre.
+    peer: Arc<Peer>,
 }
 
 impl World {
     fn new() -> Self {
+        Self::with(Arc::default(), None)
+    }
+
+    fn with(peer: Arc<Peer>, federation: Option<FederationSettings>) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(BEGINNING.as_millis())));
         let entropy = Arc::new(CountingEntropy::default());
         let provider = Arc::new(Users::new());
@@ -85,7 +95,10 @@ impl World {
         let parts = EngineParts {
             store: Arc::<SeamedStore>::clone(&store),
             ends: Arc::<SeamedStore>::clone(&store),
-            peers: Arc::new(NoPeers),
+            peers: match &federation {
+                Some(_) => Arc::<Peer>::clone(&peer) as Arc<dyn PeerChannel>,
+                None => Arc::new(NoPeers),
+            },
             provider: Arc::<Users>::clone(&provider),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::<CountingEntropy>::clone(&entropy),
@@ -95,7 +108,7 @@ impl World {
             idle_timeout: IDLE,
             lifetime: LIFETIME,
             per_user_max: PER_USER_MAX,
-            federation: None,
+            federation,
         };
         let engine = Arc::new(EmbeddedEngine::new(parts, settings));
         Self {
@@ -104,6 +117,7 @@ impl World {
             provider,
             store,
             engine,
+            peer,
         }
     }
 
@@ -359,7 +373,8 @@ struct SeamedStore {
     slow_ends: Semaphore,
     before_insert: Mutex<VecDeque<Meanwhile>>,
     before_replace: Mutex<VecDeque<Meanwhile>>,
-    inserts: Mutex<Inserts>,
+    inserts: Mutex<Writes>,
+    replaces: Mutex<Writes>,
     crowded: AtomicBool,
 }
 
@@ -389,9 +404,9 @@ enum Ends {
     Slow,
 }
 
-/// How inserts into the store behave.
+/// How inserts into the store, or replacements, behave.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Inserts {
+enum Writes {
     Durable,
     Failing,
 }
@@ -404,7 +419,8 @@ impl SeamedStore {
             slow_ends: Semaphore::new(0),
             before_insert: Mutex::default(),
             before_replace: Mutex::default(),
-            inserts: Mutex::new(Inserts::Durable),
+            inserts: Mutex::new(Writes::Durable),
+            replaces: Mutex::new(Writes::Durable),
             crowded: AtomicBool::new(false),
         }
     }
@@ -419,6 +435,10 @@ impl SeamedStore {
 
     fn before_replace(&self, meanwhile: Meanwhile) {
         self.before_replace.lock().push_back(meanwhile);
+    }
+
+    fn replaces_are(&self, writes: Writes) {
+        *self.replaces.lock() = writes;
     }
 
     /// Lets every step of a caller be overtaken by the other callers.
@@ -452,7 +472,7 @@ impl SessionStore for SeamedStore {
         if let Some(happens) = before {
             (happens.0)(&self.inner);
         }
-        if *self.inserts.lock() == Inserts::Failing {
+        if *self.inserts.lock() == Writes::Failing {
             return Err(disk_full("insert"));
         }
         self.inner.insert_unless_ended(session).await
@@ -463,6 +483,9 @@ impl SessionStore for SeamedStore {
         let before = self.before_replace.lock().pop_front();
         if let Some(happens) = before {
             (happens.0)(&self.inner);
+        }
+        if *self.replaces.lock() == Writes::Failing {
+            return Err(disk_full("replace"));
         }
         self.inner.replace_if_version(session).await
     }

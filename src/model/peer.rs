@@ -150,7 +150,8 @@ pub enum Answer {
         /// Application hosts that the ended sessions had visited through this data centre.
         visited: Vec<HostName>,
     },
-    /// The ends stand here in memory only, so they count as not confirmed.
+    /// What was asked for could not be stored: ends stand here in memory only and are not confirmed, and
+    /// nothing is promised.
     NotDurable,
     /// Entries of the end log.
     Ends {
@@ -187,7 +188,7 @@ pub enum Refusal {
     UnknownStore,
 }
 
-/// Why no answer came (S-8). Whatever the cause, the peer may or may not have acted.
+/// Why there is no answer (S-8). Whatever the cause, the peer may or may not have acted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Silence {
     /// No address of the peer could be reached, or the connection broke.
@@ -205,6 +206,27 @@ pub enum Silence {
     /// The other end would not speak with us, or what it said was no answer.
     #[error("the peer did not speak the protocol")]
     Protocol,
+}
+
+impl Silence {
+    /// Whether nobody answered at all, so that `continue_on_sync_failure` applies (S-8). A peer that is
+    /// there and will not speak has refused; and what this side did not send is nobody's silence.
+    #[must_use]
+    pub const fn is_total(self) -> bool {
+        match self {
+            Self::CircuitOpen | Self::TimedOut | Self::Unreachable => true,
+            Self::Busy | Self::Protocol => false,
+        }
+    }
+
+    /// Whether the same question may fare better at once.
+    #[must_use]
+    pub const fn is_worth_another_try(self) -> bool {
+        match self {
+            Self::TimedOut | Self::Unreachable => true,
+            Self::Busy | Self::CircuitOpen | Self::Protocol => false,
+        }
+    }
 }
 
 /// Most ends in one message.

@@ -573,6 +573,20 @@ fn a_greeting_cannot_write_into_the_log() {
 }
 
 #[test]
+fn an_error_does_not_repeat_all_that_was_sent() {
+    #[derive(Serialize)]
+    enum Raw {
+        Reserve { data: String },
+    }
+    let data = "x".repeat(100_000);
+    let read = body::<Question>(&later(1, Raw::Reserve { data }));
+    let Err(WireError::Malformed(why)) = read else {
+        panic!("{read:?}");
+    };
+    assert!(why.chars().count() <= ERROR_CHARS_SHOWN, "{}", why.len());
+}
+
+#[test]
 fn a_code_is_read_as_it_was_written_and_an_unknown_one_is_other() {
     for code in Code::ALL {
         assert_eq!(read_code(&enclose_code(code)), code);

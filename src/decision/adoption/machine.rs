@@ -174,10 +174,13 @@ impl Adoption {
                 },
                 Input::Silence(why),
             ) => {
-                if attempt < self.case.policy.retries && why != Silence::CircuitOpen {
+                if attempt < self.case.policy.retries && why.is_worth_another_try() {
                     return self.commit(pending, release, attempt.saturating_add(1), now);
                 }
-                self.promote(pending, now)
+                if why.is_total() {
+                    return self.promote(pending, now);
+                }
+                Effect::Finish(Outcome::Refuse(NotLive::Unanswered))
             }
             // An input that does not belong to the last effect is a fault of the driver; fail closed.
             _ => Effect::Finish(Outcome::Refuse(NotLive::Unanswered)),
@@ -277,16 +280,17 @@ impl Adoption {
             Answer::Refused(Refusal::NotPermitted | Refusal::Skew | Refusal::UnknownStore) => {
                 self.refuse(NotLive::Refused);
             }
-            // An engine that cannot tell is as good as silent (S-19), and so is one that talks of
-            // something else.
-            Answer::Unknown
-            | Answer::Hello(_)
+            // It cannot promise anything, and serves on.
+            Answer::NotDurable if self.is_anchored() => self.heard.note(Said::Held),
+            // An engine that cannot tell is as good as silent (S-19).
+            Answer::NotDurable | Answer::Unknown => self.note_silence(peer),
+            // One that talks of something else is there all the same (S-8).
+            Answer::Hello(_)
             | Answer::Committed(_)
             | Answer::LastAccess(_)
             | Answer::Noted { .. }
-            | Answer::NotDurable
             | Answer::Ends { .. }
-            | Answer::Done => self.note_silence(peer),
+            | Answer::Done => self.refuse(NotLive::Unanswered),
         }
         self.next(now)
     }
@@ -298,11 +302,15 @@ impl Adoption {
         why: Silence,
         now: Timestamp,
     ) -> Effect {
-        let again = attempt < self.case.policy.retries && why != Silence::CircuitOpen;
+        let again = attempt < self.case.policy.retries && why.is_worth_another_try();
         if again && !self.limit(now).is_zero() {
             return self.ask(peer, attempt.saturating_add(1), now);
         }
-        self.note_silence(peer);
+        if why.is_total() {
+            self.note_silence(peer);
+        } else {
+            self.refuse(NotLive::Unanswered);
+        }
         self.next(now)
     }
 

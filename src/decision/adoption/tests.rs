@@ -448,6 +448,39 @@ fn a_refusal_is_no_silence_s_8() {
 }
 
 #[test]
+fn a_peer_that_is_there_and_will_not_speak_is_no_silence_s_8() {
+    for anchor in [Anchor::Free, Anchor::Anchored] {
+        let policy = policy(anchor, Retrieval::Fetch, OnSilence::Continue);
+        for why in [Silence::Protocol, Silence::Busy] {
+            let ran = run(case(policy), |_, _| Err(why));
+            assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+            assert_eq!(ran.asked.len(), 1, "it is not asked again");
+            assert!(ran.kept.is_empty());
+        }
+        let ran = run(case(policy), |_, _| Ok(Answer::Done));
+        assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+    }
+}
+
+#[test]
+fn a_copy_whose_commit_was_met_by_a_peer_that_will_not_speak_does_not_serve_s_8() {
+    let policy = policy(Anchor::Anchored, Retrieval::Fetch, OnSilence::Continue);
+    let ran = run(case(policy), |_, question| match question {
+        Question::Commit { .. } => Err(Silence::Protocol),
+        _ => holder_lets_go(question),
+    });
+    assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+    assert!(matches!(ran.record().state, SessionState::Pending(_)));
+}
+
+#[test]
+fn a_holder_that_cannot_store_its_promise_serves_on_s_6() {
+    let go_on = policy(Anchor::Anchored, Retrieval::Fetch, OnSilence::Continue);
+    let ran = run(case(go_on), |_, _| Ok(Answer::NotDurable));
+    assert_eq!(ran.refusal(), Some(NotLive::HeldElsewhere));
+}
+
+#[test]
 fn an_engine_that_cannot_tell_counts_as_silent_s_19() {
     let policy = policy(Anchor::Free, Retrieval::Fetch, OnSilence::Continue);
     assert!(run(case(policy), |_, _| Ok(Answer::Unknown)).serves());
@@ -719,6 +752,8 @@ fn any_answer() -> impl Strategy<Value = Result<Answer, Silence>> {
         Just(Ok(Answer::Unknown)),
         Just(Ok(Answer::Refused(Refusal::Skew))),
         Just(Ok(Answer::Done)),
+        Just(Ok(Answer::NotDurable)),
+        Just(Err(Silence::Protocol)),
         Just(Err(Silence::TimedOut)),
         Just(Err(Silence::CircuitOpen)),
     ]

@@ -110,7 +110,7 @@ async fn without_a_durable_end_of_the_old_session_no_new_one_begins_s_11() {
 #[tokio::test]
 async fn a_session_that_cannot_be_stored_does_not_begin() {
     let world = World::new();
-    *world.store.inserts.lock() = Inserts::Failing;
+    *world.store.inserts.lock() = Writes::Failing;
     let refused = world.sign_in_replacing("alice", None).await;
     assert!(matches!(refused, Err(SignInError::Store(_))));
     assert_eq!(world.store.count(), 0);

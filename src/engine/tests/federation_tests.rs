@@ -1,0 +1,209 @@
+//! One engine among several, beside a peer whose answers the test writes: what it tells, takes over and
+//! waits for.
+
+use super::*;
+use crate::config::mdc::SkewLimits;
+use crate::decision::adoption::AdoptionPolicy;
+use crate::decision::adoption::Anchor;
+use crate::decision::adoption::Hop;
+use crate::decision::adoption::OnMissing;
+use crate::decision::adoption::OnSilence;
+use crate::decision::adoption::Retrieval;
+use crate::engine::federation::FederationSettings;
+use crate::engine::following::Followed;
+use crate::model::id::AdoptionId;
+use crate::model::peer::Answer;
+use crate::model::peer::Data;
+use crate::model::peer::Question;
+use crate::model::peer::Rest;
+use crate::model::peer::Silence;
+use crate::ports::peer_channel::PeerChannel;
+use crate::ports::peer_service::PeerService;
+
+#[tokio::test]
+async fn the_visited_hosts_are_told_though_the_end_was_read_before_it_was_told_of_mdc_logout_1() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let claim = claim(&session);
+    world.visit(&claim, "app.test").await;
+    let end = End::Tombstone {
+        sso: session.facts.sso,
+        cause: EndCause::LoggedOut,
+        expires: session.facts.expires,
+    };
+    world.peer().will_say(Ok(Answer::Ends {
+        incarnation: Incarnation([7; 16]),
+        ends: vec![(Position(1), end.clone())],
+        rest: Rest::Complete,
+    }));
+    assert_eq!(world.engine.follow(&peer()).await, Followed::Complete);
+    assert_eq!(world.refusal(&claim), Some(NotLive::Ended));
+    let push = Question::PushEnds { ends: vec![end] };
+    let answer = world.engine.answer(&peer(), push.clone()).await;
+    let visited = vec![host("app.test")];
+    assert_eq!(answer, Answer::Noted { visited });
+    world.pass(MINUTE);
+    let answer = world.engine.answer(&peer(), push).await;
+    let visited = Vec::new();
+    assert_eq!(answer, Answer::Noted { visited }, "nobody waits now");
+}
+
+#[tokio::test]
+async fn a_promise_that_the_disk_does_not_take_is_not_given_and_the_session_serves_on_s_6() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    world.pass(MINUTE);
+    world.engine.touch(&session.facts.sso, world.now());
+    world.store.replaces_are(Writes::Failing);
+    let question = Question::Reserve {
+        facts: session.facts.clone(),
+        adoption: AdoptionId::from_bytes([1; 16]),
+        data: Data::All,
+    };
+    let answer = world.engine.answer(&peer(), question).await;
+    assert_eq!(answer, Answer::NotDurable);
+    assert!(world.serves(&session));
+}
+
+#[tokio::test]
+async fn a_peer_that_is_there_and_will_not_speak_makes_no_session_s_8() {
+    for (said, expected) in [
+        (Silence::Unreachable, None),
+        (Silence::Protocol, Some(NotLive::Unanswered)),
+    ] {
+        let world = World::beside(Peer::default());
+        let theirs = world.foreign();
+        world.have_read_the_peer().await;
+        world.peer().will_always_say(said);
+        let found = world.engine.resolve(&theirs, world.now()).await;
+        let refusal = match found {
+            Lookup::NotLive(why) => Some(why),
+            Lookup::Live(_) | Lookup::Unknown => None,
+        };
+        assert_eq!(refusal, expected, "{said:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_peer_that_is_not_configured_is_told_nothing_s_7() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let facts = session.facts.clone();
+    let stranger = ClusterId::parse("east").unwrap();
+    let question = Question::LastAccess { facts };
+    let answer = world.engine.answer(&stranger, question).await;
+    assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+}
+
+impl World {
+    /// An engine that has a peer.
+    fn beside(peer: Peer) -> Self {
+        let settings = FederationSettings {
+            adoption: POLICY,
+            partition_lease: IDLE,
+            min_hold: Duration::from_millis(250),
+            reservation_lapse: Duration::from_secs(10),
+            skew: SkewLimits {
+                allowance: Duration::from_secs(30),
+                hard: Duration::from_secs(120),
+            },
+            adoptions_per_peer_max: 8,
+            adoptions_per_address_max: 8,
+            keys: Vec::new(),
+        };
+        Self::with(Arc::new(peer), Some(settings))
+    }
+
+    fn peer(&self) -> &Peer {
+        &self.peer
+    }
+
+    /// A claim on a session that the peer holds.
+    fn foreign(&self) -> Claim {
+        let begun = self.now();
+        Claim {
+            facts: SsoFacts {
+                sso: SsoId::from_bytes([5; 16]),
+                subject: user("alice"),
+                store: staff(),
+                first_authenticated: begun,
+                expires: begun.after(LIFETIME),
+                generation: crate::model::session::Generation::default(),
+                level: level(20),
+                level_reached: begun,
+            },
+            cluster: peer(),
+            session: crate::model::id::SessionId::from_bytes([6; 16]),
+            hints: Vec::new(),
+            last_access: Some(begun),
+            presented: Presented {
+                at: Place::Application,
+                client_address: ADDRESS,
+            },
+        }
+    }
+
+    async fn have_read_the_peer(&self) {
+        self.peer().will_say(Ok(Answer::Ends {
+            incarnation: Incarnation([7; 16]),
+            ends: Vec::new(),
+            rest: Rest::Complete,
+        }));
+        assert_eq!(self.engine.follow(&peer()).await, Followed::Complete);
+    }
+}
+
+const POLICY: AdoptionPolicy = AdoptionPolicy {
+    anchor: Anchor::Free,
+    retrieval: Retrieval::Fetch,
+    hop: Hop::Silent,
+    retries: 0,
+    attempt_limit: Duration::from_secs(1),
+    on_missing: OnMissing::Challenge,
+    on_silence: OnSilence::Continue,
+};
+const MINUTE: Duration = Duration::from_secs(60);
+
+fn peer() -> ClusterId {
+    ClusterId::parse("south").unwrap()
+}
+
+/// A peer that says what the test wrote.
+pub(super) struct Peer {
+    name: Vec<ClusterId>,
+    says: Mutex<VecDeque<Result<Answer, Silence>>>,
+    always: Mutex<Silence>,
+}
+
+impl Default for Peer {
+    fn default() -> Self {
+        Self {
+            name: vec![peer()],
+            says: Mutex::default(),
+            always: Mutex::new(Silence::Unreachable),
+        }
+    }
+}
+
+impl Peer {
+    fn will_say(&self, answer: Result<Answer, Silence>) {
+        self.says.lock().push_back(answer);
+    }
+
+    /// What is said when nothing else was written.
+    fn will_always_say(&self, silence: Silence) {
+        *self.always.lock() = silence;
+    }
+}
+
+#[async_trait]
+impl PeerChannel for Peer {
+    fn peers(&self) -> &[ClusterId] {
+        &self.name
+    }
+
+    async fn ask(&self, _: &ClusterId, _: Question, _: Duration) -> Result<Answer, Silence> {
+        let next = self.says.lock().pop_front();
+        next.unwrap_or_else(|| Err(*self.always.lock()))
+    }
+}
