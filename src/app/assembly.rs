@@ -12,6 +12,7 @@ use anyhow::bail;
 
 use crate::app::engine::Engine;
 use crate::app::keys;
+use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::mdc::CollectorPlace;
@@ -50,6 +51,8 @@ pub(super) struct Assembled {
     pub(super) serving: Arc<Serving>,
     /// The engine.
     pub(super) engine: Engine,
+    /// Follows the users file, where there is one; its first look is due before anybody is served.
+    pub(super) users: Option<UsersWatch>,
     /// Resolves the names of upstreams.
     pub(super) resolver: Arc<dyn Resolver>,
     /// The title of the login page.
@@ -87,6 +90,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let keys = keys::load_or_make(&config.key_ring_file, clock.as_ref(), entropy.as_ref())?;
     let keys = Arc::new(keys);
     let engine = Engine::build(config, &ports, &keys)?;
+    let users = engine.watch_users(&config.state_dir)?;
     let door = engine.door();
     let origins = Arc::new(origins(config, &listeners)?);
     let names = CookieNames::new(&config.deployment);
@@ -133,6 +137,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         listeners,
         serving: Arc::new(serving),
         engine,
+        users,
         resolver: ports.resolver,
         title,
     })

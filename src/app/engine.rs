@@ -1,6 +1,7 @@
 //! The engine of a node: its own, with store, users and back-channel, or those of others.
 
 use std::net::SocketAddr;
+use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::Context;
@@ -8,6 +9,7 @@ use anyhow::Context;
 use crate::app::assembly::Ports;
 use crate::app::federation;
 use crate::app::federation::Federation;
+use crate::app::users::UsersWatch;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::World;
 use crate::config::Config;
@@ -92,6 +94,15 @@ impl Engine {
             Self::Own(own) => own.federation.as_ref().map(|own| own.address()).transpose(),
             Self::Remote(_) => Ok(None),
         }
+    }
+
+    /// Follows the users file of an engine that has one.
+    pub(super) fn watch_users(&self, state_dir: &Path) -> anyhow::Result<Option<UsersWatch>> {
+        let Self::Own(own) = self else {
+            return Ok(None);
+        };
+        let watch = |users| UsersWatch::open(users, Arc::clone(&own.engine), state_dir);
+        own.users.clone().map(watch).transpose()
     }
 
     /// The store, where there is one to close.

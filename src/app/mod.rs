@@ -29,6 +29,7 @@ mod engine;
 mod federation;
 mod keys;
 mod services;
+mod users;
 
 /// A gateway that is running.
 #[derive(Debug)]
@@ -103,7 +104,7 @@ impl Running {
 
 fn run(
     config: Config,
-    assembled: Assembled,
+    mut assembled: Assembled,
     stop: Arc<Notify>,
     ready: mpsc::Sender<()>,
 ) -> anyhow::Result<()> {
@@ -124,7 +125,7 @@ fn run(
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
     let store = assembled.engine.store();
-    let core = services::Core::new(&assembled);
+    let core = services::Core::new(&mut assembled);
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,

@@ -27,14 +27,13 @@ use crate::app::assembly::Assembled;
 use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
 use crate::app::federation;
+use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
 use crate::model::id::SsoId;
-use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::resolver::Resolver;
 use crate::ports::session_engine::SessionEngine;
-use crate::provider::users_file::UsersFileProvider;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
 use crate::proxy::health;
@@ -43,17 +42,19 @@ use crate::proxy::service::Portway;
 use crate::proxy::serving::Serving;
 use crate::proxy::tls;
 
-/// Keeps house: sweeps sessions, closes their streams, checks upstreams, resolves names.
+/// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names.
 pub(super) struct Core {
     engine: Engine,
+    users: Option<UsersWatch>,
     serving: Arc<Serving>,
     resolver: Arc<dyn Resolver>,
 }
 
 impl Core {
-    pub(super) fn new(assembled: &Assembled) -> Self {
+    pub(super) fn new(assembled: &mut Assembled) -> Self {
         Self {
             engine: assembled.engine.clone(),
+            users: assembled.users.take(),
             serving: Arc::clone(&assembled.serving),
             resolver: Arc::clone(&assembled.resolver),
         }
@@ -72,6 +73,11 @@ impl ServiceWithDependents for Core {
         let door = self.engine.door();
         let ended = door.watch_ended();
         tokio::spawn(close_streams(ended, door, Arc::clone(&self.serving)));
+        if let Some(mut users) = self.users.take() {
+            // Before anybody is served: somebody may have been removed since the last run.
+            users.settle().await;
+            tokio::spawn(users.run());
+        }
         match &self.engine {
             Engine::Own(own) => keep_house(own, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &shutdown),
@@ -99,9 +105,6 @@ impl ServiceWithDependents for Core {
 /// Starts what an engine of this process needs done for it.
 fn keep_house(own: &OwnEngine, shutdown: &ShutdownWatch) {
     tokio::spawn(sweep(Arc::clone(&own.engine)));
-    if let Some(users) = &own.users {
-        tokio::spawn(follow_users(Arc::clone(users), Arc::clone(&own.engine)));
-    }
     if let Some(federation) = &own.federation
         && let Err(error) = federation.start(&own.engine, shutdown)
     {
@@ -146,35 +149,6 @@ async fn sweep(engine: Arc<EmbeddedEngine>) {
             until_trim = SWEEPS_PER_TRIM;
         }
         until_trim -= 1;
-    }
-}
-
-/// Takes over changes of the users file, and ends the sessions of users who are gone or disabled. A file
-/// with a fault in it changes nothing.
-async fn follow_users(users: Arc<UsersFileProvider>, engine: Arc<EmbeddedEngine>) {
-    let mut ticks = tokio::time::interval(USERS_EVERY);
-    let mut read = users.version();
-    loop {
-        ticks.tick().await;
-        let version = users.version();
-        // While a file is being replaced there may be none for a moment.
-        if version == read || version.is_none() {
-            continue;
-        }
-        read = version;
-        match users.reload() {
-            Ok(reloaded) => {
-                tracing::info!(users = reloaded.users, "users file read again");
-                for user in &reloaded.lost {
-                    let ended = engine.end_all(users.store(), user).await;
-                    ended.inspect_err(not_swept).ok();
-                }
-            }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the users file has a fault; the users are as before"
-            ),
-        }
     }
 }
 
@@ -320,8 +294,6 @@ impl ServiceWithDependents for EdgeService {
 
 /// How long the start waits for the names of upstreams.
 const NAMES_WAIT: Duration = Duration::from_secs(3);
-/// How often the users file is looked at.
-const USERS_EVERY: Duration = Duration::from_secs(1);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEPS_PER_TRIM: u32 = 120;
 /// Requests after which a connection is closed, so that its memory is given back now and then.

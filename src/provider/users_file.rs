@@ -6,6 +6,7 @@
 
 use std::collections::BTreeMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::SystemTime;
@@ -37,7 +38,9 @@ use crate::provider::users_file::pool::HashingPool;
 pub mod document;
 pub mod edit;
 pub mod hash;
+pub mod known;
 pub mod pool;
+mod replace;
 
 /// Why the users file cannot serve as a provider.
 #[derive(Debug, thiserror::Error)]
@@ -50,21 +53,23 @@ pub enum OpenUsersError {
     Load(#[from] LoadUsersError),
 }
 
-/// What reading the users file again came to.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Reloaded {
-    /// How many users there are.
-    pub users: usize,
-    /// Users who could sign in before and cannot any more; the caller ends their sessions.
-    pub lost: Vec<UserName>,
-}
-
 /// A version of the users file, as the file system tells it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FileVersion {
     modified: SystemTime,
     bytes: u64,
     inode: u64,
+}
+
+impl FileVersion {
+    fn of(path: &Path) -> Option<Self> {
+        let file = std::fs::metadata(path).ok()?;
+        Some(Self {
+            modified: file.modified().ok()?,
+            bytes: file.len(),
+            inode: file.ino(),
+        })
+    }
 }
 
 /// Verifies passwords against a users file.
@@ -87,14 +92,14 @@ impl UsersFileProvider {
     }
 
     fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
-        let users = document::load(&settings.users_file)?;
+        let roster = Roster::read(&settings.users_file)?;
         let pool = HashingPool::start(settings.hashing_threads, settings.hashing_queue, check)
             .map_err(OpenUsersError::Hashing)?;
         Ok(Self {
             store: settings.store.clone(),
             level: settings.level,
             path: settings.users_file.clone(),
-            roster: ArcSwap::from_pointee(Roster::new(users)),
+            roster: ArcSwap::from_pointee(roster),
             pool,
         })
     }
@@ -102,25 +107,41 @@ impl UsersFileProvider {
     /// Which version of the file is in its place; none while there is no file.
     #[must_use]
     pub fn version(&self) -> Option<FileVersion> {
-        let file = std::fs::metadata(&self.path).ok()?;
-        Some(FileVersion {
-            modified: file.modified().ok()?,
-            bytes: file.len(),
-            inode: file.ino(),
-        })
+        FileVersion::of(&self.path)
     }
 
-    /// Reads the file again; sign-ins that are being checked finish with what they began with.
+    /// The version that was read last.
+    #[must_use]
+    pub fn version_read(&self) -> Option<FileVersion> {
+        self.roster.load().version.clone()
+    }
+
+    /// Reads the file again, and answers how many users it has; sign-ins that are being checked finish
+    /// with what they began with.
     ///
     /// # Errors
     /// When the file is missing or wrong. The users read before stay.
-    pub fn reload(&self) -> Result<Reloaded, LoadUsersError> {
-        let fresh = Arc::new(Roster::new(document::load(&self.path)?));
-        let old = self.roster.swap(Arc::clone(&fresh));
-        Ok(Reloaded {
-            users: fresh.users.len(),
-            lost: fresh.lost_since(&old),
-        })
+    pub fn reload(&self) -> Result<usize, LoadUsersError> {
+        let fresh = Roster::read(&self.path)?;
+        let users = fresh.users.len();
+        self.roster.store(Arc::new(fresh));
+        Ok(users)
+    }
+
+    /// The names of those who may sign in.
+    #[must_use]
+    pub fn names(&self) -> Vec<UserName> {
+        let roster = self.roster.load();
+        let users = roster.users.values();
+        let users = users.filter(|user| user.may_sign_in());
+        users.map(|user| user.name.clone()).collect()
+    }
+
+    /// Whether a user, by whatever spelling, may sign in.
+    #[must_use]
+    pub fn may_sign_in(&self, user: &UserName) -> bool {
+        let roster = self.roster.load();
+        roster.find(user.as_str()).is_some_and(User::may_sign_in)
     }
 
     async fn verify_password(&self, name: &str, password: Secret) -> Result<Verified, VerifyError> {
@@ -183,6 +204,8 @@ impl IdentityProvider for UsersFileProvider {
 /// The users of one reading of the file, by folded name.
 #[derive(Debug)]
 struct Roster {
+    /// What the file was just before it was read: a change during the reading is seen as one.
+    version: Option<FileVersion>,
     users: BTreeMap<String, User>,
     /// What an unknown name is checked against: the hashes of the file, or a stand-in where it has none.
     decoys: Vec<Arc<PasswordHash>>,
@@ -190,6 +213,15 @@ struct Roster {
 }
 
 impl Roster {
+    fn read(path: &Path) -> Result<Self, LoadUsersError> {
+        let version = FileVersion::of(path);
+        let users = document::load(path)?;
+        Ok(Self {
+            version,
+            ..Self::new(users)
+        })
+    }
+
     fn new(users: Vec<User>) -> Self {
         let mut decoys: Vec<_> = users
             .iter()
@@ -207,6 +239,7 @@ impl Roster {
             .map(|user| (document::fold(user.name.as_str()), user))
             .collect();
         Self {
+            version: None,
             users,
             decoys,
             decoy_seed: seed.finalize().into(),
@@ -235,15 +268,6 @@ impl Roster {
         self.decoys
             .get(index)
             .map_or_else(|| Arc::new(PasswordHash::stand_in()), Arc::clone)
-    }
-
-    fn lost_since(&self, old: &Self) -> Vec<UserName> {
-        old.users
-            .iter()
-            .filter(|(_, user)| user.may_sign_in())
-            .filter(|(key, _)| !self.users.get(*key).is_some_and(User::may_sign_in))
-            .map(|(_, user)| user.name.clone())
-            .collect()
     }
 }
 

@@ -103,3 +103,21 @@ async fn a_session_outlives_a_restart_and_what_it_was_idle_counts() {
     gateway.restart().await;
     browser.get("https://app.test/").await.expect(303);
 }
+
+#[tokio::test]
+async fn whoever_is_removed_or_disabled_while_the_gateway_is_stopped_is_not_let_in_after_s_10() {
+    let Some((_nginx, mut gateway)) = applications_with_clock().await else {
+        return;
+    };
+    let mut removed = Browser::signed_in(&gateway, "alice").await;
+    let mut stays = Browser::signed_in(&gateway, "carol").await;
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+    let users = gateway.folder().join("users.yaml");
+    let text = std::fs::read_to_string(&users).unwrap();
+    std::fs::write(&users, text.replace("name: alice,", "name: alicia,")).unwrap();
+    gateway.restart().await;
+    let challenge = removed.get("https://app.test/").await.expect(303);
+    removed.follow(&challenge).await.expect(200).form();
+    stays.get("https://app.test/").await.expect(200);
+}

@@ -12,9 +12,7 @@ use crate::model::name::UserName;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::document::RawUser;
-use crate::provider::users_file::edit::replace::FileLock;
-
-mod replace;
+use crate::provider::users_file::replace::FileLock;
 
 /// Why the users file was not changed.
 #[derive(Debug, thiserror::Error)]

@@ -133,8 +133,10 @@ async fn a_hash_that_cannot_be_computed_is_not_a_refusal() {
 }
 
 #[tokio::test]
-async fn a_reload_tells_who_lost_access_and_a_broken_file_changes_nothing() {
+async fn a_reload_takes_the_new_users_and_a_broken_file_changes_nothing() {
     let (provider, folder) = provider(&sample());
+    let opened = provider.version_read();
+    assert_eq!(opened, provider.version());
     let path = folder.path().join("users.yaml");
     std::fs::write(&path, "users: {").unwrap();
     provider.reload().unwrap_err();
@@ -144,17 +146,43 @@ async fn a_reload_tells_who_lost_access_and_a_broken_file_changes_nothing() {
         format!("users:\n  - {{name: eve, password: '{HASH}'}}\n"),
     )
     .unwrap();
-    let reloaded = provider.reload().unwrap();
-    assert_eq!(
-        reloaded,
-        Reloaded {
-            users: 1,
-            lost: vec![UserName::parse("Alice").unwrap()]
-        }
-    );
+    assert_eq!(provider.version_read(), opened, "it was not read");
+    assert_eq!(provider.reload().unwrap(), 1);
+    assert_eq!(provider.version_read(), provider.version());
     let refused = provider.verify(typed("alice", b"sesame")).await;
     assert!(matches!(refused, Err(VerifyError::Refused)), "{refused:?}");
     provider.verify(typed("eve", b"sesame")).await.unwrap();
+}
+
+#[test]
+fn whoever_is_gone_or_disabled_since_an_earlier_run_is_lost_until_that_is_acted_on_s_10() {
+    let (provider, folder) = provider(&format!(
+        "users:\n  - {{name: Alice, password: '{HASH}'}}\n  - {{name: bob, password: '{HASH}'}}\n  \
+         - {{name: carol, password: '{HASH}', disabled: true}}\n"
+    ));
+    let path = folder.path().join("users.known");
+    let open = || known::KnownUsers::open(path.clone()).unwrap();
+    let mut first = open();
+    assert!(first.lost(&provider).is_empty());
+    first.replace(&provider).unwrap();
+    // The gateway stops; one user is disabled, one is spelt differently, one comes back.
+    let changed = format!(
+        "users:\n  - {{name: aLICE, password: '{HASH}'}}\n  \
+         - {{name: bob, password: '{HASH}', disabled: true}}\n  - {{name: carol, password: '{HASH}'}}\n"
+    );
+    std::fs::write(folder.path().join("users.yaml"), changed).unwrap();
+    provider.reload().unwrap();
+    for _ in 0..2 {
+        assert_eq!(open().lost(&provider), [UserName::parse("bob").unwrap()]);
+    }
+    open().replace(&provider).unwrap();
+    assert!(open().lost(&provider).is_empty());
+    std::fs::write(folder.path().join("users.yaml"), "users: []\n").unwrap();
+    provider.reload().unwrap();
+    let lost = open().lost(&provider);
+    assert_eq!(lost.len(), 2, "{lost:?}");
+    std::fs::write(&path, [0xff, b'\n']).unwrap();
+    known::KnownUsers::open(path.clone()).unwrap_err();
 }
 
 #[test]

@@ -1,0 +1,117 @@
+//! Follows the users file: takes over its changes, and ends the sessions of users who are gone or disabled,
+//! also of those who went while the gateway was stopped (S-10).
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+
+use crate::engine::EmbeddedEngine;
+use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::session_engine::SessionEngine;
+use crate::provider::users_file::FileVersion;
+use crate::provider::users_file::UsersFileProvider;
+use crate::provider::users_file::known::KnownUsers;
+
+/// The users file, followed.
+#[derive(Debug)]
+pub(super) struct UsersWatch {
+    users: Arc<UsersFileProvider>,
+    engine: Arc<EmbeddedEngine>,
+    known: KnownUsers,
+    /// The version of the file that was looked at last.
+    seen: Option<FileVersion>,
+    standing: Standing,
+}
+
+/// Whether whatever the users read last lead to has been done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Standing {
+    Settled,
+    Unsettled,
+}
+
+impl UsersWatch {
+    /// Begins where an earlier run left off.
+    pub(super) fn open(
+        users: Arc<UsersFileProvider>,
+        engine: Arc<EmbeddedEngine>,
+        state_dir: &Path,
+    ) -> anyhow::Result<Self> {
+        let path = state_dir.join(KNOWN_USERS);
+        let known = KnownUsers::open(path.clone());
+        let known = known.with_context(|| {
+            let path = path.display();
+            format!(
+                "{path} cannot be read, so nobody can tell which users are gone since the last run"
+            )
+        })?;
+        Ok(Self {
+            seen: users.version_read(),
+            users,
+            engine,
+            known,
+            standing: Standing::Unsettled,
+        })
+    }
+
+    /// Goes on until the process ends.
+    pub(super) async fn run(mut self) {
+        let mut ticks = tokio::time::interval(EVERY);
+        loop {
+            ticks.tick().await;
+            self.look();
+            self.settle().await;
+        }
+    }
+
+    /// Takes over a change of the file. One with a fault in it changes nothing.
+    fn look(&mut self) {
+        let version = self.users.version();
+        // While a file is being replaced there may be none for a moment.
+        if version == self.seen || version.is_none() {
+            return;
+        }
+        self.seen = version;
+        match self.users.reload() {
+            Ok(users) => {
+                tracing::info!(users, "users file read again");
+                self.standing = Standing::Unsettled;
+            }
+            Err(error) => tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the users file has a fault; the users are as before"
+            ),
+        }
+    }
+
+    /// Ends the sessions of users who may not sign in any more. What fails is tried again.
+    pub(super) async fn settle(&mut self) {
+        if self.standing == Standing::Settled {
+            return;
+        }
+        for user in &self.known.lost(&self.users) {
+            if let Err(error) = self.engine.end_all(self.users.store(), user).await {
+                tracing::error!(
+                    user = user.as_str(),
+                    error = &error as &dyn std::error::Error,
+                    "the end of a user's sessions is not durable; it is tried again"
+                );
+                return;
+            }
+        }
+        match self.known.replace(&self.users) {
+            Ok(()) => self.standing = Standing::Settled,
+            Err(error) => tracing::error!(
+                %error,
+                "it could not be noted which users there are; it is tried again"
+            ),
+        }
+    }
+}
+
+/// Beside the session store, whose sessions it speaks of.
+const KNOWN_USERS: &str = "users.known";
+/// How often the file is looked at.
+const EVERY: Duration = Duration::from_secs(1);
