@@ -354,7 +354,7 @@ pub struct Route {
     pub tolerance: Tolerance,
     /// What is done with CORS preflights on a protected route.
     pub preflight: Preflight,
-    /// What protected answers say about caching.
+    /// What answers say about caching.
     pub caching: Caching,
 }
 
@@ -378,10 +378,11 @@ pub enum Preflight {
     Refuse,
 }
 
-/// What protected answers say about caching.
+/// What answers say about caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {
-    /// `Cache-Control: no-store`, whatever the upstream said.
+    /// `Cache-Control: no-store`: on a protected route whatever the upstream said, on an unprotected one
+    /// when it was told who asks and said nothing.
     NoStore,
     /// What the upstream said.
     Upstream,

@@ -130,6 +130,7 @@ async fn flow_5_a_logout_ends_the_session_in_every_data_centre_mdc_logout_1() {
         for at in [&pair.a, &pair.b] {
             let mut alice = pair.signed_in_at_a("alice").await;
             assert_eq!(visit(&mut alice, &pair.b, OTHER).await, served("alice"));
+            assert_eq!(visit(&mut alice, at, OTHER).await, served("alice"));
             let copy = alice.clone();
             sign_out(&mut alice, at).await;
             assert_eq!(alice.jar.len(), 0, "{:?}", alice.jar);

@@ -7,6 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::print_stderr,
     reason = "what goes wrong in a test stops the test, and says so"
 )]
 
@@ -16,9 +17,12 @@ mod support;
 mod link;
 mod pair;
 
+mod conformance;
 mod endings;
 mod failures;
 mod flows;
 mod idle;
 mod index;
 mod policies;
+mod slow;
+mod topologies;
