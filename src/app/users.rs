@@ -1,6 +1,7 @@
 //! Follows the users file: takes over its changes, and ends the sessions of users who are gone or disabled,
 //! also of those who went while the gateway was stopped (S-10).
 
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,6 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 
 use crate::engine::EmbeddedEngine;
+use crate::model::name::UserName;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::session_engine::SessionEngine;
 use crate::provider::users_file::FileVersion;
@@ -23,6 +25,8 @@ pub(super) struct UsersWatch {
     /// The version of the file that was looked at last.
     seen: Option<FileVersion>,
     standing: Standing,
+    /// Users whose end is durable, while that of others is not yet.
+    cut_off: BTreeSet<UserName>,
 }
 
 /// Whether whatever the users read last lead to has been done.
@@ -53,6 +57,7 @@ impl UsersWatch {
             engine,
             known,
             standing: Standing::Unsettled,
+            cut_off: BTreeSet::new(),
         })
     }
 
@@ -77,6 +82,7 @@ impl UsersWatch {
         match self.users.reload() {
             Ok(users) => {
                 tracing::info!(users, "users file read again");
+                self.cut_off.clear();
                 self.standing = Standing::Unsettled;
             }
             Err(error) => tracing::error!(
@@ -91,16 +97,30 @@ impl UsersWatch {
         if self.standing == Standing::Settled {
             return;
         }
-        for user in &self.known.lost(&self.users) {
-            if let Err(error) = self.engine.end_all(self.users.store(), user).await {
-                tracing::error!(
-                    user = user.as_str(),
-                    error = &error as &dyn std::error::Error,
-                    "the end of a user's sessions is not durable; it is tried again"
-                );
-                return;
+        let lost = self.known.lost(&self.users);
+        let mut durable = true;
+        for user in &lost {
+            if self.cut_off.contains(user) {
+                continue;
+            }
+            match self.engine.end_all(self.users.store(), user).await {
+                Ok(_) => {
+                    self.cut_off.insert(user.clone());
+                }
+                Err(error) => {
+                    durable = false;
+                    tracing::error!(
+                        user = user.as_str(),
+                        error = &error as &dyn std::error::Error,
+                        "the end of a user's sessions is not durable; it is tried again"
+                    );
+                }
             }
         }
+        if !durable {
+            return;
+        }
+        self.cut_off.clear();
         match self.known.replace(&self.users) {
             Ok(()) => self.standing = Standing::Settled,
             Err(error) => tracing::error!(

@@ -30,6 +30,7 @@ use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
+use crate::model::session::Rank;
 use crate::model::session::Release;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
@@ -85,6 +86,10 @@ impl EmbeddedEngine {
         if !matches!(known, Lookup::Unknown) {
             return Some(known);
         }
+        let Some(_seat) = federation.seat(claim.presented.client_address) else {
+            // That is the address's own affair: another one may ask for this session at once.
+            return Some(Lookup::NotLive(NotLive::Unanswered));
+        };
         let why = self.bring_here(federation, claim, rest).await.err()?;
         let sso = claim.facts.sso;
         tracing::info!(
@@ -126,9 +131,6 @@ impl EmbeddedEngine {
         claim: &Claim,
         rest: Duration,
     ) -> Result<(), NotLive> {
-        let Some(_seat) = federation.seat(claim.presented.client_address) else {
-            return Err(NotLive::Unanswered);
-        };
         let local = match self.parts.store.find(&claim.facts.sso) {
             Found::Absent => Local::Absent,
             Found::Ended => return Err(NotLive::Ended),
@@ -174,6 +176,10 @@ impl EmbeddedEngine {
                     let answer = self.ask_for_adoption(&peer, *question, limit).await;
                     answer.map_or_else(Input::Silence, Input::Answer)
                 }
+                Effect::Announce(holder) => {
+                    self.announce_rank(&facts, holder).await;
+                    Input::Announced
+                }
                 Effect::Wait(span) => {
                     self.parts.clock.sleep(span).await;
                     Input::Waited
@@ -190,9 +196,9 @@ impl EmbeddedEngine {
     }
 
     fn tell_outcome(&self, facts: &SsoFacts, outcome: &Outcome, questions: u32, begun: Timestamp) {
-        let Outcome::Serve { .. } = outcome else {
+        if *outcome != Outcome::Serve {
             return;
-        };
+        }
         let took = self.parts.clock.now().since(begun).as_millis();
         tracing::info!(
             user = facts.subject.as_str(),
@@ -205,17 +211,7 @@ impl EmbeddedEngine {
 
     pub(super) async fn conclude(&self, facts: &SsoFacts, outcome: Outcome) -> Result<(), NotLive> {
         match outcome {
-            Outcome::Serve { announce } => {
-                if let Some(holder) = announce {
-                    let end = End::Moved {
-                        sso: facts.sso,
-                        holder,
-                        expires: facts.expires,
-                    };
-                    self.note_end(end).await;
-                }
-                Ok(())
-            }
+            Outcome::Serve => Ok(()),
             Outcome::Ended => {
                 let end = End::Tombstone {
                     sso: facts.sso,
@@ -237,6 +233,15 @@ impl EmbeddedEngine {
             }
             Outcome::Refuse(why) => Err(why),
         }
+    }
+
+    async fn announce_rank(&self, facts: &SsoFacts, holder: Rank) {
+        let end = End::Moved {
+            sso: facts.sso,
+            holder,
+            expires: facts.expires,
+        };
+        self.note_end(end).await;
     }
 
     fn case(&self, federation: &Federation, claim: &Claim, local: Local) -> Case {
@@ -276,9 +281,12 @@ impl EmbeddedEngine {
             chain: chain(claim),
             last_access: claim.last_access.map(|access| access.min(now)),
             idle_timeout: self.settings.idle_timeout,
-            creation: match federation.may_create(now) {
-                Ok(()) => Creation::Allowed,
-                Err(_) => Creation::LeaseOver,
+            creation: if federation.peer(&claim.cluster).is_none() {
+                Creation::NoOrigin
+            } else if federation.may_create(now).is_err() {
+                Creation::LeaseOver
+            } else {
+                Creation::Allowed
             },
             adoption: AdoptionId::from_bytes(id_bytes(entropy)),
             session: SessionId::from_bytes(id_bytes(entropy)),

@@ -168,7 +168,7 @@ impl EmbeddedEngine {
         let ends = ends.to_vec();
         let question = Question::PushEnds { ends };
         // Whoever does not hear it reads it in the log.
-        self.parts.peers.ask(peer, question, ANSWER_WAIT).await.ok();
+        self.parts.peers.ask(peer, question, TELL_WAIT).await.ok();
     }
 
     async fn take_over(
@@ -250,3 +250,5 @@ fn tell_keys(peer: &ClusterId, own: &[KeyId], greeting: &Greeting) {
 
 /// How long a question of the background waits for its answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(5);
+/// How long a peer that does not answer holds up the telling of others.
+const TELL_WAIT: Duration = Duration::from_secs(1);

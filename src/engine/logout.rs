@@ -149,11 +149,11 @@ impl EmbeddedEngine {
     ) -> Result<usize, StoreError> {
         let now = self.parts.clock.now();
         // A sign-in of this same millisecond may have begun before, and the clock of another data centre
-        // may be ahead (S-15).
+        // may be as far ahead as its sessions are honoured (S-15, S-22).
         let allowance = self
             .federation
             .as_ref()
-            .map_or(MOMENT, |federation| federation.settings.skew.allowance);
+            .map_or(MOMENT, |federation| federation.settings.skew.hard);
         let before = now.after(allowance);
         let concerned: Vec<_> = self
             .parts

@@ -28,6 +28,7 @@ use crate::model::peer::Rest;
 use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
+use crate::model::session::SsoFacts;
 use crate::ports::peer_service::PeerService;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
@@ -52,10 +53,9 @@ impl PeerService for EmbeddedEngine {
                 if let Some(refusal) = self.refuse_store(&facts.store) {
                     return refusal;
                 }
-                let sso = facts.sso;
                 let reply =
                     |h: &Holding<'_>, k: &Known<'_>| release::fetch(h, k, from, &facts, session);
-                self.reply(federation, &sso, reply).await
+                self.reply_unless_cut_off(federation, &facts, reply).await
             }
             Question::Reserve {
                 facts,
@@ -65,14 +65,13 @@ impl PeerService for EmbeddedEngine {
                 if let Some(refusal) = self.refuse_store(&facts.store) {
                     return refusal;
                 }
-                let sso = facts.sso;
                 let reserve = release::Reserve {
                     facts: &facts,
                     adoption,
                     data,
                 };
                 let reply = |h: &Holding<'_>, k: &Known<'_>| release::reserve(h, k, from, &reserve);
-                self.reply(federation, &sso, reply).await
+                self.reply_unless_cut_off(federation, &facts, reply).await
             }
             Question::Commit {
                 sso,
@@ -96,13 +95,28 @@ impl PeerService for EmbeddedEngine {
             }
             Question::LastAccess { facts } => {
                 let reply = |h: &Holding<'_>, k: &Known<'_>| release::last_access(h, k, &facts);
-                self.reply(federation, &facts.sso, reply).await
+                self.reply_unless_cut_off(federation, &facts, reply).await
             }
         }
     }
 }
 
 impl EmbeddedEngine {
+    /// As [`Self::reply`], where the session may have gone with everything of its user: the record does
+    /// then, and the log has no tombstone for it (S-7).
+    async fn reply_unless_cut_off(
+        &self,
+        federation: &Federation,
+        facts: &SsoFacts,
+        decide: impl Fn(&Holding<'_>, &Known<'_>) -> Reply,
+    ) -> Answer {
+        let cut_off = self.parts.ends.cut_off(&facts.store, &facts.subject);
+        if cut_off.is_some_and(|before| facts.first_authenticated < before) {
+            return Answer::Ended;
+        }
+        self.reply(federation, &facts.sso, decide).await
+    }
+
     /// Decides on an answer, and gives it once what it promises is durable (S-6).
     async fn reply(
         &self,
@@ -254,10 +268,12 @@ impl EmbeddedEngine {
                 holder,
                 expires,
             } => {
-                self.step_down(sso, holder).await?;
+                // What the disk does not take of the one may be told of by the other.
+                let stepped_down = self.step_down(sso, holder).await;
                 let (sso, expires) = (*sso, *expires);
                 let outranking = self.outranking(&sso, holder);
                 self.append_announcing(end, &[]).await?;
+                stepped_down?;
                 if let Some(holder) = outranking {
                     // Whoever ranks below steps down only when it hears of it (S-4).
                     let own = End::Moved {
@@ -299,7 +315,7 @@ impl EmbeddedEngine {
         Ok(())
     }
 
-    /// The rank at which a session is held here, where that is above another holder's.
+    /// The rank at which a session is held here, or is about to be, where that is above another holder's.
     fn outranking(&self, sso: &SsoId, other: &Rank) -> Option<Rank> {
         let Found::Record(session) = self.parts.store.find(sso) else {
             return None;
@@ -308,7 +324,8 @@ impl EmbeddedEngine {
             generation: session.facts.generation,
             cluster: self.settings.cluster.clone(),
         };
-        (session.state == SessionState::Live && own > *other).then_some(own)
+        let holds = matches!(session.state, SessionState::Live | SessionState::Pending(_));
+        (holds && own > *other).then_some(own)
     }
 
     /// Becomes a stub if another data centre ranks above what is held here (S-4, S-14).

@@ -105,8 +105,7 @@ impl EmbeddedEngine {
             }
             SessionState::Live => {}
         }
-        let aliases = session.aliases.iter().map(|holder| &holder.cluster);
-        if !self.has_fresh_word(own, aliases, now) {
+        if !self.has_fresh_word(own, self.elsewhere(session, claim), now) {
             return Judgement::Refused(NotLive::LeaseOver);
         }
         let last_access = self
@@ -118,6 +117,19 @@ impl EmbeddedEngine {
             return Judgement::AskElsewhere(NotLive::Idle);
         }
         Judgement::Serves
+    }
+
+    /// The other data centres that the record or the cookie names: each may know of an end (S-16). One that
+    /// went on from the cookie alone is named by the cookie only.
+    fn elsewhere<'c>(
+        &'c self,
+        session: &'c Session,
+        claim: &'c Claim,
+    ) -> impl Iterator<Item = &'c ClusterId> {
+        let aliases = session.aliases.iter().map(|holder| &holder.cluster);
+        let hinted = claim.hints.iter().map(|hint| &hint.holder.cluster);
+        let named = aliases.chain(hinted).chain([&claim.cluster]);
+        named.filter(|cluster| **cluster != self.settings.cluster)
     }
 
     /// What is to be said of a session that has no record here.

@@ -132,8 +132,7 @@ fn an_authn_cookie_lapses_before_its_session_idles_m_078_mdc_cookie_3() {
     let with = |text: &str| lifetime(&format!("{gito}{text}"));
     assert_eq!(with("authn_lifetime: 30m").unwrap(), minutes(30));
     with("authn_lifetime: 1801s").unwrap_err();
-    // With a common cookie it is good for as long as the session may last.
-    assert_eq!(with("").unwrap(), Duration::from_hours(24));
+    assert_eq!(with("").unwrap(), minutes(30));
 }
 
 #[test]

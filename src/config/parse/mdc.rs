@@ -159,8 +159,10 @@ impl Reading<'_> {
     ) -> Spans {
         let idle = session.idle_timeout;
         let has_gito = section.get("gito_domain").is_some();
+        // With the common cookie a gate knows when the session was used; without it the collector has to
+        // see the user in time (MDC-COOKIE-3).
         let default = if has_gito {
-            session.lifetime
+            idle
         } else {
             idle.checked_div(2).unwrap_or(idle)
         };

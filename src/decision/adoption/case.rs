@@ -65,13 +65,20 @@ pub enum Local {
 pub enum Creation {
     /// Every peer has been heard of within the lease.
     Allowed,
-    /// One has not.
+    /// The cookie names this data centre or a stranger as its origin: there is nobody whose word could be
+    /// wanting (S-7).
+    NoOrigin,
+    /// Some peer has not been heard of.
     LeaseOver,
 }
 
 /// What is to be done next.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Effect {
+    /// Note in the end log, and have the peers told, that the session is held here at this rank, taken
+    /// without the word of whoever held it before (S-14). It comes before the record, so that a crash
+    /// between the two never leaves a holder that nobody has heard of.
+    Announce(Rank),
     /// Ask a peer, and wait no longer than this.
     Ask {
         /// Whom.
@@ -95,6 +102,8 @@ pub enum Effect {
 /// What came of the last effect.
 #[derive(Clone, Debug)]
 pub enum Input {
+    /// The rank is noted, or as good as it gets.
+    Announced,
     /// The peer answered.
     Answer(Answer),
     /// The record is stored, or not.
@@ -148,9 +157,5 @@ pub enum Outcome {
     /// The session does not serve.
     Refuse(NotLive),
     /// A live record stands here, or something else stood here first: look again.
-    Serve {
-        /// The rank to be told to the peers, where it was taken without the word of whoever held it
-        /// before (S-14).
-        announce: Option<Rank>,
-    },
+    Serve,
 }

@@ -62,7 +62,7 @@ pub(super) fn record(
         client_address: case.presented.client_address,
         held_since: now,
         reserved: None,
-        provider_session: None,
+        provider_session: before.and_then(|record| record.provider_session),
         attributes,
         aliases: before.map_or_else(Vec::new, |record| record.aliases.clone()),
         visited: before.map_or_else(Vec::new, |record| record.visited.clone()),
@@ -77,7 +77,7 @@ pub(super) fn record(
     } = origin
     {
         session.client_address = from.client_address;
-        session.provider_session = from.provider_session;
+        session.provider_session = from.provider_session.or(session.provider_session);
         merge_visited(&mut session, from);
         for holder in &from.aliases {
             note(&mut session, &case.own, holder.clone());

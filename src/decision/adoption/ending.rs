@@ -68,31 +68,34 @@ impl Adoption {
                     draft::take_newer(&mut pending, &newer);
                 }
                 pending.held_since = now;
-                self.keep_live(*pending, None)
+                self.keep_live(*pending)
             }
             Answer::Ended => Effect::Finish(Outcome::Ended),
             Answer::Moved { to, generation } if to != self.case.own => {
                 self.keep_stub(*pending, to, generation)
             }
-            Answer::Hello(_)
-            | Answer::Session(_)
-            | Answer::TooSoon(_)
+            Answer::TooSoon(_)
             | Answer::Reserved
             | Answer::Lapsed
             | Answer::Moved { .. }
             | Answer::Idle
             | Answer::Expired
-            | Answer::Missing
-            | Answer::Unknown
+            | Answer::Missing => {
+                let (to, generation) = (release.from.clone(), release.generation);
+                self.keep_stub(*pending, to, generation)
+            }
+            // An engine that cannot tell is as good as silent (S-19).
+            Answer::Unknown => self.promote(pending, now),
+            // Whether it has let go before is as open as it was: a copy that is given up now may be the
+            // only one (S-6).
+            Answer::Hello(_)
+            | Answer::Session(_)
             | Answer::Refused(_)
             | Answer::LastAccess(_)
             | Answer::Noted { .. }
             | Answer::NotDurable
             | Answer::Ends { .. }
-            | Answer::Done => {
-                let (to, generation) = (release.from.clone(), release.generation);
-                self.keep_stub(*pending, to, generation)
-            }
+            | Answer::Done => Effect::Finish(Outcome::Refuse(NotLive::Unanswered)),
         }
     }
 
@@ -119,8 +122,7 @@ impl Adoption {
         }
         pending.facts.generation = pending.facts.generation.next();
         pending.held_since = now;
-        let rank = self.rank(pending.facts.generation);
-        self.keep_live(*pending, Some(rank))
+        self.keep_announced(*pending)
     }
 
     /// Nobody is left to ask.
@@ -158,8 +160,10 @@ impl Adoption {
     /// Makes the session from the cookie's facts, under the lease (S-16), unless the cookies themselves
     /// say that it has idled out. `otherwise` is the reason where they know no last access at all.
     pub(super) fn create(&mut self, otherwise: NotLive, now: Timestamp) -> Effect {
-        if self.case.creation == Creation::LeaseOver {
-            return Effect::Finish(Outcome::Refuse(NotLive::LeaseOver));
+        match self.case.creation {
+            Creation::Allowed => {}
+            Creation::NoOrigin => return Effect::Finish(Outcome::Refuse(otherwise)),
+            Creation::LeaseOver => return Effect::Finish(Outcome::Refuse(NotLive::LeaseOver)),
         }
         let local = self.case.local.record().map(|record| record.last_access);
         let Some(last_access) = self.case.last_access.max(local) else {

@@ -50,11 +50,8 @@ impl Adoption {
                 };
                 self.keep_pending(record, release)
             }
-            Origin::Fetched { .. } => self.keep_live(record, None),
-            Origin::Claims => {
-                let announce = self.is_anchored().then(|| self.rank(generation));
-                self.keep_live(record, announce)
-            }
+            Origin::Fetched { .. } => self.keep_live(record),
+            Origin::Claims => self.keep_announced(record),
         }
     }
 
@@ -68,10 +65,23 @@ impl Adoption {
         Effect::Keep(pending)
     }
 
-    pub(super) fn keep_live(&mut self, mut record: Session, announce: Option<Rank>) -> Effect {
+    pub(super) fn keep_live(&mut self, mut record: Session) -> Effect {
         record.state = SessionState::Live;
-        self.step = Step::KeepingLive { announce };
+        self.step = Step::KeepingLive;
         Effect::Keep(Box::new(record))
+    }
+
+    /// Keeps a record that nobody has given away: where there is one holder, the others are told first.
+    pub(super) fn keep_announced(&mut self, record: Session) -> Effect {
+        if !self.is_anchored() {
+            return self.keep_live(record);
+        }
+        let rank = Rank {
+            generation: record.facts.generation,
+            cluster: self.case.own.clone(),
+        };
+        self.step = Step::Announcing(Box::new(record));
+        Effect::Announce(rank)
     }
 
     /// Ends an adoption that cannot use what it was given; a promise is given back, so that nobody else
@@ -95,10 +105,9 @@ impl Adoption {
 }
 
 /// What storing the last record comes to. Where something else stood first, that is to be looked at.
-pub(super) fn outcome_of(kept: Kept, announce: Option<Rank>) -> Outcome {
+pub(super) const fn outcome_of(kept: Kept) -> Outcome {
     match kept {
-        Kept::Kept { .. } => Outcome::Serve { announce },
-        Kept::Raced => Outcome::Serve { announce: None },
+        Kept::Kept { .. } | Kept::Raced => Outcome::Serve,
         Kept::Ended => Outcome::Refuse(NotLive::Ended),
         Kept::Failed => Outcome::Refuse(NotLive::Unanswered),
     }

@@ -25,7 +25,6 @@ use crate::model::peer::Question;
 use crate::model::peer::Refusal;
 use crate::model::peer::Silence;
 use crate::model::session::Generation;
-use crate::model::session::Rank;
 use crate::model::session::Release;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
@@ -81,6 +80,7 @@ impl Heard {
 /// What the last effect was for.
 #[derive(Clone, Debug)]
 pub(super) enum Step {
+    Announcing(Box<Session>),
     Asking {
         peer: ClusterId,
         attempt: u32,
@@ -91,9 +91,7 @@ pub(super) enum Step {
         attempt: u32,
     },
     GivingUp(Outcome),
-    KeepingLive {
-        announce: Option<Rank>,
-    },
+    KeepingLive,
     KeepingPending {
         pending: Box<Session>,
         release: Release,
@@ -138,9 +136,8 @@ impl Adoption {
             }
             (Step::Waiting { peer }, Input::Waited) => self.ask(peer, 0, now),
             (Step::Rereading(origin), Input::Reread(reread)) => self.reread(&origin, reread, now),
-            (Step::KeepingLive { announce }, Input::Kept(kept)) => {
-                Effect::Finish(outcome_of(kept, announce))
-            }
+            (Step::Announcing(record), Input::Announced) => self.keep_live(*record),
+            (Step::KeepingLive, Input::Kept(kept)) => Effect::Finish(outcome_of(kept)),
             (
                 Step::KeepingPending {
                     mut pending,
@@ -153,7 +150,7 @@ impl Adoption {
                     self.commit(pending, release, 0, now)
                 }
                 Kept::Ended | Kept::Failed | Kept::Raced => {
-                    self.give_up(release.from, outcome_of(kept, None), now)
+                    self.give_up(release.from, outcome_of(kept), now)
                 }
             },
             (Step::GivingUp(outcome), Input::Answer(_) | Input::Silence(_)) => {
@@ -281,9 +278,9 @@ impl Adoption {
                 self.refuse(NotLive::Refused);
             }
             // It cannot promise anything, and serves on.
-            Answer::NotDurable if self.is_anchored() => self.heard.note(Said::Held),
+            Answer::NotDurable => self.heard.note(Said::Held),
             // An engine that cannot tell is as good as silent (S-19).
-            Answer::NotDurable | Answer::Unknown => self.note_silence(peer),
+            Answer::Unknown => self.note_silence(peer),
             // One that talks of something else is there all the same (S-8).
             Answer::Hello(_)
             | Answer::Committed(_)
@@ -326,12 +323,13 @@ impl Adoption {
 
     /// A stub is followed only to a strictly higher generation, and nobody is asked twice (S-7).
     fn follow(&mut self, to: ClusterId, generation: Generation) {
+        let is_known = generation <= self.seen;
+        self.seen = self.seen.max(generation);
         // A stub that points here tells of data that are lost by now.
-        if to == self.case.own || generation <= self.seen {
+        if to == self.case.own || is_known {
             self.heard.note(Said::Missing);
             return;
         }
-        self.seen = generation;
         if !self.asked.contains(&to) {
             self.queue.retain(|queued| *queued != to);
             self.queue.push(to);
@@ -384,13 +382,6 @@ impl Adoption {
     fn own_id(&self) -> SessionId {
         let local = self.case.local.record();
         local.map_or(self.case.session, |record| record.id)
-    }
-
-    pub(super) fn rank(&self, generation: Generation) -> Rank {
-        Rank {
-            generation,
-            cluster: self.case.own.clone(),
-        }
     }
 }
 

@@ -131,6 +131,8 @@ const ANCHORED: AdoptionPolicy = policy(Anchor::Anchored, Retrieval::Fetch, OnSi
 struct Ran {
     outcome: Outcome,
     asked: Vec<(ClusterId, Question)>,
+    /// What was announced, and how many records had been kept before.
+    announced: Vec<(Rank, usize)>,
     kept: Vec<Session>,
     ended_at: Timestamp,
 }
@@ -141,13 +143,13 @@ impl Ran {
     }
 
     fn serves(&self) -> bool {
-        matches!(self.outcome, Outcome::Serve { .. }) && self.record().state == SessionState::Live
+        self.outcome == Outcome::Serve && self.record().state == SessionState::Live
     }
 
     fn refusal(&self) -> Option<NotLive> {
         match &self.outcome {
             Outcome::Refuse(why) => Some(*why),
-            Outcome::CutOff | Outcome::Ended | Outcome::Serve { .. } => None,
+            Outcome::CutOff | Outcome::Ended | Outcome::Serve => None,
         }
     }
 }
@@ -164,6 +166,7 @@ fn play(
     let mut ran = Ran {
         outcome: Outcome::CutOff,
         asked: Vec::new(),
+        announced: Vec::new(),
         kept: Vec::new(),
         ended_at: now,
     };
@@ -190,6 +193,10 @@ fn play(
                     Ok(answer) => Input::Answer(answer),
                     Err(silence) => Input::Silence(silence),
                 }
+            }
+            Effect::Announce(rank) => {
+                ran.announced.push((rank, ran.kept.len()));
+                Input::Announced
             }
             Effect::Wait(span) => {
                 now = now.after(span);
@@ -300,12 +307,7 @@ fn a6_row_5_anchoring_without_retrieval_continues_or_challenges_when_nobody_answ
         generation: Generation(1),
         cluster: cluster("here"),
     };
-    let announce = Some(rank);
-    assert_eq!(
-        ran.outcome,
-        Outcome::Serve { announce },
-        "the move is queued"
-    );
+    assert_eq!(ran.announced, [(rank, 0)], "before the record stands");
 }
 
 #[test]
@@ -475,9 +477,11 @@ fn a_copy_whose_commit_was_met_by_a_peer_that_will_not_speak_does_not_serve_s_8(
 
 #[test]
 fn a_holder_that_cannot_store_its_promise_serves_on_s_6() {
-    let go_on = policy(Anchor::Anchored, Retrieval::Fetch, OnSilence::Continue);
-    let ran = run(case(go_on), |_, _| Ok(Answer::NotDurable));
-    assert_eq!(ran.refusal(), Some(NotLive::HeldElsewhere));
+    for anchor in [Anchor::Free, Anchor::Anchored] {
+        let go_on = policy(anchor, Retrieval::Fetch, OnSilence::Continue);
+        let ran = run(case(go_on), |_, _| Ok(Answer::NotDurable));
+        assert_eq!(ran.refusal(), Some(NotLive::HeldElsewhere));
+    }
 }
 
 #[test]
@@ -618,7 +622,57 @@ fn a_commit_without_an_answer_leaves_the_copy_pending_or_promotes_it_s_6() {
     let ran = run(case(go_on), silent_commit);
     assert!(ran.serves());
     assert_eq!(ran.record().facts.generation, Generation(2));
-    assert!(matches!(ran.outcome, Outcome::Serve { announce: Some(_) }));
+    let rank = Rank {
+        generation: Generation(2),
+        cluster: cluster("here"),
+    };
+    assert_eq!(ran.announced, [(rank, 1)], "before the promoted record");
+}
+
+#[test]
+fn a_commit_that_is_refused_leaves_the_copy_pending_for_it_may_have_been_done_before_s_6_s_22() {
+    for answer in [
+        Answer::Refused(Refusal::Skew),
+        Answer::Refused(Refusal::NotPermitted),
+        Answer::NotDurable,
+        Answer::Done,
+    ] {
+        let ran = run(case(ANCHORED), |_, question| match question {
+            Question::Commit { .. } => Ok(answer.clone()),
+            _ => holder_lets_go(question),
+        });
+        assert_eq!(ran.refusal(), Some(NotLive::Unanswered), "{answer:?}");
+        assert_eq!(ran.kept.len(), 1, "{answer:?}");
+        assert!(matches!(ran.record().state, SessionState::Pending(_)));
+    }
+}
+
+#[test]
+fn a_session_that_began_here_or_with_a_stranger_is_not_made_from_its_cookie_s_7() {
+    for place in [Place::Application, Place::Collector] {
+        let policy = policy(Anchor::Free, Retrieval::Fetch, OnSilence::Continue);
+        let mut case = case(policy);
+        case.presented.at = place;
+        case.creation = Creation::NoOrigin;
+        let ran = run(case.clone(), |_, _| Ok(Answer::Missing));
+        assert_eq!(ran.refusal(), Some(NotLive::Missing));
+        let ran = run(case, silent);
+        assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+    }
+}
+
+#[test]
+fn a_stub_that_points_here_tells_how_high_a_new_holder_has_to_rank_s_4() {
+    let mut case = case(ANCHORED);
+    case.presented.at = Place::Collector;
+    let ran = run(case, |_, _| {
+        Ok(Answer::Moved {
+            to: cluster("here"),
+            generation: Generation(3),
+        })
+    });
+    assert!(ran.serves());
+    assert_eq!(ran.record().facts.generation, Generation(4));
 }
 
 fn pending() -> Session {

@@ -11,12 +11,18 @@ use crate::decision::adoption::OnSilence;
 use crate::decision::adoption::Retrieval;
 use crate::engine::federation::FederationSettings;
 use crate::engine::following::Followed;
+use crate::model::claim::Hint;
 use crate::model::id::AdoptionId;
 use crate::model::peer::Answer;
 use crate::model::peer::Data;
 use crate::model::peer::Question;
 use crate::model::peer::Rest;
 use crate::model::peer::Silence;
+use crate::model::session::Generation;
+use crate::model::session::Holder;
+use crate::model::session::Rank;
+use crate::model::session::Release;
+use crate::model::session::SessionState;
 use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
 
@@ -85,6 +91,103 @@ async fn a_peer_that_is_there_and_will_not_speak_makes_no_session_s_8() {
 }
 
 #[tokio::test]
+async fn a_session_whose_cookie_names_an_unheard_data_centre_is_honoured_while_the_lease_lasts_s_16_r2()
+ {
+    let world = World::beside(Peer::default());
+    world.have_read_the_peer().await;
+    let session = world.sign_in("alice").await;
+    let own = claim(&session);
+    let mut hopped = own.clone();
+    hopped.hints.push(Hint {
+        holder: Holder {
+            cluster: peer(),
+            session: session.id,
+        },
+        last_access: world.now(),
+    });
+    let mut issued_there = own.clone();
+    issued_there.cluster = peer();
+    for claim in [&own, &hopped, &issued_there] {
+        assert_eq!(world.request(claim), None);
+    }
+    // The record knows nothing of the peer: it went on from the cookie there.
+    for _ in 0..3 {
+        world.pass(IDLE / 2);
+        assert_eq!(world.request(&own), None);
+    }
+    for claim in [&hopped, &issued_there] {
+        assert_eq!(world.request(claim), Some(NotLive::LeaseOver));
+    }
+    world.have_read_the_peer().await;
+    assert_eq!(world.request(&hopped), None);
+}
+
+#[tokio::test]
+async fn a_session_that_went_with_its_user_is_told_to_peers_as_ended_s_7_mdc_adopt_2() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    world
+        .engine
+        .end_all(&staff(), &user("alice"))
+        .await
+        .unwrap();
+    let facts = session.facts.clone();
+    let session = session.id;
+    for question in [
+        Question::Fetch {
+            facts: facts.clone(),
+            session,
+        },
+        Question::LastAccess { facts },
+    ] {
+        assert_eq!(world.engine.answer(&peer(), question).await, Answer::Ended);
+    }
+}
+
+#[tokio::test]
+async fn a_cut_off_reaches_sessions_of_a_clock_that_is_as_far_ahead_as_is_honoured_s_15_s_22() {
+    let world = World::beside(Peer::default());
+    world.have_read_the_peer().await;
+    world
+        .engine
+        .end_all(&staff(), &user("alice"))
+        .await
+        .unwrap();
+    let mut ahead = world.foreign();
+    ahead.facts.first_authenticated = world.now().after(Duration::from_secs(100));
+    assert_eq!(world.refusal(&ahead), Some(NotLive::Ended));
+}
+
+#[tokio::test]
+async fn a_copy_that_waits_for_its_release_answers_a_lower_holder_with_its_own_rank_s_4_s_14() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let mut pending = Session::clone(&session);
+    pending.facts.generation = Generation(2);
+    pending.state = SessionState::Pending(Release {
+        adoption: AdoptionId::from_bytes([1; 16]),
+        from: peer(),
+        generation: Generation(1),
+        version: 0,
+    });
+    world.store.inner.replace_if_version(pending).await.unwrap();
+    let end = End::Moved {
+        sso: session.facts.sso,
+        holder: Rank {
+            generation: Generation(1),
+            cluster: ClusterId::parse("east").unwrap(),
+        },
+        expires: session.facts.expires,
+    };
+    let push = Question::PushEnds { ends: vec![end] };
+    world.engine.answer(&peer(), push).await;
+    let own = world.log().into_iter().any(|end| {
+        matches!(end, End::Moved { holder, .. } if holder.cluster == cluster() && holder.generation == Generation(2))
+    });
+    assert!(own, "{:?}", world.log());
+}
+
+#[tokio::test]
 async fn a_peer_that_is_not_configured_is_told_nothing_s_7() {
     let world = World::beside(Peer::default());
     let session = world.sign_in("alice").await;
@@ -128,7 +231,7 @@ impl World {
                 store: staff(),
                 first_authenticated: begun,
                 expires: begun.after(LIFETIME),
-                generation: crate::model::session::Generation::default(),
+                generation: Generation::default(),
                 level: level(20),
                 level_reached: begun,
             },
