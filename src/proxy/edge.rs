@@ -179,12 +179,10 @@ impl Edge {
                 }
             }
         };
-        let line = match stream.selected_alpn_proto() {
-            // There are no lines to look at.
-            Some(ALPN::H2) => Arc::default(),
-            _ => Arc::clone(&facts.line),
+        let (stream, mut back) = match stream.selected_alpn_proto() {
+            Some(ALPN::H2) => Observed::without_lines(stream),
+            _ => Observed::new(stream, Arc::clone(&facts.line)),
         };
-        let (stream, mut back) = Observed::new(stream, line);
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
             facts: Arc::new(facts),

@@ -1,4 +1,5 @@
-//! Looks at request lines as they come off the wire.
+//! Stands between pingora and a client: looks at request lines as they come off the wire, and sends the
+//! head of an answer and a small body in one piece.
 //!
 //! pingora escapes spaces and control characters of a target before anybody can refuse them (RFC 9112
 //! §3.2 has none), so they are looked for where its bytes are read. What the line says is read in
@@ -30,6 +31,7 @@ use pingora::protocols::tls::SslDigest;
 use pingora::protocols::tls::TlsRef;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::BufWriter;
 use tokio::io::ReadBuf;
 use tokio::sync::oneshot;
 
@@ -78,37 +80,64 @@ const fn next(state: u32, byte: u8) -> u32 {
     }
 }
 
+/// Enough for a head and a small body.
+const GATHERED_BYTES: usize = 4096;
 const EXPECTED: u32 = 1 << 31;
 const ODD: u32 = 1 << 30;
 const RETURN: u32 = 1 << 29;
 const SPACES: u32 = 0xff;
 
 /// A connection whose request lines are looked at, and which is handed back when pingora is done with it.
+///
+/// Writes are gathered until pingora flushes, or waits for the client: it flushes nothing that has a
+/// declared length before its end, however long that takes to come.
 #[derive(Debug)]
 pub struct Observed {
     /// There until it is handed back.
-    stream: Option<Stream>,
+    stream: Option<BufWriter<Stream>>,
     line: Arc<RequestLine>,
     /// Where it goes; nowhere once the client has ended it.
     home: Option<oneshot::Sender<Stream>>,
 }
 
 impl Observed {
-    /// Looks at what is read from a connection; the receiver gets it back if the client has not ended it.
+    /// Looks at a connection of HTTP/1; the receiver gets it back if the client has not ended it.
     #[must_use]
     pub fn new(stream: Stream, line: Arc<RequestLine>) -> (Self, oneshot::Receiver<Stream>) {
+        Self::gathering(GATHERED_BYTES, stream, line)
+    }
+
+    /// A connection of HTTP/2, which has no lines and gathers its frames by itself.
+    #[must_use]
+    pub fn without_lines(stream: Stream) -> (Self, oneshot::Receiver<Stream>) {
+        Self::gathering(0, stream, Arc::default())
+    }
+
+    fn gathering(
+        bytes: usize,
+        stream: Stream,
+        line: Arc<RequestLine>,
+    ) -> (Self, oneshot::Receiver<Stream>) {
         let (home, back) = oneshot::channel();
         let observed = Self {
-            stream: Some(stream),
+            stream: Some(BufWriter::with_capacity(bytes, stream)),
             line,
             home: Some(home),
         };
         (observed, back)
     }
 
-    fn stream(&mut self) -> std::io::Result<Pin<&mut Stream>> {
-        let stream = self.stream.as_mut().map(Pin::new);
-        stream.ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    fn writer(&mut self) -> std::io::Result<Pin<&mut BufWriter<Stream>>> {
+        let writer = self.stream.as_mut().map(Pin::new);
+        writer.ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    }
+
+    fn inner(&self) -> Option<&Stream> {
+        self.stream.as_ref().map(BufWriter::get_ref)
+    }
+
+    fn inner_mut(&mut self) -> Option<&mut Stream> {
+        self.stream.as_mut().map(BufWriter::get_mut)
     }
 }
 
@@ -116,7 +145,7 @@ impl Drop for Observed {
     fn drop(&mut self) {
         if let (Some(stream), Some(home)) = (self.stream.take(), self.home.take()) {
             // Nobody waits for a connection that was given up.
-            home.send(stream).ok();
+            home.send(stream.into_inner()).ok();
         }
     }
 }
@@ -128,7 +157,13 @@ impl AsyncRead for Observed {
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
         let before = buffer.filled().len();
-        let read = self.stream()?.poll_read(cx, buffer);
+        let mut writer = self.writer()?;
+        if !writer.buffer().is_empty()
+            && let Poll::Ready(Err(error)) = writer.as_mut().poll_flush(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        let read = Pin::new(writer.get_mut().get_mut()).poll_read(cx, buffer);
         if read.is_ready() {
             let bytes = buffer.filled().get(before..).unwrap_or_default();
             self.line.see(bytes);
@@ -146,7 +181,7 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
-        self.stream()?.poll_write(cx, bytes)
+        self.writer()?.poll_write(cx, bytes)
     }
 
     fn poll_write_vectored(
@@ -154,36 +189,44 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         parts: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
-        self.stream()?.poll_write_vectored(cx, parts)
+        self.writer()?.poll_write_vectored(cx, parts)
     }
 
     fn is_write_vectored(&self) -> bool {
-        let stream = self.stream.as_ref();
-        stream.is_some_and(|stream| stream.is_write_vectored())
+        let writer = self.stream.as_ref();
+        writer.is_some_and(|writer| writer.is_write_vectored())
     }
 
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.stream()?.poll_flush(cx)
+        self.writer()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<std::io::Result<()>> {
-        self.stream()?.poll_shutdown(cx)
+        self.writer()?.poll_shutdown(cx)
     }
 }
 
 #[async_trait]
 impl Shutdown for Observed {
     async fn shutdown(&mut self) {
-        if let Some(stream) = &mut self.stream {
-            stream.shutdown().await;
-        }
+        let Some(writer) = &mut self.stream else {
+            return;
+        };
+        // What has been gathered goes out as far as it does at once: a client that reads nothing must not
+        // hold up the end.
+        std::future::poll_fn(|cx| {
+            let flushed = Pin::new(&mut *writer).poll_flush(cx);
+            Poll::Ready(flushed.is_ready())
+        })
+        .await;
+        writer.get_mut().shutdown().await;
     }
 }
 
 #[async_trait]
 impl Peek for Observed {
     async fn try_peek(&mut self, buffer: &mut [u8]) -> std::io::Result<bool> {
-        match &mut self.stream {
+        match self.inner_mut() {
             Some(stream) => stream.try_peek(buffer).await,
             None => Ok(false),
         }
@@ -192,48 +235,48 @@ impl Peek for Observed {
 
 impl UniqueID for Observed {
     fn id(&self) -> UniqueIDType {
-        self.stream.as_ref().map_or(-1, |stream| stream.id())
+        self.inner().map_or(-1, |stream| stream.id())
     }
 }
 
 impl Ssl for Observed {
     fn get_ssl(&self) -> Option<&TlsRef> {
-        self.stream.as_ref()?.get_ssl()
+        self.inner()?.get_ssl()
     }
 
     fn get_ssl_digest(&self) -> Option<Arc<SslDigest>> {
-        self.stream.as_ref()?.get_ssl_digest()
+        self.inner()?.get_ssl_digest()
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.stream.as_ref()?.selected_alpn_proto()
+        self.inner()?.selected_alpn_proto()
     }
 }
 
 impl GetTimingDigest for Observed {
     fn get_timing_digest(&self) -> Vec<Option<TimingDigest>> {
-        let stream = self.stream.as_ref();
+        let stream = self.inner();
         stream.map_or_else(Vec::new, |stream| stream.get_timing_digest())
     }
 
     fn get_read_pending_time(&self) -> Duration {
-        let stream = self.stream.as_ref();
+        let stream = self.inner();
         stream.map_or(Duration::ZERO, |stream| stream.get_read_pending_time())
     }
 
     fn get_write_pending_time(&self) -> Duration {
-        let stream = self.stream.as_ref();
+        let stream = self.inner();
         stream.map_or(Duration::ZERO, |stream| stream.get_write_pending_time())
     }
 }
 
 impl GetProxyDigest for Observed {
     fn get_proxy_digest(&self) -> Option<Arc<ProxyDigest>> {
-        self.stream.as_ref()?.get_proxy_digest()
+        self.inner()?.get_proxy_digest()
     }
 
     fn set_proxy_digest(&mut self, digest: ProxyDigest) {
-        if let Some(stream) = &mut self.stream {
+        if let Some(stream) = self.inner_mut() {
             stream.set_proxy_digest(digest);
         }
     }
@@ -241,11 +284,11 @@ impl GetProxyDigest for Observed {
 
 impl GetSocketDigest for Observed {
     fn get_socket_digest(&self) -> Option<Arc<SocketDigest>> {
-        self.stream.as_ref()?.get_socket_digest()
+        self.inner()?.get_socket_digest()
     }
 
     fn set_socket_digest(&mut self, digest: SocketDigest) {
-        if let Some(stream) = &mut self.stream {
+        if let Some(stream) = self.inner_mut() {
             stream.set_socket_digest(digest);
         }
     }
@@ -253,6 +296,11 @@ impl GetSocketDigest for Observed {
 
 #[cfg(test)]
 mod tests {
+    use futures_util::FutureExt;
+    use tokio::io::AsyncReadExt;
+    use tokio::io::AsyncWriteExt;
+    use tokio::io::DuplexStream;
+
     use super::*;
 
     fn is_odd(pieces: &[&[u8]]) -> bool {
@@ -303,5 +351,53 @@ mod tests {
         line.expect();
         line.see(b"GET /a HTTP/1.1\r\nX: a b c d\r\n");
         assert!(!line.is_odd());
+    }
+
+    /// A connection and its other end.
+    fn connection() -> (Observed, DuplexStream) {
+        let (client, server) = tokio::io::duplex(GATHERED_BYTES);
+        let (observed, _) = Observed::new(Box::new(server), Arc::default());
+        (observed, client)
+    }
+
+    /// What has arrived at the other end.
+    fn arrived(client: &mut DuplexStream) -> String {
+        let mut bytes = [0; 64];
+        match client.read(&mut bytes).now_or_never() {
+            Some(read) => String::from_utf8_lossy(&bytes[..read.unwrap()]).into_owned(),
+            None => String::new(),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_head_and_a_small_body_go_out_in_one_piece() {
+        let (mut observed, mut client) = connection();
+        observed.write_all(b"head ").await.unwrap();
+        observed.write_all(b"body").await.unwrap();
+        assert_eq!(arrived(&mut client), "");
+        observed.flush().await.unwrap();
+        assert_eq!(arrived(&mut client), "head body");
+    }
+
+    #[tokio::test]
+    async fn nothing_is_held_back_while_the_client_is_waited_for() {
+        let (mut observed, mut client) = connection();
+        observed.write_all(b"head").await.unwrap();
+        assert!(observed.read(&mut [0]).now_or_never().is_none());
+        assert_eq!(arrived(&mut client), "head");
+    }
+
+    #[tokio::test]
+    async fn a_connection_comes_back_unless_the_client_has_ended_it() {
+        let (_client, server) = tokio::io::duplex(64);
+        let (observed, mut back) = Observed::new(Box::new(server), Arc::default());
+        drop(observed);
+        assert!(back.try_recv().is_ok());
+        let (client, server) = tokio::io::duplex(64);
+        let (mut observed, mut back) = Observed::new(Box::new(server), Arc::default());
+        drop(client);
+        assert_eq!(observed.read(&mut [0]).await.unwrap(), 0);
+        drop(observed);
+        assert!(back.try_recv().is_err());
     }
 }
