@@ -2,8 +2,8 @@
 //!
 //! [`Following`] is a machine without I/O or clock, one per peer. A reading counts only once its ends
 //! have been applied, so the engine says when they are: an end that could not be written is asked for
-//! again. Beside it stand the lease that the readings give ([`lease`]), the clock of a peer ([`skew`])
-//! and the batches in which ends are pushed ([`delivery`]).
+//! again. Beside it stand the lease that the readings give ([`lease`]), the clock of a peer ([`skew`]),
+//! what of an end is believed ([`plausible`]) and the batches in which ends are pushed ([`delivery`]).
 
 use crate::model::end::End;
 use crate::model::end::Incarnation;
@@ -18,6 +18,7 @@ use crate::model::time::Timestamp;
 
 pub mod delivery;
 pub mod lease;
+pub mod plausible;
 pub mod skew;
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use crate::decision::following::plausible::plausible;
 use crate::decision::release;
 use crate::decision::release::Change;
 use crate::decision::release::Holding;
@@ -225,7 +226,12 @@ impl EmbeddedEngine {
 
     /// Takes over ends that a peer told of; they share their commits.
     pub(super) async fn apply_ends(&self, ends: Vec<End>) -> Result<(), StoreError> {
+        let Some(federation) = &self.federation else {
+            return Ok(());
+        };
+        let (now, hard) = (self.parts.clock.now(), federation.settings.skew.hard);
         let ends = ends.into_iter().take(ENDS_MAX);
+        let ends = ends.map(|end| plausible(end, now, hard));
         let applied = join_all(ends.map(|end| self.apply_end(end))).await;
         applied.into_iter().collect()
     }
