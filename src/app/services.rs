@@ -233,7 +233,12 @@ impl EdgeService {
         let portway = Portway::new(assembled.serving, assembled.title);
         let mut proxy = http_proxy(&conf, portway);
         let mut options = HttpServerOptions::default();
-        options.h2_idle_timeout = Some(config.limits.keep_alive_timeout);
+        // What a client is slow to take is counted as idle, and would be lost.
+        let idle = config
+            .limits
+            .keep_alive_timeout
+            .max(config.limits.send_timeout);
+        options.h2_idle_timeout = Some(idle);
         options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
         proxy.server_options = Some(options);
         let mut h2 = default_h2_options();
