@@ -135,7 +135,8 @@ impl EmbeddedEngine {
             Found::Absent => Local::Absent,
             Found::Ended => return Err(NotLive::Ended),
             Found::Record(record) => {
-                let session = Box::new(Session::clone(&record));
+                let mut session = Box::new(Session::clone(&record));
+                session.last_access = self.noted_access(&record);
                 match &record.state {
                     SessionState::Ended => return Err(NotLive::Ended),
                     SessionState::Pending(_) => Local::Pending(session),
@@ -271,6 +272,14 @@ impl EmbeddedEngine {
             }
             facts.expires = facts.expires.min(record.facts.expires);
         }
+        // With a record here the cookie's word is not all there is (S-5, S-6).
+        let creation = if record.is_none() && federation.peer(&claim.cluster).is_none() {
+            Creation::NoOrigin
+        } else if federation.may_create(now).is_err() {
+            Creation::LeaseOver
+        } else {
+            Creation::Allowed
+        };
         Case {
             own: self.settings.cluster.clone(),
             policy: federation.settings.adoption,
@@ -281,13 +290,7 @@ impl EmbeddedEngine {
             chain: chain(claim),
             last_access: claim.last_access.map(|access| access.min(now)),
             idle_timeout: self.settings.idle_timeout,
-            creation: if federation.peer(&claim.cluster).is_none() {
-                Creation::NoOrigin
-            } else if federation.may_create(now).is_err() {
-                Creation::LeaseOver
-            } else {
-                Creation::Allowed
-            },
+            creation,
             adoption: AdoptionId::from_bytes(id_bytes(entropy)),
             session: SessionId::from_bytes(id_bytes(entropy)),
         }

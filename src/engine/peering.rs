@@ -133,11 +133,7 @@ impl EmbeddedEngine {
                 Found::Ended => Known::Ended,
                 Found::Record(session) => Known::Record {
                     session,
-                    last_access: self
-                        .parts
-                        .store
-                        .last_access(sso)
-                        .unwrap_or(session.last_access),
+                    last_access: self.noted_access(session),
                 },
             };
             let Reply { answer, change } = decide(&holding, &known);
@@ -343,7 +339,7 @@ impl EmbeddedEngine {
             };
             let known = Known::Record {
                 session,
-                last_access: session.last_access,
+                last_access: self.noted_access(session),
             };
             let Change::Replace(stub) = release::moved(&self.settings.cluster, &known, holder)
             else {
