@@ -99,7 +99,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         engine: Arc::clone(&door),
         keys: Arc::clone(&keys),
         names: names.clone(),
-        settings: Arc::clone(&settings),
+        terms: engine.cookie_terms(&settings),
         origins: Arc::clone(&origins),
         clock: Arc::clone(&clock),
         entropy: Arc::clone(&entropy),
@@ -209,7 +209,8 @@ fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
     }))
 }
 
-/// What is configured about cookies, the same for gate and collector.
+/// What is configured about cookies. The gate of an engine node goes by it as its collector does; a gate
+/// without an engine goes by what its engines say.
 fn cookie_settings(config: &Config) -> anyhow::Result<CookieSettings> {
     let own = config.cluster.clone();
     let Some(mdc) = &config.mdc else {

@@ -18,12 +18,14 @@ use crate::config::mdc::EngineSource;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::engine::EmbeddedEngine;
 use crate::engine::EngineParts;
 use crate::engine::EngineSettings;
 use crate::model::end::Incarnation;
 use crate::model::id::SsoId;
 use crate::model::name::StoreName;
+use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::end_log::EndLog;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::id_bytes;
@@ -85,6 +87,14 @@ impl Engine {
         match self {
             Self::Own(own) => Arc::clone(&own.engine) as Arc<dyn SessionEngine>,
             Self::Remote(engine) => Arc::clone(engine) as Arc<dyn SessionEngine>,
+        }
+    }
+
+    /// What the gate goes by: what is configured, or what the engines say.
+    pub(super) fn cookie_terms(&self, configured: &Arc<CookieSettings>) -> Arc<CookieTerms> {
+        match self {
+            Self::Own(_) => Arc::new(CookieTerms::configured(Arc::clone(configured))),
+            Self::Remote(engine) => engine.cookie_terms(),
         }
     }
 

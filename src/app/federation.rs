@@ -12,6 +12,7 @@ use tokio::sync::watch;
 
 use crate::app::assembly::Ports;
 use crate::backchannel::BackChannel;
+use crate::backchannel::GateTerms;
 use crate::backchannel::Reloaded;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::Services;
@@ -34,6 +35,7 @@ pub(super) struct Federation {
     socket: TcpListener,
     pull_interval: Duration,
     idle_timeout: Duration,
+    gate_terms: GateTerms,
     world: World,
 }
 
@@ -54,6 +56,7 @@ impl Federation {
             socket,
             pull_interval: mdc.pull_interval,
             idle_timeout: config.session.idle_timeout,
+            gate_terms: GateTerms::of(&config.cluster, mdc),
             world,
         }))
     }
@@ -80,6 +83,7 @@ impl Federation {
         let gates = Arc::clone(engine) as Arc<dyn SessionEngine>;
         let services = Services::new(Arc::clone(engine) as Arc<dyn PeerService>).answering_gates(
             gates,
+            self.gate_terms.clone(),
             self.idle_timeout,
             &self.world,
         );

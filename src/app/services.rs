@@ -7,6 +7,7 @@ use std::sync::mpsc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join;
 use futures_util::future::join_all;
 use pingora::apps::HttpServerOptions;
 use pingora::protocols::http::v2::server::default_h2_options;
@@ -86,8 +87,10 @@ impl ServiceWithDependents for Core {
         for pool in &self.serving.pools {
             names.extend(watch_pool(pool, &self.resolver));
         }
-        // Serving before the names of upstreams are known would refuse the first requests.
-        tokio::time::timeout(NAMES_WAIT, join_all(names)).await.ok();
+        // Serving before the names of upstreams are known, or before a gate without an engine has heard of
+        // one, would refuse the first requests.
+        let beginning = join(join_all(names), told(&self.engine));
+        tokio::time::timeout(BEGINNING, beginning).await.ok();
         ready.notify_ready();
         // The runtime of this service ends the tasks above when this returns.
         shutdown.wait_for(|stop| *stop).await.ok();
@@ -99,6 +102,13 @@ impl ServiceWithDependents for Core {
 
     fn threads(&self) -> Option<usize> {
         Some(1)
+    }
+}
+
+/// Waits until the gate knows what it goes by.
+async fn told(engine: &Engine) {
+    if let Engine::Remote(engine) = engine {
+        engine.told().await;
     }
 }
 
@@ -297,8 +307,8 @@ impl ServiceWithDependents for EdgeService {
     }
 }
 
-/// How long the start waits for the names of upstreams.
-const NAMES_WAIT: Duration = Duration::from_secs(3);
+/// How long the start waits for the names of upstreams and the word of an engine.
+const BEGINNING: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEPS_PER_TRIM: u32 = 120;
 /// Requests after which a connection is closed, so that its memory is given back now and then.

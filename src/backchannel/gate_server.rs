@@ -12,6 +12,7 @@ use crate::backchannel::World;
 use crate::backchannel::desk::Services;
 use crate::backchannel::desk::services::GateVerbs;
 use crate::backchannel::gate_server::feed::Feed;
+use crate::backchannel::gate_terms::GateTerms;
 use crate::backchannel::gate_wire::Durability;
 use crate::backchannel::gate_wire::GateAnswer;
 use crate::backchannel::gate_wire::GateQuestion;
@@ -35,16 +36,18 @@ use crate::ports::session_engine::SessionEngine;
 mod feed;
 
 impl Services {
-    /// Answers gates without an engine by this one. `idle_timeout` is how long its sessions may see no
-    /// request.
+    /// Answers gates without an engine by this one. `terms` is what they are told to go by, `idle_timeout`
+    /// how long its sessions may see no request.
     #[must_use]
     pub fn answering_gates(
         self,
         engine: Arc<dyn SessionEngine>,
+        terms: GateTerms,
         idle_timeout: Duration,
         world: &World,
     ) -> Self {
-        self.with_gates(Arc::new(GateService::new(engine, idle_timeout, world)))
+        let service = GateService::new(engine, terms, idle_timeout, world);
+        self.with_gates(Arc::new(service))
     }
 }
 
@@ -52,15 +55,22 @@ impl Services {
 struct GateService {
     engine: Arc<dyn SessionEngine>,
     feed: Feed,
+    terms: GateTerms,
     idle_timeout: Duration,
     clock: Arc<dyn Clock>,
 }
 
 impl GateService {
-    fn new(engine: Arc<dyn SessionEngine>, idle_timeout: Duration, world: &World) -> Self {
+    fn new(
+        engine: Arc<dyn SessionEngine>,
+        terms: GateTerms,
+        idle_timeout: Duration,
+        world: &World,
+    ) -> Self {
         Self {
             feed: Feed::new(engine.watch_ended(), Arc::clone(&world.entropy)),
             engine,
+            terms,
             idle_timeout,
             clock: Arc::clone(&world.clock),
         }
@@ -88,6 +98,7 @@ impl GateService {
                 }
             }
             GateQuestion::Standing { sessions } => self.standing(sessions),
+            GateQuestion::Terms => GateAnswer::Terms(self.terms.clone()),
             GateQuestion::Touch { sessions } => {
                 let now = self.clock.now();
                 for (sso, ago) in sessions {

@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::backchannel::gate_terms::GateTerms;
 use crate::backchannel::wire::Body;
 use crate::backchannel::wire::WireError;
 use crate::backchannel::wire::bounds;
@@ -67,6 +68,8 @@ pub(super) enum GateQuestion {
         /// SSO sessions, at most [`SESSIONS_MAX`].
         sessions: Vec<SsoId>,
     },
+    /// What holds at your data centre that gates go by?
+    Terms,
     /// These saw permitted requests.
     Touch {
         /// SSO sessions, and how many milliseconds ago, at most [`SESSIONS_MAX`]. A span of time is the
@@ -118,6 +121,8 @@ pub(super) enum GateAnswer {
     NotStanding(Vec<SsoId>),
     /// To `Spend`: it was used before.
     SpentBefore,
+    /// To `Terms`.
+    Terms(GateTerms),
     /// To `Watch`.
     Watched {
         /// Up to where this goes.
@@ -239,7 +244,7 @@ enum Reason {
 
 impl Body for GateQuestion {
     const VERBS: &'static [&'static str] = &[
-        "End", "EndAll", "Judge", "Spend", "Standing", "Touch", "Visit", "Watch",
+        "End", "EndAll", "Judge", "Spend", "Standing", "Terms", "Touch", "Visit", "Watch",
     ];
 
     fn check(&self) -> Result<(), WireError> {
@@ -251,7 +256,7 @@ impl Body for GateQuestion {
             }
             Self::Standing { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
             Self::Touch { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
-            Self::EndAll { .. } | Self::Spend { .. } | Self::Watch { .. } => Ok(()),
+            Self::EndAll { .. } | Self::Spend { .. } | Self::Terms | Self::Watch { .. } => Ok(()),
         }
     }
 }
@@ -265,6 +270,7 @@ impl Body for GateAnswer {
         "NotDurable",
         "NotStanding",
         "SpentBefore",
+        "Terms",
         "Watched",
     ];
 
@@ -279,6 +285,7 @@ impl Body for GateAnswer {
                 Verdict::NotLive(_) => Ok(()),
             },
             Self::NotStanding(sessions) => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
+            Self::Terms(terms) => terms.check(),
             Self::Watched { news, .. } => match news {
                 News::Ended { sessions, .. } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
                 News::Lost => Ok(()),

@@ -11,6 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Notify;
 use tokio::sync::broadcast;
 
 use crate::backchannel::Reloaded;
@@ -37,10 +38,12 @@ use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::peer::Silence;
 use crate::model::session::EndCause;
+use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
@@ -55,6 +58,7 @@ mod lines;
 mod node;
 mod outbox;
 mod spent;
+mod terms;
 #[cfg(test)]
 pub(in crate::backchannel) mod tests;
 
@@ -69,6 +73,9 @@ pub struct RemoteEngine {
     timeout: Duration,
     clock: Arc<dyn Clock>,
     trust: Option<Arc<Trust>>,
+    /// What holds about cookies at the data centres of the engines.
+    terms: Arc<CookieTerms>,
+    is_told: Notify,
 }
 
 /// Why an engine did not do what it was asked.
@@ -118,6 +125,8 @@ impl RemoteEngine {
             timeout: config.timeout,
             clock,
             trust: None,
+            terms: Arc::default(),
+            is_told: Notify::new(),
         }
     }
 
@@ -157,6 +166,18 @@ impl SessionEngine for RemoteEngine {
     /// long, it has forgotten.
     fn is_standing(&self, sso: &SsoId) -> bool {
         matches!(self.known.get(sso), Some(Remembered::Held(_)))
+    }
+
+    fn holder(&self, session: &Session) -> Option<Holder> {
+        let Remembered::Held(held) = self.known.get(&session.facts.sso)? else {
+            return None;
+        };
+        let is_same = held.session.id == session.id;
+        let node = self.node(held.engine).filter(|_| is_same)?;
+        Some(Holder {
+            cluster: node.cluster().clone(),
+            session: session.id,
+        })
     }
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
@@ -202,6 +223,7 @@ impl SessionEngine for RemoteEngine {
             Err(silence) => {
                 self.outbox.unsaid(facts.clone(), cause);
                 Ended {
+                    cluster: None,
                     visited: Vec::new(),
                     durable: Err(failed(ENDING, RemoteFault::Silent(silence))),
                     peers: Vec::new(),
@@ -228,6 +250,7 @@ impl SessionEngine for RemoteEngine {
             | GateAnswer::Judged { .. }
             | GateAnswer::NotStanding(_)
             | GateAnswer::SpentBefore
+            | GateAnswer::Terms(_)
             | GateAnswer::Watched { .. } => RemoteFault::OffTopic,
         };
         Err(failed(ENDING, fault))

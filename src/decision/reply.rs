@@ -47,6 +47,8 @@ pub enum ReplyKind {
     Redirect(String),
     /// Signed out, and this is the end of the journey.
     SignedOut(SignedOut),
+    /// Signed out at this gate, and no engine could be told of it. The address is where it can be ended yet.
+    SignOutUnheard(String),
     /// 401 for a program, which cannot follow a redirect to a login page (D-8).
     SignInRequired {
         /// Where a browser could sign in.

@@ -19,9 +19,11 @@ use crate::model::time::Timestamp;
 pub struct Outcome {
     /// The SSO session.
     pub sso: SsoId,
+    /// The data centre that ended it; none where no engine has heard of it.
+    pub cluster: Option<ClusterId>,
     /// The application hosts whose browsers hold an authn cookie of it.
     pub visited: Vec<HostName>,
-    /// Whether the end is durable here.
+    /// Whether the end is durable there.
     pub here: Confirmed,
     /// Whether it is durable in the other data centres.
     pub elsewhere: Vec<(ClusterId, Confirmed)>,
@@ -53,15 +55,15 @@ pub fn begin(return_to: Option<String>, now: Timestamp) -> SignOut {
 
 /// Notes what ending a session came to: what is outstanding for one session is outstanding for all. The
 /// state travels in an address, so each list has a bound.
-pub fn note(state: &mut SignOut, own: &ClusterId, outcome: Outcome) {
+pub fn note(state: &mut SignOut, outcome: Outcome) {
     if !state.ended.contains(&outcome.sso) && state.ended.len() < ENDED_MAX {
         state.ended.push(outcome.sso);
     }
     if outcome.here == Confirmed::Pending {
         state.confirmed = Confirmed::Pending;
     }
-    if !outcome.elsewhere.is_empty() {
-        note_data_centre(state, own.clone(), outcome.here);
+    if let Some(own) = outcome.cluster.filter(|_| !outcome.elsewhere.is_empty()) {
+        note_data_centre(state, own, outcome.here);
     }
     for (cluster, confirmed) in outcome.elsewhere {
         note_data_centre(state, cluster, confirmed);

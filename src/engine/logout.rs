@@ -66,6 +66,7 @@ impl EmbeddedEngine {
             );
         }
         Ended {
+            cluster: Some(self.settings.cluster.clone()),
             visited,
             durable: appended,
             peers,

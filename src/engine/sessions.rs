@@ -18,6 +18,7 @@ use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::EndCause;
+use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
@@ -52,6 +53,13 @@ impl SessionEngine for EmbeddedEngine {
     fn is_standing(&self, sso: &SsoId) -> bool {
         let found = self.parts.store.find(sso);
         matches!(found, Found::Record(session) if session.state == SessionState::Live)
+    }
+
+    fn holder(&self, session: &Session) -> Option<Holder> {
+        Some(Holder {
+            cluster: self.settings.cluster.clone(),
+            session: session.id,
+        })
     }
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
@@ -108,12 +116,7 @@ impl EmbeddedEngine {
         if !self.has_fresh_word(own, self.elsewhere(session, claim), now) {
             return Judgement::Refused(NotLive::LeaseOver);
         }
-        let last_access = self
-            .parts
-            .store
-            .last_access(&own.sso)
-            .unwrap_or(session.last_access);
-        if now.since(last_access) >= self.settings.idle_timeout {
+        if now.since(self.noted_access(session)) >= self.settings.idle_timeout {
             return Judgement::AskElsewhere(NotLive::Idle);
         }
         Judgement::Serves
@@ -130,6 +133,12 @@ impl EmbeddedEngine {
         let hinted = claim.hints.iter().map(|hint| &hint.holder.cluster);
         let named = aliases.chain(hinted).chain([&claim.cluster]);
         named.filter(|cluster| **cluster != self.settings.cluster)
+    }
+
+    /// The last access of a session that has a record here: the one in the record may be older (S-20).
+    pub(super) fn noted_access(&self, session: &Session) -> Timestamp {
+        let noted = self.parts.store.last_access(&session.facts.sso);
+        noted.map_or(session.last_access, |noted| noted.max(session.last_access))
     }
 
     /// What is to be said of a session that has no record here.

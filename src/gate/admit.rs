@@ -8,13 +8,14 @@ use crate::decision::admission::Standing;
 use crate::decision::admission::decide;
 use crate::decision::cookies;
 use crate::decision::cookies::gito;
+use crate::decision::cookies::gito::Gito;
+use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::policy::Access;
 use crate::gate::Caller;
 use crate::gate::Gate;
 use crate::gate::Presentation;
 use crate::model::claim::Hint;
 use crate::model::id::SsoId;
-use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::ports::session_engine::Lookup;
@@ -46,9 +47,12 @@ struct Known {
 impl Gate {
     /// Decides on a request.
     pub async fn admit(&self, asked: &Asked<'_>, caller: &Caller<'_>) -> Admission {
-        let known = match asked.access {
-            Access::Excluded => Known::NOBODY,
-            Access::Protected | Access::Unprotected => self.known(caller).await,
+        let terms = self.terms.current();
+        let known = match (asked.access, terms.as_ref()) {
+            (Access::Excluded, _) | (_, None) => Known::NOBODY,
+            (Access::Protected | Access::Unprotected, Some(settings)) => {
+                self.known(settings, caller).await
+            }
         };
         let decision = decide(asked, known.standing);
         let mut gito = None;
@@ -57,7 +61,10 @@ impl Gate {
         {
             let now = self.clock.now();
             self.engine.touch(&session.facts.sso, now);
-            gito = self.gito_response(session, known.seen.as_ref(), caller, now);
+            let settings = terms.as_ref().and_then(|settings| settings.gito.as_ref());
+            let settings = settings.filter(|gito| gito.covers(caller.host));
+            gito = settings
+                .and_then(|gito| self.gito_response(gito, session, known.seen.as_ref(), now));
         }
         Admission { decision, gito }
     }
@@ -71,9 +78,9 @@ impl Gate {
 
     /// The first authn cookie whose session serves decides who stands behind the request. The level that
     /// counts is the smaller of the cookie's and the session's (S-12).
-    async fn known(&self, caller: &Caller<'_>) -> Known {
+    async fn known(&self, settings: &CookieSettings, caller: &Caller<'_>) -> Known {
         let now = self.clock.now();
-        for Presentation { claim, gito } in self.claims(caller, now) {
+        for Presentation { claim, gito } in self.claims(settings, caller, now) {
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
                     let level = claim.facts.level.min(session.facts.level);
@@ -93,20 +100,17 @@ impl Gate {
         Known::NOBODY
     }
 
-    /// The GITO cookie of an authorisation, where one is due.
+    /// The GITO cookie of an authorisation, where one is due. It names the data centre that serves, which
+    /// for a gate without an engine is not always the same one.
     fn gito_response(
         &self,
+        settings: &Gito,
         session: &Session,
         seen: Option<&Hint>,
-        caller: &Caller<'_>,
         now: Timestamp,
     ) -> Option<GitoResponse> {
-        let settings = self.settings.gito.as_ref()?;
-        let serving = Holder {
-            cluster: self.settings.cluster.clone(),
-            session: session.id,
-        };
-        if !settings.covers(caller.host) || !settings.is_due(seen, &serving, now) {
+        let serving = self.engine.holder(session)?;
+        if !settings.is_due(seen, &serving, now) {
             return None;
         }
         let cookie = gito::of(session, &serving.cluster, now);

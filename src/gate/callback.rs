@@ -44,13 +44,18 @@ impl Gate {
             .nonces(caller.cookies)
             .any(|nonce| nonce.matches(&token.nonce));
         let now = self.clock.now();
+        let terms = self.terms.current();
+        let Some(settings) = terms.as_ref() else {
+            return false;
+        };
         if token.expires <= now || !from_this_browser {
             return false;
         }
         if !self.engine.spend_once(token.id, token.expires).await {
             return false;
         }
-        let Presentation { claim, .. } = self.claim(token.cookie.clone(), caller, now);
+        let presented = self.claim(token.cookie.clone(), settings, caller, now);
+        let Presentation { claim, .. } = presented;
         matches!(
             self.engine.visit(&claim, caller.host).await,
             Lookup::Live(_)

@@ -26,6 +26,7 @@ use crate::model::name::HostName;
 use crate::model::session::Holder;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
 use crate::ports::session_engine::SessionEngine;
@@ -61,8 +62,8 @@ pub struct Gate {
     pub keys: Arc<KeyRing>,
     /// The names of its cookies.
     pub names: CookieNames,
-    /// What the operator chose about them.
-    pub settings: Arc<CookieSettings>,
+    /// What holds about them, as far as it is known.
+    pub terms: Arc<CookieTerms>,
     /// The hosts served.
     pub origins: Arc<Origins>,
     /// The time.
@@ -89,19 +90,31 @@ impl Gate {
     /// good as absent (MDC-COOKIE-3, MDC-COOKIE-6).
     fn claims<'c>(
         &'c self,
+        settings: &'c CookieSettings,
         caller: &'c Caller<'c>,
         now: Timestamp,
     ) -> impl Iterator<Item = Presentation> + 'c {
         self.authn_cookies(caller)
-            .filter(move |cookie| self.settings.is_good(cookie.issued, now))
-            .map(move |cookie| self.claim(cookie, caller, now))
+            .filter(move |cookie| settings.is_good(cookie.issued, now))
+            .map(move |cookie| self.claim(cookie, settings, caller, now))
     }
 
     /// What an authn cookie claims, with what a GITO cookie beside it adds: the newer of the two says where
     /// to ask first (S-7, S-13). The session was in use when the authn cookie was issued.
-    fn claim(&self, cookie: AuthnCookie, caller: &Caller<'_>, now: Timestamp) -> Presentation {
+    fn claim(
+        &self,
+        cookie: AuthnCookie,
+        settings: &CookieSettings,
+        caller: &Caller<'_>,
+        now: Timestamp,
+    ) -> Presentation {
         let issued = cookie.issued.min(now);
-        let gito = self.gito().newest(caller.cookies, &cookie.facts, now);
+        let reader = GitoReader {
+            keys: &self.keys,
+            names: &self.names,
+            settings,
+        };
+        let gito = reader.newest(caller.cookies, &cookie.facts, now);
         let hints = gito.clone().map_or_else(Vec::new, |gito| {
             let own = Hint {
                 holder: Holder {
@@ -126,20 +139,14 @@ impl Gate {
         Presentation { claim, gito }
     }
 
-    fn gito(&self) -> GitoReader<'_> {
-        GitoReader {
-            keys: &self.keys,
-            names: &self.names,
-            settings: &self.settings,
-        }
-    }
-
     /// An answer that makes the browser forget every cookie that a host may have set.
     fn forgetting(&self, kind: ReplyKind, host: &HostName) -> Reply {
         let reply = Reply::new(kind)
             .with_cookie(cookies::clear(&self.names.authn))
             .with_cookie(cookies::clear(&self.names.nonce));
-        match self.settings.gito.as_ref().filter(|gito| gito.covers(host)) {
+        let terms = self.terms.current();
+        let gito = terms.as_ref().and_then(|settings| settings.gito.as_ref());
+        match gito.filter(|gito| gito.covers(host)) {
             None => reply,
             Some(gito) => {
                 reply.with_cookie(cookies::clear_for_domain(&self.names.gito, &gito.domain))

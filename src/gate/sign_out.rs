@@ -19,17 +19,20 @@ use crate::ports::session_engine::Lookup;
 
 impl Gate {
     /// Ends every SSO session that the authn cookies presented name, lapsed ones too (S-18), clears the
-    /// host's cookies and goes on to the collector.
+    /// host's cookies and goes on to the collector. Where no engine could be told, the user learns that
+    /// first: nothing is durable, and what the collector does about it is for the user to see (S-15).
     pub async fn sign_out(&self, caller: &Caller<'_>, return_to: Option<&str>) -> Reply {
         let return_to = return_to.and_then(|address| self.origins.return_address(address));
         let mut state = sign_out::begin(return_to, self.clock.now());
+        let mut is_heard = true;
         for cookie in self.authn_cookies(caller) {
             let sso = cookie.facts.sso;
             if state.ended.contains(&sso) {
                 continue;
             }
             let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
-            sign_out::note(&mut state, &self.settings.cluster, ended.outcome(sso));
+            is_heard &= ended.cluster.is_some();
+            sign_out::note(&mut state, ended.outcome(sso));
         }
         state.hosts.retain(|visited| visited != caller.host);
         let Some((collector, name)) = self.origins.collector().zip(self.origins.collector_host())
@@ -40,7 +43,12 @@ impl Gate {
         let sealed = self.seal_sign_out(name, &state);
         let parameter = endpoints::SIGN_OUT;
         let location = format!("{collector}{}?{parameter}={sealed}", endpoints::LOGOUT);
-        self.forgetting(ReplyKind::Redirect(location), caller.host)
+        let kind = if is_heard {
+            ReplyKind::Redirect(location)
+        } else {
+            ReplyKind::SignOutUnheard(location)
+        };
+        self.forgetting(kind, caller.host)
     }
 
     /// Clears this host's cookies on the way of a sign-out and goes on to the next host. A browser that
@@ -53,9 +61,13 @@ impl Gate {
         let Some(mut state) = state.filter(|state| state.expires > now) else {
             return Reply::new(ReplyKind::Redirect("/".to_owned()));
         };
-        let signed_in_again = self.claims(caller, now).any(|Presentation { claim, .. }| {
-            !state.ended.contains(&claim.facts.sso)
-                && matches!(self.engine.lookup(&claim, now), Lookup::Live(_))
+        let terms = self.terms.current();
+        let signed_in_again = terms.as_ref().is_some_and(|settings| {
+            let mut claims = self.claims(settings, caller, now);
+            claims.any(|Presentation { claim, .. }| {
+                !state.ended.contains(&claim.facts.sso)
+                    && matches!(self.engine.lookup(&claim, now), Lookup::Live(_))
+            })
         });
         let parameter = endpoints::SIGN_OUT;
         let location = match sign_out::next_stop(&mut state, &self.origins) {

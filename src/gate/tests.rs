@@ -111,7 +111,7 @@ impl Post {
             engine: Arc::<StandIn>::clone(&engine),
             keys: Arc::new(key_ring([7; 32])),
             names: CookieNames::new(&DeploymentId::parse(deployment).unwrap()),
-            settings: Arc::new(CookieSettings::of_one(cluster("north"))),
+            terms: configured(CookieSettings::of_one(cluster("north"))),
             origins: Arc::new(origins),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::new(CountingEntropy::default()),
@@ -130,7 +130,7 @@ impl Post {
         let known = ["north", "south"].map(cluster);
         settings.clusters = Clusters::new(known).unwrap();
         change(&mut settings);
-        post.gate.settings = Arc::new(settings);
+        post.gate.terms = configured(settings);
         post
     }
 
@@ -160,9 +160,14 @@ impl Post {
 
     /// A sealed GITO cookie.
     fn gito_cookie(&self, cookie: &GitoCookie) -> Vec<u8> {
-        let settings = self.gate.settings.gito.as_ref().unwrap();
-        let value = self.gate.seal(&settings.binding(&self.gate.names), cookie);
+        let gito = self.gito();
+        let value = self.gate.seal(&gito.binding(&self.gate.names), cookie);
         pair(&self.gate.names.gito, &value)
+    }
+
+    fn gito(&self) -> Gito {
+        let terms = self.gate.terms.current();
+        terms.as_ref().unwrap().gito.clone().unwrap()
     }
 
     fn nonce_cookie(&self, nonce: Nonce) -> Vec<u8> {
@@ -259,6 +264,10 @@ impl Post {
             expires: self.now().after(5 * MINUTE),
         }
     }
+}
+
+fn configured(settings: CookieSettings) -> Arc<CookieTerms> {
+    Arc::new(CookieTerms::configured(Arc::new(settings)))
 }
 
 /// The page at the end of a sign-out in one data centre.
@@ -464,6 +473,10 @@ struct StandIn {
     far_away: AtomicBool,
     /// Whether its ends are written.
     disk_full: AtomicBool,
+    /// Whether there is anybody to hear of an end.
+    deaf: AtomicBool,
+    /// The data centre that serves, where it is not north.
+    served_by: Mutex<Option<ClusterId>>,
     /// What the other data centres say to an end.
     peers: Mutex<Vec<(ClusterId, Confirmation)>>,
     /// The claims it was last asked about.
@@ -511,6 +524,14 @@ impl SessionEngine for StandIn {
         self.live.lock().contains_key(sso)
     }
 
+    fn holder(&self, session: &Session) -> Option<Holder> {
+        let elsewhere = self.served_by.lock().clone();
+        Some(Holder {
+            cluster: elsewhere.unwrap_or_else(|| cluster("north")),
+            session: session.id,
+        })
+    }
+
     fn touch(&self, sso: &SsoId, _: Timestamp) {
         self.touched.lock().push(*sso);
     }
@@ -532,11 +553,13 @@ impl SessionEngine for StandIn {
         assert_eq!(cause, EndCause::LoggedOut);
         self.ended.lock().push(facts.sso);
         let session = self.live.lock().remove(&facts.sso);
-        let durable = match self.disk_full.load(Ordering::SeqCst) {
+        let is_deaf = self.deaf.load(Ordering::SeqCst);
+        let durable = match is_deaf || self.disk_full.load(Ordering::SeqCst) {
             true => Err(StoreError::Closed),
             false => Ok(()),
         };
         Ended {
+            cluster: (!is_deaf).then(|| cluster("north")),
             visited: session.map_or_else(Vec::new, |session| session.visited.clone()),
             durable,
             peers: self.peers.lock().clone(),

@@ -1,8 +1,10 @@
-//! What gate, engine and the edges ask of each other and of the world: one small trait per file.
+//! What gate, engine and the edges ask of each other and of the world: one small trait per file, and what
+//! they hand each other with it.
 //!
 //! No implementation lives here; `app` alone names them.
 
 pub mod clock;
+pub mod cookie_terms;
 pub mod end_log;
 pub mod entropy;
 pub mod identity_provider;

@@ -21,6 +21,7 @@ use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::EndCause;
+use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
@@ -63,6 +64,8 @@ pub enum SignInError {
 /// What ending an SSO session came to.
 #[derive(Debug)]
 pub struct Ended {
+    /// The data centre whose engine ended it; none where no engine has heard of the end.
+    pub cluster: Option<ClusterId>,
     /// The application hosts whose browsers hold an authn cookie of it.
     pub visited: Vec<HostName>,
     /// Whether the end is durable; if not, it holds in memory and the user is told so (S-15).
@@ -82,6 +85,7 @@ impl Ended {
         let elsewhere = self.peers.into_iter();
         Outcome {
             sso,
+            cluster: self.cluster,
             visited: self.visited,
             here: match self.durable {
                 Ok(()) => Confirmed::Durable,
@@ -124,6 +128,10 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Whether a live record of the SSO session stands here; cheaper than judging a claim again.
     fn is_standing(&self, sso: &SsoId) -> bool;
+
+    /// The data centre that serves a session which was given here, and its record: what a GITO cookie names
+    /// (M-022). None where that is not known any more.
+    fn holder(&self, session: &Session) -> Option<Holder>;
 
     /// Notes that a request of this SSO session was permitted.
     fn touch(&self, sso: &SsoId, now: Timestamp);

@@ -104,6 +104,7 @@ pub async fn reply(
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
         | ReplyKind::Onward(_)
+        | ReplyKind::SignOutUnheard(_)
         | ReplyKind::SignedOut(_)
         | ReplyKind::SignInRequired { .. }
         | ReplyKind::Welcome { .. } => None,
@@ -197,6 +198,10 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
         ReplyKind::Onward(address) => html(StatusCode::OK, &pages::Onward { address: &address }),
         ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
         ReplyKind::SignedOut(page) => html(StatusCode::OK, &pages::SignedOut { page: &page }),
+        ReplyKind::SignOutUnheard(address) => html(
+            StatusCode::SERVICE_UNAVAILABLE,
+            &pages::SignOutUnheard { address: &address },
+        ),
         ReplyKind::SignInRequired { sign_in } => {
             let body = serde_json::json!({
                 "error": "sign_in_required", "status": 401, "sign_in": sign_in,

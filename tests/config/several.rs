@@ -249,7 +249,7 @@ fn a_gate_without_an_engine_needs_no_authentication_and_leads_to_a_collector_els
     assert_eq!(clusters(&engine.primary), ["nydc", "nydc"], "MDC-TOPO-2");
     assert_eq!(clusters(&engine.secondary), ["ldc"]);
     assert_eq!(engine.primary[1].address.weight, 3);
-    assert_eq!(engine.timeout, Duration::from_secs(1));
+    assert_eq!(engine.timeout, Duration::from_secs(5));
     assert_eq!((engine.cache_max, engine.failover_threshold), (100_000, 1));
     assert!(matches!(engine.security, Security::Simple(_)));
 }

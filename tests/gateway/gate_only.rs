@@ -8,6 +8,14 @@ use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use portway::crypto::claims::GitoCookie;
+use portway::crypto::key_ring::KeyRing;
+use portway::crypto::tags::ClusterTag;
+use portway::decision::cookies::CookieNames;
+use portway::decision::cookies::gito::Gito;
+use portway::model::name::ClusterId;
+use portway::model::name::DeploymentId;
+use portway::model::name::HostName;
 use tempfile::TempDir;
 
 use crate::support::Application;
@@ -19,7 +27,9 @@ use crate::support::gateway::password;
 use crate::support::until;
 use crate::support::yaml;
 
-const APP: &str = "https://app.test/";
+const APP: &str = "https://app.apps.test/";
+const LOGIN: &str = "login.apps.test";
+const GITO: &str = "__Secure-portway-gito-main";
 const SOON: Duration = Duration::from_secs(20);
 
 #[tokio::test]
@@ -30,7 +40,9 @@ async fn a_logout_at_an_engine_node_is_heard_at_the_gate_d_13() {
     site.serves(&copy).await;
     let mut leaving = Browser::new(&site.home);
     leaving.jar = browser.jar;
-    leaving.get("https://login.test/.portway/logout").await;
+    leaving
+        .get(&format!("https://{LOGIN}/.portway/logout"))
+        .await;
     until("the gate refuses", SOON, || async {
         (site.status(&copy).await != 200).then_some(())
     })
@@ -58,6 +70,43 @@ async fn a_gate_whose_engine_is_killed_uses_the_other_data_centre_and_comes_home
     site.serves(&browser).await;
 }
 
+#[tokio::test]
+async fn the_gito_cookie_of_a_gate_names_the_data_centre_that_served_m_022() {
+    let mut site = Site::start().await;
+    let mut browser = site.sign_in("alice").await;
+    assert_eq!(site.named_by(&browser), ClusterTag::of(&cluster("ny")));
+    site.home.kill9();
+    site.is_named(&mut browser, "ldc").await;
+    site.home.restart().await;
+    site.is_named(&mut browser, "ny").await;
+}
+
+#[tokio::test]
+async fn a_logout_that_no_engine_hears_is_not_called_done_and_is_told_later_s_15() {
+    let mut site = Site::start().await;
+    let mut browser = site.sign_in("bob").await;
+    let copy = browser.clone();
+    site.home.kill9();
+    site.other.kill9();
+    let silent = |log: &str| log.matches("the engine is silent").count() >= 2;
+    until("both are lost", SOON, || async {
+        silent(&site.edge.log()).then_some(())
+    })
+    .await;
+    let page = browser.get(&format!("{APP}.portway/logout")).await;
+    let text = page.expect(503).text();
+    assert!(text.contains("Your session has not ended yet"), "{text}");
+    assert!(!text.contains("You are signed out"), "{text}");
+    assert_eq!(site.status(&copy).await, 401);
+
+    site.home.restart().await;
+    site.home.wait_for_log("session ended").await;
+    let mut at_home = Browser::new(&site.home);
+    at_home.jar = copy.jar.clone();
+    assert_eq!(site.status(&at_home).await, 401, "dead at the engine");
+    assert_eq!(site.status(&copy).await, 401, "and at the gate");
+}
+
 /// Two engine nodes and a gate.
 struct Site {
     home: Gateway,
@@ -65,7 +114,7 @@ struct Site {
     edge: Gateway,
     application: Application,
     /// The CA and the key ring.
-    _shared: TempDir,
+    shared: TempDir,
 }
 
 impl Site {
@@ -85,15 +134,16 @@ impl Site {
         };
         let ring = shared.path().join("key-ring.json");
         let head = format!("key_ring_file: {}\n{LISTENERS}", ring.display());
-        let sites = yaml::sites(&[application.address()]);
+        let sites = yaml::sites(&[application.address()]).replace(".test", ".apps.test");
         let [ny, ldc] = [back_channel(), back_channel()];
         let engine = |name: &str, own: &str, peer: &str, there: &str| {
             format!(
                 "cluster_id: {name}
-{head}collector: {{ host: login.test }}
+{head}collector: {{ host: {LOGIN} }}
 authentication: {{ users_file: users.yaml }}
 mdc:
   adoption: {{ continue_on_sync_failure: true }}
+  gito_domain: apps.test
   back_channel: {{ bind: \"{own}\", security: simple }}
   peers: [{{ cluster_id: {peer}, primary: [\"{there}\"] }}]
   gates: [{{ name: edge-1 }}]
@@ -106,7 +156,7 @@ mdc:
         let other = other.start(&engine("ldc", &ldc, "ny", &ny)).await;
         let login = home.address("https").port();
         let edge = format!(
-            "{head}collector: {{ host: login.test, public_port: {login}, elsewhere: true }}
+            "{head}collector: {{ host: {LOGIN}, public_port: {login}, elsewhere: true }}
 engine:
   remote:
     name: edge-1
@@ -121,7 +171,7 @@ engine:
             other,
             edge,
             application,
-            _shared: shared,
+            shared,
         }
     }
 
@@ -134,7 +184,7 @@ engine:
         let page = at_home.follow(&challenged).await;
         let page = at_home.follow_all(page).await.expect(200);
         let mut answer = at_home.log_in(&page, user, &password(user)).await;
-        while answer.redirects() && answer.location().host() == "login.test" {
+        while answer.redirects() && answer.location().host() == LOGIN {
             answer = at_home.follow(&answer).await;
         }
         at_edge.jar = at_home.jar;
@@ -142,6 +192,37 @@ engine:
         let there = at_edge.follow_all(there).await.expect(200);
         assert_eq!(there.told("remote-user"), user);
         at_edge
+    }
+
+    /// The data centre that the browser's GITO cookie names.
+    fn named_by(&self, browser: &Browser) -> ClusterTag {
+        let ring = std::fs::read(self.shared.path().join("key-ring.json")).unwrap();
+        let ring = KeyRing::parse(&ring).unwrap();
+        let names = CookieNames::new(&DeploymentId::parse("main").unwrap());
+        let gito = Gito {
+            domain: HostName::parse("apps.test").unwrap(),
+            granularity: Duration::ZERO,
+        };
+        let kept = browser.jar.find("app.apps.test", GITO).unwrap();
+        let opened = ring.open_claims::<GitoCookie>(&gito.binding(&names), &kept.value);
+        opened.unwrap().cluster
+    }
+
+    /// Waits until a request that the gate permits makes the GITO cookie name a data centre.
+    async fn is_named(&self, browser: &mut Browser, name: &str) {
+        let tag = ClusterTag::of(&cluster(name));
+        let mut copy = browser.clone();
+        let asked = tokio::time::timeout(SOON, async {
+            while self.named_by(&copy) != tag {
+                if let Ok(answer) = copy.try_send(Request::get(APP)).await {
+                    copy.keep(&answer);
+                }
+            }
+        });
+        asked
+            .await
+            .unwrap_or_else(|_| panic!("it never names {name}"));
+        *browser = copy;
     }
 
     async fn status(&self, browser: &Browser) -> u16 {
@@ -157,6 +238,10 @@ engine:
         })
         .await;
     }
+}
+
+fn cluster(name: &str) -> ClusterId {
+    ClusterId::parse(name).unwrap()
 }
 
 /// Where an engine node listens for the others, who have to know before it starts: on a loopback address

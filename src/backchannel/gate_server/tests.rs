@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::backchannel::gate_terms::tests::terms;
 use crate::backchannel::gate_wire::SESSIONS_MAX;
 use crate::backchannel::remote::tests::rig_tests::IDLE_TIMEOUT;
 use crate::backchannel::remote::tests::rig_tests::StandIn;
@@ -74,5 +75,5 @@ async fn a_touch_is_as_long_ago_as_the_gate_says_by_the_engines_clock() {
 
 fn service(engine: &Arc<StandIn>) -> GateService {
     let engine = Arc::clone(engine) as Arc<dyn SessionEngine>;
-    GateService::new(engine, IDLE_TIMEOUT, &world(Arc::new(SystemClock)))
+    GateService::new(engine, terms(), IDLE_TIMEOUT, &world(Arc::new(SystemClock)))
 }

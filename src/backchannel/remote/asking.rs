@@ -161,7 +161,11 @@ impl RemoteEngine {
             Cover::Followed => held.period = Some(node.period()),
         }
         let session = Arc::clone(&held.session);
-        // An end that was said here is final, whatever an engine has not heard yet.
+        // An end that was said here is final, whatever an engine has not heard yet; memory alone might
+        // have forgotten it.
+        if self.outbox.holds(&sso) {
+            self.known.end(sso);
+        }
         self.known.keep(held).then_some(session)
     }
 
@@ -184,6 +188,7 @@ impl RemoteEngine {
             cause,
         };
         let answered = self.ask(facts.sso.as_bytes(), &question).await?;
+        let engine = self.node(answered.engine);
         let GateAnswer::Ended {
             visited,
             durability,
@@ -197,6 +202,7 @@ impl RemoteEngine {
             Durability::Outstanding => Confirmation::Outstanding,
         };
         Ok(Ended {
+            cluster: engine.map(|node| node.cluster().clone()),
             visited,
             durable: match durability {
                 Durability::Durable => Ok(()),

@@ -71,6 +71,11 @@ impl RemoteEngine {
     }
 
     async fn hear(&self, index: usize, node: &EngineNode) -> Result<(), Silence> {
+        // Whoever is followed has said what holds there.
+        if node.is_untold() {
+            let learned = self.learn(node).await;
+            learned.inspect_err(|why| node.was_silent(*why))?;
+        }
         let after = node.tracking().mark();
         let question = GateQuestion::Watch {
             after,
@@ -235,9 +240,9 @@ impl RemoteEngine {
     async fn tell_ends(&self) {
         while let Some((facts, cause)) = self.outbox.next_unsaid(self.clock.now()) {
             if self.end_at_engine(&facts, cause).await.is_err() {
-                self.outbox.unsaid(facts, cause);
                 return;
             }
+            self.outbox.said(&facts.sso);
         }
     }
 }

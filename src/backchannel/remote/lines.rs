@@ -21,6 +21,7 @@ use crate::backchannel::line::LineLimits;
 use crate::backchannel::needed;
 use crate::backchannel::remote::node::EngineLine;
 use crate::backchannel::remote::node::EngineNode;
+use crate::backchannel::remote::node::NodePlace;
 use crate::backchannel::status::Tier;
 use crate::backchannel::trust::Trust;
 use crate::backchannel::wire;
@@ -52,8 +53,12 @@ pub(super) fn lines(
             host: address.address.host.clone(),
             port: address.address.port,
         };
-        let name = format!("{}:{}", target.host, target.port);
-        let weight = address.address.weight;
+        let place = NodePlace {
+            cluster: address.cluster.clone(),
+            name: format!("{}:{}", target.host, target.port),
+            weight: address.address.weight,
+        };
+        let weight = place.weight;
         let proof = match &config.security {
             Security::Open => Proof::Password(needed(config.password.as_ref(), &target.node)?),
             Security::Cert(files) | Security::Simple(files) => Proof::Tls {
@@ -79,7 +84,7 @@ pub(super) fn lines(
         };
         let line = Box::new(Line::new(addresses, dialler, LIMITS, &world.clock));
         let clock = Arc::clone(&world.clock);
-        Ok(Arc::new(EngineNode::new(line, tier, (name, weight), clock)))
+        Ok(Arc::new(EngineNode::new(line, tier, place, clock)))
     };
     let tier = |addresses: &[RemoteAddress], tier| {
         let nodes = addresses.iter().map(|address| node(address, tier));

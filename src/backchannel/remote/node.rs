@@ -11,10 +11,12 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
 use parking_lot::Mutex;
 use parking_lot::MutexGuard;
 
+use crate::backchannel::gate_terms::GateTerms;
 use crate::backchannel::gate_wire::GateAnswer;
 use crate::backchannel::gate_wire::GateQuestion;
 use crate::backchannel::gate_wire::Mark;
@@ -24,6 +26,7 @@ use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
 use crate::decision::upstream::stable_hash;
 use crate::model::id::SsoId;
+use crate::model::name::ClusterId;
 use crate::model::peer::Silence;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
@@ -42,9 +45,11 @@ pub(super) trait EngineLine: Send + Sync + 'static {
 pub(super) struct EngineNode {
     line: Box<dyn EngineLine>,
     tier: Tier,
-    /// For logs.
-    name: String,
-    weight: u32,
+    place: NodePlace,
+    /// What it said of its data centre; none: it is still to be asked.
+    terms: ArcSwapOption<GateTerms>,
+    /// Whether it has begun anew since it was asked that.
+    is_new: AtomicBool,
     /// When the question was sent whose answer completed what is known of ends there; 0: never.
     heard: AtomicU64,
     /// When it was heard of last, or began to be followed.
@@ -56,6 +61,15 @@ pub(super) struct EngineNode {
     tracking: Mutex<Tracking>,
     in_flight: AtomicUsize,
     clock: Arc<dyn Clock>,
+}
+
+/// Which engine it is, and how much of the load it takes.
+pub(super) struct NodePlace {
+    /// The data centre that it has to prove to be of.
+    pub(super) cluster: ClusterId,
+    /// For logs.
+    pub(super) name: String,
+    pub(super) weight: u32,
 }
 
 /// What is known of the ends at an engine.
@@ -87,15 +101,15 @@ impl EngineNode {
     pub(super) fn new(
         line: Box<dyn EngineLine>,
         tier: Tier,
-        address: (String, u32),
+        place: NodePlace,
         clock: Arc<dyn Clock>,
     ) -> Self {
-        let (name, weight) = address;
         Self {
             line,
             tier,
-            name,
-            weight,
+            place,
+            terms: ArcSwapOption::empty(),
+            is_new: AtomicBool::new(true),
             heard: AtomicU64::new(0),
             alive: AtomicU64::new(clock.now().as_millis()),
             is_gone: AtomicBool::new(false),
@@ -111,7 +125,28 @@ impl EngineNode {
     }
 
     pub(super) fn name(&self) -> &str {
-        &self.name
+        &self.place.name
+    }
+
+    /// The data centre that it is of.
+    pub(super) const fn cluster(&self) -> &ClusterId {
+        &self.place.cluster
+    }
+
+    /// What it said of its data centre.
+    pub(super) fn terms(&self) -> Option<Arc<GateTerms>> {
+        self.terms.load_full()
+    }
+
+    /// Whether it is still to be asked for that, in this life of it.
+    pub(super) fn is_untold(&self) -> bool {
+        self.is_new.load(Ordering::Acquire)
+    }
+
+    /// Takes over what it said of its data centre.
+    pub(super) fn take_terms(&self, terms: GateTerms) {
+        self.terms.store(Some(Arc::new(terms)));
+        self.is_new.store(false, Ordering::Release);
     }
 
     /// Asks one question.
@@ -181,6 +216,10 @@ impl EngineNode {
     /// Begins to follow it anew from a place: what was kept before holds no more.
     pub(super) fn begin(&self, tracking: &mut Tracking, at: Mark) {
         self.period.fetch_add(1, Ordering::AcqRel);
+        // Another life of it may have another configuration.
+        if tracking.mark.is_some() {
+            self.is_new.store(true, Ordering::Release);
+        }
         tracking.mark = Some(at);
         tracking.since = at.position;
         tracking.forgotten = at.position;
@@ -234,7 +273,7 @@ impl Tracking {
 
 impl Member for EngineNode {
     fn weight(&self) -> u32 {
-        self.weight
+        self.place.weight
     }
 
     /// An engine that is being reached for the first time counts as well: a start must not begin with
@@ -253,14 +292,14 @@ impl Member for EngineNode {
     }
 
     fn seed(&self) -> u64 {
-        stable_hash(self.name.as_bytes())
+        stable_hash(self.place.name.as_bytes())
     }
 }
 
 impl fmt::Debug for EngineNode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("EngineNode")
-            .field("name", &self.name)
+            .field("name", &self.place.name)
             .field("tier", &self.tier)
             .finish_non_exhaustive()
     }

@@ -5,3 +5,4 @@ mod failover_tests;
 mod following_tests;
 pub(in crate::backchannel) mod rig_tests;
 mod serving_tests;
+mod terms_tests;

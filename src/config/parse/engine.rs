@@ -165,6 +165,7 @@ const REMOTE_KEYS: &[&str] = &[
     "timeout",
 ];
 const ADDRESS_KEYS: &[&str] = &["address", "cluster_id", "weight"];
-const TIMEOUT: Duration = Duration::from_secs(1);
+/// More than an adoption takes at an engine, which is three seconds at most by default.
+const TIMEOUT: Duration = Duration::from_secs(5);
 const CACHE: usize = 100_000;
 const CACHE_MAX: u32 = 10_000_000;

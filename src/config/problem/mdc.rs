@@ -131,7 +131,9 @@ impl MdcProblem {
             Self::PasswordMissing(_) | Self::PasswordNeeded => "add `password_file`",
             Self::PkiFile { .. } => "`portway pki` makes it, or name a file of your own",
             Self::PullInterval(_) => "several pulls must fit into the lease",
-            Self::RemoteWithMdc => "configure `mdc` on the engine nodes, and list this gate there",
+            Self::RemoteWithMdc => {
+                "configure `mdc` on the engine nodes, and list this gate there; they tell it what it goes by"
+            }
             Self::SameTag(_) => "give one of them another name, in every data centre",
             Self::Skew(_) => "lower `allowance` or raise `hard_limit`",
             Self::TooMany(_) => return None,

@@ -24,6 +24,7 @@ fn outcome(n: u8, here: Confirmed, elsewhere: &[(&str, Confirmed)]) -> Outcome {
     let elsewhere = elsewhere.iter();
     Outcome {
         sso: sso(n),
+        cluster: Some(cluster("north")),
         visited: Vec::new(),
         here,
         elsewhere: elsewhere
@@ -36,7 +37,7 @@ fn outcome(n: u8, here: Confirmed, elsewhere: &[(&str, Confirmed)]) -> Outcome {
 fn report(outcomes: Vec<Outcome>) -> SignedOut {
     let mut state = begin(None, NOW);
     for outcome in outcomes {
-        note(&mut state, &cluster("north"), outcome);
+        note(&mut state, outcome);
     }
     signed_out(state)
 }
@@ -90,7 +91,7 @@ fn whoever_is_asked_about_every_session_again_reports_anew_mdc_logout_3() {
         let mut state = begin(None, NOW);
         for n in [1, 2] {
             let outcome = outcome(n, PENDING, &[("south", PENDING)]);
-            note(&mut state, &cluster("north"), outcome);
+            note(&mut state, outcome);
         }
         let again: Vec<_> = again.into_iter().map(sso).collect();
         report_anew(&mut state, &again);
@@ -101,16 +102,27 @@ fn whoever_is_asked_about_every_session_again_reports_anew_mdc_logout_3() {
 }
 
 #[test]
+fn an_end_that_no_engine_heard_of_is_outstanding_and_no_data_centre_s_15() {
+    let unheard = Outcome {
+        cluster: None,
+        ..outcome(1, PENDING, &[])
+    };
+    let page = report(vec![outcome(2, DURABLE, &[("south", DURABLE)]), unheard]);
+    assert_eq!(page.confirmed, PENDING);
+    assert_eq!(listed(&page), [("north", DURABLE), ("south", DURABLE)]);
+}
+
+#[test]
 fn a_return_address_does_not_hide_what_is_outstanding_mdc_logout_3() {
     let address = "https://app.test/bye";
     let begun = || begin(Some(address.to_owned()), NOW);
     let mut state = begun();
     let confirmed = outcome(1, DURABLE, &[("south", DURABLE)]);
-    note(&mut state, &cluster("north"), confirmed);
+    note(&mut state, confirmed);
     let stop = next_stop(&mut state, &origins());
     assert_eq!(stop, Some(Stop::Return(address.to_owned())));
     let outstanding = outcome(2, DURABLE, &[("south", PENDING)]);
-    note(&mut state, &cluster("north"), outstanding);
+    note(&mut state, outstanding);
     let stop = next_stop(&mut state, &origins());
     let page = Stop::SignedOut("https://login.test".to_owned());
     assert_eq!(stop, Some(page));
@@ -125,7 +137,7 @@ fn the_hosts_visited_by_all_sessions_are_visited_once_each_mdc_logout_1() {
             visited: names.map(host).into(),
             ..outcome(n, DURABLE, &[])
         };
-        note(&mut state, &cluster("north"), outcome);
+        note(&mut state, outcome);
     }
     assert_eq!(state.hosts, ["a.test", "b.test", "c.test"].map(host));
 }
@@ -151,11 +163,12 @@ fn the_state_keeps_its_bounds_x_22() {
             let centres = (0..20).map(|m| (cluster(&format!("centre-{n}-{m}")), PENDING));
             let outcome = Outcome {
                 sso: sso(n),
+                cluster: Some(cluster("north")),
                 visited: names.collect(),
                 here: DURABLE,
                 elsewhere: centres.collect(),
             };
-            note(&mut state, &cluster("north"), outcome);
+            note(&mut state, outcome);
         }
         assert!(state.hosts.len() <= HOSTS_MAX);
         assert_eq!(state.data_centres.len(), DATA_CENTRES_MAX);
@@ -174,6 +187,6 @@ fn the_usual_number_of_hosts_all_find_room_x_22() {
             .collect(),
         ..outcome(1, DURABLE, &[])
     };
-    note(&mut state, &cluster("north"), outcome);
+    note(&mut state, outcome);
     assert_eq!(state.hosts.len(), HOSTS_MAX);
 }

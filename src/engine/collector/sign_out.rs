@@ -53,7 +53,7 @@ impl Collector {
             }
             ended_here.push(sso);
             let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
-            sign_out::note(&mut state, &self.settings.cluster, ended.outcome(sso));
+            sign_out::note(&mut state, ended.outcome(sso));
         }
         let reply = self
             .go_on(state)

@@ -55,6 +55,10 @@ impl SessionEngine for Listening {
         self.engine.is_standing(sso)
     }
 
+    fn holder(&self, session: &Session) -> Option<Holder> {
+        self.engine.holder(session)
+    }
+
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.engine.touch(sso, now);
     }

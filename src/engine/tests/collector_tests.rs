@@ -273,6 +273,7 @@ fn login_page(reply: ReplyKind) -> LoginPage {
         | ReplyKind::Redirect(_)
         | ReplyKind::SignInRequired { .. }
         | ReplyKind::SignedOut(_)
+        | ReplyKind::SignOutUnheard(_)
         | ReplyKind::Welcome { .. } => panic!("{reply:?} is no login page"),
     }
 }

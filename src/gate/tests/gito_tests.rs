@@ -43,7 +43,7 @@ impl Post {
     }
 
     fn opened(&self, response: &GitoResponse) -> GitoCookie {
-        let settings = self.gate.settings.gito.as_ref().unwrap();
+        let settings = self.gito();
         let (pair, _) = response.set_cookie.split_once(';').unwrap();
         let (name, value) = pair.split_once('=').unwrap();
         assert_eq!(name, self.gate.names.gito);
@@ -103,6 +103,49 @@ async fn the_gito_cookie_says_where_and_when_the_session_was_used_m_022_s_1() {
         created: post.now(),
     };
     assert_eq!(post.opened(&set), expected);
+}
+
+#[tokio::test]
+async fn the_gito_cookie_names_the_data_centre_that_served_wherever_the_gate_is_m_022() {
+    let post = post();
+    let session = session(1);
+    post.engine.begin(&session);
+    let authn = post.cookie(&session, APP);
+    *post.engine.served_by.lock() = Some(cluster("south"));
+    let away = post.gito_set(std::slice::from_ref(&authn)).await.unwrap();
+    assert_eq!(
+        post.opened(&away).cluster,
+        ClusterTag::of(&cluster("south"))
+    );
+    let browser = [authn.clone(), sent_back(&away)];
+    assert_eq!(post.gito_set(&browser).await, None);
+    // Back home it says so at once, whatever the granularity.
+    *post.engine.served_by.lock() = None;
+    let home = post.gito_set(&browser).await.unwrap();
+    assert_eq!(
+        post.opened(&home).cluster,
+        ClusterTag::of(&cluster("north"))
+    );
+}
+
+#[tokio::test]
+async fn a_gate_that_was_not_told_what_holds_honours_no_cookie_and_spends_no_token() {
+    let mut post = post();
+    let session = session(1);
+    post.engine.begin(&session);
+    let cookies = [post.cookie(&session, APP), post.nonce_cookie(NONCE)];
+    let told = std::mem::take(&mut post.gate.terms);
+    assert!(!post.is_admitted(&cookies).await);
+    let sealed = post.sealed_token(&post.token(&session), APP);
+    let reply = post.callback(&cookies, Some(&sealed)).await;
+    assert!(cookies_of(&reply).is_empty());
+    assert!(post.engine.spent.lock().is_empty());
+    let reply = post.sign_out(&[], None).await;
+    assert_eq!(cleared_by(&reply).len(), 2);
+    post.gate.terms = told;
+    assert!(post.is_admitted(&cookies).await);
+    let reply = post.callback(&cookies, Some(&sealed)).await;
+    assert_eq!(cookies_of(&reply).len(), 1);
 }
 
 #[tokio::test]
@@ -197,7 +240,7 @@ async fn a_host_outside_the_domain_sets_no_gito_cookie() {
         ("apptest", false),
         ("test.example", false),
     ];
-    let gito = post().gate.settings.gito.clone().unwrap();
+    let gito = post().gito();
     for (name, covers) in covered {
         assert_eq!(gito.covers(&host(name)), covers, "{name}");
     }

@@ -114,6 +114,25 @@ async fn an_end_that_is_not_durable_travels_with_the_sign_out_s_15() {
 }
 
 #[tokio::test]
+async fn a_sign_out_that_no_engine_hears_is_told_before_it_goes_on_s_15() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    post.engine.deaf.store(true, Ordering::SeqCst);
+    let reply = post.sign_out(&[post.cookie(&session, APP)], None).await;
+    let names = &post.gate.names;
+    assert_eq!(cleared_by(&reply), [&names.authn, &names.nonce]);
+    let ReplyKind::SignOutUnheard(onward) = reply.kind else {
+        panic!("{reply:?}");
+    };
+    let reply = Reply::new(ReplyKind::Redirect(onward));
+    let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
+    assert_eq!(state.ended, [sso(1)]);
+    assert_eq!(state.confirmed, Confirmed::Pending);
+    assert!(state.data_centres.is_empty(), "nobody has it");
+}
+
+#[tokio::test]
 async fn a_sign_out_returns_to_served_hosts_only_d_18() {
     let post = Post::new();
     let cases = [

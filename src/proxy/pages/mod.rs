@@ -61,6 +61,14 @@ pub struct Onward<'a> {
     pub address: &'a str,
 }
 
+/// The page of a sign-out that no engine could be told of (S-15).
+#[derive(Debug, Template)]
+#[template(path = "unheard.html")]
+pub struct SignOutUnheard<'a> {
+    /// Where the session can be ended yet.
+    pub address: &'a str,
+}
+
 /// The page at the end of a sign-out.
 #[derive(Debug, Template)]
 #[template(path = "signed_out.html")]
@@ -153,6 +161,20 @@ mod tests {
         let page = rendered(Confirmed::Durable, &[("north", Confirmed::Durable)], None);
         assert!(page.contains("<h1>You are signed out</h1>"));
         assert!(page.contains("<li>north: confirmed</li>"));
+    }
+
+    #[test]
+    fn a_sign_out_that_no_engine_heard_of_is_not_called_done_s_15() {
+        let address = "https://login.test/.portway/logout?c=sealed";
+        let page = SignOutUnheard { address }.render().unwrap();
+        assert!(page.contains("Your session has not ended yet"), "{page}");
+        assert!(page.contains("no data centre could be told"), "{page}");
+        assert!(!page.contains("You are signed out"), "{page}");
+        assert!(page.contains(&format!("<a href=\"{address}\">")), "{page}");
+        assert!(
+            !page.contains("http-equiv"),
+            "it waits for the user: {page}"
+        );
     }
 
     #[test]

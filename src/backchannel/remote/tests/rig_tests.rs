@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::backchannel::BackChannel;
+use crate::backchannel::GateTerms;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::Services;
 use crate::backchannel::World;
@@ -45,6 +46,7 @@ use crate::crypto::pki::bundle::Chance;
 use crate::crypto::pki::node_name::NodeName;
 use crate::crypto::pki::passphrase::Passphrase;
 use crate::decision::adoption::AdoptionPolicy;
+use crate::decision::cookies::gito::Gito;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
@@ -64,6 +66,7 @@ use crate::model::secret::Secret;
 use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
+use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
@@ -188,6 +191,11 @@ impl SessionEngine for StandIn {
         self.sessions.lock().contains_key(sso)
     }
 
+    /// Gates know which engine they asked.
+    fn holder(&self, _: &Session) -> Option<Holder> {
+        None
+    }
+
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.touched.lock().push((*sso, now));
     }
@@ -212,6 +220,7 @@ impl SessionEngine for StandIn {
         let record = self.sessions.lock().get(&facts.sso).cloned();
         self.drop_session(facts.sso);
         Ended {
+            cluster: Some(cluster("ny")),
             visited: record.map(|record| record.visited).unwrap_or_default(),
             durable: if self.is_durable.load(Ordering::SeqCst) {
                 Ok(())
@@ -339,6 +348,8 @@ impl Files {
 pub(in crate::backchannel) struct Site {
     pub(in crate::backchannel) engine: Arc<StandIn>,
     pub(in crate::backchannel) relay: Relay,
+    /// How long its authn cookies are good, from its next start on.
+    pub(in crate::backchannel) authn_lifetime: Duration,
     name: &'static str,
     stop: watch::Sender<bool>,
     serving: JoinHandle<()>,
@@ -348,10 +359,12 @@ impl Site {
     /// Starts an engine node that these gates are enrolled with.
     pub(in crate::backchannel) async fn start(name: &'static str, gates: &[&str]) -> Self {
         let engine = Arc::new(StandIn::new());
-        let (address, stop, serving) = serve(name, gates, &engine);
+        let authn_lifetime = Duration::from_mins(15);
+        let (address, stop, serving) = serve(name, gates, &engine, authn_lifetime);
         Self {
             engine,
             relay: Relay::start(address).await,
+            authn_lifetime,
             name,
             stop,
             serving,
@@ -363,7 +376,8 @@ impl Site {
         self.relay.set(Passage::Cut);
         self.stop.send_replace(true);
         (&mut self.serving).await.unwrap();
-        let (address, stop, serving) = serve(self.name, gates, &self.engine);
+        let started = serve(self.name, gates, &self.engine, self.authn_lifetime);
+        let (address, stop, serving) = started;
         (self.stop, self.serving) = (stop, serving);
         *self.relay.target.lock() = address;
         self.relay.set(Passage::Open);
@@ -386,14 +400,18 @@ fn serve(
     name: &str,
     gates: &[&str],
     engine: &Arc<StandIn>,
+    authn_lifetime: Duration,
 ) -> (SocketAddr, watch::Sender<bool>, JoinHandle<()>) {
     let (files, security) = Files::of(&NodeName::Engine(cluster(name)), ca());
     let socket = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
     let address = socket.local_addr().unwrap();
     let mdc = Mdc {
         adoption: AdoptionPolicy::default(),
-        gito: None,
-        authn_lifetime: Duration::from_mins(15),
+        gito: Some(Gito {
+            domain: HostName::parse("test").unwrap(),
+            granularity: Duration::from_secs(20),
+        }),
+        authn_lifetime,
         partition_lease: Duration::from_mins(30),
         min_hold: Duration::ZERO,
         reservation_lapse: Duration::from_secs(5),
@@ -424,7 +442,8 @@ fn serve(
     let back = BackChannel::new(&cluster(name), &mdc, &world, &|path| files.read(path)).unwrap();
     let door = Arc::clone(engine) as Arc<dyn SessionEngine>;
     let services = Services::new(Arc::new(NoPeerService));
-    let services = services.answering_gates(door, IDLE_TIMEOUT, &world);
+    let terms = GateTerms::of(&cluster(name), &mdc);
+    let services = services.answering_gates(door, terms, IDLE_TIMEOUT, &world);
     let (stop, stopping) = watch::channel(false);
     let server = Arc::clone(back.server());
     let serving = tokio::spawn(async move {

@@ -117,6 +117,7 @@ async fn a_logout_at_a_gate_is_final_there_and_says_who_confirmed_it_mdc_logout_
         (cluster("sfo"), Confirmation::Outstanding),
     ];
     assert_eq!(ended.peers, peers);
+    assert_eq!(ended.cluster, Some(cluster("ny")));
     assert!(ny.engine.is_over(&sso(1)));
     assert!(gate.was_told_of(sso(1)));
     assert_not_live(&gate.lookup(&claim), NotLive::Ended);
@@ -142,6 +143,7 @@ async fn a_logout_that_no_engine_hears_holds_at_the_gate_and_is_told_later_s_15(
     ny.relay.set(Passage::Cut);
     let ended = gate.remote.end(&claim.facts, EndCause::LoggedOut).await;
     assert!(ended.durable.is_err());
+    assert_eq!(ended.cluster, None, "nobody has it");
     assert_not_live(&gate.lookup(&claim), NotLive::Ended);
     assert!(!gate.remote.is_standing(&sso(1)));
     assert!(!ny.engine.is_over(&sso(1)));
