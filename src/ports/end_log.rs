@@ -44,6 +44,26 @@ pub trait EndLog: Send + Sync + 'static {
     /// The entries after `position`, oldest first, at most `limit`.
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)>;
 
+    /// Tells that a peer has read the life `over` of this log up to `read`. If that is the present life and
+    /// reaches no further, the log was put back to an earlier state, and its places would be given out
+    /// again: it begins the life `next`, with the entries it has. From the call on it is in that life, and
+    /// its records are remembered since `now` only; returns when that is durable (S-15, S-19). A log that
+    /// cannot be put back to an earlier state has nothing to do.
+    ///
+    /// # Errors
+    /// When the new life is not durable. A crash may then bring the earlier one back, which a peer that has
+    /// read it will tell again.
+    async fn renew_if_outrun(
+        &self,
+        over: Incarnation,
+        read: Position,
+        next: Incarnation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        let _ = (over, read, next, now);
+        Ok(())
+    }
+
     /// Forgets entries whose `expires` lies before `before`.
     ///
     /// # Errors

@@ -29,7 +29,6 @@ use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
-use crate::store::RecordSealer;
 use crate::store::cursors::Cursors;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::queue::Outcome;
@@ -37,7 +36,8 @@ use crate::store::disk::queue::Queue;
 use crate::store::disk::queue::Row;
 use crate::store::disk::queue::Write;
 use crate::store::disk::queue::durable;
-use crate::store::record;
+use crate::store::disk::rows::Rows;
+use crate::store::life::PresentLife;
 use crate::store::table;
 use crate::store::table::Change;
 use crate::store::table::Table;
@@ -49,6 +49,7 @@ mod header;
 mod open;
 mod pulled;
 mod queue;
+mod rows;
 #[cfg(test)]
 mod tests;
 mod writer;
@@ -62,11 +63,9 @@ pub struct DiskStore {
     table: Arc<Table>,
     queue: Arc<Queue>,
     backlog: Arc<Backlog>,
-    sealer: Arc<dyn RecordSealer>,
+    rows: Rows,
     cursors: Cursors,
-    incarnation: Incarnation,
-    began: Timestamp,
-    remembers_since: Timestamp,
+    life: PresentLife,
     records: Records,
     write_back_interval: Duration,
     /// Breaks off when the file is let go.
@@ -87,20 +86,6 @@ impl DiskStore {
     #[must_use]
     pub fn unreadable(&self) -> usize {
         self.backlog.unreadable()
-    }
-
-    fn seal(&self, session: &Session) -> Result<Row, StoreError> {
-        let bytes = record::write_session(session, self.sealer.as_ref());
-        let bytes = bytes.map_err(|error| StoreError::Failed {
-            operation: "seal a session",
-            source: error.into(),
-        })?;
-        let user_tag = self.user_tag(&session.facts.store, &session.facts.subject);
-        Ok(Row { bytes, user_tag })
-    }
-
-    fn user_tag(&self, store: &StoreName, subject: &UserName) -> u64 {
-        record::user_tag(self.incarnation, store, subject)
     }
 
     /// Queues a record for the disk, or the end that kept it out; called while its place in memory is
@@ -143,7 +128,7 @@ impl DiskStore {
             match replaced {
                 None => self.table.undo_insert(&session, drop),
                 Some(old) => self.table.undo_replace(&session, &old),
-            }
+            };
         }
         confirmed
     }
@@ -175,7 +160,7 @@ impl SessionStore for DiskStore {
             return Ok(self.table.insert(session, |change| self.journal(change)));
         }
         self.backlog.ensure(&session.facts.sso);
-        let row = self.seal(&session)?;
+        let row = self.rows.row(&session)?;
         let place = self.queue.place().await?;
         let mut pending = None;
         let journal = |change| pending = self.put(change, row, place);
@@ -193,7 +178,7 @@ impl SessionStore for DiskStore {
             return Ok(self.table.replace(read, session, journal));
         }
         self.backlog.ensure(&session.facts.sso);
-        let row = self.seal(&session)?;
+        let row = self.rows.row(&session)?;
         let place = self.queue.place().await?;
         let mut pending = None;
         let journal = |change| pending = self.put(change, row, place);
@@ -236,7 +221,7 @@ impl SessionStore for DiskStore {
     /// None is missed while records are still to be taken up: that would let a user exceed S-21.
     fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         if self.table.is_loading() {
-            self.backlog.ensure_user(self.user_tag(store, subject));
+            self.backlog.ensure_user(self.rows.user_tag(store, subject));
         }
         self.table.list_by_user(store, subject)
     }
@@ -247,7 +232,9 @@ impl SessionStore for DiskStore {
     }
 
     fn remembers_since(&self) -> Timestamp {
-        self.backlog.forgot_before().unwrap_or(self.remembers_since)
+        self.backlog
+            .forgot_before()
+            .unwrap_or_else(|| self.life.get().remembers_since)
     }
 
     /// Waits until every record is taken up.
@@ -275,11 +262,11 @@ impl SessionStore for DiskStore {
 #[async_trait]
 impl EndLog for DiskStore {
     fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.life.get().incarnation
     }
 
     fn began(&self) -> Timestamp {
-        self.began
+        self.life.get().began
     }
 
     fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {
@@ -303,6 +290,21 @@ impl EndLog for DiskStore {
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
         self.table.since(position, limit)
+    }
+
+    async fn renew_if_outrun(
+        &self,
+        over: Incarnation,
+        read: Position,
+        next: Incarnation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if read <= self.table.head() {
+            return Ok(());
+        }
+        let journal = |life| self.queue.push(Write::NewLife(life));
+        self.life.renew(over, next, now, journal);
+        self.queue.settle("begin a new life of the end log").await
     }
 
     async fn trim(&self, before: Timestamp) -> Result<usize, StoreError> {

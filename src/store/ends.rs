@@ -104,6 +104,11 @@ impl Ends {
         log.last = log.last.max(position);
     }
 
+    /// The last place that was given out.
+    pub(super) fn head(&self) -> Position {
+        self.log.lock().last
+    }
+
     /// Sets a cut-off unless one stands that says as much, telling the journal before anyone can see
     /// it. Of two for one user the later counts, and lives as long as the longer-lived.
     pub(super) fn cut_off_user(

@@ -26,6 +26,8 @@ use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
 use crate::store::cursors::Cursors;
+use crate::store::life::Life;
+use crate::store::life::PresentLife;
 use crate::store::table;
 use crate::store::table::Contents;
 use crate::store::table::Table;
@@ -35,8 +37,7 @@ use crate::store::table::Table;
 pub struct MemoryStore {
     table: Table,
     cursors: Cursors,
-    incarnation: Incarnation,
-    began: Timestamp,
+    life: PresentLife,
     closed: AtomicBool,
 }
 
@@ -47,8 +48,11 @@ impl MemoryStore {
         Self {
             table: Table::new(Contents::Complete),
             cursors: Cursors::default(),
-            incarnation,
-            began,
+            life: PresentLife::new(Life {
+                incarnation,
+                began,
+                remembers_since: began,
+            }),
             closed: AtomicBool::new(false),
         }
     }
@@ -106,7 +110,7 @@ impl SessionStore for MemoryStore {
     }
 
     fn remembers_since(&self) -> Timestamp {
-        self.began
+        self.life.get().remembers_since
     }
 
     fn count(&self) -> usize {
@@ -122,11 +126,11 @@ impl SessionStore for MemoryStore {
 #[async_trait]
 impl EndLog for MemoryStore {
     fn incarnation(&self) -> Incarnation {
-        self.incarnation
+        self.life.get().incarnation
     }
 
     fn began(&self) -> Timestamp {
-        self.began
+        self.life.get().began
     }
 
     fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {
@@ -149,6 +153,19 @@ impl EndLog for MemoryStore {
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
         self.table.since(position, limit)
+    }
+
+    async fn renew_if_outrun(
+        &self,
+        over: Incarnation,
+        read: Position,
+        next: Incarnation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        if read > self.table.head() {
+            self.life.renew(over, next, now, drop);
+        }
+        self.open()
     }
 
     async fn trim(&self, before: Timestamp) -> Result<usize, StoreError> {

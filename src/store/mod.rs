@@ -10,6 +10,7 @@ pub mod disk;
 mod ends;
 mod entry;
 mod index;
+mod life;
 pub mod memory;
 mod record;
 mod table;

@@ -42,6 +42,7 @@ mod tests;
 
 pub(super) use crate::store::table::lasting::Access;
 pub(super) use crate::store::table::lasting::Loaded;
+pub(super) use crate::store::table::lasting::Undone;
 
 /// The records and ends of one store.
 #[derive(Debug)]

@@ -35,6 +35,7 @@ use crate::world::user;
 crate::for_every_log!(
     s_15_entries_are_read_in_order_from_any_place,
     s_15_the_log_is_the_same_life_until_it_starts_empty,
+    s_15_a_log_that_a_peer_has_read_beyond_its_head_begins_a_new_life,
     s_15_appends_that_race_have_a_place_each,
     s_15_how_far_peers_were_read_is_remembered,
     s_16_a_peer_that_was_never_read_is_not_said_to_have_been,
@@ -83,6 +84,35 @@ async fn s_15_the_log_is_the_same_life_until_it_starts_empty(mut world: World) {
     assert_eq!(world.store().began(), MADE);
     let store = world.later().await;
     assert_eq!((store.incarnation(), store.began()), (incarnation, MADE));
+}
+
+async fn s_15_a_log_that_a_peer_has_read_beyond_its_head_begins_a_new_life(mut world: World) {
+    let store = world.store();
+    let over = store.incarnation();
+    store.append(tombstone(1)).await.unwrap();
+    let head = store.append(tombstone(2)).await.unwrap();
+    let beyond = Position(head.0 + 1);
+    for (life, read) in [(over, head), (Incarnation([3; 16]), beyond)] {
+        let next = Incarnation([4; 16]);
+        let asked = store.renew_if_outrun(life, read, next, at(9)).await;
+        asked.unwrap();
+        assert_eq!((store.incarnation(), store.began()), (over, MADE));
+    }
+    let next = Incarnation([5; 16]);
+    for (life, now) in [(over, at(10)), (over, at(11))] {
+        let asked = store.renew_if_outrun(life, beyond, next, now).await;
+        asked.unwrap();
+    }
+    assert_eq!(store.remembers_since(), at(10));
+    let entries = store.since(Position(0), 9);
+    assert_eq!(entries.len(), 2);
+    drop(store);
+    for moment in [Moment::Now, Moment::Later] {
+        let store = world.at(moment).await;
+        assert_eq!((store.incarnation(), store.began()), (next, at(10)));
+        assert_eq!(store.since(Position(0), 9), entries);
+    }
+    assert!(world.store().append(tombstone(3)).await.unwrap() > head);
 }
 
 async fn s_15_appends_that_race_have_a_place_each(mut world: World) {

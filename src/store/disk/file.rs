@@ -39,6 +39,7 @@ use crate::store::disk::open::Records;
 use crate::store::disk::pulled;
 use crate::store::disk::queue::Write;
 use crate::store::entry;
+use crate::store::life::Life;
 
 /// Why a store did not open. Each is a start-up error.
 #[derive(Debug, thiserror::Error)]
@@ -93,6 +94,8 @@ pub(super) struct Commit<'a> {
     pub(super) pulled: Option<&'a [(ClusterId, Pulled)]>,
     /// The last place of the end log, if the changes took one.
     pub(super) last_position: Option<Position>,
+    /// The life that the end log begins, if it does.
+    pub(super) life: Option<Life>,
     /// Whether the file is being let go.
     pub(super) closed: Option<Closed>,
 }
@@ -173,7 +176,10 @@ impl StoreFile {
                     found,
                 });
             }
-            FoundHeader::Read(header) => header,
+            FoundHeader::Read(header) => Header {
+                last_position: header.position_to_go_on_from(fresh.incarnation),
+                ..header
+            },
         };
         let records_since = match records {
             // A file that does not say it may have been without its records for some time.
@@ -181,7 +187,6 @@ impl StoreFile {
             Records::Volatile => None,
         };
         let header = Header {
-            last_position: header.position_to_go_on_from(),
             records_since,
             ..header
         };
@@ -272,6 +277,9 @@ impl StoreFile {
         if let Some(position) = commit.last_position {
             header::write_last_position(&writing, position)?;
         }
+        if let Some(life) = &commit.life {
+            header::write_life(&writing, life)?;
+        }
         if let Some(closed) = commit.closed {
             header::write_closed(&writing, closed)?;
         }
@@ -304,7 +312,8 @@ struct Tables<'t> {
 impl Tables<'_> {
     fn apply(&mut self, write: &Write) -> Result<(), redb::Error> {
         match write {
-            Write::Barrier => {}
+            // The header says the rest.
+            Write::Barrier | Write::NewLife(_) => {}
             Write::End {
                 position,
                 end,

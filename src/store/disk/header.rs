@@ -8,6 +8,7 @@ use std::time::Duration;
 use redb::Database;
 use redb::ReadOnlyTable;
 use redb::ReadableDatabase;
+use redb::ReadableTable;
 use redb::TableDefinition;
 use redb::TableError;
 use redb::WriteTransaction;
@@ -15,10 +16,13 @@ use redb::WriteTransaction;
 use crate::model::end::Incarnation;
 use crate::model::end::Position;
 use crate::model::time::Timestamp;
+use crate::store::life::Life;
 
 /// What a file says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Header {
+    /// The life of its end log when it was made.
+    pub(super) first_life: Incarnation,
     /// The life of its end log.
     pub(super) incarnation: Incarnation,
     /// When that life began.
@@ -34,13 +38,19 @@ pub(super) struct Header {
 }
 
 impl Header {
-    /// A place told to a peer never names another end: after a crash, whatever places the lost
-    /// process may have given out beyond its last commit are passed over.
-    pub(super) const fn position_to_go_on_from(&self) -> Position {
-        match self.closed {
-            Closed::Cleanly => self.last_position,
-            Closed::Uncleanly => Position(self.last_position.0.saturating_add(POSITIONS_LOST_MAX)),
-        }
+    /// A place told to a peer never names another end. Whatever places a crashed process may have given out
+    /// beyond its last commit are passed over, and each start goes on from somewhere else, by `chance`: the
+    /// file may have been put back from a copy, and another process may have gone on from it before. Then
+    /// either it went further, and a peer that has read it tells so, or all that is new lies behind what
+    /// that peer has read (S-15).
+    pub(super) fn position_to_go_on_from(&self, chance: Incarnation) -> Position {
+        let [one, two, three, four, five, ..] = chance.0;
+        let chance = u64::from_be_bytes([0, 0, 0, one & 0x03, two, three, four, five]);
+        let last = self.last_position.0;
+        Position(
+            last.saturating_add(POSITIONS_LOST_MAX)
+                .saturating_add(chance),
+        )
     }
 }
 
@@ -83,15 +93,16 @@ pub(super) fn read(database: &Database, now: Timestamp) -> Result<FoundHeader, r
         Some(newer) if newer > FORMAT => return Ok(FoundHeader::Newer(newer)),
         Some(_) | None => return Ok(FoundHeader::Foreign),
     }
-    let incarnation = bytes(&meta, INCARNATION)?.and_then(|bytes| bytes.try_into().ok());
+    let first_life = bytes(&meta, FIRST_LIFE)?.and_then(|bytes| bytes.try_into().ok());
+    let later_life = bytes(&meta, LATER_LIFE)?.and_then(|bytes| bytes.try_into().ok());
     let write_back_interval = number(&meta, WRITE_BACK)?.map(Duration::from_millis);
     let last_position = number(&meta, LAST_POSITION)?.map(Position);
     let closed = match number(&meta, CLOSED)? {
         Some(CLEANLY) => Closed::Cleanly,
         Some(_) | None => Closed::Uncleanly,
     };
-    let (Some(incarnation), Some(write_back_interval), Some(last_position)) = (
-        incarnation.map(Incarnation),
+    let (Some(first_life), Some(write_back_interval), Some(last_position)) = (
+        first_life.map(Incarnation),
         write_back_interval,
         last_position,
     ) else {
@@ -99,7 +110,8 @@ pub(super) fn read(database: &Database, now: Timestamp) -> Result<FoundHeader, r
     };
     let began = number(&meta, BEGAN)?.map(Timestamp::from_millis);
     let header = Header {
-        incarnation,
+        first_life,
+        incarnation: later_life.map_or(first_life, Incarnation),
         began: began.unwrap_or(now),
         records_since: number(&meta, RECORDS_SINCE)?.map(Timestamp::from_millis),
         closed,
@@ -114,7 +126,8 @@ pub(super) fn write(writing: &WriteTransaction, header: &Header) -> Result<(), r
     let interval = u64::try_from(header.write_back_interval.as_millis()).unwrap_or(u64::MAX);
     let mut meta = writing.open_table(META)?;
     meta.insert(FORMAT_KEY, FORMAT.to_be_bytes().as_slice())?;
-    meta.insert(INCARNATION, header.incarnation.0.as_slice())?;
+    meta.insert(FIRST_LIFE, header.first_life.0.as_slice())?;
+    meta.insert(LATER_LIFE, header.incarnation.0.as_slice())?;
     meta.insert(WRITE_BACK, interval.to_be_bytes().as_slice())?;
     meta.insert(BEGAN, header.began.as_millis().to_be_bytes().as_slice())?;
     match header.records_since {
@@ -124,6 +137,18 @@ pub(super) fn write(writing: &WriteTransaction, header: &Header) -> Result<(), r
     drop(meta);
     write_closed(writing, header.closed)?;
     write_last_position(writing, header.last_position)
+}
+
+/// Writes that the end log begins another life.
+pub(super) fn write_life(writing: &WriteTransaction, life: &Life) -> Result<(), redb::Error> {
+    let mut meta = writing.open_table(META)?;
+    meta.insert(LATER_LIFE, life.incarnation.0.as_slice())?;
+    meta.insert(BEGAN, life.began.as_millis().to_be_bytes().as_slice())?;
+    if meta.get(RECORDS_SINCE)?.is_some() {
+        let since = life.remembers_since.as_millis().to_be_bytes();
+        meta.insert(RECORDS_SINCE, since.as_slice())?;
+    }
+    Ok(())
 }
 
 /// Writes how the file is let go.
@@ -165,7 +190,8 @@ const CLEANLY: u64 = 1;
 const META: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("meta");
 
 const FORMAT_KEY: &str = "format";
-const INCARNATION: &str = "incarnation";
+const FIRST_LIFE: &str = "incarnation";
+const LATER_LIFE: &str = "later_incarnation";
 const BEGAN: &str = "began";
 const RECORDS_SINCE: &str = "records_since";
 const CLOSED: &str = "closed";

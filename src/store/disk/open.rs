@@ -1,5 +1,6 @@
 //! Opening and letting go of the disk store: its file, its two threads, what counts after a crash.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::thread::Builder;
@@ -23,7 +24,10 @@ use crate::store::disk::file::StoreFile;
 use crate::store::disk::header::Closed;
 use crate::store::disk::header::Header;
 use crate::store::disk::queue::Queue;
+use crate::store::disk::rows::Rows;
 use crate::store::disk::writer::Writer;
+use crate::store::life::Life;
+use crate::store::life::PresentLife;
 use crate::store::table::Contents;
 use crate::store::table::Table;
 
@@ -77,6 +81,7 @@ impl DiskStore {
             .map_err(|error| OpenStoreError::Unusable(dir.join("sessions.redb"), error.into()))?;
         let opener = file::opener(path.clone());
         let fresh = Header {
+            first_life: incarnation_if_new,
             incarnation: incarnation_if_new,
             began: now,
             records_since: None,
@@ -132,16 +137,15 @@ impl DiskStore {
             credit(&header, now),
             snapshot,
         ));
+        let rows = Rows::new(sealer, header.first_life);
         let (release, released) = oneshot::channel();
         let store = Self {
             table: Arc::clone(&table),
             queue: Arc::clone(&queue),
             backlog: Arc::clone(&backlog),
-            sealer,
+            rows: rows.clone(),
             cursors,
-            incarnation: header.incarnation,
-            began: header.began,
-            remembers_since: header.records_since.unwrap_or(now),
+            life: PresentLife::new(life(&header, now)),
             records: options.records,
             write_back_interval: options.write_back_interval,
             released: Mutex::new(Some(released)),
@@ -156,7 +160,10 @@ impl DiskStore {
             backlog,
             gathering,
             records: options.records,
+            rows,
             owed: Vec::new(),
+            doubtful: BTreeMap::new(),
+            overtaken: Vec::new(),
         };
         let write = move || {
             writer.run();
@@ -174,6 +181,15 @@ impl DiskStore {
         let thread = Builder::new().name(name.into()).spawn(run)?;
         self.threads.lock().push(thread);
         Ok(())
+    }
+}
+
+/// The life that the end log goes on with.
+fn life(header: &Header, now: Timestamp) -> Life {
+    Life {
+        incarnation: header.incarnation,
+        began: header.began,
+        remembers_since: header.records_since.unwrap_or(now),
     }
 }
 

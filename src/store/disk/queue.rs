@@ -19,6 +19,7 @@ use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::ports::session_store::StoreError;
 use crate::store::cursors::AllPulled;
+use crate::store::life::Life;
 use crate::store::table::Change;
 
 /// Changes on their way to the disk.
@@ -43,6 +44,8 @@ pub(super) enum Write {
         /// The end that it takes the place of.
         superseded: Option<Position>,
     },
+    /// The end log begins another life.
+    NewLife(Life),
     /// A record in place of another or of none.
     Put {
         /// The record as memory has it.

@@ -4,9 +4,11 @@ use std::io;
 use std::ops::Bound;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use futures_util::poll;
 use parking_lot::Condvar;
 use redb::BackendError;
 use redb::Database;
@@ -32,6 +34,7 @@ use crate::model::session::Rank;
 use crate::model::session::Release;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
+use crate::store::RecordSealer;
 use crate::store::disk::file::Opener;
 use crate::store::disk::header::Closed;
 use crate::store::disk::header::Header;
@@ -106,6 +109,163 @@ async fn a_replacement_that_a_full_disk_refused_leaves_the_record_as_it_was() {
         panic!("it is gone")
     };
     assert_eq!(*standing, session(1));
+}
+
+/// At whichever of its steps the answer of the disk is lost.
+#[tokio::test]
+async fn a_change_that_was_refused_is_undone_on_the_disk_before_anybody_hears_of_it_s_6_r9() {
+    let mut refused = 0;
+    for step in 1..=SYNCS_MAX {
+        let place = Place::new();
+        let store = place.open();
+        store.insert_unless_ended(session(1)).await.unwrap();
+        place.syncs.lose(step, Then::GoesOn);
+        if !failed(&store.replace_if_version(moved(1)).await) {
+            continue;
+        }
+        refused += 1;
+        place.syncs.lose(step, Then::GoesOn);
+        assert!(failed(&store.insert_unless_ended(session(2)).await));
+        let killed = place.copied();
+        for store in [&store, &killed.open()] {
+            assert_eq!(standing(store, 1), Some(session(1)));
+            assert_eq!(standing(store, 2), None);
+        }
+    }
+    assert!(refused > 1);
+}
+
+#[tokio::test]
+async fn a_change_that_was_refused_is_undone_on_the_disk_with_the_next_commit_s_6_r9() {
+    let mut left = 0;
+    for step in 1..=SYNCS_MAX {
+        let place = Place::new();
+        let store = place.open();
+        store.insert_unless_ended(session(1)).await.unwrap();
+        place.syncs.lose(step, Then::IsFull);
+        if !failed(&store.replace_if_version(moved(1)).await) {
+            continue;
+        }
+        // It cannot be undone yet, and the disk may have either.
+        left += usize::from(standing(&place.copied().open(), 1) == Some(moved_times(1, 1)));
+        assert!(failed(&store.append(tombstone(3)).await));
+        assert!(failed(&store.replace_if_version(moved(1)).await));
+        assert_eq!(standing(&store, 1), Some(session(1)));
+        place.full.store(false, Ordering::SeqCst);
+        store.append(tombstone(9)).await.unwrap();
+        let killed = place.copied().open();
+        assert_eq!(standing(&killed, 1), Some(session(1)));
+        assert!(is_ended(&killed, &id(3)));
+    }
+    assert!(left > 0, "no lost answer left the change on the disk");
+}
+
+#[tokio::test]
+async fn what_builds_on_a_replacement_that_was_refused_is_refused_too_s_6_r9() {
+    let place = Place::new();
+    let store = place.open();
+    store.insert_unless_ended(session(1)).await.unwrap();
+    place.syncs.hold();
+    let mut first = pin!(store.replace_if_version(moved(1)));
+    assert!(poll!(&mut first).is_pending());
+    place.syncs.wait_for_writer();
+    let mut second = pin!(store.replace_if_version(moved_times(1, 1)));
+    let mut third = pin!(store.replace_if_version(moved_times(1, 2)));
+    assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+    place.syncs.lose(1, Then::GoesOn);
+    place.syncs.release();
+    assert!(failed(&first.await) && failed(&second.await) && failed(&third.await));
+    store.append(tombstone(9)).await.unwrap();
+    for store in [&store, &place.copied().open()] {
+        assert_eq!(standing(store, 1), Some(session(1)));
+    }
+    let again = store.replace_if_version(moved(1)).await;
+    assert!(matches!(again, Ok(Replaced::Replaced)));
+}
+
+#[tokio::test]
+async fn what_builds_on_a_record_that_was_refused_is_refused_too_s_6_r9() {
+    let place = Place::new();
+    let store = place.open();
+    place.syncs.hold();
+    let mut first = pin!(store.insert_unless_ended(session(1)));
+    assert!(poll!(&mut first).is_pending());
+    place.syncs.wait_for_writer();
+    let mut second = pin!(store.replace_if_version(session(1)));
+    let mut third = pin!(store.replace_if_version(moved_times(1, 1)));
+    assert!(poll!(&mut second).is_pending() && poll!(&mut third).is_pending());
+    place.syncs.lose(1, Then::GoesOn);
+    place.syncs.release();
+    assert!(failed(&first.await) && failed(&second.await) && failed(&third.await));
+    store.append(tombstone(9)).await.unwrap();
+    for store in [&store, &place.copied().open()] {
+        assert_eq!(standing(store, 1), None);
+    }
+    let again = store.insert_unless_ended(session(1)).await;
+    assert!(matches!(again, Ok(Inserted::Inserted)));
+}
+
+#[tokio::test]
+async fn a_log_that_was_put_back_begins_a_new_life_once_a_peer_tells_that_it_read_further_s_15() {
+    let place = Place::new();
+    let store = place.open();
+    for n in 1..=3 {
+        store.insert_unless_ended(session(n)).await.unwrap();
+    }
+    store.append(tombstone(3)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let backup = place.copied();
+    let store = place.open();
+    for n in 4..=6 {
+        store.append(tombstone(n)).await.unwrap();
+    }
+    let read = store.since(Position(0), 9).last().unwrap().0;
+    drop(store);
+    let store = backup.open_at(at(200));
+    let (life, kept) = (store.incarnation(), store.since(Position(0), 9));
+    let next = Incarnation([5; 16]);
+    store
+        .renew_if_outrun(life, read, next, at(300))
+        .await
+        .unwrap();
+    assert_eq!((store.incarnation(), store.began()), (next, at(300)));
+    assert_eq!(store.remembers_since(), at(300), "S-19");
+    drop(store);
+    let gate = Gate::shut();
+    let store = backup.start(Arc::clone(&gate) as Arc<dyn RecordSealer>, at(400));
+    let store = store.unwrap();
+    assert_eq!((store.incarnation(), store.began()), (next, at(300)));
+    assert_eq!(store.remembers_since(), at(300));
+    assert_eq!(store.since(Position(0), 9), kept);
+    gate.open_up();
+    assert_eq!(store.list_by_user(&staff(), &alice()).len(), 2);
+}
+
+#[tokio::test]
+async fn a_log_that_was_put_back_does_not_pass_unseen_what_a_peer_has_read_s_15() {
+    let mut outrun = 0;
+    let place = Place::new();
+    place.open().close().await.unwrap();
+    let backup = place.copied();
+    let store = place.open();
+    store.append(tombstone(1)).await.unwrap();
+    let read = store.append(tombstone(2)).await.unwrap();
+    drop(store);
+    for chance in 0..=20 {
+        let mut again = backup.copied();
+        again.chance = Incarnation([chance; 16]);
+        let store = again.open();
+        // The peer is away while more ends than it had read.
+        for n in 1..=9 {
+            store.append(tombstone(n)).await.unwrap();
+        }
+        let told = store.since(read, 99).len();
+        let head = store.table.head();
+        assert!(told == 9 || head < read || chance == 9, "{chance}");
+        outrun += usize::from(head < read);
+    }
+    assert!(outrun > 0);
 }
 
 #[tokio::test]
@@ -274,10 +434,7 @@ async fn after_an_unclean_stop_no_place_in_the_end_log_is_given_out_twice() {
     assert_eq!(store.count(), 0);
     store.close().await.unwrap();
     drop(store);
-    assert_eq!(
-        place.open().append(tombstone(5)).await.unwrap(),
-        Position(last.0 + 1)
-    );
+    assert!(place.open().append(tombstone(5)).await.unwrap() > last);
 }
 
 #[tokio::test]
@@ -691,6 +848,9 @@ async fn a_file_of_the_first_release_is_taken_over_with_its_records_and_ends() {
 struct Place {
     dir: TempDir,
     full: Arc<AtomicBool>,
+    syncs: Arc<Syncs>,
+    /// What the next start goes by where it needs chance.
+    chance: Incarnation,
 }
 
 impl Place {
@@ -698,7 +858,16 @@ impl Place {
         Self {
             dir: tempfile::tempdir().unwrap(),
             full: Arc::default(),
+            syncs: Arc::default(),
+            chance: Incarnation([9; 16]),
         }
+    }
+
+    /// The disk as it is at this moment, in another place: what is left when the process is killed now.
+    fn copied(&self) -> Self {
+        let copy = Self::new();
+        std::fs::copy(self.path(), copy.path()).unwrap();
+        copy
     }
 
     fn path(&self) -> PathBuf {
@@ -744,6 +913,7 @@ impl Place {
         file::prepare(self.dir.path())
             .map_err(|error| OpenStoreError::Unusable(path.clone(), error.into()))?;
         let (full, place) = (Arc::clone(&self.full), path.clone());
+        let syncs = Arc::clone(&self.syncs);
         let opener = Opener(Box::new(move || {
             let file = std::fs::OpenOptions::new()
                 .read(true)
@@ -752,11 +922,13 @@ impl Place {
             let disk = Disk {
                 file: FileBackend::new(file)?,
                 full: Arc::clone(&full),
+                syncs: Arc::clone(&syncs),
             };
             redb::Builder::new().create_with_backend(disk)
         }));
         let fresh = Header {
-            incarnation: Incarnation([9; 16]),
+            first_life: self.chance,
+            incarnation: self.chance,
             began: now,
             records_since: None,
             closed: Closed::Cleanly,
@@ -843,6 +1015,71 @@ impl Place {
 struct Disk {
     file: FileBackend,
     full: Arc<AtomicBool>,
+    syncs: Arc<Syncs>,
+}
+
+/// What becomes of the syncs of a disk.
+#[derive(Debug, Default)]
+struct Syncs {
+    state: Mutex<SyncState>,
+    changed: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct SyncState {
+    /// This one from now on works and is said to have failed, and then this happens to the disk.
+    unsaid: Option<(usize, Then)>,
+    is_held: bool,
+    waits: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Then {
+    GoesOn,
+    IsFull,
+}
+
+impl Syncs {
+    /// The `n`-th sync from now on works, and is said to have failed.
+    fn lose(&self, n: usize, then: Then) {
+        self.state.lock().unsaid = Some((n, then));
+    }
+
+    /// Holds up the writer at its next sync.
+    fn hold(&self) {
+        self.state.lock().is_held = true;
+    }
+
+    fn wait_for_writer(&self) {
+        let mut state = self.state.lock();
+        self.changed.wait_while(&mut state, |state| !state.waits);
+    }
+
+    fn release(&self) {
+        self.state.lock().is_held = false;
+        self.changed.notify_all();
+    }
+
+    /// What is said of a sync that worked.
+    fn said(&self, full: &AtomicBool) -> io::Result<()> {
+        let mut state = self.state.lock();
+        state.waits = true;
+        self.changed.notify_all();
+        self.changed.wait_while(&mut state, |state| state.is_held);
+        state.waits = false;
+        match state.unsaid {
+            Some((1, then)) => {
+                state.unsaid = None;
+                full.store(then == Then::IsFull, Ordering::SeqCst);
+                Err(io::Error::other("the answer is lost"))
+            }
+            Some((n, then)) => {
+                state.unsaid = Some((n - 1, then));
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl Disk {
@@ -868,7 +1105,9 @@ impl StorageBackend for Disk {
     }
 
     fn sync_data(&self) -> io::Result<()> {
-        self.room().and_then(|()| self.file.sync_data())
+        self.room()?;
+        self.file.sync_data()?;
+        self.syncs.said(&self.full)
     }
 
     fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
@@ -954,6 +1193,38 @@ impl RecordSealer for Gate {
                 .wait_while(&mut self.is_open.lock(), |is_open| !*is_open);
         }
         Checked.open(sso, sealed)
+    }
+}
+
+/// More syncs than one commit has.
+const SYNCS_MAX: usize = 4;
+
+/// The record of a session, as the store answers it.
+fn standing(store: &DiskStore, n: u8) -> Option<Session> {
+    match store.find(&id(n)) {
+        Found::Record(session) => Some(Session::clone(&session)),
+        Found::Absent | Found::Ended => None,
+    }
+}
+
+/// A stub in the place of a session.
+fn moved(n: u8) -> Session {
+    let to = SessionState::Moved {
+        to: north(),
+        generation: Generation(1),
+        adoption: None,
+    };
+    Session {
+        state: to,
+        ..session(n)
+    }
+}
+
+/// The same after it was replaced this many times.
+fn moved_times(n: u8, version: u64) -> Session {
+    Session {
+        version,
+        ..moved(n)
     }
 }
 

@@ -1,14 +1,18 @@
 //! The writer: one thread that makes changes durable, as many in one commit as have gathered.
 //!
-//! When a commit fails, records are as they were before it; ends and removals stand in memory and are
-//! tried again with every later commit, because what has ended must not come back (R1, R9).
+//! When a commit fails, records are as they were before it, on the disk too where it had got that far; ends
+//! and removals stand in memory and are tried again with every later commit, because what has ended must
+//! not come back (R1, R9).
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::oneshot;
 
 use crate::model::end::Position;
+use crate::model::id::SsoId;
+use crate::model::session::Session;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::file::Commit;
 use crate::store::disk::file::StoreFile;
@@ -23,8 +27,10 @@ use crate::store::disk::queue::Queue;
 use crate::store::disk::queue::Queued;
 use crate::store::disk::queue::Then;
 use crate::store::disk::queue::Write;
-use crate::store::table::Change;
+use crate::store::disk::rows::Rows;
+use crate::store::life::Life;
 use crate::store::table::Table;
+use crate::store::table::Undone;
 
 /// Writes to the file until it is told to finish.
 #[derive(Debug)]
@@ -35,8 +41,13 @@ pub(super) struct Writer {
     pub(super) backlog: Arc<Backlog>,
     pub(super) gathering: Duration,
     pub(super) records: Records,
-    /// Ends, removals and trims that no commit has taken yet, in order.
+    pub(super) rows: Rows,
+    /// Ends, removals, trims and new lives that no commit has taken yet, in order.
     pub(super) owed: Vec<Write>,
+    /// What should stand on the disk where a failed commit may have left something else.
+    pub(super) doubtful: BTreeMap<SsoId, Option<Arc<Session>>>,
+    /// What was refused when others had built on it already.
+    pub(super) overtaken: Vec<RefusedChange>,
 }
 
 impl Writer {
@@ -66,7 +77,7 @@ impl Writer {
     }
 
     fn owes(&self) -> Owed {
-        let nothing = self.owed.is_empty() && !self.file.is_lost();
+        let nothing = self.owed.is_empty() && self.doubtful.is_empty() && !self.file.is_lost();
         if nothing {
             Owed::Nothing
         } else {
@@ -75,46 +86,60 @@ impl Writer {
     }
 
     fn write(&mut self, batch: Batch) {
-        let committed = self.reopen_if_lost().and_then(|()| {
-            let writes: Vec<&Write> = self
-                .owed
-                .iter()
-                .chain(batch.writes.iter().map(|queued| &queued.write))
-                .collect();
-            let accesses: Vec<_> = batch
-                .lazy
-                .touched
-                .iter()
-                .filter_map(|sso| self.table.write_back(sso).map(|access| (*sso, access)))
-                .collect();
-            let last_position = last_position(&writes);
-            let is_clean = batch.then == Then::Close && !self.backlog.is_credit_open();
-            let closed = is_clean.then_some(Closed::Cleanly);
-            self.file.commit(&Commit {
-                writes,
-                accesses,
-                pulled: batch.lazy.pulled.as_deref(),
-                last_position,
-                closed,
-            })
-        });
-        match committed {
-            Ok(()) => {
-                self.owed.clear();
-                batch
-                    .writes
-                    .into_iter()
-                    .for_each(|queued| reply(queued.reply, Ok(())));
-            }
+        let Batch { writes, lazy, then } = batch;
+        let (writes, mut refused) = self.refuse_late(writes);
+        match self.commit(&writes, &lazy, then) {
+            Ok(()) => writes
+                .into_iter()
+                .for_each(|queued| reply(queued.reply, Ok(()))),
             Err(error) => {
                 let failed = CommitFailed(Arc::new(error));
-                if self.owed.is_empty() || !batch.writes.is_empty() {
-                    let changes = batch.writes.len();
+                if self.owed.is_empty() || !writes.is_empty() {
+                    let changes = writes.len();
                     tracing::error!(error = ?failed, changes, "sessions could not be written");
                 }
-                self.take_back(batch.writes, batch.lazy, &failed);
+                self.queue.put_back(lazy);
+                refused.extend(self.take_back(writes, &failed));
+                if !self.doubtful.is_empty() {
+                    // Nobody is refused before the refusal holds on the disk too, if it can: a crash may
+                    // come right behind. If it cannot, every later commit tries again.
+                    self.commit(&[], &Lazy::default(), Then::GoOn).ok();
+                }
             }
         }
+        for (waiting, failed) in refused {
+            reply(waiting, Err(failed));
+        }
+    }
+
+    fn commit(&mut self, queued: &[Queued], lazy: &Lazy, then: Then) -> Result<(), redb::Error> {
+        self.reopen_if_lost()?;
+        let repairs = self.repairs();
+        let writes: Vec<&Write> = repairs
+            .iter()
+            .chain(&self.owed)
+            .chain(queued.iter().map(|queued| &queued.write))
+            .collect();
+        let accesses: Vec<_> = lazy
+            .touched
+            .iter()
+            .filter_map(|sso| self.table.write_back(sso).map(|access| (*sso, access)))
+            .collect();
+        let last_position = last_position(&writes);
+        let life = new_life(&writes);
+        let is_clean = then == Then::Close && !self.backlog.is_credit_open();
+        let closed = is_clean.then_some(Closed::Cleanly);
+        self.file.commit(&Commit {
+            writes,
+            accesses,
+            pulled: lazy.pulled.as_deref(),
+            last_position,
+            life,
+            closed,
+        })?;
+        self.owed.clear();
+        self.doubtful.clear();
+        Ok(())
     }
 
     fn reopen_if_lost(&mut self) -> Result<(), redb::Error> {
@@ -126,40 +151,114 @@ impl Writer {
         Ok(())
     }
 
-    fn take_back(&mut self, writes: Vec<Queued>, lazy: Lazy, failed: &CommitFailed) {
-        self.queue.put_back(lazy);
-        let mut undone = Vec::new();
-        // The latest first: a replacement of a replacement is taken back before what it replaced.
+    /// What undoes on the disk whatever a failed commit may have left there.
+    fn repairs(&self) -> Vec<Write> {
+        let repair = |(sso, before): (&SsoId, &Option<Arc<Session>>)| {
+            let Some(session) = before else {
+                return Some(Write::Remove(*sso));
+            };
+            match self.rows.row(session) {
+                Ok(row) => Some(Write::Put {
+                    session: Arc::clone(session),
+                    replaced: None,
+                    row,
+                }),
+                Err(error) => {
+                    tracing::error!(%error, "a session could not be put back on the disk");
+                    None
+                }
+            }
+        };
+        self.doubtful.iter().filter_map(repair).collect()
+    }
+
+    /// Refuses what builds on a change that was refused, and had been queued by then.
+    fn refuse_late(&mut self, writes: Vec<Queued>) -> (Vec<Queued>, Vec<Refusal>) {
+        // Whatever builds on a change was queued before the change was found overtaken.
+        let earlier = std::mem::take(&mut self.overtaken);
+        if earlier.is_empty() {
+            return (writes, Vec::new());
+        }
+        let (mut kept, mut refused) = (Vec::new(), Vec::new());
+        for queued in writes {
+            let mut overtaken = earlier.iter().chain(&self.overtaken);
+            let base = overtaken.find(|change| change.is_base_of(&queued.write));
+            let (Some(base), Write::Put { session, .. }) = (base, &queued.write) else {
+                kept.push(queued);
+                continue;
+            };
+            let change = RefusedChange {
+                session: Arc::clone(session),
+                before: base.before.clone(),
+                failed: base.failed.clone(),
+            };
+            refused.push((queued.reply, change.failed.clone()));
+            self.undo(change);
+        }
+        (kept, refused)
+    }
+
+    /// Takes back what a failed commit refused; answers who waits for that.
+    fn take_back(&mut self, writes: Vec<Queued>, failed: &CommitFailed) -> Vec<Refusal> {
         let mut kept = Vec::new();
+        let mut refused = Vec::new();
+        // The latest first: a replacement of a replacement is taken back before what it replaced.
         for queued in writes.into_iter().rev() {
+            refused.push((queued.reply, failed.clone()));
             match queued.write {
                 Write::Barrier => {}
                 Write::Put {
-                    session,
-                    replaced: None,
-                    ..
+                    session, replaced, ..
                 } => {
-                    self.table
-                        .undo_insert(&session, |change| undone.push(change));
+                    let sso = session.facts.sso;
+                    // The failed commit may have reached the disk all the same (S-6, R9).
+                    self.doubtful.insert(sso, replaced.clone());
+                    self.undo(RefusedChange {
+                        session,
+                        before: replaced,
+                        failed: failed.clone(),
+                    });
                 }
-                Write::Put {
-                    session,
-                    replaced: Some(old),
-                    ..
-                } => {
-                    self.table.undo_replace(&session, &old);
-                }
-                write @ (Write::End { .. } | Write::Remove(_) | Write::Trim(_)) => kept.push(write),
+                write @ (Write::End { .. }
+                | Write::NewLife(_)
+                | Write::Remove(_)
+                | Write::Trim(_)) => kept.push(write),
             }
-            reply(queued.reply, Err(failed.clone()));
         }
         self.owed.extend(kept.into_iter().rev());
-        // The failed commit may have reached the disk all the same.
-        self.owed
-            .extend(undone.into_iter().filter_map(|change| match change {
-                Change::Removed(sso) => Some(Write::Remove(sso)),
-                Change::Ended { .. } | Change::Put { .. } => None,
-            }));
+        refused
+    }
+
+    fn undo(&mut self, change: RefusedChange) {
+        let undone = match &change.before {
+            None => self.table.undo_insert(&change.session, drop),
+            Some(before) => self.table.undo_replace(&change.session, before),
+        };
+        if undone == Undone::Overtaken {
+            self.overtaken.push(change);
+        }
+    }
+}
+
+/// Who waits for a change that is refused, and why it is.
+type Refusal = (Option<oneshot::Sender<Outcome>>, CommitFailed);
+
+/// A change that was refused.
+#[derive(Debug)]
+pub(super) struct RefusedChange {
+    session: Arc<Session>,
+    /// What stood before it.
+    before: Option<Arc<Session>>,
+    failed: CommitFailed,
+}
+
+impl RefusedChange {
+    /// Whether a write puts something in the place of this change.
+    fn is_base_of(&self, write: &Write) -> bool {
+        matches!(
+            write,
+            Write::Put { replaced: Some(replaced), .. } if Arc::ptr_eq(replaced, &self.session)
+        )
     }
 }
 
@@ -175,9 +274,25 @@ fn last_position(writes: &[&Write]) -> Option<Position> {
         .iter()
         .filter_map(|write| match write {
             Write::End { position, .. } => Some(*position),
-            Write::Barrier | Write::Put { .. } | Write::Remove(_) | Write::Trim(_) => None,
+            Write::Barrier
+            | Write::NewLife(_)
+            | Write::Put { .. }
+            | Write::Remove(_)
+            | Write::Trim(_) => None,
         })
         .max()
+}
+
+fn new_life(writes: &[&Write]) -> Option<Life> {
+    let mut lives = writes.iter().filter_map(|write| match write {
+        Write::NewLife(life) => Some(*life),
+        Write::Barrier
+        | Write::End { .. }
+        | Write::Put { .. }
+        | Write::Remove(_)
+        | Write::Trim(_) => None,
+    });
+    lives.next_back()
 }
 
 /// Refuses what comes after the writer, also when it ends by a panic.

@@ -53,6 +53,11 @@ impl Table {
         self.ends.cut_off(&UserKey::new(store, subject))
     }
 
+    /// The last place of the end log that was given out.
+    pub(in crate::store) fn head(&self) -> Position {
+        self.ends.head()
+    }
+
     pub(in crate::store) fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
         self.ends.since(position, limit)
     }

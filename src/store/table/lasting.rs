@@ -28,6 +28,15 @@ pub(in crate::store) enum Loaded {
     Stands,
 }
 
+/// What became of a change that was taken back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::store) enum Undone {
+    /// The record had been changed again, or was gone; what builds on the change is on its way.
+    Overtaken,
+    /// It is as if it had not been.
+    Wholly,
+}
+
 /// The last access of a record as it was written, and as it counts.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::store) struct Access {
@@ -118,23 +127,34 @@ impl Table {
     }
 
     /// Takes back an insert that could not be made durable, whatever replaced it since.
-    pub(in crate::store) fn undo_insert(&self, session: &Session, journal: impl FnOnce(Change)) {
-        let stands = match self.find(&session.facts.sso) {
-            Found::Record(standing) => standing.id == session.id,
-            Found::Absent | Found::Ended => false,
+    pub(in crate::store) fn undo_insert(
+        &self,
+        session: &Session,
+        journal: impl FnOnce(Change),
+    ) -> Undone {
+        let Found::Record(standing) = self.find(&session.facts.sso) else {
+            return Undone::Overtaken;
         };
-        if stands {
-            self.remove(&session.facts.sso, journal);
+        if standing.id != session.id {
+            return Undone::Overtaken;
+        }
+        self.remove(&session.facts.sso, journal);
+        if standing.version == session.version {
+            Undone::Wholly
+        } else {
+            Undone::Overtaken
         }
     }
 
     /// Takes back a replacement that could not be made durable, unless it was replaced itself.
-    pub(in crate::store) fn undo_replace(&self, new: &Arc<Session>, old: &Arc<Session>) {
+    pub(in crate::store) fn undo_replace(&self, new: &Arc<Session>, old: &Arc<Session>) -> Undone {
         let mut shard = self.shard(&new.facts.sso).write();
         if let Some(Entry::Record(record)) = shard.entries.get_mut(&new.facts.sso)
             && Arc::ptr_eq(&record.session, new)
         {
             self.put(record, Arc::clone(old));
+            return Undone::Wholly;
         }
+        Undone::Overtaken
     }
 }
