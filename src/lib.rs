@@ -12,6 +12,7 @@ pub mod app;
 
 pub mod backchannel;
 pub mod dns;
+pub mod ops;
 pub mod provider;
 pub mod proxy;
 pub mod store;

@@ -12,6 +12,7 @@ use anyhow::bail;
 
 use crate::app::engine::Engine;
 use crate::app::keys;
+use crate::app::ops;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::config::Listener;
@@ -47,6 +48,8 @@ pub(super) struct Ports {
 pub(super) struct Assembled {
     /// The listeners, bound.
     pub(super) listeners: Vec<Bound>,
+    /// The socket that tells of health and metrics, bound.
+    pub(super) ops: Option<TcpListener>,
     /// What is served.
     pub(super) serving: Arc<Serving>,
     /// The engine.
@@ -68,7 +71,9 @@ impl Assembled {
         let back_channel = back_channel
             .into_iter()
             .map(|address| Ok((BACK_CHANNEL.to_owned(), address?)));
-        listeners.chain(back_channel).collect()
+        let ops = self.ops.iter();
+        let ops = ops.map(|socket| Ok((OPS.to_owned(), socket.local_addr()?)));
+        listeners.chain(back_channel).chain(ops).collect()
     }
 }
 
@@ -85,9 +90,10 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         .iter()
         .map(bind)
         .collect::<anyhow::Result<Vec<_>>>()?;
+    let ops = ops::bind(config.ops)?;
     check_certificates(config)?;
     keys::make_state_dir(&config.state_dir)?;
-    let keys = keys::load_or_make(&config.key_ring_file, clock.as_ref(), entropy.as_ref())?;
+    let keys = keys::of(config, clock.as_ref(), entropy.as_ref())?;
     let keys = Arc::new(keys);
     let engine = Engine::build(config, &ports, &keys)?;
     let users = engine.watch_users(&config.state_dir)?;
@@ -135,6 +141,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         .map_or_else(String::new, |c| c.title.clone());
     Ok(Assembled {
         listeners,
+        ops,
         serving: Arc::new(serving),
         engine,
         users,
@@ -224,6 +231,7 @@ fn cookie_settings(config: &Config) -> anyhow::Result<CookieSettings> {
         authn_lifetime: Some(mdc.authn_lifetime),
         gito: mdc.gito.clone(),
         skew_allowance: mdc.skew.allowance,
+        skew_hard: mdc.skew.hard,
     })
 }
 
@@ -252,3 +260,5 @@ fn origins(config: &Config, listeners: &[Bound]) -> anyhow::Result<Origins> {
 
 /// What the back-channel is called among the listeners.
 const BACK_CHANNEL: &str = "back-channel";
+/// And the one for those who run the node.
+const OPS: &str = "ops";

@@ -42,6 +42,7 @@ use crate::store::disk::DiskOptions;
 use crate::store::disk::DiskStore;
 use crate::store::disk::Records;
 use crate::store::memory::MemoryStore;
+use crate::telemetry::metrics::EngineSnapshot;
 
 /// Where sessions are held.
 #[derive(Clone)]
@@ -98,11 +99,39 @@ impl Engine {
         }
     }
 
+    /// What there is to tell about the engine; none on a gate without one.
+    pub(super) fn snapshot(&self) -> Option<EngineSnapshot> {
+        let Self::Own(own) = self else {
+            return None;
+        };
+        let federation = own.federation.as_ref();
+        Some(EngineSnapshot {
+            sessions: own.store.count(),
+            federation: federation.map(|federation| federation.snapshot(&own.engine)),
+        })
+    }
+
+    /// Whether there is an engine to ask now.
+    pub(super) fn is_there(&self) -> bool {
+        match self {
+            Self::Own(_) => true,
+            Self::Remote(engine) => engine.is_there(),
+        }
+    }
+
     /// Where peers and gates reach this node.
     pub(super) fn back_channel(&self) -> anyhow::Result<Option<SocketAddr>> {
         match self {
             Self::Own(own) => own.federation.as_ref().map(|own| own.address()).transpose(),
             Self::Remote(_) => Ok(None),
+        }
+    }
+
+    /// Whether sessions may be used where the engine of this process does not see it.
+    pub(super) const fn has_others(&self) -> bool {
+        match self {
+            Self::Own(own) => own.federation.is_some(),
+            Self::Remote(_) => true,
         }
     }
 
@@ -128,7 +157,7 @@ impl OwnEngine {
     fn build(config: &Config, ports: &Ports, keys: &Arc<KeyRing>) -> anyhow::Result<Self> {
         let (store, ends) = open_store(config, keys, ports)?;
         let users = open_users(config)?;
-        let federation = Federation::build(config, ports)?.map(Arc::new);
+        let federation = Federation::build(config, ports, keys)?.map(Arc::new);
         let parts = EngineParts {
             store: Arc::clone(&store),
             ends,

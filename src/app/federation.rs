@@ -12,14 +12,17 @@ use tokio::sync::watch;
 
 use crate::app::assembly::Ports;
 use crate::backchannel::BackChannel;
+use crate::backchannel::GateLimits;
 use crate::backchannel::GateTerms;
 use crate::backchannel::Reloaded;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::Services;
 use crate::backchannel::TrustError;
 use crate::backchannel::World;
+use crate::backchannel::status::CircuitState;
 use crate::config::Config;
 use crate::config::mdc::Mdc;
+use crate::config::mdc::SkewLimits;
 use crate::crypto::key_ring::KeyRing;
 use crate::engine::EmbeddedEngine;
 use crate::engine::FederationSettings;
@@ -28,20 +31,29 @@ use crate::model::name::ClusterId;
 use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
 use crate::ports::session_engine::SessionEngine;
+use crate::telemetry::metrics::Circuit;
+use crate::telemetry::metrics::FederationSnapshot;
+use crate::telemetry::metrics::PeerSnapshot;
 
 /// The back-channel of an engine node, bound and ready to run.
 pub(super) struct Federation {
     channel: Arc<BackChannel>,
     socket: TcpListener,
     pull_interval: Duration,
-    idle_timeout: Duration,
     gate_terms: GateTerms,
+    gate_limits: GateLimits,
+    skew: SkewLimits,
+    keys: Arc<KeyRing>,
     world: World,
 }
 
 impl Federation {
     /// Reads the certificates and binds the listener; none where there is one data centre.
-    pub(super) fn build(config: &Config, ports: &Ports) -> anyhow::Result<Option<Self>> {
+    pub(super) fn build(
+        config: &Config,
+        ports: &Ports,
+        keys: &Arc<KeyRing>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(mdc) = &config.mdc else {
             return Ok(None);
         };
@@ -55,8 +67,13 @@ impl Federation {
             channel: Arc::new(channel),
             socket,
             pull_interval: mdc.pull_interval,
-            idle_timeout: config.session.idle_timeout,
             gate_terms: GateTerms::of(&config.cluster, mdc),
+            gate_limits: GateLimits {
+                idle_timeout: config.session.idle_timeout,
+                hard_skew: mdc.skew.hard,
+            },
+            skew: mdc.skew,
+            keys: Arc::clone(keys),
             world,
         }))
     }
@@ -69,6 +86,30 @@ impl Federation {
     /// Where peers reach this data centre.
     pub(super) fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
         Ok(self.socket.local_addr()?)
+    }
+
+    /// What there is to tell about the other data centres.
+    pub(super) fn snapshot(&self, engine: &EmbeddedEngine) -> FederationSnapshot {
+        let lines = self.channel.status();
+        let circuit = |peer: &ClusterId| {
+            let line = lines.iter().find(|line| line.cluster == *peer);
+            match line.map(|line| line.line.circuit) {
+                Some(CircuitState::Open) => Circuit::Open,
+                Some(CircuitState::Closed) | None => Circuit::Closed,
+            }
+        };
+        let peers = engine.peers().into_iter().map(|peer| PeerSnapshot {
+            skew: peer.clock.map(|(offset, _)| offset.seconds()),
+            circuit: circuit(&peer.cluster),
+            ends_pending: peer.ends_pending,
+            cluster: peer.cluster,
+        });
+        FederationSnapshot {
+            adoptions: engine.adoptions(),
+            skew_allowance: self.skew.allowance.as_secs_f64(),
+            skew_hard_limit: self.skew.hard.as_secs_f64(),
+            peers: peers.collect(),
+        }
     }
 
     /// Starts both ends and whatever follows the peers; it all ends with the runtime.
@@ -84,7 +125,7 @@ impl Federation {
         let services = Services::new(Arc::clone(engine) as Arc<dyn PeerService>).answering_gates(
             gates,
             self.gate_terms.clone(),
-            self.idle_timeout,
+            self.gate_limits,
             &self.world,
         );
         let server = Arc::clone(self.channel.server());
@@ -97,7 +138,8 @@ impl Federation {
         let client = Arc::clone(self.channel.client());
         for peer in client.peers() {
             tokio::spawn(follow(Arc::clone(engine), peer.clone(), self.pull_interval));
-            tokio::spawn(greet(Arc::clone(engine), peer.clone()));
+            let keys = Arc::clone(&self.keys);
+            tokio::spawn(greet(Arc::clone(engine), peer.clone(), keys));
         }
         tokio::spawn(client.run(shutdown.clone()));
         tokio::spawn(tell(Arc::clone(engine)));
@@ -140,11 +182,15 @@ async fn follow(engine: Arc<EmbeddedEngine>, peer: ClusterId, interval: Duration
     }
 }
 
-/// Greets a peer now and then: soon again while it does not answer.
-async fn greet(engine: Arc<EmbeddedEngine>, peer: ClusterId) {
+/// Greets a peer now and then, and seals with a key that it has too (S-23): soon again while it does not
+/// answer.
+async fn greet(engine: Arc<EmbeddedEngine>, peer: ClusterId, keys: Arc<KeyRing>) {
     loop {
         let pause = match engine.greet(&peer).await {
-            Followed::Complete => GREET_EVERY,
+            Followed::Complete => {
+                keys.seal_for(&engine.common_keys());
+                GREET_EVERY
+            }
             Followed::Failed => GREET_AGAIN,
         };
         tokio::time::sleep(pause).await;

@@ -1,4 +1,4 @@
-//! The key-ring file: read at start, made at the first one.
+//! The key-ring file: read at start, and made at the first one where that is this node's to do.
 //!
 //! What is in it is `crypto::key_ring`'s matter.
 
@@ -13,6 +13,8 @@ use anyhow::Context;
 use anyhow::bail;
 use zeroize::Zeroizing;
 
+use crate::config::Config;
+use crate::config::mdc::EngineSource;
 use crate::crypto::key_ring::KeyRing;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
@@ -26,15 +28,63 @@ pub(super) fn make_state_dir(dir: &Path) -> anyhow::Result<()> {
         .with_context(|| format!("the state directory {} cannot be made", dir.display()))
 }
 
-/// Reads the key ring, making it if there is none.
-pub(super) fn load_or_make(
+/// What a node does that has no key ring.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lacking {
+    /// It makes one.
+    Make,
+    /// It makes one, which the other data centres then need.
+    MakeForPeers,
+    /// It does not start: a ring of its own would open nothing.
+    Refuse,
+}
+
+impl Lacking {
+    /// What this configuration asks for (MDC-COOKIE-5).
+    fn of(config: &Config) -> Self {
+        let mdc = config.mdc.as_ref();
+        match &config.engine {
+            EngineSource::Remote(_) => Self::Refuse,
+            EngineSource::Embedded if mdc.is_some_and(|mdc| !mdc.peers.is_empty()) => {
+                Self::MakeForPeers
+            }
+            EngineSource::Embedded => Self::Make,
+        }
+    }
+}
+
+/// Reads the key ring of a configuration, making it if there is none and that is this node's to do.
+pub(super) fn of(
+    config: &Config,
+    clock: &dyn Clock,
+    entropy: &dyn Entropy,
+) -> anyhow::Result<KeyRing> {
+    load_or_make(&config.key_ring_file, Lacking::of(config), clock, entropy)
+}
+
+fn load_or_make(
     path: &Path,
+    lacking: Lacking,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
 ) -> anyhow::Result<KeyRing> {
     if !path.exists() {
+        if lacking == Lacking::Refuse {
+            bail!(
+                "there is no key ring at {}; a gate with `engine.remote` opens nothing with one of its \
+                 own: copy the `key_ring_file` of its engines there",
+                path.display()
+            );
+        }
         make(path, clock, entropy)
             .with_context(|| format!("the key ring {} cannot be made", path.display()))?;
+        if lacking == Lacking::MakeForPeers {
+            tracing::warn!(
+                path = %path.display(),
+                "a new key ring was made; every data centre needs the same one: copy it to the others, or, \
+                 if they have one, put theirs in its place and start again"
+            );
+        }
     }
     let mode = std::fs::metadata(path)?.permissions().mode();
     if mode & 0o077 != 0 {
@@ -73,5 +123,43 @@ fn make(path: &Path, clock: &dyn Clock, entropy: &dyn Entropy) -> anyhow::Result
             std::fs::File::open(parent)?.sync_all()?;
             Ok(())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::system::SystemClock;
+    use crate::system::SystemEntropy;
+
+    fn load(path: &Path, lacking: Lacking) -> anyhow::Result<KeyRing> {
+        load_or_make(path, lacking, &SystemClock, &SystemEntropy::new())
+    }
+
+    /// MDC-COOKIE-5
+    #[test]
+    fn a_gate_without_an_engine_makes_no_ring_of_its_own() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("ring.json");
+        let refused = load(&path, Lacking::Refuse).unwrap_err().to_string();
+        assert!(
+            refused.contains("copy the `key_ring_file` of its engines"),
+            "{refused}"
+        );
+        assert!(!path.exists());
+        let made = load(&path, Lacking::Make).unwrap();
+        assert_eq!(load(&path, Lacking::Refuse).unwrap().ids(), made.ids());
+    }
+
+    /// S-23
+    #[test]
+    fn two_data_centres_that_made_a_ring_each_have_other_keys() {
+        let folder = tempfile::tempdir().unwrap();
+        let ids = |name| {
+            let path = folder.path().join(name);
+            load(&path, Lacking::MakeForPeers).unwrap().ids()
+        };
+        assert_ne!(ids("ny.json"), ids("ldc.json"));
+        assert_eq!(ids("ny.json"), ids("ny.json"));
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
 use std::thread::JoinHandle;
 
@@ -28,7 +29,9 @@ mod assembly;
 mod engine;
 mod federation;
 mod keys;
+mod ops;
 mod services;
+mod streams;
 mod users;
 
 /// A gateway that is running.
@@ -125,12 +128,14 @@ fn run(
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
     let store = assembled.engine.store();
-    let core = services::Core::new(&mut assembled);
+    let is_serving = Arc::new(AtomicBool::new(false));
+    let core = services::Core::new(&mut assembled, &is_serving, &draining);
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
         config,
         draining,
+        is_serving,
         drained: Arc::clone(&drained),
         ready,
     });

@@ -2,7 +2,10 @@
 //!
 //! Each has a runtime of its own, so that housekeeping never delays a request.
 
+use std::net::TcpListener;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::sync::mpsc;
 use std::time::Duration;
 
@@ -18,8 +21,6 @@ use pingora::server::configuration::ServerConf;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
 use tokio::sync::Notify;
-use tokio::sync::broadcast;
-use tokio::sync::broadcast::error::RecvError;
 use tokio::sync::oneshot;
 use tokio::sync::watch;
 use tokio_rustls::TlsConnector;
@@ -28,13 +29,14 @@ use crate::app::assembly::Assembled;
 use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
 use crate::app::federation;
+use crate::app::ops::Node;
+use crate::app::streams::StreamWatch;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
-use crate::model::id::SsoId;
+use crate::ops;
 use crate::ports::resolver::Resolver;
-use crate::ports::session_engine::SessionEngine;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
 use crate::proxy::health;
@@ -47,15 +49,29 @@ use crate::proxy::tls;
 pub(super) struct Core {
     engine: Engine,
     users: Option<UsersWatch>,
+    ops: Option<TcpListener>,
+    node: Arc<Node>,
     serving: Arc<Serving>,
     resolver: Arc<dyn Resolver>,
 }
 
 impl Core {
-    pub(super) fn new(assembled: &mut Assembled) -> Self {
+    pub(super) fn new(
+        assembled: &mut Assembled,
+        is_serving: &Arc<AtomicBool>,
+        draining: &watch::Receiver<bool>,
+    ) -> Self {
+        let node = Node {
+            engine: assembled.engine.clone(),
+            serving: Arc::clone(&assembled.serving),
+            is_serving: Arc::clone(is_serving),
+            draining: draining.clone(),
+        };
         Self {
             engine: assembled.engine.clone(),
             users: assembled.users.take(),
+            ops: assembled.ops.take(),
+            node: Arc::new(node),
             serving: Arc::clone(&assembled.serving),
             resolver: Arc::clone(&assembled.resolver),
         }
@@ -71,9 +87,17 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
+        if let Some(socket) = self.ops.take() {
+            let node = Arc::<Node>::clone(&self.node);
+            tokio::spawn(tell(socket, node, shutdown.clone()));
+        }
         let door = self.engine.door();
         let ended = door.watch_ended();
-        tokio::spawn(close_streams(ended, door, Arc::clone(&self.serving)));
+        let streams = StreamWatch::new(door, Arc::clone(&self.serving));
+        tokio::spawn(Arc::clone(&streams).close(ended));
+        if self.engine.has_others() {
+            tokio::spawn(streams.check());
+        }
         if let Some(mut users) = self.users.take() {
             // Before anybody is served: somebody may have been removed since the last run.
             users.settle().await;
@@ -105,6 +129,13 @@ impl ServiceWithDependents for Core {
     }
 }
 
+/// Tells those who run the node how it is.
+async fn tell(socket: TcpListener, node: Arc<Node>, shutdown: ShutdownWatch) {
+    if let Err(error) = ops::serve(socket, node, shutdown).await {
+        tracing::error!(%error, "the ops listener stopped");
+    }
+}
+
 /// Waits until the gate knows what it goes by.
 async fn told(engine: &Engine) {
     if let Engine::Remote(engine) = engine {
@@ -119,31 +150,6 @@ fn keep_house(own: &OwnEngine, shutdown: &ShutdownWatch) {
         && let Err(error) = federation.start(&own.engine, shutdown)
     {
         tracing::error!(%error, "the back-channel could not be started");
-    }
-}
-
-/// Cuts the requests of every session that stops serving (S-17, D-13).
-async fn close_streams(
-    mut ended: broadcast::Receiver<SsoId>,
-    engine: Arc<dyn SessionEngine>,
-    serving: Arc<Serving>,
-) {
-    loop {
-        match ended.recv().await {
-            Ok(sso) => {
-                serving.streams.cut(&sso);
-            }
-            Err(RecvError::Lagged(_)) => cut_all_dead(engine.as_ref(), &serving),
-            Err(RecvError::Closed) => return,
-        }
-    }
-}
-
-/// Cuts the requests of every session that stands no more: ends were announced faster than heard.
-fn cut_all_dead(engine: &dyn SessionEngine, serving: &Serving) {
-    let running = serving.streams.sessions();
-    for sso in running.iter().filter(|sso| !engine.is_standing(sso)) {
-        serving.streams.cut(sso);
     }
 }
 
@@ -214,6 +220,8 @@ pub(super) struct EdgeParts {
     pub(super) config: Config,
     /// Turns true when the drain begins.
     pub(super) draining: watch::Receiver<bool>,
+    /// To be set when connections are accepted.
+    pub(super) is_serving: Arc<AtomicBool>,
     /// Told when the drain is over.
     pub(super) drained: Arc<Notify>,
     /// Told when connections are accepted.
@@ -226,6 +234,7 @@ pub(super) struct EdgeService {
     listeners: Vec<Bound>,
     drain_timeout: Duration,
     draining: watch::Receiver<bool>,
+    is_serving: Arc<AtomicBool>,
     drained: Arc<Notify>,
     ready: Option<mpsc::Sender<()>>,
 }
@@ -237,6 +246,7 @@ impl EdgeService {
             assembled,
             config,
             draining,
+            is_serving,
             drained,
             ready,
         } = parts;
@@ -262,6 +272,7 @@ impl EdgeService {
             edge: Arc::new(Edge::new(Arc::new(proxy), config.limits)),
             listeners: assembled.listeners,
             draining,
+            is_serving,
             drained,
             ready: Some(ready),
         }
@@ -287,6 +298,7 @@ impl ServiceWithDependents for EdgeService {
             });
         }
         notifier.notify_ready();
+        self.is_serving.store(true, Ordering::Release);
         if let Some(ready) = self.ready.take() {
             // Nobody waits for it any more when the start was given up.
             ready.send(()).ok();

@@ -4,6 +4,7 @@
 //! password); what it asks is the desk's.
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +19,15 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWrite;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
+use tokio::time::Sleep;
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
 
+use crate::backchannel::answers::STREAM_BUFFER;
 use crate::backchannel::desk::Desk;
-use crate::backchannel::server::Place;
+use crate::backchannel::places::Place;
 use crate::backchannel::server::Server;
 use crate::backchannel::standing::Standing;
 use crate::backchannel::wire::Code;
@@ -34,33 +38,33 @@ pub(super) async fn run(
     desk: Arc<Desk>,
     stream: TcpStream,
     address: SocketAddr,
-    mut place: Place,
+    place: Place,
     shutdown: watch::Receiver<bool>,
 ) {
     let server = Arc::clone(desk.server());
-    let limit = server.limits.proof_timeout;
-    let begun = tokio::time::timeout(limit, begin(&server, stream, address)).await;
-    let Ok(Some(begun)) = begun else { return };
+    // From before the handshake on: it may last, and be over with trust that was withdrawn meanwhile.
+    let trust = server.trust.watch();
+    let mut proof_due = Box::pin(tokio::time::sleep(server.limits.proof_timeout));
+    let begun = tokio::select! {
+        begun = begin(&server, stream, address) => begun,
+        () = proof_due.as_mut() => return,
+        () = place.evicted() => return,
+    };
+    let Some(begun) = begun else { return };
+    let served = |standing| Served {
+        desk,
+        standing: Arc::new(standing),
+        address,
+        place,
+        proof_due,
+        trust,
+        shutdown,
+    };
     match begun {
-        Begun::Plain(stream) => {
-            let standing = Arc::new(Standing::plain(&server));
-            let served = Served {
-                desk,
-                standing,
-                address,
-                shutdown,
-            };
-            served.serve(stream, &mut place).await;
-        }
+        Begun::Plain(stream) => served(Standing::plain(&server)).serve(stream).await,
         Begun::Tls(stream) => {
-            let standing = Arc::new(by_certificate(&server, &stream));
-            let served = Served {
-                desk,
-                standing,
-                address,
-                shutdown,
-            };
-            served.serve(stream, &mut place).await;
+            let standing = by_certificate(&server, &stream);
+            served(standing).serve(stream).await;
         }
     }
 }
@@ -141,11 +145,15 @@ struct Served {
     desk: Arc<Desk>,
     standing: Arc<Standing>,
     address: SocketAddr,
+    place: Place,
+    /// By then the caller must have proven who it is, or be gone.
+    proof_due: Pin<Box<Sleep>>,
+    trust: watch::Receiver<u64>,
     shutdown: watch::Receiver<bool>,
 }
 
 impl Served {
-    async fn serve<S>(mut self, stream: S, place: &mut Place)
+    async fn serve<S>(mut self, stream: S)
     where
         S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     {
@@ -162,6 +170,7 @@ impl Served {
             .keep_alive_timeout(KEEP_ALIVE_TIMEOUT)
             .max_concurrent_streams(STREAMS_MAX)
             .max_pending_accept_reset_streams(RESETS_MAX)
+            .max_send_buf_size(STREAM_BUFFER)
             .max_header_list_size(HEADER_BYTES_MAX)
             .initial_stream_window_size(STREAM_WINDOW)
             .initial_connection_window_size(CONNECTION_WINDOW)
@@ -170,60 +179,85 @@ impl Served {
         let ended = tokio::select! {
             // A broken connection is told of by whoever had a question under way.
             _ = connection.as_mut() => return,
-            ended = self.end(place) => ended,
+            ended = self.end() => ended,
         };
-        if let Ended::Cut = ended {
-            return;
+        match ended {
+            Ended::Cut => {}
+            Ended::Farewell => {
+                connection.as_mut().graceful_shutdown();
+                tokio::select! {
+                    _ = tokio::time::timeout(LINGER_MAX, connection) => {}
+                    () = self.proof_due.as_mut() => {}
+                    () = self.place.evicted() => {}
+                }
+            }
+            // Its connection counts until it is closed.
+            Ended::Finish(_counted) => {
+                connection.as_mut().graceful_shutdown();
+                tokio::time::timeout(FINISH_MAX, connection).await.ok();
+            }
         }
-        connection.as_mut().graceful_shutdown();
-        tokio::time::timeout(FINISH_MAX, connection).await.ok();
     }
 
     /// Waits until the connection is to end, and says how.
-    async fn end(&mut self, place: &mut Place) -> Ended {
-        let server = Arc::clone(self.desk.server());
-        let limits = server.limits;
-        let mut trust = server.trust.watch();
-        tokio::select! {
-            proven = self.standing.settled() => {
-                if proven.is_err() {
-                    // Turned away: one word for the caller, then it is over.
-                    tokio::time::sleep(LINGER_MAX).await;
-                    return Ended::Finish;
-                }
-            }
-            () = tokio::time::sleep(limits.proof_timeout) => {
-                complain(&server, self.address, Some(Code::TooSlow), "it has not said who it is");
+    async fn end(&mut self) -> Ended {
+        let limits = self.desk.server().limits;
+        let settled = tokio::select! {
+            settled = self.standing.settled() => settled,
+            () = self.place.evicted() => return Ended::Cut,
+            () = self.proof_due.as_mut() => {
+                self.complain(Code::TooSlow, "it has not said who it is");
                 return Ended::Cut;
             }
-        }
-        place.proven();
-        let Some(_connection) = self.standing.take_connection() else {
-            complain(
-                &server,
-                self.address,
-                Some(Code::Busy),
-                "it has too many connections",
-            );
-            return Ended::Finish;
         };
-        tokio::select! {
-            () = tokio::time::sleep(limits.connection_age_max) => {}
-            () = self.standing.idle(limits.idle_timeout) => {}
-            () = self.standing.to_be_closed() => {}
-            // Whoever is no longer believed loses its connection too; the others make a new one.
-            _ = trust.changed() => {}
-            _ = self.shutdown.wait_for(|stop| *stop) => {}
+        if settled.is_err() {
+            return self.turned_away().await;
         }
-        Ended::Finish
+        // Verified by what is believed no more.
+        if self.trust.has_changed().unwrap_or(true) {
+            return Ended::Cut;
+        }
+        self.place.proven();
+        let Some(counted) = self.standing.take_connection() else {
+            return Ended::Cut;
+        };
+        let is_overdue = tokio::select! {
+            () = tokio::time::sleep(limits.connection_age_max) => false,
+            () = self.standing.idle(limits.idle_timeout) => false,
+            () = self.standing.to_be_closed() => false,
+            () = self.standing.answers().overdue(limits.answer_timeout) => true,
+            // Whoever is no longer believed loses its connection too; the others make a new one.
+            _ = self.trust.changed() => false,
+            _ = self.shutdown.wait_for(|stop| *stop) => false,
+        };
+        if is_overdue {
+            self.complain(Code::TooSlow, "it does not take its answers");
+            return Ended::Cut;
+        }
+        Ended::Finish(counted)
+    }
+
+    /// One word for the caller, if it asks at all, then it is over.
+    async fn turned_away(&mut self) -> Ended {
+        tokio::select! {
+            () = self.standing.answers().farewell() => Ended::Farewell,
+            () = self.place.evicted() => Ended::Cut,
+            () = self.proof_due.as_mut() => Ended::Cut,
+        }
+    }
+
+    fn complain(&self, code: Code, why: &str) {
+        complain(self.desk.server(), self.address, Some(code), why);
     }
 }
 
 enum Ended {
     /// At once.
     Cut,
+    /// After the answer that turned the caller away.
+    Farewell,
     /// After the questions under way.
-    Finish,
+    Finish(OwnedSemaphorePermit),
 }
 
 fn complain(server: &Server, address: SocketAddr, code: Option<Code>, why: &str) {

@@ -37,7 +37,13 @@ use crate::model::time::Timestamp;
 pub(super) enum PostError {
     /// The connection broke.
     #[error("the connection broke")]
-    Broken(#[from] hyper::Error),
+    Broken(#[source] hyper::Error),
+    /// The connection was over before the question was sent: the other end has not seen it.
+    #[error("the connection was closing, and the question was not sent")]
+    Unsent(#[source] hyper::Error),
+    /// The other end's certificate was over when the answer came (R11).
+    #[error("the other end's certificate has expired")]
+    Expired,
     /// The body of the answer broke off, or was too large.
     #[error("the answer could not be read: {0}")]
     Body(String),
@@ -118,7 +124,12 @@ impl Connection {
     /// Whether something can be asked.
     pub(super) fn is_usable(&self, now: Timestamp) -> bool {
         let is_closed = self.sender.is_closed() || *self.closed.borrow();
-        !is_closed && self.proven_until.is_none_or(|until| now <= until)
+        !is_closed && self.is_proven(now)
+    }
+
+    /// Whether what the other end says is believed still.
+    pub(super) fn is_proven(&self, now: Timestamp) -> bool {
+        self.proven_until.is_none_or(|until| now <= until)
     }
 
     /// Waits until nothing can be asked any more.
@@ -150,7 +161,8 @@ impl Connection {
             Signature { counter, tag }.write(request.headers_mut());
         }
         let request = request.map(|()| Full::new(Bytes::from(body)));
-        let response = self.sender.clone().send_request(request).await?;
+        let response = self.sender.clone().send_request(request).await;
+        let response = response.map_err(unanswered)?;
         let (parts, body) = response.into_parts();
         if parts.status != StatusCode::OK {
             let body = read(body, wire::OPENING_BYTES_MAX).await?;
@@ -177,6 +189,15 @@ impl Connection {
 impl std::fmt::Debug for Connection {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Connection").finish_non_exhaustive()
+    }
+}
+
+/// A connection that the other end is about to close takes no more questions, and says so only to the next.
+fn unanswered(error: hyper::Error) -> PostError {
+    if error.is_canceled() {
+        PostError::Unsent(error)
+    } else {
+        PostError::Broken(error)
     }
 }
 

@@ -5,7 +5,6 @@
 //! is said by the port `PeerService`, or by the verbs for gates.
 
 use std::convert::Infallible;
-use std::future::Future;
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -19,7 +18,6 @@ use http::Response;
 use http::header::CONTENT_LENGTH;
 use http::header::CONTENT_TYPE;
 use http_body_util::BodyExt;
-use http_body_util::Full;
 use http_body_util::LengthLimitError;
 use http_body_util::Limited;
 use hyper::body::Incoming;
@@ -30,7 +28,12 @@ use self::checks::is_in_time;
 use self::checks::other_sender;
 use self::checks::signed;
 use self::checks::unreadable;
+use self::reply::Answered;
+use self::reply::Reply;
+use self::reply::run;
 pub use self::services::Services;
+use crate::backchannel::answers::AnswerBody;
+use crate::backchannel::answers::Next;
 use crate::backchannel::server::KnownCaller;
 use crate::backchannel::server::Server;
 use crate::backchannel::standing::ProvenCaller;
@@ -50,6 +53,7 @@ use crate::model::peer::Refusal;
 
 mod checks;
 mod opening;
+mod reply;
 pub(super) mod services;
 
 /// Receives the questions of all connections.
@@ -66,7 +70,7 @@ struct Received {
     body: Bytes,
     head: Letterhead,
     /// Kept while a large question is in memory.
-    _place: Option<OwnedSemaphorePermit>,
+    large: Option<OwnedSemaphorePermit>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,12 +79,6 @@ enum Path {
     Gate,
     Open,
     Prove,
-}
-
-/// What is answered, before it is signed.
-struct Reply {
-    body: Vec<u8>,
-    signature: Option<Signature>,
 }
 
 impl Desk {
@@ -98,12 +96,13 @@ impl Desk {
         standing: &Standing,
         address: IpAddr,
         request: Request<Incoming>,
-    ) -> Result<Response<Full<Bytes>>, Infallible> {
+    ) -> Result<Response<AnswerBody>, Infallible> {
         let answered = self.answer(standing, request).await;
         Ok(answered.map_or_else(
             |turned| self.turn_away(standing, address, &turned),
             |reply| {
-                let mut response = message(reply.body);
+                let answers = standing.answers();
+                let mut response = message(answers.send(reply.body, reply.place, Next::Question));
                 if let Some(signature) = reply.signature {
                     signature.write(response.headers_mut());
                 }
@@ -117,7 +116,7 @@ impl Desk {
         standing: &Standing,
         address: IpAddr,
         turned: &TurnedAway,
-    ) -> Response<Full<Bytes>> {
+    ) -> Response<AnswerBody> {
         let now = self.server.clock.now();
         let known = standing.proven(now).ok();
         let known = known.and_then(|caller| self.server.known.get(&caller.node));
@@ -125,7 +124,13 @@ impl Desk {
         served.turned_away.fetch_add(1, Ordering::Relaxed);
         let complaints = &self.server.complaints;
         complaints.tell(address, Some(turned.code), &turned.why, now);
-        let mut response = message(wire::enclose_code(turned.code));
+        let next = if standing.is_turned() {
+            Next::Farewell
+        } else {
+            Next::Question
+        };
+        let code = wire::enclose_code(turned.code);
+        let mut response = message(standing.answers().send(code, None, next));
         *response.status_mut() = turned.code.status();
         response
     }
@@ -156,7 +161,7 @@ impl Desk {
         let caller = standing.proven(self.server.clock.now())?;
         let known = self.known(&caller)?;
         let (parts, body) = request.into_parts();
-        let (body, place) = self.read_question(known, &parts.headers, body).await?;
+        let (body, large) = self.read_question(known, &parts.headers, body).await?;
         let counter = signed(&caller, path, &parts.headers, &body)?;
         let head = wire::letterhead(&body).map_err(|error| unreadable(&error))?;
         if head.from != caller.node {
@@ -171,7 +176,7 @@ impl Desk {
             counter,
             body,
             head,
-            _place: place,
+            large,
         })
     }
 
@@ -186,7 +191,7 @@ impl Desk {
         let caller = Arc::clone(&received.caller);
         let known = self.known(&caller)?;
         let (path, counter) = (received.path, received.counter);
-        let body = match (path, caller.node.clone()) {
+        let answered = match (path, caller.node.clone()) {
             (Path::Ask, NodeName::Engine(from)) => {
                 self.answer_peer(known, from, received, &head).await?
             }
@@ -205,12 +210,16 @@ impl Desk {
                 from,
                 counter,
                 path: path.as_str(),
-                body: &body,
+                body: &answered.body,
             };
             let tag = claimed.keys.sign(&said);
             Signature { counter, tag }
         });
-        Ok(Reply { body, signature })
+        Ok(Reply {
+            body: answered.body,
+            signature,
+            place: answered.place,
+        })
     }
 
     async fn answer_peer(
@@ -219,7 +228,7 @@ impl Desk {
         from: ClusterId,
         received: Received,
         head: &Letterhead,
-    ) -> Result<Vec<u8>, TurnedAway> {
+    ) -> Result<Answered, TurnedAway> {
         let question: Question = wire::body(&received.body).map_err(|error| unreadable(&error))?;
         if let Question::Hello(greeting) = &question
             && greeting.cluster != from
@@ -231,11 +240,14 @@ impl Desk {
         if !is_in_time && is_bound_to_time(&question) {
             // Its clock, or the message, is too far off: an answer, and no silence (S-8, S-22).
             let refused = Answer::Refused(Refusal::Skew);
-            return wire::enclose(head, &refused).map_err(|error| unreadable(&error));
+            let body = wire::enclose(head, &refused).map_err(|error| unreadable(&error))?;
+            return Ok(Answered { body, place: None });
         }
         let service = Arc::clone(&self.services.peers);
-        let answer = run(known, async move { service.answer(&from, question).await }).await?;
-        wire::enclose(head, &answer).map_err(|error| unreadable(&error))
+        let answer = async move { service.answer(&from, question).await };
+        let (answer, place) = run(known, received.large, answer).await?;
+        let body = wire::enclose(head, &answer).map_err(|error| unreadable(&error))?;
+        Ok(Answered { body, place })
     }
 
     async fn answer_gate(
@@ -244,16 +256,18 @@ impl Desk {
         gate: ClusterId,
         received: Received,
         head: Letterhead,
-    ) -> Result<Vec<u8>, TurnedAway> {
+    ) -> Result<Answered, TurnedAway> {
         let none = || TurnedAway::new(Code::NotPermitted, "gates are not answered here");
         let gates = self.services.gates.clone().ok_or_else(none)?;
         if !is_in_time(&received.head, head.sent, self.server.limits.hard_skew) {
             let why = format!("the clock of {gate}, or its message, is too far off");
             return Err(TurnedAway::new(Code::Skew, why));
         }
-        let answer = async move { gates.answer(&gate, &received.body, &head).await };
-        let answer = run(known, answer).await?;
-        answer.map_err(|error| unreadable(&error))
+        let body = received.body;
+        let answer = async move { gates.answer(&gate, &body, &head).await };
+        let (answer, place) = run(known, received.large, answer).await?;
+        let body = answer.map_err(|error| unreadable(&error))?;
+        Ok(Answered { body, place })
     }
 
     /// Reads a question; large ones have a bound of their own, by what the caller announces.
@@ -303,22 +317,6 @@ impl Desk {
     }
 }
 
-/// Answers to the end, even if whoever asked gives up: what an answer promises must not stop half-way.
-async fn run<T: Send + 'static>(
-    known: &KnownCaller,
-    answer: impl Future<Output = T> + Send + 'static,
-) -> Result<T, TurnedAway> {
-    let place = Arc::clone(&known.places).try_acquire_owned();
-    let place = place.map_err(|_| TurnedAway::new(Code::Busy, "it has too many questions"))?;
-    let answering = tokio::spawn(async move {
-        let answer = answer.await;
-        drop(place);
-        answer
-    });
-    let failed = |error: tokio::task::JoinError| TurnedAway::new(Code::Failed, error.to_string());
-    answering.await.map_err(failed)
-}
-
 /// What is asked for; the method and the kind of the body have to fit.
 fn path(request: &Request<Incoming>) -> Result<Path, TurnedAway> {
     let asked = request.uri().path();
@@ -351,8 +349,8 @@ impl Path {
     }
 }
 
-fn message(body: Vec<u8>) -> Response<Full<Bytes>> {
-    let mut response = Response::new(Full::new(Bytes::from(body)));
+fn message(body: AnswerBody) -> Response<AnswerBody> {
+    let mut response = Response::new(body);
     let kind = HeaderValue::from_static(wire::MEDIA_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);
     response

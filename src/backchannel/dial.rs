@@ -278,6 +278,8 @@ fn turned_away(error: PostError) -> DialError {
         PostError::Refused(code) => DialError::Refused(code),
         PostError::Body(_)
         | PostError::Broken(_)
+        | PostError::Expired
+        | PostError::Unsent(_)
         | PostError::Unsigned
         | PostError::Unwritable(_) => DialError::Broken(error),
     }

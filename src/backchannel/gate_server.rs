@@ -12,6 +12,7 @@ use crate::backchannel::World;
 use crate::backchannel::desk::Services;
 use crate::backchannel::desk::services::GateVerbs;
 use crate::backchannel::gate_server::feed::Feed;
+use crate::backchannel::gate_server::shares::Shares;
 use crate::backchannel::gate_terms::GateTerms;
 use crate::backchannel::gate_wire::Durability;
 use crate::backchannel::gate_wire::GateAnswer;
@@ -23,10 +24,13 @@ use crate::backchannel::gate_wire::millis;
 use crate::backchannel::wire;
 use crate::backchannel::wire::Letterhead;
 use crate::backchannel::wire::WireError;
+use crate::crypto::claims::TOKEN_LIFETIME;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
+use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
+use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
@@ -34,29 +38,39 @@ use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
 
 mod feed;
+mod shares;
 
 impl Services {
-    /// Answers gates without an engine by this one. `terms` is what they are told to go by, `idle_timeout`
-    /// how long its sessions may see no request.
+    /// Answers gates without an engine by this one. `terms` is what they are told to go by.
     #[must_use]
     pub fn answering_gates(
         self,
         engine: Arc<dyn SessionEngine>,
         terms: GateTerms,
-        idle_timeout: Duration,
+        limits: GateLimits,
         world: &World,
     ) -> Self {
-        let service = GateService::new(engine, terms, idle_timeout, world);
+        let service = GateService::new(engine, terms, limits, world);
         self.with_gates(Arc::new(service))
     }
+}
+
+/// What gates are answered by.
+#[derive(Clone, Copy, Debug)]
+pub struct GateLimits {
+    /// How long sessions may see no request.
+    pub idle_timeout: Duration,
+    /// How far clocks may differ before nothing is asked any more (S-22).
+    pub hard_skew: Duration,
 }
 
 /// Answers gates.
 struct GateService {
     engine: Arc<dyn SessionEngine>,
     feed: Feed,
+    shares: Shares,
     terms: GateTerms,
-    idle_timeout: Duration,
+    limits: GateLimits,
     clock: Arc<dyn Clock>,
 }
 
@@ -64,19 +78,20 @@ impl GateService {
     fn new(
         engine: Arc<dyn SessionEngine>,
         terms: GateTerms,
-        idle_timeout: Duration,
+        limits: GateLimits,
         world: &World,
     ) -> Self {
         Self {
             feed: Feed::new(engine.watch_ended(), Arc::clone(&world.entropy)),
             engine,
+            shares: Shares::default(),
             terms,
-            idle_timeout,
+            limits,
             clock: Arc::clone(&world.clock),
         }
     }
 
-    async fn act(&self, question: GateQuestion) -> GateAnswer {
+    async fn act(&self, gate: &ClusterId, question: GateQuestion) -> GateAnswer {
         match question {
             GateQuestion::End { facts, cause } => ended(self.engine.end(&facts, cause).await),
             GateQuestion::EndAll { store, subject } => {
@@ -91,7 +106,7 @@ impl GateService {
                 self.judged(&claim, found)
             }
             GateQuestion::Spend { token, expires } => {
-                if self.engine.spend(token, expires) {
+                if self.spend(gate, token, expires) {
                     GateAnswer::Done
                 } else {
                     GateAnswer::SpentBefore
@@ -118,6 +133,20 @@ impl GateService {
         }
     }
 
+    /// Spends a token for a gate, which neither has it remembered for longer than a token is good, give or
+    /// take what clocks may differ, nor fills the memory of all (S-24). The clock that made it may be ahead
+    /// by as much, and the gate takes it for as much longer.
+    fn spend(&self, gate: &ClusterId, token: TokenId, expires: Timestamp) -> bool {
+        let now = self.clock.now();
+        let skew = self.limits.hard_skew.saturating_mul(2);
+        if expires > now.after(TOKEN_LIFETIME).after(skew) {
+            tracing::debug!(%gate, "a gate sent a token that is good for longer than any is");
+            return false;
+        }
+        let spend = || self.engine.spend(token, expires);
+        self.shares.spend(gate, expires, now, spend)
+    }
+
     /// Looks again after the place in the feed is taken: judging may have taken long, and an end before
     /// that place is not told again.
     fn judged(&self, claim: &Claim, found: Lookup) -> GateAnswer {
@@ -129,7 +158,7 @@ impl GateService {
         let verdict = match found {
             Lookup::Live(session) => Verdict::Live {
                 session: Box::new(Arc::unwrap_or_clone(session)),
-                idle_timeout: millis(self.idle_timeout),
+                idle_timeout: millis(self.limits.idle_timeout),
             },
             Lookup::NotLive(why) => Verdict::NotLive(why),
             Lookup::Unknown => Verdict::NotLive(NotLive::Unanswered),
@@ -163,12 +192,12 @@ impl GateService {
 impl GateVerbs for GateService {
     async fn answer(
         &self,
-        _: &ClusterId,
+        gate: &ClusterId,
         message: &[u8],
         head: &Letterhead,
     ) -> Result<Vec<u8>, WireError> {
         let question = wire::body(message)?;
-        wire::enclose(head, &self.act(question).await)
+        wire::enclose(head, &self.act(gate, question).await)
     }
 }
 

@@ -32,6 +32,8 @@ pub struct GateTerms {
     authn_lifetime: u64,
     /// How far ahead the clock that wrote a cookie may be (S-22).
     skew_allowance: u64,
+    /// How far apart clocks may be between which sessions move (S-22).
+    skew_hard: u64,
     /// How long an adoption may take (S-7).
     adoption_deadline: u64,
 }
@@ -49,6 +51,7 @@ impl GateTerms {
                 .map(|gito| (gito.domain.clone(), millis(gito.granularity))),
             authn_lifetime: millis(mdc.authn_lifetime),
             skew_allowance: millis(mdc.skew.allowance),
+            skew_hard: millis(mdc.skew.hard),
             adoption_deadline: millis(mdc.adoption.deadline()),
         }
     }
@@ -69,6 +72,7 @@ impl GateTerms {
                 granularity: Duration::from_millis(*granularity),
             }),
             skew_allowance: Duration::from_millis(self.skew_allowance),
+            skew_hard: Duration::from_millis(self.skew_hard),
         })
     }
 
@@ -94,6 +98,7 @@ pub(super) mod tests {
             gito: Some((HostName::parse("example.test").unwrap(), 60_000)),
             authn_lifetime: 900_000,
             skew_allowance: 30_000,
+            skew_hard: 120_000,
             adoption_deadline: 3000,
         }
     }

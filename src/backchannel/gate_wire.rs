@@ -187,6 +187,16 @@ pub(super) struct GateClaim {
     hints: Vec<(Holder, Timestamp)>,
     last_access: Option<Timestamp>,
     client_address: IpAddr,
+    coming: Coming,
+}
+
+/// How the browser of a claim came.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+enum Coming {
+    /// Straight from signing in ([`Place::Arrival`]).
+    FromSignIn,
+    /// With an authn cookie, or with what was signed in earlier.
+    Otherwise,
 }
 
 impl From<&Claim> for GateClaim {
@@ -201,6 +211,10 @@ impl From<&Claim> for GateClaim {
                 .collect(),
             last_access: claim.last_access,
             client_address: claim.presented.client_address,
+            coming: match claim.presented.at {
+                Place::Arrival => Coming::FromSignIn,
+                Place::Application | Place::Collector => Coming::Otherwise,
+            },
         }
     }
 }
@@ -218,7 +232,11 @@ impl From<GateClaim> for Claim {
             hints: claim.hints.into_iter().map(hint).collect(),
             last_access: claim.last_access,
             presented: Presented {
-                at: Place::Application,
+                // A gate is never a collector.
+                at: match claim.coming {
+                    Coming::FromSignIn => Place::Arrival,
+                    Coming::Otherwise => Place::Application,
+                },
                 client_address: claim.client_address,
             },
         }
@@ -317,8 +335,9 @@ mod tests {
     use crate::model::session::Generation;
 
     #[test]
-    fn a_claim_of_a_gate_is_one_of_an_application_whatever_it_was() {
-        let claim = Claim {
+    fn a_claim_of_a_gate_is_one_of_an_application_whatever_it_was_and_keeps_a_fresh_sign_in_mdc_adopt_4()
+     {
+        let mut claim = Claim {
             facts: facts(),
             cluster: ClusterId::parse("ny").unwrap(),
             session: SessionId::from_bytes([2; 16]),
@@ -335,17 +354,24 @@ mod tests {
                 client_address: IpAddr::from([192, 0, 2, 1]),
             },
         };
-        let question = GateQuestion::Judge {
-            claim: GateClaim::from(&claim),
-        };
-        let read: GateQuestion = wire::body(&enclosed(&question)).unwrap();
-        assert_eq!(read, question);
-        let GateQuestion::Judge { claim: read } = read else {
-            panic!("{read:?}");
-        };
-        let mut expected = claim;
-        expected.presented.at = Place::Application;
-        assert_eq!(Claim::from(read), expected);
+        for (at, heard) in [
+            (Place::Application, Place::Application),
+            (Place::Arrival, Place::Arrival),
+            (Place::Collector, Place::Application),
+        ] {
+            claim.presented.at = at;
+            let question = GateQuestion::Judge {
+                claim: GateClaim::from(&claim),
+            };
+            let read: GateQuestion = wire::body(&enclosed(&question)).unwrap();
+            assert_eq!(read, question);
+            let GateQuestion::Judge { claim: read } = read else {
+                panic!("{read:?}");
+            };
+            let mut expected = claim.clone();
+            expected.presented.at = heard;
+            assert_eq!(Claim::from(read), expected);
+        }
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //! from beginning to end (MDC-TOPO-2, M-053, M-079, R12).
 //!
 //! A question that was sent is never sent again from here: the engine knows whether it may be. Only an
-//! address that cannot be connected to is passed over for the next.
+//! address that cannot be connected to is passed over for the next, and a connection that was closing, so
+//! that nothing was sent over it, for a new one.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
@@ -179,32 +180,57 @@ impl Line {
                 return Err(silence);
             };
             let address = chosen.member;
-            let now = self.clock.now();
-            let _under_way = address.enter(now);
-            let connection = match address.connection().await {
-                Ok(connection) => connection,
-                Err(why) => {
-                    // Whoever is there and will not speak has answered for all of them (S-8).
-                    if silence.why != Silence::Protocol {
-                        silence = Unanswered::by_peer(why);
-                    }
-                    tried.push(chosen.index);
-                    continue;
-                }
+            let _under_way = address.enter(self.clock.now());
+            let asking = Asking {
+                path,
+                limit,
+                sent_to,
             };
+            match self.ask_at(address, question, &asking).await {
+                Ok(answer) => return answer,
+                // Whoever is there and will not speak has answered for all of them (S-8).
+                Err(_) if silence.why == Silence::Protocol => {}
+                Err(why) => silence = Unanswered::by_peer(why),
+            }
+            tried.push(chosen.index);
+        }
+    }
+
+    /// Asks at one address. A connection that turns out to be closing is waited for again, once.
+    ///
+    /// # Errors
+    /// When nothing was sent.
+    async fn ask_at<Q: Body + Sync, A: Body>(
+        &self,
+        address: &Arc<Address>,
+        question: &Q,
+        asking: &Asking<'_>,
+    ) -> Result<Result<A, Unanswered>, Silence> {
+        for _ in 0..CONNECTIONS_MAX {
+            let connection = address.connection().await?;
             let now = self.clock.now();
             let head = Letterhead {
                 from: self.dialler.own.clone(),
                 to: address.target().node.clone(),
                 sent: now,
-                valid_until: now.after(limit),
+                valid_until: now.after(asking.limit),
             };
-            let message =
-                wire::enclose(&head, question).map_err(|error| self.unreadable(&error))?;
-            *sent_to.lock() = Some(Arc::clone(address));
-            let answer = connection.post(path, message).await;
-            return self.judge(address, answer.map(|answer| self.read(&head, &answer)));
+            let message = match wire::enclose(&head, question) {
+                Ok(message) => message,
+                Err(error) => return Ok(Err(self.unreadable(&error))),
+            };
+            *asking.sent_to.lock() = Some(Arc::clone(address));
+            let answer = match connection.post(asking.path, message).await {
+                Err(PostError::Unsent(_)) => {
+                    *asking.sent_to.lock() = None;
+                    continue;
+                }
+                Ok(_) if !connection.is_proven(self.clock.now()) => Err(PostError::Expired),
+                answer => answer,
+            };
+            return Ok(self.judge(address, answer.map(|answer| self.read(&head, &answer))));
         }
+        Err(Silence::Unreachable)
     }
 
     fn read<A: Body>(&self, asked: &Letterhead, answer: &[u8]) -> Result<A, WireError> {
@@ -240,9 +266,11 @@ impl Line {
                     PostError::Refused(Code::UnknownVerb) => {
                         Unanswered::by_nobody(Silence::Protocol)
                     }
-                    PostError::Refused(_) | PostError::Unsigned | PostError::Unwritable(_) => {
-                        Unanswered::by_peer(Silence::Protocol)
-                    }
+                    PostError::Unsent(_) => Unanswered::by_nobody(Silence::Unreachable),
+                    PostError::Expired
+                    | PostError::Refused(_)
+                    | PostError::Unsigned
+                    | PostError::Unwritable(_) => Unanswered::by_peer(Silence::Protocol),
                 })
             }
         }
@@ -291,6 +319,14 @@ impl std::fmt::Debug for Line {
             .field("dialler", &self.dialler)
             .finish_non_exhaustive()
     }
+}
+
+/// How a question is asked.
+struct Asking<'a> {
+    path: &'static str,
+    limit: Duration,
+    /// Where it was sent, for whoever runs out of time.
+    sent_to: &'a Mutex<Option<Arc<Address>>>,
 }
 
 /// A question that got no answer.
@@ -351,5 +387,7 @@ impl Drop for Attempt<'_> {
     }
 }
 
+/// Connections of one address that a question waits for: the first may be closing.
+const CONNECTIONS_MAX: usize = 2;
 /// Longest time that a question is worth an answer: what is older is told from a replay (R11).
 pub(super) const LIMIT_MAX: Duration = Duration::from_mins(1);

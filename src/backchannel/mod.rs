@@ -15,6 +15,7 @@ pub use self::desk::Services;
 use self::dial::Dialler;
 use self::dial::Proof;
 use self::dial::Target;
+pub use self::gate_server::GateLimits;
 pub use self::gate_terms::GateTerms;
 use self::line::Line;
 use self::line::LineAddress;
@@ -43,6 +44,7 @@ use crate::ports::entropy::Entropy;
 use crate::ports::resolver::Resolver;
 
 mod address;
+mod answers;
 mod caller;
 mod circuit;
 mod client;
@@ -54,6 +56,7 @@ mod gate_server;
 mod gate_terms;
 mod gate_wire;
 mod line;
+mod places;
 mod remote;
 mod server;
 mod standing;
@@ -283,6 +286,7 @@ fn server_limits(mdc: &Mdc) -> ServerLimits {
     ServerLimits {
         proof_timeout: PROOF_TIMEOUT,
         question_timeout: QUESTION_TIMEOUT,
+        answer_timeout: ANSWER_TIMEOUT,
         idle_timeout: IDLE_TIMEOUT,
         keep_alive_interval: config.keep_alive_interval,
         connection_age_max: config.connection_age_max.saturating_mul(2),
@@ -299,4 +303,6 @@ fn needed(password: Option<&Secret>, node: &NodeName) -> Result<Secret, StartErr
 const KEEP_ALIVE_TIMEOUT: Duration = Duration::from_secs(10);
 const PROOF_TIMEOUT: Duration = Duration::from_secs(5);
 const QUESTION_TIMEOUT: Duration = Duration::from_secs(5);
+/// An answer is looked at again after so long; one that is older is cut then.
+const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
 const IDLE_TIMEOUT: Duration = Duration::from_mins(15);

@@ -130,6 +130,13 @@ impl RemoteEngine {
         }
     }
 
+    /// Whether an engine is followed, so that there is one to ask.
+    #[must_use]
+    pub fn is_there(&self) -> bool {
+        let now = self.clock.now();
+        self.nodes.members().any(|(_, node)| node.is_followed(now))
+    }
+
     /// Reads certificates, keys and CAs again; connections made with the earlier ones are replaced.
     ///
     /// # Errors

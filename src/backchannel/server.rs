@@ -1,19 +1,15 @@
-//! The answering end: accepts connections, counts them, and gives each a place (R12).
+//! The answering end: who may call, what a caller may take, and the listener (R12).
 //!
-//! What happens on a connection is `caller`'s, what happens to a question `desk`'s.
+//! Places of connections are counted in `places`. What happens on a connection is `caller`'s, what happens
+//! to a question `desk`'s.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use parking_lot::Mutex;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
-use tokio::sync::Notify;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
@@ -21,6 +17,7 @@ use crate::backchannel::caller;
 use crate::backchannel::complaints::Complaints;
 use crate::backchannel::desk::Desk;
 use crate::backchannel::desk::Services;
+use crate::backchannel::places::Places;
 use crate::backchannel::status::Served;
 use crate::backchannel::trust::Trust;
 use crate::crypto::pki::node_name::NodeName;
@@ -81,10 +78,12 @@ impl KnownCaller {
 /// What a caller may take.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct ServerLimits {
-    /// From accepting a connection to the proof of who calls.
+    /// From accepting a connection to the proof of who calls, or to its end.
     pub(super) proof_timeout: Duration,
     /// For the whole of one question to arrive.
     pub(super) question_timeout: Duration,
+    /// For an answer to be taken by the caller; up to twice as long may pass until that is noticed.
+    pub(super) answer_timeout: Duration,
     /// How long a connection without any question is kept.
     pub(super) idle_timeout: Duration,
     /// How often a connection is pinged.
@@ -160,12 +159,11 @@ impl Server {
         desk: &Arc<Desk>,
         shutdown: &watch::Receiver<bool>,
     ) {
-        let Some(place) = Places::take(&self.places, address.ip()) else {
-            let why = "too many connections that have proven nothing";
-            self.complaints
-                .tell(address.ip(), None, why, self.clock.now());
-            return;
-        };
+        let (place, gave_way) = Places::take(&self.places, address.ip());
+        if let Some(gave_way) = gave_way {
+            let why = "too many connections that have proven nothing; the oldest gave way";
+            self.complaints.tell(gave_way, None, why, self.clock.now());
+        }
         stream.set_nodelay(true).ok();
         let (desk, shutdown) = (Arc::clone(desk), shutdown.clone());
         tokio::spawn(caller::run(desk, stream, address, place, shutdown));
@@ -174,7 +172,7 @@ impl Server {
     /// Connections that are open now.
     #[must_use]
     pub fn connections(&self) -> usize {
-        self.places.open.load(Ordering::Acquire)
+        self.places.open()
     }
 }
 
@@ -186,78 +184,6 @@ impl std::fmt::Debug for Server {
     }
 }
 
-/// Counts connections: all of them, and those that have proven nothing yet by address, so that strangers
-/// cannot take the places of peers.
-#[derive(Debug, Default)]
-struct Places {
-    open: AtomicUsize,
-    unproven: Mutex<HashMap<IpAddr, usize>>,
-    closed: Notify,
-}
-
-impl Places {
-    fn take(places: &Arc<Self>, address: IpAddr) -> Option<Place> {
-        let mut unproven = places.unproven.lock();
-        let total: usize = unproven.values().sum();
-        let here = unproven.get(&address).copied().unwrap_or_default();
-        if total >= UNPROVEN_MAX || here >= UNPROVEN_PER_ADDRESS_MAX {
-            return None;
-        }
-        unproven.insert(address, here + 1);
-        places.open.fetch_add(1, Ordering::AcqRel);
-        Some(Place {
-            places: Arc::clone(places),
-            address,
-            is_proven: false,
-        })
-    }
-
-    async fn all_closed(&self) {
-        loop {
-            let closed = self.closed.notified();
-            if self.open.load(Ordering::Acquire) == 0 {
-                return;
-            }
-            closed.await;
-        }
-    }
-}
-
-/// The place of one connection.
-#[derive(Debug)]
-pub(super) struct Place {
-    places: Arc<Places>,
-    address: IpAddr,
-    is_proven: bool,
-}
-
-impl Place {
-    /// The caller has proven who it is: its own bounds hold from here on.
-    pub(super) fn proven(&mut self) {
-        if std::mem::replace(&mut self.is_proven, true) {
-            return;
-        }
-        let mut unproven = self.places.unproven.lock();
-        if let Some(here) = unproven.get_mut(&self.address) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                unproven.remove(&self.address);
-            }
-        }
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        self.proven();
-        self.places.open.fetch_sub(1, Ordering::AcqRel);
-        self.places.closed.notify_waiters();
-    }
-}
-
-/// Connections that have proven nothing yet, in all and from one address.
-const UNPROVEN_MAX: usize = 256;
-const UNPROVEN_PER_ADDRESS_MAX: usize = 32;
 /// Connections of one caller: a data centre may be many nodes.
 const CONNECTIONS_PER_CALLER_MAX: usize = 64;
 /// Questions of one caller that are answered at the same time.

@@ -8,6 +8,7 @@ use tokio::sync::Notify;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::sync::watch;
 
+use crate::backchannel::answers::Answers;
 use crate::backchannel::server::Mode;
 use crate::backchannel::server::Server;
 use crate::backchannel::wire::Code;
@@ -22,7 +23,9 @@ use crate::model::time::Timestamp;
 pub(super) struct Standing {
     state: Mutex<State>,
     settled: watch::Sender<Option<Result<(), Code>>>,
-    connections: Mutex<Option<Arc<tokio::sync::Semaphore>>>,
+    /// One of the connections that the caller may have.
+    counted: Mutex<Option<OwnedSemaphorePermit>>,
+    answers: Arc<Answers>,
     /// Counts questions, so that a connection without any is noticed.
     asked: watch::Sender<u64>,
     closing: Notify,
@@ -97,7 +100,9 @@ impl Standing {
         match server.known.get(&proven.node).map(|known| &known.mode) {
             Some(Mode::Tls) => {
                 let standing = Self::new(State::Unknown);
-                standing.prove(server, proven.node, Some(proven.until), None);
+                if let Err(turned) = standing.prove(server, proven.node, Some(proven.until), None) {
+                    standing.turn(&turned);
+                }
                 standing
             }
             Some(Mode::Password(_)) => Self::turned(
@@ -122,7 +127,8 @@ impl Standing {
         Self {
             state: Mutex::new(state),
             settled: watch::Sender::new(None),
-            connections: Mutex::default(),
+            counted: Mutex::default(),
+            answers: Arc::default(),
             asked: watch::Sender::new(0),
             closing: Notify::new(),
         }
@@ -162,15 +168,22 @@ impl Standing {
     }
 
     /// Notes that the name is proven.
+    ///
+    /// # Errors
+    /// When the caller has too many connections; nothing is noted then.
     pub(super) fn prove(
         &self,
         server: &Server,
         node: NodeName,
         until: Option<Timestamp>,
         keys: Option<Arc<Claimed>>,
-    ) {
-        let known = server.known.get(&node);
-        *self.connections.lock() = known.map(|known| Arc::clone(&known.connections));
+    ) -> Result<(), TurnedAway> {
+        let unknown =
+            || TurnedAway::new(Code::UnknownPeer, format!("{node} is not configured here"));
+        let known = server.known.get(&node).ok_or_else(unknown)?;
+        let surplus = |_| TurnedAway::new(Code::Busy, format!("{node} has too many connections"));
+        let counted = Arc::clone(&known.connections).try_acquire_owned();
+        *self.counted.lock() = Some(counted.map_err(surplus)?);
         *self.state.lock() = State::Proven(Arc::new(ProvenCaller {
             node,
             until,
@@ -178,6 +191,7 @@ impl Standing {
             seen: Mutex::default(),
         }));
         self.settled.send_replace(Some(Ok(())));
+        Ok(())
     }
 
     /// Turns the caller away from here on.
@@ -222,10 +236,19 @@ impl Standing {
         })
     }
 
-    /// Takes one of the caller's connections, unless it has too many.
+    /// Whether the caller is turned away, whatever it asks.
+    pub(super) fn is_turned(&self) -> bool {
+        matches!(&*self.state.lock(), State::Turned(_))
+    }
+
+    /// The one of the caller's connections that this is, once it is proven.
     pub(super) fn take_connection(&self) -> Option<OwnedSemaphorePermit> {
-        let connections = self.connections.lock().clone()?;
-        connections.try_acquire_owned().ok()
+        self.counted.lock().take()
+    }
+
+    /// The answers that are on their way to the caller.
+    pub(super) const fn answers(&self) -> &Arc<Answers> {
+        &self.answers
     }
 
     /// Waits until nothing was asked for so long.

@@ -223,7 +223,11 @@ impl PeerService for TestService {
         }
         self.finished.fetch_add(1, Ordering::SeqCst);
         match question {
-            Question::Hello(_) => Answer::Hello(greeting(self.own.as_str())),
+            // As long an answer as the question is.
+            Question::Hello(heard) => Answer::Hello(Greeting {
+                keys: heard.keys,
+                ..greeting(self.own.as_str())
+            }),
             Question::Abort { sso, .. } if sso == PANICS => panic!("as the test asked for"),
             Question::Abort { .. }
             | Question::Commit { .. }

@@ -142,6 +142,12 @@ enum Refusal {
     Long(PathBuf),
     #[error("{0}: {1}")]
     Name(String, crate::model::name::NameError),
+    #[error(
+        "there is no folder {dir}, and one made by root could not be entered by the gateway; make it for the \
+         gateway's user first, such as: install -d -m 0700 -o portway {dir}",
+        dir = .0.display()
+    )]
+    StateDir(PathBuf),
 }
 
 fn execute(command: &PkiCommand, out: &mut dyn Write) -> anyhow::Result<()> {
@@ -156,7 +162,12 @@ fn execute(command: &PkiCommand, out: &mut dyn Write) -> anyhow::Result<()> {
             node,
             state_dir,
             phrase,
-        } => issue(node, &state_dir.join(ENROLLED), phrase, out),
+        } => {
+            if !state_dir.exists() && files::is_root() {
+                return Err(Refusal::StateDir(state_dir.clone()).into());
+            }
+            issue(node, &state_dir.join(ENROLLED), phrase, out)
+        }
         PkiCommand::Show { file } => show(file, out),
     }
 }

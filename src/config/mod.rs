@@ -74,6 +74,8 @@ pub struct Config {
     pub pools: BTreeMap<PoolName, Arc<Pool>>,
     /// The virtual hosts, the collector's not among them.
     pub virtual_hosts: Vec<VirtualHost>,
+    /// Where health and metrics are told; absent: nowhere.
+    pub ops: Option<SocketAddr>,
     /// What is allowed and looks like a mistake.
     pub warnings: Warnings,
 }

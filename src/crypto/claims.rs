@@ -3,10 +3,14 @@
 //!
 //! A claim that does not parse is no claim. Nothing here judges whether a claim is still good.
 
+use std::num::NonZeroU8;
+use std::time::Duration;
+
 use crate::crypto::codec::Malformed;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::sealed::Binding;
 use crate::crypto::sealed::SealNonce;
+use crate::crypto::tags::AddressTag;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
 use crate::model::id::Nonce;
@@ -22,6 +26,7 @@ use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 
 mod encoding;
+mod on_the_way;
 
 /// Something that travels sealed.
 pub trait Claims: Sized {
@@ -61,6 +66,8 @@ pub struct IdCookie {
     pub latest: Holder,
     /// The last access when the cookie was written.
     pub last_access: Timestamp,
+    /// Where the browser was sent back to last without a question (D-10).
+    pub rounds: Option<Rounds>,
 }
 
 impl IdCookie {
@@ -75,6 +82,17 @@ pub struct Visited {
     pub cluster: ClusterTag,
     /// Its record.
     pub session: SessionId,
+}
+
+/// How often in a row a browser was sent back to one address without a question (D-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rounds {
+    /// The address.
+    pub to: AddressTag,
+    /// How often.
+    pub count: NonZeroU8,
+    /// When the first time was.
+    pub since: Timestamp,
 }
 
 /// The GITO cookie of a domain (MDC-COOKIE-4, M-020…M-023): where an SSO session was last used, and when.
@@ -112,7 +130,43 @@ pub struct SignInRequest {
     pub level: AuthLevel,
     /// When it was made.
     pub issued: Timestamp,
+    /// How recent the authentication has to be.
+    pub freshness: Freshness,
+    /// What came with the browser, which tells why it is sent.
+    pub seen: Seen,
 }
+
+/// How recent an authentication is, or has to be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Freshness {
+    /// It was made at some earlier time, or may have been.
+    Earlier,
+    /// The user has signed in for this very request, or has to (MDC-ADOPT-4).
+    Now,
+}
+
+/// What came with a browser that a gate sends to sign in: where it comes again and again, that is the
+/// likely cause (D-10).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Seen {
+    /// A good authn cookie that has lapsed, or whose level is too low.
+    Good,
+    /// An authn cookie that says to be from the future (MDC-COOKIE-6).
+    FromTheFuture,
+    /// A nonce cookie and no authn cookie.
+    NonceOnly,
+    /// No cookie of Portway's.
+    Nothing,
+    /// An authn cookie of a session that is over.
+    Over,
+    /// An authn cookie of a session about which the other data centres gave no answer, or refused one.
+    Unconfirmed,
+    /// An authn cookie that does not open.
+    Unreadable,
+}
+
+/// How long a one-step token is good (S-24).
+pub const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 
 /// The one-step token that the collector sends back (S-24).
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -127,6 +181,8 @@ pub struct Token {
     pub target: String,
     /// When it stops being good.
     pub expires: Timestamp,
+    /// How recent the authentication is.
+    pub freshness: Freshness,
 }
 
 /// The hidden field that ties a posted form to the browser it was shown in.

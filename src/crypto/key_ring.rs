@@ -5,6 +5,8 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::sync::atomic::AtomicU32;
+use std::sync::atomic::Ordering;
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::KeyInit;
@@ -110,8 +112,13 @@ pub enum KeyRingError {
 /// The keys of a deployment, expanded and ready.
 pub struct KeyRing {
     keys: BTreeMap<KeyId, Expanded>,
-    sealer: KeyId,
-    sealing: Expanded,
+    /// The newest first.
+    by_age: Vec<KeyId>,
+    /// The one that the file names to seal with.
+    named: KeyId,
+    named_key: Expanded,
+    /// The one that seals now.
+    sealer: AtomicU32,
 }
 
 /// A key with one expanded cipher per purpose.
@@ -135,13 +142,30 @@ impl KeyRing {
                 return Err(KeyRingError::Twice(key.id));
             }
         }
-        let sealing = keys.get(&written.seal_with).cloned();
-        let sealing = sealing.ok_or(KeyRingError::Sealer(written.seal_with))?;
+        let named_key = keys.get(&written.seal_with).cloned();
+        let named_key = named_key.ok_or(KeyRingError::Sealer(written.seal_with))?;
+        let mut by_age: Vec<_> = written
+            .keys
+            .iter()
+            .map(|key| (key.created, key.id))
+            .collect();
+        by_age.sort_by(|one, other| other.cmp(one));
         Ok(Self {
             keys,
-            sealer: written.seal_with,
-            sealing,
+            by_age: by_age.into_iter().map(|(_, id)| id).collect(),
+            named: written.seal_with,
+            named_key,
+            sealer: AtomicU32::new(written.seal_with.0),
         })
+    }
+
+    /// Seals from now on with a key that others have, too: the one that the file names if they have it,
+    /// else the newest. Where they have none in common the named one goes on (S-23).
+    pub fn seal_for(&self, common: &[KeyId]) {
+        let preferred = [self.named].into_iter().chain(self.by_age.iter().copied());
+        let shared = preferred.into_iter().find(|key| common.contains(key));
+        let KeyId(sealer) = shared.unwrap_or(self.named);
+        self.sealer.store(sealer, Ordering::Relaxed);
     }
 
     /// The keys that open, in order.
@@ -150,7 +174,8 @@ impl KeyRing {
         self.keys.keys().copied().collect()
     }
 
-    /// Writes the file of a new ring with one key.
+    /// Writes the file of a new ring with one key, whose id comes of its secret: data centres that made a
+    /// ring each see by the ids that they have not got the same.
     ///
     /// # Errors
     /// Never in practice: the ring is plain JSON.
@@ -159,7 +184,7 @@ impl KeyRing {
         now: Timestamp,
     ) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
         let key = WrittenKey {
-            id: KeyId(1),
+            id: first_id(secret),
             created: now,
             secret: Zeroizing::new(STANDARD.encode(secret.as_slice())),
         };
@@ -173,7 +198,11 @@ impl KeyRing {
 
     /// The key that seals, and its id.
     pub(super) fn sealer(&self, purpose: Purpose) -> (KeyId, &Aes256Gcm) {
-        (self.sealer, self.sealing.cipher(purpose))
+        let sealer = KeyId(self.sealer.load(Ordering::Relaxed));
+        match self.keys.get(&sealer) {
+            Some(key) => (sealer, key.cipher(purpose)),
+            None => (self.named, self.named_key.cipher(purpose)),
+        }
     }
 
     /// The key of that id, if the ring has it.
@@ -187,7 +216,7 @@ impl fmt::Debug for KeyRing {
         let ids: Vec<_> = self.keys.keys().collect();
         f.debug_struct("KeyRing")
             .field("keys", &ids)
-            .field("sealer", &self.sealer)
+            .field("sealer", &KeyId(self.sealer.load(Ordering::Relaxed)))
             .finish()
     }
 }
@@ -219,6 +248,15 @@ impl Expanded {
     }
 }
 
+/// Says nothing about the secret but whether it may be the same.
+fn first_id(secret: &Zeroizing<[u8; 32]>) -> KeyId {
+    let hkdf = Hkdf::<Sha256>::new(None, secret.as_slice());
+    let mut id = [0; 4];
+    let derived = hkdf.expand(b"portway/1/key-id", &mut id);
+    debug_assert!(derived.is_ok(), "4 bytes are within HKDF's limit");
+    KeyId(u32::from_be_bytes(id))
+}
+
 fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
     let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
     <[u8; 32]>::try_from(bytes.as_slice())
@@ -234,10 +272,10 @@ mod tests {
 
     #[test]
     fn a_ring_that_names_a_missing_sealer_is_refused() {
-        let file = KeyRing::first_file(&Zeroizing::new([7; 32]), Timestamp::default()).unwrap();
-        let text = String::from_utf8(file.to_vec()).unwrap();
+        let text = first(7);
         assert!(KeyRing::parse(text.as_bytes()).is_ok());
-        let foreign = text.replace("\"seal_with\": 1", "\"seal_with\": 2");
+        let own = first_id(&Zeroizing::new([7; 32])).0;
+        let foreign = text.replace(&format!("\"seal_with\": {own}"), "\"seal_with\": 2");
         assert!(matches!(
             KeyRing::parse(foreign.as_bytes()),
             Err(KeyRingError::Sealer(KeyId(2)))
@@ -245,9 +283,29 @@ mod tests {
     }
 
     #[test]
+    fn the_key_that_seals_is_one_that_all_can_open_s_23() {
+        let key = |id: u32, created: u64| {
+            let secret = STANDARD.encode([u8::try_from(id).unwrap(); 32]);
+            format!(r#"{{"id":{id},"created":{created},"secret":"{secret}"}}"#)
+        };
+        let keys = [key(1, 100), key(7, 300), key(4, 200)].join(",");
+        let text = format!(r#"{{"version":1,"seal_with":7,"keys":[{keys}]}}"#);
+        let ring = KeyRing::parse(text.as_bytes()).unwrap();
+        let seals_with = |common: &[u32]| {
+            let common: Vec<_> = common.iter().copied().map(KeyId).collect();
+            ring.seal_for(&common);
+            ring.sealer(Purpose::IdCookie).0.0
+        };
+        assert_eq!(ring.sealer(Purpose::IdCookie).0, KeyId(7));
+        assert_eq!(seals_with(&[1, 4]), 4, "the newest in common");
+        assert_eq!(seals_with(&[1]), 1);
+        assert_eq!(seals_with(&[7, 4, 1]), 7, "as the file says, again");
+        assert_eq!(seals_with(&[9]), 7, "nothing in common");
+    }
+
+    #[test]
     fn a_newer_or_broken_ring_is_refused() {
-        let file = KeyRing::first_file(&Zeroizing::new([7; 32]), Timestamp::default()).unwrap();
-        let text = String::from_utf8(file.to_vec()).unwrap();
+        let text = first(7);
         let newer = text.replace("\"version\": 1", "\"version\": 2");
         assert!(matches!(
             KeyRing::parse(newer.as_bytes()),
@@ -257,14 +315,28 @@ mod tests {
         let short = text.replace("\"secret\": \"", "\"secret\": \"AAAA");
         assert!(matches!(
             KeyRing::parse(short.as_bytes()),
-            Err(KeyRingError::Key(KeyId(1)))
+            Err(KeyRingError::Key(_))
         ));
     }
 
     #[test]
     fn a_ring_shows_no_key() {
-        let file = KeyRing::first_file(&Zeroizing::new([7; 32]), Timestamp::default()).unwrap();
-        let shown = format!("{:?}", KeyRing::parse(&file).unwrap());
-        assert_eq!(shown, "KeyRing { keys: [KeyId(1)], sealer: KeyId(1) }");
+        let shown = format!("{:?}", KeyRing::parse(first(7).as_bytes()).unwrap());
+        let id = format!("{:?}", first_id(&Zeroizing::new([7; 32])));
+        assert_eq!(shown, format!("KeyRing {{ keys: [{id}], sealer: {id} }}"));
+    }
+
+    /// S-23, MDC-COOKIE-5
+    #[test]
+    fn rings_that_were_made_apart_are_told_apart_by_their_ids() {
+        let ids = |byte| KeyRing::parse(first(byte).as_bytes()).unwrap().ids();
+        assert_eq!(ids(7), ids(7));
+        assert_ne!(ids(7), ids(8));
+    }
+
+    fn first(byte: u8) -> String {
+        let secret = Zeroizing::new([byte; 32]);
+        let file = KeyRing::first_file(&secret, Timestamp::default()).unwrap();
+        String::from_utf8(file.to_vec()).unwrap()
     }
 }

@@ -8,6 +8,7 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use crate::model::name::ClusterId;
+use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 
@@ -58,6 +59,37 @@ impl UserTag {
             .chain_update((store.len() as u64).to_be_bytes())
             .chain_update(store)
             .chain_update(subject.as_str());
+        Self(first(&hash.finalize()))
+    }
+
+    /// Makes the tag from its bytes.
+    #[must_use]
+    pub const fn from_bytes(bytes: [u8; Self::BYTES]) -> Self {
+        Self(bytes)
+    }
+
+    /// Its bytes.
+    #[must_use]
+    pub const fn as_bytes(&self) -> &[u8; Self::BYTES] {
+        &self.0
+    }
+}
+
+/// Stands for an address that a browser is sent to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AddressTag([u8; Self::BYTES]);
+
+impl AddressTag {
+    /// Its length: enough to tell the few addresses of one minute apart.
+    pub const BYTES: usize = 4;
+
+    /// The tag of a host's target.
+    #[must_use]
+    pub fn of(host: &HostName, target: &str) -> Self {
+        // A target begins with a slash, which no host contains.
+        let hash = Sha256::new()
+            .chain_update(host.as_str())
+            .chain_update(target);
         Self(first(&hash.finalize()))
     }
 

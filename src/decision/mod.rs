@@ -10,6 +10,7 @@ pub mod cookies;
 pub mod endpoints;
 pub mod following;
 pub mod forwarded;
+pub mod hand_over;
 pub mod identity_headers;
 pub mod idle;
 pub mod origins;

@@ -3,7 +3,9 @@
 //! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
 
 use crate::crypto::claims::Confirmed;
+use crate::crypto::claims::Seen;
 use crate::model::name::ClusterId;
+use crate::model::name::HostName;
 
 /// An answer of Portway's own, with the cookies it sets or clears.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -35,12 +37,19 @@ impl Reply {
 /// The kinds of answers.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ReplyKind {
+    /// Signed in, and sent back here again and again (D-10).
+    Circling(Circling),
     /// Asks whether the user really wants to sign out; the button posts.
     ConfirmSignOut,
     /// Signed in, but the level is lower than the application asks for and cannot be raised.
     LevelUnreachable,
     /// The login page.
     LoginPage(LoginPage),
+    /// Signed in, but this host's data centre does not accept the session.
+    NotAccepted {
+        /// The host.
+        place: HostName,
+    },
     /// A page that leads on to an address by itself: browsers follow only so many redirects in a row.
     Onward(String),
     /// 303 to an address.
@@ -54,11 +63,29 @@ pub enum ReplyKind {
         /// Where a browser could sign in.
         sign_in: String,
     },
+    /// Signed in, but this host's data centre cannot tell at the moment.
+    Unconfirmed {
+        /// The host.
+        place: HostName,
+        /// What to open to try again.
+        again: String,
+    },
     /// Signed in, with nowhere to go.
     Welcome {
         /// Who is signed in.
         user: String,
     },
+}
+
+/// What the page says that ends a journey in circles (D-10).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Circling {
+    /// The host that sends the browser back.
+    pub application: HostName,
+    /// What it last saw of the browser: the likely cause.
+    pub seen: Seen,
+    /// What to open to try again.
+    pub again: String,
 }
 
 /// What the login page shows.
@@ -88,6 +115,8 @@ pub struct SignedOut {
 /// What the login page says about the last attempt.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Notice {
+    /// The user is signed in, and has to sign in anew all the same.
+    Again,
     /// Too many sign-ins are waiting; or the provider or store did not answer.
     Busy,
     /// Nothing; it is the first.

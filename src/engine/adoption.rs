@@ -25,6 +25,7 @@ use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::id::AdoptionId;
 use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
@@ -90,8 +91,11 @@ impl EmbeddedEngine {
             // That is the address's own affair: another one may ask for this session at once.
             return Some(Lookup::NotLive(NotLive::Unanswered));
         };
-        let why = self.bring_here(federation, claim, rest).await.err()?;
         let sso = claim.facts.sso;
+        let Err(why) = self.bring_here(federation, claim, rest).await else {
+            federation.forget_refusals(&sso);
+            return None;
+        };
         tracing::info!(
             user = claim.facts.subject.as_str(),
             session = sso.short_hash(),
@@ -160,6 +164,7 @@ impl EmbeddedEngine {
         let facts = case.facts.clone();
         let mut stands = !matches!(case.local, Local::Absent);
         let mut questions = 0_u32;
+        let mut announced = None;
         let begun = self.parts.clock.now();
         let (mut adoption, mut effect) = Adoption::begin(case, begun);
         loop {
@@ -178,7 +183,8 @@ impl EmbeddedEngine {
                     answer.map_or_else(Input::Silence, Input::Answer)
                 }
                 Effect::Announce(holder) => {
-                    self.announce_rank(&facts, holder).await;
+                    self.announce_rank(&facts, holder.clone()).await;
+                    announced = Some(holder);
                     Input::Announced
                 }
                 Effect::Wait(span) => {
@@ -189,6 +195,7 @@ impl EmbeddedEngine {
                 Effect::Keep(session) => {
                     let kept = self.keep(*session, stands).await;
                     stands = true;
+                    self.yield_to_higher(&facts, announced.take()).await;
                     Input::Kept(kept)
                 }
             };
@@ -197,6 +204,9 @@ impl EmbeddedEngine {
     }
 
     fn tell_outcome(&self, facts: &SsoFacts, outcome: &Outcome, questions: u32, begun: Timestamp) {
+        if let Some(federation) = &self.federation {
+            federation.adoptions.note(outcome);
+        }
         if *outcome != Outcome::Serve {
             return;
         }
@@ -237,12 +247,31 @@ impl EmbeddedEngine {
     }
 
     async fn announce_rank(&self, facts: &SsoFacts, holder: Rank) {
-        let end = End::Moved {
-            sso: facts.sso,
-            holder,
-            expires: facts.expires,
+        self.note_end(moved(facts, holder)).await;
+    }
+
+    /// Becomes a stub at once where the own log knows of a holder above the rank that was announced: it may
+    /// have been told before the record stood, and is not told again (S-4).
+    async fn yield_to_higher(&self, facts: &SsoFacts, announced: Option<Rank>) {
+        let Some(own) = announced else {
+            return;
         };
-        self.note_end(end).await;
+        // A rank that stands keeps its place, and that is where to look.
+        let Ok(position) = self.parts.ends.append(moved(facts, own)).await else {
+            return;
+        };
+        let before = Position(position.0.saturating_sub(1));
+        for (_, end) in self.parts.ends.since(before, 1) {
+            if let End::Moved { sso, holder, .. } = end
+                && let Err(error) = self.step_down(&sso, &holder).await
+            {
+                tracing::error!(
+                    session = sso.short_hash(),
+                    error = &error as &dyn std::error::Error,
+                    "a session held elsewhere could not be let go of"
+                );
+            }
+        }
     }
 
     fn case(&self, federation: &Federation, claim: &Claim, local: Local) -> Case {
@@ -273,10 +302,10 @@ impl EmbeddedEngine {
             facts.expires = facts.expires.min(record.facts.expires);
         }
         // With a record here the cookie's word is not all there is (S-5, S-6).
-        let creation = if record.is_none() && federation.peer(&claim.cluster).is_none() {
-            Creation::NoOrigin
-        } else if federation.may_create(now).is_err() {
+        let creation = if federation.may_create(now).is_err() {
             Creation::LeaseOver
+        } else if record.is_none() && federation.peer(&claim.cluster).is_none() {
+            Creation::NoOrigin
         } else {
             Creation::Allowed
         };
@@ -311,6 +340,14 @@ impl EmbeddedEngine {
             }
         }
         chain
+    }
+}
+
+fn moved(facts: &SsoFacts, holder: Rank) -> End {
+    End::Moved {
+        sso: facts.sso,
+        holder,
+        expires: facts.expires,
     }
 }
 

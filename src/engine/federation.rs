@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -22,9 +23,11 @@ use crate::decision::following::lease::Lease;
 use crate::decision::following::lease::LeaseOver;
 use crate::decision::following::skew::Offset;
 use crate::decision::following::skew::Skew;
+use crate::engine::counts::AdoptionCounts;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::end::End;
+use crate::model::end::Position;
 use crate::model::end::Pulled;
 use crate::model::id::KeyId;
 use crate::model::id::SsoId;
@@ -73,6 +76,8 @@ pub(super) struct Federation {
     per_address: Mutex<HashMap<IpAddr, usize>>,
     untold: Mutex<Vec<End>>,
     has_untold: Notify,
+    /// What came of adoptions.
+    pub(super) adoptions: AdoptionCounts,
 }
 
 /// What is known of one peer.
@@ -84,6 +89,8 @@ pub(super) struct PeerState {
     /// Questions of adoptions under way.
     asking: AtomicUsize,
     greeted: Mutex<Option<Greeted>>,
+    /// How far it has read the own end log, in this life of the process.
+    has_read: AtomicU64,
 }
 
 /// What a peer said of itself when it was last greeted.
@@ -136,6 +143,7 @@ impl Federation {
             following: Mutex::new(Some(Following::resume(ends.pulled(cluster)))),
             asking: AtomicUsize::new(0),
             greeted: Mutex::new(None),
+            has_read: AtomicU64::new(0),
         };
         let pulled = |cluster: &ClusterId| (cluster.clone(), ends.pulled(cluster));
         Self {
@@ -149,6 +157,7 @@ impl Federation {
             per_address: Mutex::default(),
             untold: Mutex::default(),
             has_untold: Notify::new(),
+            adoptions: AdoptionCounts::default(),
         }
     }
 
@@ -235,6 +244,14 @@ impl Federation {
         (now.since(refused.at) < REFUSAL_LIFETIME).then_some(refused.why)
     }
 
+    /// Forgets the refusals of a session that has come here since: they were given to other cookies.
+    pub(super) fn forget_refusals(&self, sso: &SsoId) {
+        let mut refusals = self.refusals.lock();
+        for place in [Place::Application, Place::Arrival, Place::Collector] {
+            refusals.remove(&(*sso, place));
+        }
+    }
+
     pub(super) fn note_refusal(&self, sso: SsoId, place: Place, why: NotLive, now: Timestamp) {
         let mut refusals = self.refusals.lock();
         if refusals.len() >= REFUSALS_MAX {
@@ -304,6 +321,16 @@ impl PeerState {
 
     pub(super) fn greeted(&self) -> Option<Greeted> {
         self.greeted.lock().clone()
+    }
+
+    /// Notes how far the peer says to have read the own end log.
+    pub(super) fn note_read(&self, position: Position) {
+        self.has_read.store(position.0, Ordering::Relaxed);
+    }
+
+    /// How far the peer has read the own end log; its beginning if it has not asked yet.
+    pub(super) fn has_read(&self) -> Position {
+        Position(self.has_read.load(Ordering::Relaxed))
     }
 
     /// Whether the clocks were found too far apart to adopt from this peer (S-22).

@@ -25,6 +25,7 @@ use crate::model::end::Pulled;
 use crate::model::id::KeyId;
 use crate::model::name::ClusterId;
 use crate::model::peer::Answer;
+use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Greeting;
 use crate::model::peer::Question;
 
@@ -48,6 +49,9 @@ pub struct PeerReport {
     pub version: Option<String>,
     /// How far its end log has been read (S-16).
     pub pulled: Option<Pulled>,
+    /// Ends in the own log that it has not read, counted up to [`ENDS_MAX`]; all of them before it has asked
+    /// for the first time (S-15).
+    pub ends_pending: usize,
 }
 
 impl EmbeddedEngine {
@@ -64,11 +68,21 @@ impl EmbeddedEngine {
                     clock: said.as_ref().map(|said| (said.offset, said.skew)),
                     version: said.map(|said| said.greeting.version),
                     pulled: federation.pulled(&peer.cluster),
+                    ends_pending: self.parts.ends.since(peer.has_read(), ENDS_MAX).len(),
                 }
             });
             report.collect::<Vec<_>>()
         };
         federation.flat_map(report).collect()
+    }
+
+    /// Adoptions that were tried, by what came of them.
+    #[must_use]
+    pub fn adoptions(&self) -> Vec<(&'static str, u64)> {
+        let federation = self.federation.iter();
+        federation
+            .flat_map(|federation| federation.adoptions.counts())
+            .collect()
     }
 
     /// Greets a peer: measures its clock, and compares keys and identity stores (S-22, S-23,
@@ -107,6 +121,23 @@ impl EmbeddedEngine {
             skew,
         });
         Followed::Complete
+    }
+
+    /// The keys of this data centre that every peer which has greeted can open (S-23).
+    #[must_use]
+    pub fn common_keys(&self) -> Vec<KeyId> {
+        let Some(federation) = &self.federation else {
+            return Vec::new();
+        };
+        let greeted: Vec<_> = federation
+            .peers
+            .iter()
+            .filter_map(PeerState::greeted)
+            .collect();
+        let opens_everywhere =
+            |key: &&KeyId| greeted.iter().all(|peer| peer.greeting.keys.contains(*key));
+        let own = federation.settings.keys.iter();
+        own.filter(opens_everywhere).copied().collect()
     }
 
     /// Reads the end log of a peer to its end.
@@ -244,7 +275,10 @@ fn tell_keys(peer: &ClusterId, own: &[KeyId], greeting: &Greeting) {
         .map(|key| key.0)
         .collect();
     if !missing.is_empty() {
-        tracing::error!(peer = %peer, keys = ?missing, "a peer cannot open these keys");
+        tracing::error!(
+            peer = %peer, keys = ?missing,
+            "a peer cannot open these keys; cookies are sealed with one that it has, if there is one"
+        );
     }
 }
 

@@ -1,5 +1,7 @@
 //! Background steps of the engine. `app` calls them from time to time; nothing here waits.
 
+use std::time::Duration;
+
 use futures_util::future::join;
 use futures_util::future::join_all;
 
@@ -17,17 +19,16 @@ pub enum Swept {
 
 impl EmbeddedEngine {
     /// Drops sessions whose lifetime or idle time is over, a bounded number, and closes their
-    /// streams. Idleness writes no tombstone (S-20).
+    /// streams. Idleness writes no tombstone, and nobody is asked; where there are other data centres to ask,
+    /// what is idle here stays for a while, so that a request, or the check of a stream, can do it (S-20).
     ///
     /// # Errors
     /// When a removal could not be written; the session is refused all the same.
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let now = self.parts.clock.now();
         self.spent.forget_expired(now);
-        let due = self
-            .parts
-            .store
-            .due(now, self.settings.idle_timeout, SWEEP_MAX);
+        let idle = self.settings.idle_timeout.saturating_add(self.idle_kept());
+        let due = self.parts.store.due(now, idle, SWEEP_MAX);
         // The removals are gone from memory once each has been polled, which is before any stream is cut,
         // and share their commits.
         let removals = join_all(due.iter().map(|sso| self.parts.store.remove(sso)));
@@ -38,6 +39,12 @@ impl EmbeddedEngine {
             Swept::Done
         } else {
             Swept::More
+        })
+    }
+
+    fn idle_kept(&self) -> Duration {
+        self.federation.as_ref().map_or(Duration::ZERO, |others| {
+            IDLE_KEPT.saturating_add(others.settings.adoption.deadline())
         })
     }
 
@@ -56,4 +63,7 @@ impl EmbeddedEngine {
 /// Sessions dropped in one step, so that a sweep never holds anything up.
 const SWEEP_MAX: usize = 1024;
 /// The largest clock difference tolerated where nothing else is configured (S-22).
-const SKEW_HARD_LIMIT: std::time::Duration = std::time::Duration::from_secs(120);
+const SKEW_HARD_LIMIT: Duration = Duration::from_secs(120);
+/// How long a session that is idle here is kept where other data centres may know of a later access: long
+/// enough for the streams of very many to be checked.
+const IDLE_KEPT: Duration = Duration::from_secs(30);

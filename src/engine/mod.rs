@@ -19,6 +19,7 @@ use crate::ports::session_store::SessionStore;
 
 mod adoption;
 pub mod collector;
+mod counts;
 mod errands;
 mod federation;
 mod following;

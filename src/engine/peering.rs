@@ -13,6 +13,7 @@ use crate::decision::release::Known;
 use crate::decision::release::Reply;
 use crate::engine::EmbeddedEngine;
 use crate::engine::federation::Federation;
+use crate::engine::federation::PeerState;
 use crate::model::end::End;
 use crate::model::end::Incarnation;
 use crate::model::end::Position;
@@ -30,6 +31,7 @@ use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
+use crate::ports::entropy::id_bytes;
 use crate::ports::peer_service::PeerService;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
@@ -48,7 +50,9 @@ impl PeerService for EmbeddedEngine {
             Question::Hello(_) => Answer::Hello(self.greeting(federation)),
             // Ends are taken from every peer, whatever its clock (S-15, S-22).
             Question::PushEnds { ends } => self.take_ends(federation, ends).await,
-            Question::PullEnds { incarnation, after } => self.page_of_ends(incarnation, after),
+            Question::PullEnds { incarnation, after } => {
+                self.page_of_ends(peer, incarnation, after).await
+            }
             _ if peer.is_beyond_skew() => Answer::Refused(Refusal::Skew),
             Question::Fetch { facts, session } => {
                 if let Some(refusal) = self.refuse_store(&facts.store) {
@@ -137,8 +141,13 @@ impl EmbeddedEngine {
                 },
             };
             let Reply { answer, change } = decide(&holding, &known);
-            let Change::Replace(session) = change else {
-                return answer;
+            let session = match (change, &answer, &found) {
+                (Change::Replace(session), ..) => session,
+                // The stub that this answer goes by may still be on its way to the disk, and be taken back.
+                (Change::None, Answer::Committed(_), Found::Record(stub)) => {
+                    Box::new(Session::clone(stub))
+                }
+                (Change::None, ..) => return answer,
             };
             let stops_serving = session.state != SessionState::Live;
             match self.parts.store.replace_if_version(*session).await {
@@ -206,11 +215,9 @@ impl EmbeddedEngine {
                     // It may have been read in the peer's log a moment before the peer told of it.
                     Found::Absent | Found::Ended => federation.visited(sso, self.parts.clock.now()),
                 };
-                for host in hosts {
-                    if !visited.contains(&host) {
-                        visited.push(host);
-                    }
-                }
+                let new = hosts.into_iter().filter(|host| !visited.contains(host));
+                let new: Vec<_> = new.collect();
+                visited.extend(new);
             }
         }
         visited.truncate(Session::VISITED_MAX);
@@ -232,13 +239,20 @@ impl EmbeddedEngine {
         applied.into_iter().collect()
     }
 
-    fn page_of_ends(&self, incarnation: Incarnation, after: Position) -> Answer {
+    async fn page_of_ends(
+        &self,
+        peer: &PeerState,
+        incarnation: Incarnation,
+        after: Position,
+    ) -> Answer {
+        self.renew_if_outrun(incarnation, after).await;
         let own = self.parts.ends.incarnation();
         let after = if incarnation == own {
             after
         } else {
             Position::default()
         };
+        peer.note_read(after);
         let ends = self.parts.ends.since(after, ENDS_MAX);
         let rest = if ends.len() < ENDS_MAX {
             Rest::Complete
@@ -249,6 +263,26 @@ impl EmbeddedEngine {
             incarnation: own,
             ends,
             rest,
+        }
+    }
+
+    /// Begins a new life of the own log where a peer has read further than it reaches: it was put back to an
+    /// earlier state, and would give out the places again that the peer has read (S-15).
+    async fn renew_if_outrun(&self, incarnation: Incarnation, after: Position) {
+        let ends = &self.parts.ends;
+        let next = Incarnation(id_bytes(self.parts.entropy.as_ref()));
+        let now = self.parts.clock.now();
+        let renewed = ends.renew_if_outrun(incarnation, after, next, now).await;
+        if ends.incarnation() == next {
+            tracing::warn!(
+                "a peer has read ends that are not here any more; the end log begins a new life"
+            );
+        }
+        if let Err(error) = renewed {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the new life of the end log is not durable; it holds in memory"
+            );
         }
     }
 
@@ -331,7 +365,7 @@ impl EmbeddedEngine {
     }
 
     /// Becomes a stub if another data centre ranks above what is held here (S-4, S-14).
-    async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), StoreError> {
+    pub(super) async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), StoreError> {
         for _ in 0..REPLACE_TRIES_MAX {
             let found = self.parts.store.find(sso);
             let Found::Record(session) = &found else {

@@ -116,7 +116,9 @@ impl EmbeddedEngine {
         if !self.has_fresh_word(own, self.elsewhere(session, claim), now) {
             return Judgement::Refused(NotLive::LeaseOver);
         }
-        if now.since(self.noted_access(session)) >= self.settings.idle_timeout {
+        let vouched = claim.last_access.map(|access| access.min(now));
+        let last_access = vouched.max(Some(self.noted_access(session)));
+        if last_access.is_none_or(|access| now.since(access) >= self.settings.idle_timeout) {
             return Judgement::AskElsewhere(NotLive::Idle);
         }
         Judgement::Serves

@@ -566,6 +566,16 @@ impl EndLog for SeamedStore {
         self.inner.since(position, limit)
     }
 
+    async fn renew_if_outrun(
+        &self,
+        over: Incarnation,
+        read: Position,
+        next: Incarnation,
+        now: Timestamp,
+    ) -> Result<(), StoreError> {
+        self.inner.renew_if_outrun(over, read, next, now).await
+    }
+
     async fn trim(&self, before: Timestamp) -> Result<usize, StoreError> {
         self.inner.trim(before).await
     }

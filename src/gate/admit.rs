@@ -2,6 +2,8 @@
 //!
 //! Route and address were found before; forwarding comes after, and needs the permit made here.
 
+use std::sync::Arc;
+
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Standing;
@@ -14,7 +16,9 @@ use crate::decision::policy::Access;
 use crate::gate::Caller;
 use crate::gate::Gate;
 use crate::gate::Presentation;
+use crate::model::claim::Claim;
 use crate::model::claim::Hint;
+use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
@@ -27,6 +31,11 @@ pub struct Admission {
     pub decision: Decision,
     /// The GITO cookie that the response to a permitted request sets.
     pub gito: Option<GitoResponse>,
+    /// The claim of a request whose session serves: while the request runs, it is judged by that again
+    /// (S-20).
+    pub claim: Option<Arc<Claim>>,
+    /// Why the session of a good cookie was not honoured, where nobody is signed in.
+    pub refused: Option<NotLive>,
 }
 
 /// A GITO cookie for a response (MDC-COOKIE-4).
@@ -39,9 +48,11 @@ pub struct GitoResponse {
 }
 
 /// Who stands behind a request, and what a GITO cookie said of their session.
-struct Known {
-    standing: Standing,
+pub(super) struct Known {
+    pub(super) standing: Standing,
     seen: Option<Hint>,
+    claim: Option<Arc<Claim>>,
+    refused: Option<NotLive>,
 }
 
 impl Gate {
@@ -49,7 +60,11 @@ impl Gate {
     pub async fn admit(&self, asked: &Asked<'_>, caller: &Caller<'_>) -> Admission {
         let terms = self.terms.current();
         let known = match (asked.access, terms.as_ref()) {
-            (Access::Excluded, _) | (_, None) => Known::NOBODY,
+            (Access::Excluded, _) => Known::NOBODY,
+            (_, None) => Known {
+                refused: Some(NotLive::Unanswered),
+                ..Known::NOBODY
+            },
             (Access::Protected | Access::Unprotected, Some(settings)) => {
                 self.known(settings, caller).await
             }
@@ -66,7 +81,12 @@ impl Gate {
             gito = settings
                 .and_then(|gito| self.gito_response(gito, session, known.seen.as_ref(), now));
         }
-        Admission { decision, gito }
+        Admission {
+            decision,
+            gito,
+            claim: known.claim,
+            refused: known.refused,
+        }
     }
 
     /// Whether a session that was permitted still stands; asked again after a stream has been registered,
@@ -78,8 +98,9 @@ impl Gate {
 
     /// The first authn cookie whose session serves decides who stands behind the request. The level that
     /// counts is the smaller of the cookie's and the session's (S-12).
-    async fn known(&self, settings: &CookieSettings, caller: &Caller<'_>) -> Known {
+    pub(super) async fn known(&self, settings: &CookieSettings, caller: &Caller<'_>) -> Known {
         let now = self.clock.now();
+        let mut refused = None;
         for Presentation { claim, gito } in self.claims(settings, caller, now) {
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
@@ -87,17 +108,25 @@ impl Gate {
                     return Known {
                         standing: Standing::SignedIn(session, level),
                         seen: gito,
+                        claim: Some(Arc::new(claim)),
+                        refused: None,
                     };
                 }
-                Lookup::NotLive(why) => tracing::debug!(
-                    session = claim.facts.sso.short_hash(),
-                    reason = ?why,
-                    "an authn cookie was not honoured"
-                ),
+                Lookup::NotLive(why) => {
+                    tracing::debug!(
+                        session = claim.facts.sso.short_hash(),
+                        reason = ?why,
+                        "an authn cookie was not honoured"
+                    );
+                    refused.get_or_insert(why);
+                }
                 Lookup::Unknown => {}
             }
         }
-        Known::NOBODY
+        Known {
+            refused,
+            ..Known::NOBODY
+        }
     }
 
     /// The GITO cookie of an authorisation, where one is due. It names the data centre that serves, which
@@ -126,5 +155,7 @@ impl Known {
     const NOBODY: Self = Self {
         standing: Standing::Anonymous,
         seen: None,
+        claim: None,
+        refused: None,
     };
 }

@@ -1,14 +1,20 @@
 //! Asks for a sign-in: browsers are sent to the collector, programs get a refusal they can read (D-8).
 
+use crate::crypto::claims::AuthnCookie;
+use crate::crypto::claims::Freshness;
+use crate::crypto::claims::Seen;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies;
+use crate::decision::cookies::CookieNames;
 use crate::decision::endpoints;
+use crate::decision::hand_over;
 use crate::decision::origins::is_plain_target;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::gate::Gate;
+use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
@@ -36,6 +42,10 @@ pub struct Challenged<'a> {
     pub level: AuthLevel,
     /// The request's `Cookie` headers.
     pub cookies: &'a [&'a [u8]],
+    /// How recent the authentication has to be.
+    pub freshness: Freshness,
+    /// Why the session of a good cookie was not honoured, where there was one.
+    pub refused: Option<NotLive>,
 }
 
 impl Gate {
@@ -66,6 +76,8 @@ impl Gate {
             nonce,
             level: challenged.level,
             issued: self.clock.now(),
+            freshness: challenged.freshness,
+            seen: self.seen(challenged, held.as_ref()),
         };
         let name = endpoints::REQUEST;
         let binding = Binding {
@@ -82,6 +94,27 @@ impl Gate {
                 &self.names.nonce,
                 &cookies::encode_nonce(&nonce),
             )),
+        }
+    }
+
+    /// What came with the browser, for the diagnosis (D-10).
+    fn seen(&self, challenged: &Challenged<'_>, nonce: Option<&Nonce>) -> Seen {
+        if let Some(why) = challenged.refused {
+            return hand_over::seen(why);
+        }
+        let lines = challenged.cookies.iter().copied();
+        let Some(sealed) = CookieNames::find(lines, &self.names.authn).next() else {
+            return nonce.map_or(Seen::Nothing, |_| Seen::NonceOnly);
+        };
+        let binding = self.authn_binding(challenged.host);
+        let Some(cookie) = self.keys.open_claims::<AuthnCookie>(&binding, sealed) else {
+            return Seen::Unreadable;
+        };
+        let (terms, now) = (self.terms.current(), self.clock.now());
+        match terms.as_ref() {
+            None => Seen::Unconfirmed,
+            Some(settings) if settings.believes(cookie.issued, now) => Seen::Good,
+            Some(_) => Seen::FromTheFuture,
         }
     }
 }

@@ -52,7 +52,8 @@ impl Gate {
     }
 
     /// Clears this host's cookies on the way of a sign-out and goes on to the next host. A browser that
-    /// has signed in again meanwhile keeps its new cookie.
+    /// has signed in again meanwhile keeps its new cookie, and so does one whose other session is not known
+    /// here: somebody else's sign-out may have been led through this browser.
     #[must_use]
     pub fn clear(&self, caller: &Caller<'_>, sealed: Option<&str>) -> Reply {
         let now = self.clock.now();
@@ -62,11 +63,11 @@ impl Gate {
             return Reply::new(ReplyKind::Redirect("/".to_owned()));
         };
         let terms = self.terms.current();
-        let signed_in_again = terms.as_ref().is_some_and(|settings| {
+        let signed_in_again = terms.as_ref().is_none_or(|settings| {
             let mut claims = self.claims(settings, caller, now);
             claims.any(|Presentation { claim, .. }| {
                 !state.ended.contains(&claim.facts.sso)
-                    && matches!(self.engine.lookup(&claim, now), Lookup::Live(_))
+                    && !matches!(self.engine.lookup(&claim, now), Lookup::NotLive(_))
             })
         });
         let parameter = endpoints::SIGN_OUT;

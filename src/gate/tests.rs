@@ -21,7 +21,9 @@ use tokio::sync::broadcast;
 
 use super::*;
 use crate::crypto::claims::Confirmed;
+use crate::crypto::claims::Freshness;
 use crate::crypto::claims::GitoCookie;
+use crate::crypto::claims::Seen;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::claims::SignOut;
 use crate::crypto::claims::Token;
@@ -183,6 +185,7 @@ impl Post {
             nonce: NONCE,
             target: "/deep?link=1".to_owned(),
             expires: self.now().after(MINUTE),
+            freshness: Freshness::Earlier,
         }
     }
 
@@ -192,7 +195,9 @@ impl Post {
 
     async fn callback(&self, cookies: &[Vec<u8>], sealed: Option<&str>) -> Reply {
         let cookies = lines(cookies);
-        self.gate.callback(&caller(&cookies), sealed).await
+        self.gate
+            .callback(&caller(&cookies), sealed, Asker::Navigation)
+            .await
     }
 
     async fn admit(&self, cookies: &[Vec<u8>]) -> Decision {
@@ -221,6 +226,8 @@ impl Post {
             asker: Asker::Navigation,
             level: level(20),
             cookies: &cookies,
+            freshness: Freshness::Earlier,
+            refused: None,
         })
     }
 
@@ -481,6 +488,8 @@ struct StandIn {
     peers: Mutex<Vec<(ClusterId, Confirmation)>>,
     /// The claims it was last asked about.
     claims: Mutex<Vec<Claim>>,
+    /// Why it does not honour what it does not know; nothing: it is missing.
+    why: Mutex<Option<NotLive>>,
 }
 
 impl StandIn {
@@ -502,7 +511,7 @@ impl StandIn {
         self.claims.lock().push(claim.clone());
         match self.live.lock().get(&claim.facts.sso) {
             Some(session) => Lookup::Live(Arc::clone(session)),
-            None => Lookup::NotLive(NotLive::Missing),
+            None => Lookup::NotLive(self.why.lock().unwrap_or(NotLive::Missing)),
         }
     }
 }

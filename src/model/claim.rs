@@ -50,6 +50,9 @@ pub struct Presented {
 pub enum Place {
     /// At an application host, by an authn cookie.
     Application,
+    /// At an application host, by the token of a user who has just signed in to go there: a hop asks no
+    /// more of them (MDC-ADOPT-4).
+    Arrival,
     /// At the collector, by the ID cookie, which itself proves the authentication (MDC-ADOPT-2).
     Collector,
 }

@@ -13,3 +13,4 @@ pub mod peer_service;
 pub mod resolver;
 pub mod session_engine;
 pub mod session_store;
+pub mod vitals;

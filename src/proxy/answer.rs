@@ -19,6 +19,7 @@ use crate::model::id::RequestId;
 use crate::proxy::outbound::REQUEST_ID;
 use crate::proxy::pages;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::setback::Setback;
 
 /// An answer that is ready to be written.
 struct Page {
@@ -62,29 +63,8 @@ fn refused(
     refusal: Refusal,
     id: RequestId,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
-    let (heading, text) = refusal.words();
-    let status = refusal.status();
-    let page = match taste(&session.req_header().headers) {
-        Taste::Html => {
-            let reference = Some(id.to_string());
-            html(
-                status,
-                &pages::Message {
-                    heading,
-                    text,
-                    reference,
-                    button: None,
-                },
-            )
-        }
-        Taste::Json => {
-            let body = serde_json::json!({
-                "error": heading, "message": text, "status": status.as_u16(),
-                "reference": id.to_string(),
-            });
-            json(status, &body)
-        }
-    };
+    let setback = Setback::refused(refusal);
+    let page = set_back(&setback, taste(&session.req_header().headers), id);
     Ok((head(&page, id)?, page.body))
 }
 
@@ -100,23 +80,31 @@ pub async fn reply(
 ) -> pingora::Result<()> {
     let location = match &reply.kind {
         ReplyKind::Redirect(location) => Some(location.clone()),
-        ReplyKind::ConfirmSignOut
+        ReplyKind::Circling(_)
+        | ReplyKind::ConfirmSignOut
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
+        | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)
         | ReplyKind::SignOutUnheard(_)
         | ReplyKind::SignedOut(_)
         | ReplyKind::SignInRequired { .. }
+        | ReplyKind::Unconfirmed { .. }
         | ReplyKind::Welcome { .. } => None,
     };
     let signs_in = matches!(reply.kind, ReplyKind::SignInRequired { .. });
-    let page = page(reply.kind, title, id);
+    let may_pass = matches!(reply.kind, ReplyKind::Unconfirmed { .. });
+    let taste = taste(&session.req_header().headers);
+    let page = page(reply.kind, title, taste, id);
     let mut head = head(&page, id)?;
     if let Some(location) = location {
         head.insert_header(header::LOCATION, location)?;
     }
     if signs_in {
         head.insert_header(header::WWW_AUTHENTICATE, CHALLENGE)?;
+    }
+    if may_pass {
+        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
     }
     for cookie in reply.cookies {
         head.append_header(header::SET_COOKIE, cookie)?;
@@ -158,7 +146,7 @@ pub async fn style(session: &mut Session, id: RequestId) -> pingora::Result<()> 
     write(session, head, page.body).await
 }
 
-fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
+fn page(kind: ReplyKind, title: &str, taste: Taste, id: RequestId) -> Page {
     let message = |status, (heading, text): (&str, &str), button| {
         html(
             status,
@@ -167,10 +155,12 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
                 text,
                 reference: None,
                 button,
+                again: None,
             },
         )
     };
     match kind {
+        ReplyKind::Circling(circling) => set_back(&Setback::circling(&circling), taste, id),
         ReplyKind::ConfirmSignOut => message(
             StatusCode::OK,
             (
@@ -179,22 +169,9 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
             ),
             Some("Sign out"),
         ),
-        ReplyKind::LevelUnreachable => {
-            let heading = "A stronger sign-in is needed";
-            let text =
-                "This application asks for a stronger proof of who you are than can be given here.";
-            let reference = Some(id.to_string());
-            html(
-                StatusCode::FORBIDDEN,
-                &pages::Message {
-                    heading,
-                    text,
-                    reference,
-                    button: None,
-                },
-            )
-        }
+        ReplyKind::LevelUnreachable => set_back(&Setback::level_unreachable(), taste, id),
         ReplyKind::LoginPage(login) => login_page(&login, title),
+        ReplyKind::NotAccepted { place } => set_back(&Setback::not_accepted(&place), taste, id),
         ReplyKind::Onward(address) => html(StatusCode::OK, &pages::Onward { address: &address }),
         ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
         ReplyKind::SignedOut(page) => html(StatusCode::OK, &pages::SignedOut { page: &page }),
@@ -210,6 +187,9 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
             });
             json(StatusCode::UNAUTHORIZED, &body)
         }
+        ReplyKind::Unconfirmed { place, again } => {
+            set_back(&Setback::unconfirmed(&place, &again), taste, id)
+        }
         ReplyKind::Welcome { user } => {
             let text = format!("You are signed in as {user}.");
             message(StatusCode::OK, ("Signed in", &text), None)
@@ -217,9 +197,38 @@ fn page(kind: ReplyKind, title: &str, id: RequestId) -> Page {
     }
 }
 
+fn set_back(setback: &Setback<'_>, taste: Taste, id: RequestId) -> Page {
+    let reference = id.to_string();
+    let &Setback {
+        status,
+        heading,
+        ref text,
+        again,
+    } = setback;
+    match taste {
+        Taste::Html => {
+            let message = pages::Message {
+                heading,
+                text,
+                reference: Some(reference),
+                button: None,
+                again,
+            };
+            html(status, &message)
+        }
+        Taste::Json => {
+            let body = serde_json::json!({
+                "error": heading, "message": text, "status": status.as_u16(),
+                "reference": reference,
+            });
+            json(status, &body)
+        }
+    }
+}
+
 fn login_page(login: &LoginPage, title: &str) -> Page {
     let status = match login.notice {
-        Notice::None => StatusCode::OK,
+        Notice::Again | Notice::None => StatusCode::OK,
         Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
         Notice::Busy => StatusCode::SERVICE_UNAVAILABLE,
     };

@@ -19,6 +19,7 @@ use crate::decision::endpoints;
 use crate::decision::forwarded::Arrival;
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
+use crate::decision::hand_over::demanded;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
@@ -27,6 +28,8 @@ use crate::decision::routing::RouteFound;
 use crate::gate::Caller;
 use crate::gate::admit::Admission;
 use crate::gate::challenge::Challenged;
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
@@ -195,10 +198,15 @@ impl Portway {
             host: &found.inbound.host,
             address: found.origin.client,
         };
-        let Admission { decision, gito } = self.serving.gate.admit(&asked, &caller).await;
+        let Admission {
+            decision,
+            gito,
+            claim,
+            refused,
+        } = self.serving.gate.admit(&asked, &caller).await;
         match decision {
-            Decision::Allow(permit) => Ok(match self.register(ctx, &permit) {
-                Registered::Ended => self.challenge(head, readable, &found),
+            Decision::Allow(permit) => Ok(match self.register(ctx, &permit, claim) {
+                Registered::Ended => self.challenge(head, readable, &found, Some(NotLive::Ended)),
                 Registered::Standing(registration) => {
                     let mut admitted = found.admitted(permit, registration);
                     admitted.gito = gito;
@@ -211,7 +219,7 @@ impl Portway {
                     request_id = %ctx.id, virtual_host = %found.inbound.host,
                     route = %config.name, decision = "log in", reason = ?cause, "sign-in asked for"
                 );
-                Ok(self.challenge(head, readable, &found))
+                Ok(self.challenge(head, readable, &found, refused))
             }
         }
     }
@@ -229,7 +237,13 @@ impl Portway {
         Ok(())
     }
 
-    fn challenge(&self, head: &RequestHeader, cookies: &[&[u8]], found: &Found) -> Step {
+    fn challenge(
+        &self,
+        head: &RequestHeader,
+        cookies: &[&[u8]],
+        found: &Found,
+        refused: Option<NotLive>,
+    ) -> Step {
         let written = head
             .uri
             .path_and_query()
@@ -240,18 +254,26 @@ impl Portway {
             asker: inbound::asker(&head.method, &head.headers),
             level: found.route.config.level,
             cookies,
+            freshness: demanded(refused),
+            refused,
         }))
     }
 
     /// Registers a permitted request for being cut, then looks again: an end between the decision and
     /// the registration would otherwise be missed (S-17).
-    fn register(&self, ctx: &RequestContext, permit: &Permit) -> Registered {
-        let (Some(session), Some(current)) = (permit.session(), &ctx.current) else {
+    fn register(
+        &self,
+        ctx: &RequestContext,
+        permit: &Permit,
+        claim: Option<Arc<Claim>>,
+    ) -> Registered {
+        let (Some(session), Some(claim), Some(current)) = (permit.session(), claim, &ctx.current)
+        else {
             return Registered::Standing(None);
         };
         let sso = session.facts.sso;
         let watch = Arc::clone(&current.watch);
-        let registration = self.serving.streams.register(sso, watch);
+        let registration = self.serving.streams.register(claim, watch);
         if self.serving.gate.still_serves(&sso) {
             Registered::Standing(Some(registration))
         } else {

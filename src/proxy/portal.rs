@@ -26,6 +26,7 @@ use crate::proxy::answer;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::inbound::Inbound;
+use crate::proxy::inbound::asker;
 use crate::proxy::journey::Place;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::service::Portway;
@@ -154,7 +155,8 @@ async fn application(
         (endpoints::CALLBACK, &Method::GET) => {
             let token = parameter(session, endpoints::TOKEN);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.callback(&caller(&cookies, own), token.as_deref())
+            let asker = asker(&method, &session.req_header().headers);
+            gate.callback(&caller(&cookies, own), token.as_deref(), asker)
                 .await
         }
         (endpoints::CLEAR, &Method::GET) => {

@@ -314,10 +314,10 @@ impl ProxyHttp for Portway {
         if let Some(current) = &ctx.current {
             current.watch.upstream_is_done();
         }
+        let status = session.response_written().map(|head| head.status.as_u16());
+        self.serving.counts.note(status);
         if tracing::enabled!(tracing::Level::DEBUG) {
-            let status = session
-                .response_written()
-                .map_or(0, |head| head.status.as_u16());
+            let status = status.unwrap_or_default();
             let method = &session.req_header().method;
             let route = ctx
                 .admitted

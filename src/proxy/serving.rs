@@ -26,6 +26,7 @@ use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::connect::PeerTemplate;
+use crate::proxy::counts::RequestCounts;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
 
@@ -39,6 +40,8 @@ pub struct Serving {
     pub collector: Option<Arc<Collector>>,
     /// The requests in flight.
     pub streams: Arc<Streams>,
+    /// The requests that are over.
+    pub counts: RequestCounts,
     /// The headers that only the gateway may set.
     pub protected: ProtectedNames,
     /// The identity headers to set.
@@ -161,6 +164,7 @@ impl Serving {
             gate: parts.gate,
             collector: parts.collector,
             streams: Arc::new(Streams::new()),
+            counts: RequestCounts::default(),
             protected: ProtectedNames::new(own),
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),

@@ -1,4 +1,5 @@
-//! The requests in flight, by SSO session, so that an end closes them within a second (D-13, S-17).
+//! The requests in flight, by SSO session, so that an end closes them within a second (D-13, S-17). Each
+//! comes with the claim that it was permitted by, so that its session can be judged again (S-20).
 //!
 //! A cut takes effect at the edge loop, which races every request against it: an idle HTTP/2 stream or
 //! WebSocket passes through no filter that could stop it.
@@ -10,6 +11,7 @@ use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 
+use crate::model::claim::Claim;
 use crate::model::id::SsoId;
 use crate::proxy::watch::RequestWatch;
 
@@ -20,10 +22,14 @@ pub struct Streams {
     next: AtomicU64,
 }
 
+/// A request in flight.
 #[derive(Debug)]
-struct Running {
+pub struct Running {
     ticket: u64,
-    watch: Arc<RequestWatch>,
+    /// The claim that it was permitted by.
+    pub claim: Arc<Claim>,
+    /// What cuts it.
+    pub watch: Arc<RequestWatch>,
 }
 
 impl Streams {
@@ -39,14 +45,16 @@ impl Streams {
 
     /// Registers a request; it is forgotten when the registration is dropped.
     #[must_use]
-    pub fn register(self: &Arc<Self>, sso: SsoId, watch: Arc<RequestWatch>) -> Registration {
+    pub fn register(self: &Arc<Self>, claim: Arc<Claim>, watch: Arc<RequestWatch>) -> Registration {
+        let sso = claim.facts.sso;
         let ticket = self.next.fetch_add(1, Ordering::Relaxed);
         if let Some(shard) = self.shard(&sso) {
-            shard
-                .lock()
-                .entry(sso)
-                .or_default()
-                .push(Running { ticket, watch });
+            let running = Running {
+                ticket,
+                claim,
+                watch,
+            };
+            shard.lock().entry(sso).or_default().push(running);
         }
         Registration {
             streams: Arc::clone(self),
@@ -55,14 +63,11 @@ impl Streams {
         }
     }
 
-    /// Cuts every request of an SSO session; answers how many.
-    pub fn cut(&self, sso: &SsoId) -> usize {
-        let running = self
-            .shard(sso)
-            .and_then(|shard| shard.lock().remove(sso))
-            .unwrap_or_default();
-        running.iter().for_each(|running| running.watch.cut());
-        running.len()
+    /// Takes out every request of an SSO session, for whoever is to cut them.
+    #[must_use]
+    pub fn take(&self, sso: &SsoId) -> Vec<Running> {
+        let running = self.shard(sso).and_then(|shard| shard.lock().remove(sso));
+        running.unwrap_or_default()
     }
 
     /// The SSO sessions that have requests in flight.
@@ -70,6 +75,27 @@ impl Streams {
     pub fn sessions(&self) -> Vec<SsoId> {
         let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>>>| {
             shard.lock().keys().copied().collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of).collect()
+    }
+
+    /// The newest claim of an SSO session that has requests in flight.
+    #[must_use]
+    pub fn claim(&self, sso: &SsoId) -> Option<Arc<Claim>> {
+        let shard = self.shard(sso)?.lock();
+        let newest = shard.get(sso)?.last()?;
+        Some(Arc::clone(&newest.claim))
+    }
+
+    /// The newest claim of each SSO session that has requests in flight.
+    #[must_use]
+    pub fn claims(&self) -> Vec<Arc<Claim>> {
+        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>>>| {
+            let shard = shard.lock();
+            let newest = shard.values().filter_map(|running| running.last());
+            newest
+                .map(|running| Arc::clone(&running.claim))
+                .collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of).collect()
     }
@@ -113,21 +139,33 @@ const SHARDS: usize = 64;
 
 #[cfg(test)]
 mod tests {
+    use std::net::Ipv4Addr;
     use std::time::Duration;
 
     use super::*;
+    use crate::model::claim::Place;
+    use crate::model::claim::Presented;
+    use crate::model::id::SessionId;
+    use crate::model::identity::AuthLevel;
+    use crate::model::name::ClusterId;
+    use crate::model::name::StoreName;
+    use crate::model::name::UserName;
+    use crate::model::session::Generation;
+    use crate::model::session::SsoFacts;
+    use crate::model::time::Timestamp;
 
     #[test]
-    fn a_cut_reaches_every_request_of_the_session_and_no_other() {
+    fn every_request_of_the_session_is_taken_and_no_other() {
         let streams = Arc::new(Streams::new());
-        let (one, other) = (SsoId::from_bytes([1; 16]), SsoId::from_bytes([2; 16]));
+        let (one, other) = (claim(1), claim(2));
         let watches: Vec<_> = (0..3)
             .map(|_| Arc::new(RequestWatch::new(Duration::ZERO)))
             .collect();
-        let _a = streams.register(one, Arc::clone(&watches[0]));
-        let _b = streams.register(one, Arc::clone(&watches[1]));
+        let _a = streams.register(Arc::clone(&one), Arc::clone(&watches[0]));
+        let _b = streams.register(Arc::clone(&one), Arc::clone(&watches[1]));
         let _c = streams.register(other, Arc::clone(&watches[2]));
-        assert_eq!(streams.cut(&one), 2);
+        let taken = streams.take(&one.facts.sso);
+        taken.iter().for_each(|running| running.watch.cut());
         let cut: Vec<_> = watches.iter().map(|w| w.is_cut()).collect();
         assert_eq!(cut, [true, true, false]);
     }
@@ -135,9 +173,53 @@ mod tests {
     #[test]
     fn a_finished_request_is_forgotten() {
         let streams = Arc::new(Streams::new());
-        let sso = SsoId::from_bytes([1; 16]);
-        drop(streams.register(sso, Arc::new(RequestWatch::new(Duration::ZERO))));
-        assert!(streams.sessions().is_empty());
-        assert_eq!(streams.cut(&sso), 0);
+        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        drop(streams.register(claim(1), watch));
+        assert!(streams.sessions().is_empty() && streams.claims().is_empty());
+        assert!(streams.take(&claim(1).facts.sso).is_empty());
+    }
+
+    #[test]
+    fn each_session_is_judged_once_and_by_what_was_presented_last_s_20() {
+        let streams = Arc::new(Streams::new());
+        let mut later = Claim::clone(&claim(1));
+        later.facts.generation = Generation(7);
+        let claims = [claim(1), claim(2), Arc::new(later)];
+        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        let running = claims.map(|claim| streams.register(claim, Arc::clone(&watch)));
+        let generations = || {
+            let mut claims = streams.claims();
+            claims.sort_by_key(|claim| claim.facts.sso);
+            let generations = claims.iter().map(|claim| claim.facts.generation.0);
+            generations.collect::<Vec<_>>()
+        };
+        assert_eq!(generations(), [7, 0]);
+        let [_first, other, later] = running;
+        drop((other, later));
+        assert_eq!(generations(), [0]);
+    }
+
+    fn claim(n: u8) -> Arc<Claim> {
+        let facts = SsoFacts {
+            sso: SsoId::from_bytes([n; 16]),
+            subject: UserName::parse("alice").unwrap(),
+            store: StoreName::parse("staff").unwrap(),
+            first_authenticated: Timestamp::default(),
+            expires: Timestamp::default(),
+            generation: Generation(0),
+            level: AuthLevel::MAX,
+            level_reached: Timestamp::default(),
+        };
+        Arc::new(Claim {
+            facts,
+            cluster: ClusterId::parse("north").unwrap(),
+            session: SessionId::from_bytes([n; 16]),
+            hints: Vec::new(),
+            last_access: None,
+            presented: Presented {
+                at: Place::Application,
+                client_address: Ipv4Addr::LOCALHOST.into(),
+            },
+        })
     }
 }

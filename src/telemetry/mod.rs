@@ -1,10 +1,12 @@
-//! What the gateway says about itself: log lines on standard error.
+//! What the gateway says about itself: log lines on standard error, and metrics.
 //!
 //! No secret, cookie or session id is ever among them; ids appear as short hashes.
 
 use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
+
+pub mod metrics;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

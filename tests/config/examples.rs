@@ -177,6 +177,23 @@ engine:
     );
 }
 
+#[test]
+fn the_commented_section_on_ops_states_the_default() {
+    let example = parsed(&uncommented("ops"));
+    let silent = open_with("ops: {}\n");
+    assert_eq!(example.ops, silent.ops);
+    assert!(example.ops.is_some());
+}
+
+fn open_with(text: &str) -> Config {
+    parsed(&format!(
+        "{text}listeners: [{{ name: http, bind: '127.0.0.1:0' }}]
+pools: {{ p: {{ primary: ['a:1'] }} }}
+virtual_hosts: [{{ host: a.test, plain_http: serve, routes: [{{ path: /, access: excluded, pool: p }}] }}]
+"
+    ))
+}
+
 /// The data centres of a folder in `examples/`, by cluster id, without variables: as they run on one
 /// machine.
 fn data_centres(name: &str) -> BTreeMap<ClusterId, Config> {
@@ -443,6 +460,7 @@ policies:
 virtual_hosts:
   - zzz: 1
     routes: [{ zzz: 1, pools: { zzz: 1 } }]
+ops: { zzz: 1 }
 mdc:
   zzz: 1
   adoption: { zzz: 1 }

@@ -27,6 +27,15 @@ fn the_smallest_configuration_needs_no_collector() {
 }
 
 #[test]
+fn health_and_metrics_are_told_to_this_machine_unless_it_says_otherwise() {
+    let told = |text: &str| open(text).ops.map(|at| at.to_string());
+    assert_eq!(told(""), None, "nowhere");
+    assert_eq!(told("ops: {}\n").as_deref(), Some("127.0.0.1:9090"));
+    let other = told("ops: { bind: '[::1]:9100' }\n");
+    assert_eq!(other.as_deref(), Some("[::1]:9100"));
+}
+
+#[test]
 fn a_file_from_another_system_reads_the_same() {
     let text = "threads: 3\nlisteners: [{ name: http, bind: '127.0.0.1:0' }]
 pools: { p: { primary: ['a:1'] } }

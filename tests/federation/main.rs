@@ -7,6 +7,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::indexing_slicing,
+    clippy::panic,
     clippy::print_stderr,
     reason = "what goes wrong in a test stops the test, and says so"
 )]
@@ -17,12 +18,15 @@ mod support;
 mod link;
 mod pair;
 
+mod clocks;
 mod conformance;
 mod endings;
 mod failures;
 mod flows;
 mod idle;
 mod index;
+mod loops;
 mod policies;
 mod slow;
+mod streams;
 mod topologies;

@@ -292,6 +292,7 @@ fn applications(application: &Application, high: u8) -> String {
     format!(
         "\
 threads: 2
+ops: {{ bind: \"127.0.0.1:0\" }}
 listeners:
   - name: https
     bind: 127.0.0.1:0

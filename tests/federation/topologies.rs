@@ -56,6 +56,7 @@ impl Site {
 
     /// Starts the engine node of a data centre.
     async fn start(&self, cluster: &'static str, file: &str) -> Gateway {
+        std::fs::create_dir(self.folder.path().join(cluster)).unwrap();
         self.pki(&["enrol", "--cluster", cluster, "--state-dir", cluster]);
         let gateway = self.start_node(cluster, file).await;
         self.links[cluster].lead_to(&gateway);
@@ -311,6 +312,7 @@ async fn the_example_of_a_gate_uses_the_other_engine_and_comes_home_mdc_topo_2_m
     let ldc = site.start("ldc", "ldc.yaml").await;
     acquainted(&nydc, 1).await;
     acquainted(&ldc, 1).await;
+    std::fs::create_dir(site.folder.path().join("edge-1")).unwrap();
     site.pki(&["enrol", "--gate", "edge-1", "--state-dir", "edge-1"]);
     let gate = site.start_node("edge-1", "edge-1.yaml").await;
     let signed_in = async |user: &str| {

@@ -125,6 +125,7 @@ impl Site {
         let enrolled = |option: &str, name: &str| {
             let setup = Setup::new();
             let state = setup.path("state");
+            std::fs::create_dir(&state).unwrap();
             let dir = shared.path().as_os_str();
             let (option, name) = (OsStr::new(option), OsStr::new(name));
             let line = ["enrol", "--dir", "--state-dir"].map(OsStr::new);
@@ -214,9 +215,8 @@ engine:
         let mut copy = browser.clone();
         let asked = tokio::time::timeout(SOON, async {
             while self.named_by(&copy) != tag {
-                if let Ok(answer) = copy.try_send(Request::get(APP)).await {
-                    copy.keep(&answer);
-                }
+                let answer = copy.try_send(Request::get(APP)).await;
+                answer.iter().for_each(|answer| copy.keep(answer));
             }
         });
         asked

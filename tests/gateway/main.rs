@@ -25,6 +25,7 @@ mod health;
 mod identity;
 mod lifetime;
 mod logout;
+mod ops;
 mod pki;
 mod policy;
 mod programs;

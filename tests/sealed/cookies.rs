@@ -3,11 +3,14 @@
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::num::NonZeroU8;
 
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
+use portway::crypto::claims::Rounds;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
+use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::Clusters;
 use portway::decision::adoption::Anchor;
 use portway::decision::cookies::CookieNames;
@@ -163,7 +166,12 @@ impl Names {
 
     fn collector_header(&self, groups: usize) -> usize {
         let session = self.session(groups);
-        let cookie = id_cookie(&session, None, &self.settings(), LATE);
+        let mut cookie = id_cookie(&session, None, &self.settings(), LATE);
+        cookie.rounds = Some(Rounds {
+            to: AddressTag::from_bytes([0xFF; AddressTag::BYTES]),
+            count: NonZeroU8::MAX,
+            since: LATE,
+        });
         assert_eq!(cookie.earlier.len(), self.clusters.len() - 1);
         self.header(&session, Purpose::IdCookie, &cookie)
     }

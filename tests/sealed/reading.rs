@@ -2,13 +2,17 @@
 //! refused without a panic.
 
 use std::fmt::Debug;
+use std::num::NonZeroU8;
 
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
 use portway::crypto::claims::Confirmed;
 use portway::crypto::claims::Form;
+use portway::crypto::claims::Freshness;
 use portway::crypto::claims::GitoCookie;
 use portway::crypto::claims::IdCookie;
+use portway::crypto::claims::Rounds;
+use portway::crypto::claims::Seen;
 use portway::crypto::claims::SignInRequest;
 use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
@@ -16,6 +20,7 @@ use portway::crypto::claims::Visited;
 use portway::crypto::codec::Malformed;
 use portway::crypto::codec::Reader;
 use portway::crypto::codec::Writer;
+use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::ClusterTag;
 use portway::crypto::tags::UserTag;
 use portway::model::id::Nonce;
@@ -40,6 +45,7 @@ use proptest::prelude::any;
 use proptest::prop_assert;
 use proptest::prop_assert_eq;
 use proptest::proptest;
+use proptest::sample::select;
 use proptest::test_runner::TestCaseError;
 
 use super::cases;
@@ -117,12 +123,14 @@ fn id_cookie() -> impl Strategy<Value = IdCookie> {
         vec(visited, 0..=IdCookie::EARLIER_MAX),
         latest,
         time(),
+        option::of(rounds()),
     )
-        .prop_map(|(facts, earlier, latest, last_access)| IdCookie {
+        .prop_map(|(facts, earlier, latest, last_access, rounds)| IdCookie {
             facts,
             earlier,
             latest,
             last_access,
+            rounds,
         })
 }
 
@@ -146,28 +154,54 @@ fn gito() -> impl Strategy<Value = GitoCookie> {
     )
 }
 
+fn rounds() -> impl Strategy<Value = Rounds> {
+    let to = proptest::array::uniform4(any::<u8>()).prop_map(AddressTag::from_bytes);
+    (to, any::<NonZeroU8>(), time()).prop_map(|(to, count, since)| Rounds { to, count, since })
+}
+
+fn freshness() -> impl Strategy<Value = Freshness> {
+    select(vec![Freshness::Earlier, Freshness::Now])
+}
+
+fn seen() -> impl Strategy<Value = Seen> {
+    select(vec![
+        Seen::FromTheFuture,
+        Seen::Good,
+        Seen::NonceOnly,
+        Seen::Nothing,
+        Seen::Over,
+        Seen::Unconfirmed,
+        Seen::Unreadable,
+    ])
+}
+
 fn request() -> impl Strategy<Value = SignInRequest> {
-    (host(), ".{0,300}", id(), level(), time()).prop_map(|(host, target, nonce, level, issued)| {
-        SignInRequest {
+    let way = (time(), freshness(), seen());
+    (host(), ".{0,300}", id(), level(), way).prop_map(
+        |(host, target, nonce, level, (issued, freshness, seen))| SignInRequest {
             host,
             target,
             nonce: Nonce::from_bytes(nonce),
             level,
             issued,
-        }
-    })
+            freshness,
+            seen,
+        },
+    )
 }
 
 fn token() -> impl Strategy<Value = Token> {
-    (id(), authn(), id(), ".{0,300}", time()).prop_map(|(id, cookie, nonce, target, expires)| {
-        Token {
+    let rest = (time(), freshness());
+    (id(), authn(), id(), ".{0,300}", rest).prop_map(
+        |(id, cookie, nonce, target, (expires, freshness))| Token {
             id: TokenId::from_bytes(id),
             cookie,
             nonce: Nonce::from_bytes(nonce),
             target,
             expires,
-        }
-    })
+            freshness,
+        },
+    )
 }
 
 fn form() -> impl Strategy<Value = Form> {
@@ -179,7 +213,7 @@ fn form() -> impl Strategy<Value = Form> {
 
 fn sign_out() -> impl Strategy<Value = SignOut> {
     let ended = vec(id().prop_map(SsoId::from_bytes), 0..6);
-    let confirmed = || proptest::sample::select(vec![Confirmed::Durable, Confirmed::Pending]);
+    let confirmed = || select(vec![Confirmed::Durable, Confirmed::Pending]);
     let data_centres = vec((cluster(), confirmed()), 0..=16);
     let said = (confirmed(), data_centres);
     (
@@ -317,19 +351,25 @@ fn a_list_of_the_greatest_length_that_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_level_above_99_and_a_confirmation_of_neither_kind_are_refused() {
+fn a_level_above_99_and_words_that_there_are_none_of_are_refused() {
     let request = SignInRequest {
         host: HostName::parse("app.test").unwrap(),
         target: "/".to_owned(),
         nonce: Nonce::from_bytes([1; 16]),
         level: AuthLevel::MAX,
         issued: Timestamp::from_millis(0),
+        freshness: Freshness::Now,
+        seen: Seen::Unconfirmed,
     };
-    let mut bytes = request.encode();
-    let at = bytes.len() - 9;
-    assert_eq!(bytes[at], 99);
-    bytes[at] = 100;
-    assert!(SignInRequest::decode(&bytes).is_err());
+    // The level, how recent the authentication has to be, and what came with the browser.
+    let bytes = request.encode();
+    for (back, last) in [(11, 99), (2, 1), (1, 6)] {
+        let at = bytes.len() - back;
+        assert_eq!(bytes[at], last);
+        let mut beyond = bytes.clone();
+        beyond[at] += 1;
+        assert!(SignInRequest::decode(&beyond).is_err(), "{back}");
+    }
     // No ended session, no host, then the confirmation.
     let rest = [0; 11];
     assert!(SignOut::decode(&[&[0, 0, 1], &rest[..]].concat()).is_ok());

@@ -24,6 +24,7 @@ pub(crate) mod gateway;
 pub(crate) mod jar;
 pub(crate) mod message;
 pub(crate) mod nginx;
+pub(crate) mod ops;
 pub(crate) mod page;
 pub(crate) mod parts;
 pub(crate) mod recorder;

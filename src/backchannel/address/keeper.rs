@@ -62,6 +62,13 @@ impl<'a> Keeper<'a> {
                     self.address.state.send_replace(State::Starting);
                     continue;
                 }
+                // Closed soon after it was made, as may happen once: whoever asks can wait that long.
+                None if pause == PAUSE_MIN => {
+                    self.address.state.send_replace(State::Starting);
+                    tokio::time::sleep(self.jittered(pause)).await;
+                    pause = pause.saturating_mul(2);
+                    continue;
+                }
                 None => Silence::Unreachable,
                 Some(error) => {
                     self.tell(&error, &mut told);
@@ -79,6 +86,8 @@ impl<'a> Keeper<'a> {
 
     /// Connects and keeps the connection for as long as that goes well; answers how long it was.
     async fn dial_and_hold(&self) -> (Duration, Option<DialError>) {
+        // From before the handshake on, which may end with certificates that have changed meanwhile.
+        let changes = changes(self.dialler);
         let connection = match self.dial().await {
             Ok(connection) => connection,
             Err(error) => return (Duration::ZERO, Some(error)),
@@ -86,7 +95,7 @@ impl<'a> Keeper<'a> {
         let address = &self.address.authority;
         tracing::info!(peer = %self.address.target.node, address, "back-channel connected");
         let begun = self.address.clock.now();
-        let failed = self.hold(connection).await.err();
+        let failed = self.hold(connection, changes).await.err();
         tracing::info!(peer = %self.address.target.node, address, "back-channel connection lost");
         (self.address.clock.now().since(begun), failed)
     }
@@ -101,8 +110,11 @@ impl<'a> Keeper<'a> {
     ///
     /// # Errors
     /// When one that did not answer could not be replaced either.
-    async fn hold(&self, mut connection: Arc<Connection>) -> Result<(), DialError> {
-        let mut changes = changes(self.dialler);
+    async fn hold(
+        &self,
+        mut connection: Arc<Connection>,
+        mut changes: Option<watch::Receiver<u64>>,
+    ) -> Result<(), DialError> {
         loop {
             let open = State::Connected(Arc::clone(&connection));
             self.address.state.send_replace(open);

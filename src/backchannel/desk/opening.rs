@@ -7,9 +7,9 @@ use http::Request;
 use hyper::body::Incoming;
 
 use super::Desk;
-use super::Reply;
 use super::checks::other_sender;
 use super::checks::unreadable;
+use super::reply::Reply;
 use crate::backchannel::server::Mode;
 use crate::backchannel::standing::Claimed;
 use crate::backchannel::standing::Standing;
@@ -52,10 +52,7 @@ impl Desk {
             nonce,
         };
         let body = said.enclose().map_err(|error| unreadable(&error))?;
-        Ok(Reply {
-            body,
-            signature: None,
-        })
+        Ok(Reply::unsigned(body))
     }
 
     /// Takes down a name that a password is to prove.
@@ -113,10 +110,8 @@ impl Desk {
         }
         let body = wire::enclose_proof(claimed.keys.prove(Side::Listener));
         let body = body.map_err(|error| unreadable(&error))?;
-        standing.prove(&self.server, claimed.node.clone(), None, Some(claimed));
-        Ok(Reply {
-            body,
-            signature: None,
-        })
+        let proven = standing.prove(&self.server, claimed.node.clone(), None, Some(claimed));
+        proven.inspect_err(|turned| standing.turn(turned))?;
+        Ok(Reply::unsigned(body))
     }
 }

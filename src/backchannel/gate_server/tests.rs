@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::shares::SHARE_MAX;
 use super::*;
 use crate::backchannel::gate_terms::tests::terms;
 use crate::backchannel::gate_wire::SESSIONS_MAX;
@@ -55,7 +56,9 @@ async fn the_sessions_that_stand_no_more_are_named() {
     let service = service(&engine);
     let sessions = vec![sso(1), sso(2), sso(3), sso(4)];
     assert!(sessions.len() < SESSIONS_MAX);
-    let answer = service.act(GateQuestion::Standing { sessions }).await;
+    let answer = service
+        .act(&edge(), GateQuestion::Standing { sessions })
+        .await;
     assert_eq!(answer, GateAnswer::NotStanding(vec![sso(2), sso(4)]));
 }
 
@@ -65,7 +68,7 @@ async fn a_touch_is_as_long_ago_as_the_gate_says_by_the_engines_clock() {
     let service = service(&engine);
     let before = SystemClock.now();
     let sessions = vec![(sso(1), 0), (sso(2), 60_000), (sso(3), u64::MAX)];
-    let answer = service.act(GateQuestion::Touch { sessions }).await;
+    let answer = service.act(&edge(), GateQuestion::Touch { sessions }).await;
     assert_eq!(answer, GateAnswer::Done);
     let touched = engine.touched.lock().clone();
     assert!(touched[0].1 >= before);
@@ -73,7 +76,66 @@ async fn a_touch_is_as_long_ago_as_the_gate_says_by_the_engines_clock() {
     assert_eq!(touched[2], (sso(3), Timestamp::default()));
 }
 
+/// S-24
+#[tokio::test]
+async fn a_gate_cannot_have_tokens_remembered_for_longer_than_they_are_good() {
+    let engine = Arc::new(StandIn::new());
+    let service = service(&engine);
+    let spend = async |number: u8, span| {
+        let token = TokenId::from_bytes([number; 16]);
+        let expires = SystemClock.now().after(span);
+        let question = GateQuestion::Spend { token, expires };
+        service.act(&edge(), question).await
+    };
+    let minute = Duration::from_mins(1);
+    assert_eq!(spend(1, minute).await, GateAnswer::Done);
+    assert_eq!(spend(1, minute).await, GateAnswer::SpentBefore);
+    assert_eq!(
+        spend(2, 5 * minute).await,
+        GateAnswer::Done,
+        "a clock ahead, and as much again"
+    );
+    assert_eq!(spend(3, 6 * minute).await, GateAnswer::SpentBefore);
+    let endless = Duration::from_millis(u64::MAX);
+    assert_eq!(spend(4, endless).await, GateAnswer::SpentBefore);
+}
+
+/// S-24
+#[test]
+fn a_gate_that_has_spent_its_share_leaves_room_for_others() {
+    let engine = Arc::new(StandIn::new());
+    let service = service(&engine);
+    let expires = SystemClock.now().after(Duration::from_secs(50));
+    let token = |number: u64| {
+        let number = u128::from(number);
+        TokenId::from_bytes(number.to_be_bytes())
+    };
+    for number in 0..SHARE_MAX as u64 {
+        assert!(service.spend(&edge(), token(number), expires));
+    }
+    assert!(!service.spend(&edge(), token(u64::MAX), expires));
+    let other = ClusterId::parse("edge-2").unwrap();
+    assert!(service.spend(&other, token(u64::MAX), expires));
+    for _ in 0..SHARE_MAX {
+        let again = service.spend(&other, token(u64::MAX), expires);
+        assert!(!again, "spent before");
+    }
+    assert!(
+        service.spend(&other, token(u64::MAX - 1), expires),
+        "its own share is there"
+    );
+}
+
+fn edge() -> ClusterId {
+    ClusterId::parse("edge-1").unwrap()
+}
+
 fn service(engine: &Arc<StandIn>) -> GateService {
     let engine = Arc::clone(engine) as Arc<dyn SessionEngine>;
-    GateService::new(engine, terms(), IDLE_TIMEOUT, &world(Arc::new(SystemClock)))
+    GateService::new(engine, terms(), LIMITS, &world(Arc::new(SystemClock)))
 }
+
+const LIMITS: GateLimits = GateLimits {
+    idle_timeout: IDLE_TIMEOUT,
+    hard_skew: Duration::from_mins(2),
+};

@@ -10,7 +10,9 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use moka::Entry;
 use moka::notification::RemovalCause;
+use moka::ops::compute::Op;
 use moka::policy::EvictionPolicy;
 use moka::sync::Cache;
 use tokio::sync::broadcast;
@@ -124,7 +126,7 @@ impl Known {
     pub(super) fn keep(&self, held: Held) -> bool {
         let sso = held.session.facts.sso;
         let entry = self.sessions.entry(sso);
-        let kept = entry.and_upsert_with(|before| match before.map(moka::Entry::into_value) {
+        let kept = entry.and_upsert_with(|before| match before.map(Entry::into_value) {
             Some(Remembered::Ended) => Remembered::Ended,
             Some(Remembered::Held(before)) => {
                 // The record may lag behind what was noted here.
@@ -139,20 +141,24 @@ impl Known {
 
     /// Remembers that a session is over, and tells whoever watches if that is news.
     pub(super) fn end(&self, sso: SsoId) {
-        let before = self.sessions.get(&sso);
-        self.sessions.insert(sso, Remembered::Ended);
-        if !matches!(before, Some(Remembered::Ended)) {
+        let mut is_news = true;
+        // As `keep` does, one after the other: an answer on its way must not bring the session back.
+        self.sessions.entry(sso).and_upsert_with(|before| {
+            is_news = !before.is_some_and(|before| matches!(before.value(), Remembered::Ended));
+            Remembered::Ended
+        });
+        if is_news {
             self.announce(sso);
         }
     }
 
     /// Forgets what an engine said of a session, if it was that one.
     pub(super) fn forget(&self, sso: &SsoId, engine: usize) {
-        if let Some(Remembered::Held(held)) = self.sessions.get(sso)
-            && held.engine == engine
-        {
-            self.sessions.invalidate(sso);
-        }
+        let entry = self.sessions.entry(*sso);
+        entry.and_compute_with(|before| match before.map(Entry::into_value) {
+            Some(Remembered::Held(held)) if held.engine == engine => Op::Remove,
+            Some(Remembered::Held(_) | Remembered::Ended) | None => Op::Nop,
+        });
     }
 
     /// Forgets what an engine said, and tells whoever watches that the session has stopped serving.
@@ -182,5 +188,45 @@ impl fmt::Debug for Known {
         f.debug_struct("Known")
             .field("sessions", &self.sessions.entry_count())
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+    use crate::backchannel::remote::tests::rig_tests::IDLE_TIMEOUT;
+    use crate::backchannel::remote::tests::rig_tests::session;
+
+    /// R4: an answer that was on its way does not bring back what is over.
+    #[test]
+    fn an_end_stands_whatever_comes_at_the_same_time() {
+        let known = Known::new(100_000, broadcast::channel(16).0);
+        let both = Barrier::new(2);
+        let answered = |number| {
+            let held = Held::new(session(number), 0, Timestamp::default(), IDLE_TIMEOUT);
+            both.wait();
+            known.keep(held);
+            known.forget(&session_id(number), 0);
+        };
+        let ended = |number| {
+            both.wait();
+            known.end(session_id(number));
+        };
+        let numbers = 0..5000;
+        thread::scope(|threads| {
+            threads.spawn(|| numbers.clone().for_each(answered));
+            threads.spawn(|| numbers.clone().for_each(ended));
+        });
+        for number in numbers {
+            let remembered = known.get(&session_id(number));
+            assert!(matches!(remembered, Some(Remembered::Ended)), "{number}");
+        }
+    }
+
+    fn session_id(number: u32) -> SsoId {
+        session(number).facts.sso
     }
 }

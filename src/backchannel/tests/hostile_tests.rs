@@ -25,6 +25,7 @@ use crate::crypto::peer_proof::ConnectionKeys;
 use crate::crypto::peer_proof::Message;
 use crate::crypto::peer_proof::Opening;
 use crate::crypto::peer_proof::Side;
+use crate::model::id::KeyId;
 use crate::model::peer::Refusal;
 
 /// An HTTP/2 client that sends what it is told.
@@ -32,8 +33,14 @@ struct Raw(SendRequest<BoxBody<Bytes, Infallible>>);
 
 impl Raw {
     async fn to(node: &Node) -> Self {
+        Self::reading(node, 1 << 20).await
+    }
+
+    /// One that takes so many bytes of each answer, as long as nobody reads them.
+    async fn reading(node: &Node, window: u32) -> Self {
         let stream = TcpStream::connect(node.address).await.unwrap();
-        let builder = http2::Builder::new(TokioExecutor::new());
+        let mut builder = http2::Builder::new(TokioExecutor::new());
+        builder.initial_stream_window_size(window);
         let (sender, driver) = builder.handshake(TokioIo::new(stream)).await.unwrap();
         tokio::spawn(async move { driver.await.ok() });
         Self(sender)
@@ -200,9 +207,12 @@ async fn a_password_is_guessed_at_once_and_never_learnt() {
     let mut raw = Raw::to(&london).await;
     let wrong = raw.open("ny", "a guess").await.unwrap();
     assert_eq!(raw.prove(&wrong).await, Err(Code::NotProven));
-    let opened_again = raw.open("ny", "what both know").await.map(|_| ());
-    assert_eq!(opened_again, Err(Code::NotProven));
-    assert_eq!(raw.prove(&wrong).await, Err(Code::NotProven));
+    let again = wire::enclose_proof(wrong.prove(Side::Dialler)).unwrap();
+    let again = Full::new(Bytes::from(again)).boxed();
+    let again = request(wire::PROVE_PATH, &HeaderMap::new(), again);
+    let answer = raw.send(again).await;
+    assert!(!matches!(answer, Ok((StatusCode::OK, _))), "{answer:?}");
+    until("it is over", || london.back.server().connections() == 0).await;
     let mut raw = Raw::to(&london).await;
     let stranger = raw.open("rome", "what both know").await.map(|_| ());
     assert_eq!(stranger, Err(Code::UnknownPeer));
@@ -368,32 +378,90 @@ async fn said_to(node: &Node, said: &[u8]) {
     assert!(ended.is_ok(), "still open after {said:?}");
 }
 
-/// R12: strangers fill their own places and nobody else's.
+/// R12: strangers push each other out, and nobody else.
 #[tokio::test]
 async fn a_crowd_of_silent_connections_leaves_peers_alone() {
     let (ny, london) = plans(How::Tls);
-    let ny = ny.start();
     let london = london
         .limited(|limits| limits.proof_timeout = PATIENCE)
         .start();
-    ny.connected("london").await;
+    let server = Arc::clone(london.back.server());
     let mut crowd = Vec::new();
     for _ in 0..100 {
         crowd.push(TcpStream::connect(london.address).await.unwrap());
     }
+    // Whoever came first was closed.
+    let first = crowd.first_mut().unwrap();
+    let read = tokio::time::timeout(PATIENCE, first.read(&mut [0])).await;
+    assert!(!matches!(read.unwrap(), Ok(1..)));
+    until("a few are left", || server.connections() <= 32).await;
+    let ny = ny.start();
+    ny.connected("london").await;
+    for _ in 0..400 {
+        crowd.push(TcpStream::connect(london.address).await.unwrap());
+    }
     assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
-    assert!(london.back.server().connections() <= 40);
-    // Whoever did not find a place was closed at once.
-    let last = crowd.last_mut().unwrap();
-    let read = tokio::time::timeout(LIMIT, last.read(&mut [0]))
-        .await
-        .unwrap();
-    assert!(!matches!(read, Ok(1..)));
+    until("few enough are left", || server.connections() <= 257).await;
     drop(crowd);
-    until("their places are free", || {
-        london.back.server().connections() == 1
-    })
-    .await;
+    until("their places are free", || server.connections() == 1).await;
+    assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
+}
+
+/// R12
+#[tokio::test]
+async fn a_caller_with_too_many_connections_is_told_so() {
+    let london = Plan::open("london").peer("ny", &[], &[]).start();
+    let server = Arc::clone(london.back.server());
+    let mut open = Vec::new();
+    for _ in 0..64 {
+        let mut raw = Raw::to(&london).await;
+        let keys = raw.open("ny", "what both know").await.unwrap();
+        raw.prove(&keys).await.unwrap();
+        open.push(raw);
+    }
+    let mut surplus = Raw::to(&london).await;
+    let keys = surplus.open("ny", "what both know").await.unwrap();
+    assert_eq!(surplus.prove(&keys).await, Err(Code::Busy));
+    until("it is cut", || server.connections() == 64).await;
+    drop(open.pop());
+    until("there is room again", || server.connections() == 63).await;
+    let mut another = Raw::to(&london).await;
+    let keys = another.open("ny", "what both know").await.unwrap();
+    assert!(another.prove(&keys).await.is_ok());
+}
+
+/// R12: whoever asks and does not read has few answers held, and not for ever.
+#[tokio::test]
+async fn an_answer_that_nobody_takes_keeps_its_place_and_ends_the_connection() {
+    for answer_timeout in [10 * PATIENCE, Duration::from_millis(100)] {
+        let london = Plan::open("london").peer("ny", &[], &[]);
+        let london = london
+            .limited(|limits| limits.answer_timeout = answer_timeout)
+            .start();
+        let server = Arc::clone(london.back.server());
+        let places = Arc::clone(&server.known[&engine("ny")].places);
+        let all = places.available_permits();
+        let mut raw = Raw::reading(&london, 512).await;
+        let keys = raw.open("ny", "what both know").await.unwrap();
+        raw.prove(&keys).await.unwrap();
+        let large = Greeting {
+            keys: (0..256).map(|key| KeyId(key + (1 << 20))).collect(),
+            ..greeting("ny")
+        };
+        let message = wire::enclose(&head(), &Question::Hello(large)).unwrap();
+        let headers = signed(&keys, 1, wire::ASK_PATH, &message);
+        let body = Full::new(Bytes::from(message)).boxed();
+        let asked = request(wire::ASK_PATH, &headers, body);
+        let answer = raw.0.send_request(asked).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        if answer_timeout > PATIENCE {
+            assert_eq!(places.available_permits(), all - 1);
+            drop(answer);
+        } else {
+            until("it is cut", || server.connections() == 0).await;
+        }
+        until("its place is free", || places.available_permits() == all).await;
+    }
 }
 
 /// R11: what was recorded on the way changes nothing when it is sent again, there or to another node.

@@ -79,3 +79,73 @@ async fn a_ca_that_is_replaced_ends_the_connections_of_the_old_one() {
     ny.answered_by("london").await;
     assert_eq!(london.service.asked(), 2);
 }
+
+/// S-8: a question that was not sent is no silence.
+#[tokio::test]
+async fn a_question_over_a_connection_that_is_closing_is_asked_over_a_new_one() {
+    let ca = Ca::new();
+    let (ny, london) = (Plan::tls("ny", &ca), Plan::tls("london", &ca));
+    let relay = Relay::to(london.address).await;
+    let (here, there) = (ny.address, relay.address);
+    let ny = Arc::new(ny.peer("london", &[there], &[]).start());
+    let london = london.holding().peer("ny", &[here], &[]).start();
+    ny.connected("london").await;
+    let before = relay.accepted();
+    let ask = || {
+        let ny = Arc::clone(&ny);
+        tokio::spawn(async move { ny.ask("london", abort()).await })
+    };
+    // It keeps the connection open, which takes no more questions from here on.
+    let mut questions = vec![ask()];
+    until("one is under way", || london.service.asked() == 1).await;
+    reissue(&london, &ca);
+    london.reload().unwrap();
+    while relay.accepted() == before {
+        questions.push(ask());
+        let count = questions.len();
+        let last = &questions[count - 1];
+        until("it has arrived, or is lost", || {
+            london.service.asked() == count || last.is_finished()
+        })
+        .await;
+        assert_eq!(london.service.asked(), count, "none is lost");
+    }
+    let held = london.service.held.as_ref().unwrap();
+    held.add_permits(questions.len());
+    for question in questions {
+        assert_eq!(question.await.unwrap(), Ok(Answer::Done));
+    }
+    assert_eq!(ny.line("london").asked.silent(), 0);
+}
+
+/// R11: a handshake that outlasts the change is of the old trust.
+#[tokio::test]
+async fn a_handshake_that_is_drawn_out_over_a_new_ca_comes_to_nothing() {
+    let (old, new) = (Ca::new(), Ca::new());
+    let london = Plan::tls("london", &old).peer("ny", &[], &[]).start();
+    let slow = tokio::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let slow = slow.await.unwrap();
+    let there = slow.local_addr().unwrap();
+    let ny = Plan::tls("ny", &old).peer("london", &[there], &[]).start();
+    let (mut client, _) = slow.accept().await.unwrap();
+    drop(slow);
+    let mut server = TcpStream::connect(london.address).await.unwrap();
+    let mut first = [0];
+    client.read_exact(&mut first).await.unwrap();
+    server.write_all(&first).await.unwrap();
+    until("the handshake has begun", || {
+        london.back.server().connections() == 1
+    })
+    .await;
+    for _ in 0..100 {
+        tokio::task::yield_now().await;
+    }
+    reissue(&london, &new);
+    london.reload().unwrap();
+    // What the node says, up to the end of the connection.
+    let passing = tokio::io::copy_bidirectional(&mut client, &mut server);
+    tokio::time::timeout(PATIENCE, passing).await.unwrap().ok();
+    until("it is over", || london.back.server().connections() == 0).await;
+    assert!(ny.ask("london", abort()).await.is_err());
+    assert_eq!(london.service.asked(), 0);
+}

@@ -140,12 +140,16 @@ impl Drop for Files {
 /// folder belongs to the folder's owner.
 fn give_to_owner_of(folder: &Path, file: &File) -> io::Result<()> {
     let (wanted, own) = (fs::metadata(folder)?, file.metadata()?);
-    let is_root = rustix::process::geteuid().is_root();
-    if !is_root || (wanted.uid(), wanted.gid()) == (own.uid(), own.gid()) {
+    if !is_root() || (wanted.uid(), wanted.gid()) == (own.uid(), own.gid()) {
         return Ok(());
     }
     let (owner, group) = (Uid::from_raw(wanted.uid()), Gid::from_raw(wanted.gid()));
     Ok(rustix::fs::fchown(file, Some(owner), Some(group))?)
+}
+
+/// Whether what is made belongs to root.
+pub(super) fn is_root() -> bool {
+    rustix::process::geteuid().is_root()
 }
 
 fn parent_of(folder: &Path) -> PathBuf {

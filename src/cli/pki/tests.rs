@@ -49,6 +49,7 @@ fn a_ca_is_made_once_and_nodes_are_enrolled_with_its_bundle_m_036() {
 
     // The bundle alone is enough elsewhere.
     std::fs::copy(folder.path("ca/ca.bundle"), folder.path("copied")).unwrap();
+    std::fs::create_dir(folder.path("state")).unwrap();
     let enrol = [
         "enrol",
         "--dir=copied",
@@ -81,6 +82,25 @@ fn a_ca_is_made_once_and_nodes_are_enrolled_with_its_bundle_m_036() {
     folder.run(&issue, PHRASE).unwrap();
     let edge = NodeName::Gate(ClusterId::parse("edge-1").unwrap());
     assert_eq!(names("gate/node.pem"), [edge]);
+}
+
+#[test]
+fn root_makes_no_state_directory_that_the_gateway_could_not_enter() {
+    let folder = Folder::new();
+    folder.run(&["init", "--dir=ca"], PHRASE).unwrap();
+    let enrol = ["enrol", "--dir=ca", "--cluster=ny", "--state-dir=state"];
+    let enrolled = folder.run(&enrol, PHRASE);
+    if files::is_root() {
+        let refused = enrolled.unwrap_err();
+        assert!(is_refusal(&refused), "{refused:#}");
+        assert!(refused.to_string().contains("install -d"), "{refused:#}");
+        assert!(!folder.path("state").exists());
+    } else {
+        enrolled.unwrap();
+    }
+    std::fs::create_dir_all(folder.path("state")).unwrap();
+    let again = [&enrol[..], &["--replace"]].concat();
+    folder.run(&again, PHRASE).unwrap();
 }
 
 #[test]

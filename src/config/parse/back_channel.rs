@@ -78,7 +78,7 @@ impl Reading<'_> {
         let channel_section = found.and_then(|found| self.section(&found, CHANNEL_KEYS));
         let channel = channel_section
             .as_ref()
-            .and_then(|section| self.back_channel(section, site, &mut known));
+            .and_then(|section| self.back_channel(section, site));
         let around = Around {
             own: site.cluster,
             given: Given {
@@ -93,7 +93,13 @@ impl Reading<'_> {
         let gates = section.get("gates");
         let gates = gates.map_or(Some(Vec::new()), |at| self.gates(at, around, &mut known));
         if let Some(section) = &channel_section {
-            self.check_exposed(section, &known.addresses.exposed);
+            let bind = channel.as_ref().and_then(|channel| {
+                let peers = peers.as_deref().unwrap_or_default();
+                exposed_bind(section, channel, peers)
+            });
+            let connected_to = std::mem::take(&mut known.addresses.exposed);
+            let exposed = bind.into_iter().chain(connected_to).collect();
+            self.check_exposed(section, &exposed);
         }
         let (peers, gates) = (peers?, gates?);
         if peers.is_empty() && gates.is_empty() {
@@ -106,16 +112,11 @@ impl Reading<'_> {
         })
     }
 
-    fn back_channel<'n>(
-        &mut self,
-        section: &Section<'n>,
-        site: &Site<'_>,
-        known: &mut Known<'n>,
-    ) -> Option<BackChannel> {
+    fn back_channel(&mut self, section: &Section<'_>, site: &Site<'_>) -> Option<BackChannel> {
         let bind = self.listener_bind(section, &mut site.listeners.binds.clone());
         let security = self.security(section, site.given);
         let behaviour = self.behaviour(section);
-        let channel = BackChannel {
+        Some(BackChannel {
             bind: bind?,
             security: security?,
             connection_age_max: behaviour.connection_age_max,
@@ -124,16 +125,7 @@ impl Reading<'_> {
             questions_max: behaviour.questions_max,
             circuit_failures: behaviour.circuit_failures,
             circuit_pause: behaviour.circuit_pause,
-        };
-        let is_exposed = !channel.bind.ip().to_canonical().is_loopback();
-        if let Some(found) = section.get("bind")
-            && is_exposed
-            && matches!(channel.security, Security::Open)
-        {
-            let place = (found.clone(), channel.bind.to_string());
-            known.addresses.exposed.push(place);
-        }
-        Some(channel)
+        })
     }
 
     fn behaviour(&mut self, section: &Section<'_>) -> Behaviour {
@@ -219,6 +211,22 @@ impl Reading<'_> {
             threshold,
         })
     }
+}
+
+/// The listener, if it is beyond this machine and takes clear text: from gates and most peers, which prove
+/// themselves as it does, or from a single peer. Whoever claims to be that one may come from anywhere,
+/// wherever that peer is connected to (MDC-SEC-1).
+fn exposed_bind<'n>(
+    section: &Section<'n>,
+    channel: &BackChannel,
+    peers: &[Peer],
+) -> Option<(Found<'n>, String)> {
+    let mut securities = peers.iter().map(|peer| &peer.security);
+    let takes_clear_text = matches!(channel.security, Security::Open)
+        || securities.any(|security| matches!(security, Security::Open));
+    let is_exposed = !channel.bind.ip().to_canonical().is_loopback();
+    let found = section.get("bind")?;
+    (takes_clear_text && is_exposed).then(|| (found.clone(), channel.bind.to_string()))
 }
 
 /// An address as it is written.

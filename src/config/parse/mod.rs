@@ -40,6 +40,7 @@ mod host;
 mod listener;
 mod mdc;
 mod nearest;
+mod ops;
 mod peer;
 mod policy;
 mod pool;
@@ -127,9 +128,10 @@ impl Reading<'_> {
         let (engine_place, engine) = self.engine(section.get("engine"), given);
         let limits = self.limits(section.get("limits"));
         let listeners = self.required(&section, "listeners").cloned();
-        let listeners = listeners
+        let mut listeners = listeners
             .map(|found| self.listeners(&found))
             .unwrap_or_default();
+        let ops = self.ops(section.get("ops"), &mut listeners);
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
         let authentication = section
@@ -184,6 +186,7 @@ impl Reading<'_> {
             limits,
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
+            ops,
             warnings: Warnings::default(),
         })
     }
@@ -247,6 +250,7 @@ const KEYS: &[&str] = &[
     "limits",
     "listeners",
     "mdc",
+    "ops",
     "policies",
     "pools",
     "session",

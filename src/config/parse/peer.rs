@@ -168,7 +168,7 @@ impl Reading<'_> {
         Some(name)
     }
 
-    /// In `open` mode the password is all that tells one from another.
+    /// In `open` mode the password is all that tells one from another (MDC-SEC-4).
     fn check_password(
         &mut self,
         section: &Section<'_>,
@@ -188,7 +188,7 @@ impl Reading<'_> {
         if let Some((other, _)) = same
             && let Some((_, place)) = section.first_of(&["password", "password_file"])
         {
-            self.advise(place, Advice::SharedPassword(other.to_string()));
+            self.mdc_fault(place, MdcProblem::PasswordShared(other.clone()));
         }
         known.passwords.push((name.clone(), password.clone()));
     }

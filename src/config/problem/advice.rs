@@ -39,12 +39,12 @@ pub enum Advice {
     /// Clear text beyond this machine, on the operator's word (MDC-SEC-1).
     #[error("the back-channel is not encrypted")]
     Open,
+    /// What only those who run it need to know, told to others.
+    #[error("health and metrics can be read from other machines")]
+    OpsExposed,
     /// Primaries that are not of one data centre (M-027).
     #[error("the primary engines are of several data centres, `{0}` and `{1}`")]
     SeveralPrimaries(ClusterId, ClusterId),
-    /// One who knows it can speak for the other (MDC-SEC-4).
-    #[error("the password is the one of `{0}`")]
-    SharedPassword(String),
     /// A reservation that may lapse before its commit.
     #[error("reservation_lapse is not longer than an adoption may take, {}", show(*.0))]
     ShortLapse(Duration),
@@ -71,10 +71,12 @@ impl Advice {
             Self::Open => {
                 "whoever can read the network can read sessions; prefer `simple` or `cert`"
             }
+            Self::OpsExposed => {
+                "bind an address of this machine only, or see that nobody else can reach it"
+            }
             Self::SeveralPrimaries(..) => {
                 "list the engines of this gate's own data centre as `primary`, others as `secondary`"
             }
-            Self::SharedPassword(_) => "with one password for both, either can speak for the other",
             Self::ShortLapse(_) => "raise it, or adoptions from a slow peer may fail",
         };
         Some(hint.to_owned())

@@ -71,6 +71,9 @@ pub enum MdcProblem {
     /// Likewise, of a gate.
     #[error("`security: open` needs a password shared with the engines")]
     PasswordNeeded,
+    /// Whoever knows it could speak for the other (MDC-SEC-4).
+    #[error("the password is the one of `{0}`, and either could speak for the other")]
+    PasswordShared(ClusterId),
     /// A file that `portway pki` makes is not there.
     #[error("cannot read `{}`: {error}", path.display())]
     PkiFile {
@@ -129,6 +132,7 @@ impl MdcProblem {
             Self::OwnPeer(_) => "list the other data centres only",
             Self::Password(_) => "such as: openssl rand -base64 32",
             Self::PasswordMissing(_) | Self::PasswordNeeded => "add `password_file`",
+            Self::PasswordShared(_) => "give each a password of its own, at both ends",
             Self::PkiFile { .. } => "`portway pki` makes it, or name a file of your own",
             Self::PullInterval(_) => "several pulls must fit into the lease",
             Self::RemoteWithMdc => {

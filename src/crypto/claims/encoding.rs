@@ -11,6 +11,12 @@ use crate::crypto::claims::SignInRequest;
 use crate::crypto::claims::SignOut;
 use crate::crypto::claims::Token;
 use crate::crypto::claims::Visited;
+use crate::crypto::claims::on_the_way::read_freshness;
+use crate::crypto::claims::on_the_way::read_rounds;
+use crate::crypto::claims::on_the_way::read_seen;
+use crate::crypto::claims::on_the_way::write_freshness;
+use crate::crypto::claims::on_the_way::write_rounds;
+use crate::crypto::claims::on_the_way::write_seen;
 use crate::crypto::codec::Malformed;
 use crate::crypto::codec::Reader;
 use crate::crypto::codec::Writer;
@@ -54,6 +60,11 @@ impl Claims for IdCookie {
             to.raw(visited.cluster.as_bytes())
                 .raw(visited.session.as_bytes());
         });
+        write_rounds(
+            &mut to,
+            self.rounds.as_ref(),
+            self.facts.first_authenticated,
+        );
         to.into_bytes()
     }
 
@@ -68,11 +79,13 @@ impl Claims for IdCookie {
                 session: SessionId::from_bytes(from.array()?),
             })
         })?;
+        let rounds = read_rounds(&mut from, facts.first_authenticated)?;
         from.end().map(|()| Self {
             facts,
             earlier,
             latest,
             last_access,
+            rounds,
         })
     }
 }
@@ -118,6 +131,8 @@ impl Claims for SignInRequest {
             .text(&self.target)
             .raw(self.nonce.as_bytes());
         to.byte(self.level.get()).time(self.issued);
+        write_freshness(&mut to, self.freshness);
+        write_seen(&mut to, self.seen);
         to.into_bytes()
     }
 
@@ -129,6 +144,8 @@ impl Claims for SignInRequest {
             nonce: Nonce::from_bytes(from.array()?),
             level: read_level(&mut from)?,
             issued: from.time()?,
+            freshness: read_freshness(&mut from)?,
+            seen: read_seen(&mut from)?,
         };
         from.end().map(|()| request)
     }
@@ -142,6 +159,7 @@ impl Claims for Token {
         to.raw(self.nonce.as_bytes())
             .text(&self.target)
             .time(self.expires);
+        write_freshness(&mut to, self.freshness);
         to.into_bytes()
     }
 
@@ -153,6 +171,7 @@ impl Claims for Token {
             nonce: Nonce::from_bytes(from.array()?),
             target: from.text()?.to_owned(),
             expires: from.time()?,
+            freshness: read_freshness(&mut from)?,
         };
         from.end().map(|()| token)
     }

@@ -17,6 +17,7 @@ use crate::decision::adoption::Retrieval;
 use crate::decision::adoption::draft::Origin;
 use crate::decision::adoption::keeping::outcome_of;
 use crate::model::claim::NotLive;
+use crate::model::claim::Place;
 use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
 use crate::model::peer::Answer;
@@ -192,7 +193,8 @@ impl Adoption {
             return self.commit(pending, release, 0, now);
         }
         let policy = &self.case.policy;
-        if policy.hop == Hop::Reauthenticate {
+        let has_just_signed_in = self.case.presented.at == Place::Arrival;
+        if policy.hop == Hop::Reauthenticate && !has_just_signed_in {
             return Effect::Finish(Outcome::Refuse(NotLive::Reauthenticate));
         }
         if policy.retrieval == Retrieval::Off && policy.anchor == Anchor::Free {

@@ -239,6 +239,11 @@ fn a6_rows_1_and_2_a_hop_is_challenged_when_the_policy_says_so_mdc_adopt_4() {
         let ran = run(case(policy), |_, question| holder_lets_go(question));
         assert_eq!(ran.refusal(), Some(NotLive::Reauthenticate));
         assert!(ran.asked.is_empty());
+        // Whoever has just signed in to come here is not asked again.
+        let mut arrival = case(policy);
+        arrival.presented.at = Place::Arrival;
+        let ran = run(arrival, |_, question| holder_lets_go(question));
+        assert!(ran.serves(), "{anchor:?}");
     }
 }
 

@@ -48,6 +48,7 @@ pub fn id_cookie(
             session: session.id,
         },
         last_access: now,
+        rounds: presented.and_then(|cookie| cookie.rounds),
     }
 }
 

@@ -23,6 +23,9 @@ pub struct CookieSettings {
     pub gito: Option<Gito>,
     /// How far ahead the clock that wrote a cookie may be (MDC-COOKIE-6, S-22).
     pub skew_allowance: Duration,
+    /// How far apart the clocks of data centres may be between which sessions move; zero where there is
+    /// one (S-22).
+    pub skew_hard: Duration,
 }
 
 impl CookieSettings {
@@ -36,6 +39,7 @@ impl CookieSettings {
             authn_lifetime: None,
             gito: None,
             skew_allowance: SKEW_ALLOWANCE,
+            skew_hard: Duration::ZERO,
         }
     }
 
@@ -44,6 +48,13 @@ impl CookieSettings {
     #[must_use]
     pub fn believes(&self, written: Timestamp, now: Timestamp) -> bool {
         written <= now.after(self.skew_allowance)
+    }
+
+    /// Until when a one-step token is taken that is good until `expires` by the clock of the data centre
+    /// that made it: by another clock within the hard limit that may be over on arrival (S-22, S-24).
+    #[must_use]
+    pub fn last_moment_of(&self, expires: Timestamp) -> Timestamp {
+        expires.after(self.skew_hard)
     }
 
     /// Whether an authn cookie of this issue time is good; one that has lapsed is renewed at the collector

@@ -70,6 +70,15 @@ impl RoundTrip {
 }
 
 impl Offset {
+    /// The offset in seconds, less than zero where the other clock is behind.
+    #[must_use]
+    pub fn seconds(&self) -> f64 {
+        match self.side {
+            Side::Ahead => self.size.as_secs_f64(),
+            Side::Behind => -self.size.as_secs_f64(),
+        }
+    }
+
     /// Judges the offset by the configured limits; up to and with the limit itself it is kept.
     #[must_use]
     pub fn judge(&self, allowance: Duration, hard: Duration) -> Skew {

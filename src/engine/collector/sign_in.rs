@@ -6,14 +6,19 @@ use std::time::Duration;
 
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Form;
+use crate::crypto::claims::Freshness;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::claims::SignInRequest;
+use crate::crypto::claims::TOKEN_LIFETIME;
 use crate::crypto::claims::Token;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
+use crate::crypto::tags::AddressTag;
 use crate::decision::cookies;
 use crate::decision::cookies::chain;
 use crate::decision::endpoints;
+use crate::decision::hand_over::one_more;
+use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::Reply;
@@ -52,12 +57,16 @@ impl Collector {
         if let Wanted::Stale(restart) = wanted {
             return Reply::new(ReplyKind::Redirect(restart));
         }
-        let Some(signed_in) = self.signed_in(visitor).await else {
+        let Some(mut signed_in) = self.signed_in(visitor).await else {
             return self.login_page(visitor, &wanted, Notice::None);
         };
         let reply = match &wanted {
             Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
-                self.hand_over(&signed_in, request)
+                if is_recent_enough(&signed_in, request) {
+                    self.hand_over_again(&mut signed_in, request)
+                } else {
+                    self.login_page(visitor, &wanted, Notice::Again)
+                }
             }
             Wanted::Application(request, _) if self.level < request.level => {
                 Reply::new(ReplyKind::LevelUnreachable)
@@ -200,7 +209,7 @@ impl Collector {
     fn signed_in_for(&self, signed_in: &IdCookie, wanted: &Wanted) -> Reply {
         let reply = match wanted {
             Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
-                self.hand_over(signed_in, request)
+                self.hand_over(signed_in, request, Freshness::Now)
             }
             Wanted::Application(..) => Reply::new(ReplyKind::LevelUnreachable),
             Wanted::Nothing | Wanted::Stale(_) => {
@@ -211,9 +220,39 @@ impl Collector {
         self.remembering(reply, signed_in)
     }
 
+    /// Sends a signed-in browser back to its application without a question, unless that has been done too
+    /// often (D-10).
+    fn hand_over_again(&self, signed_in: &mut IdCookie, request: &SignInRequest) -> Reply {
+        let SignInRequest {
+            host, target, seen, ..
+        } = request;
+        let to = AddressTag::of(host, target);
+        let Some(rounds) = one_more(signed_in.rounds, to, *seen, self.clock.now()) else {
+            tracing::warn!(
+                session = signed_in.facts.sso.short_hash(),
+                virtual_host = %host,
+                seen = ?seen,
+                "a browser that is signed in is sent back again and again"
+            );
+            let origin = self.origins.of(host).unwrap_or_default();
+            return Reply::new(ReplyKind::Circling(Circling {
+                application: host.clone(),
+                seen: *seen,
+                again: format!("{origin}{target}"),
+            }));
+        };
+        signed_in.rounds = Some(rounds);
+        self.hand_over(signed_in, request, request.freshness)
+    }
+
     /// Sends a signed-in browser back to its application with a one-step token (S-24). The authn cookie in
     /// it has the session's level, whatever the one had that it replaces (S-12).
-    fn hand_over(&self, signed_in: &IdCookie, request: &SignInRequest) -> Reply {
+    fn hand_over(
+        &self,
+        signed_in: &IdCookie,
+        request: &SignInRequest,
+        freshness: Freshness,
+    ) -> Reply {
         let now = self.clock.now();
         let IdCookie { facts, latest, .. } = signed_in;
         let token = Token {
@@ -227,6 +266,7 @@ impl Collector {
             nonce: request.nonce,
             target: request.target.clone(),
             expires: now.after(TOKEN_LIFETIME),
+            freshness,
         };
         let scope = request.host.as_str();
         let binding = Binding {
@@ -255,6 +295,16 @@ impl Collector {
     }
 }
 
+/// Whether an authentication is as recent as a request wants it: a user who has signed in since the request
+/// was made, in another tab perhaps, is not asked twice (MDC-ADOPT-4). By how much the clocks of gate and
+/// collector differ, by so much it is judged wrong (S-22); whoever signs in for the request is not judged.
+fn is_recent_enough(signed_in: &IdCookie, request: &SignInRequest) -> bool {
+    match request.freshness {
+        Freshness::Earlier => true,
+        Freshness::Now => signed_in.facts.level_reached > request.issued,
+    }
+}
+
 /// One wording for every reason that has to do with the credential; nothing tells them apart.
 const fn notice_of(error: &SignInError) -> Notice {
     match error {
@@ -266,6 +316,4 @@ const fn notice_of(error: &SignInError) -> Notice {
 
 /// How long a login page may stay open before it begins again.
 const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
-/// How long a one-step token is good (S-24).
-const TOKEN_LIFETIME: Duration = Duration::from_secs(60);
 const FORM_NAME: &str = "form";

@@ -128,6 +128,7 @@ impl Federated {
             earlier: earlier.iter().map(visited).collect(),
             latest: latest.clone(),
             last_access: self.desk.world.now(),
+            rounds: None,
         };
         self.present(&cookie);
         cookie

@@ -4,7 +4,9 @@ use super::*;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::Form;
+use crate::crypto::claims::Freshness;
 use crate::crypto::claims::IdCookie;
+use crate::crypto::claims::Seen;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::claims::SignOut;
 use crate::crypto::claims::Token;
@@ -16,6 +18,7 @@ use crate::decision::cookies::CookieNames;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::endpoints;
 use crate::decision::origins::Origins;
+use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::Reply;
@@ -85,6 +88,8 @@ impl Desk {
             nonce: APP_NONCE,
             level: AuthLevel::new(needed).unwrap(),
             issued: self.world.now(),
+            freshness: Freshness::Earlier,
+            seen: Seen::Nothing,
         };
         self.seal(&request_binding(COLLECTOR), &request)
     }
@@ -146,6 +151,7 @@ impl Desk {
             earlier: Vec::new(),
             latest: here(session),
             last_access: self.world.now(),
+            rounds: None,
         };
         self.seal(&id_binding(&self.collector.names.id), &cookie)
     }
@@ -267,13 +273,16 @@ pub(super) fn sealed_in(reply: &ReplyKind, address: &str) -> String {
 fn login_page(reply: ReplyKind) -> LoginPage {
     match reply {
         ReplyKind::LoginPage(page) => page,
-        ReplyKind::ConfirmSignOut
+        ReplyKind::Circling(_)
+        | ReplyKind::ConfirmSignOut
         | ReplyKind::LevelUnreachable
+        | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)
         | ReplyKind::Redirect(_)
         | ReplyKind::SignInRequired { .. }
         | ReplyKind::SignedOut(_)
         | ReplyKind::SignOutUnheard(_)
+        | ReplyKind::Unconfirmed { .. }
         | ReplyKind::Welcome { .. } => panic!("{reply:?} is no login page"),
     }
 }
@@ -326,6 +335,8 @@ async fn a_request_for_another_collector_or_of_another_kind_is_for_nothing() {
         nonce: APP_NONCE,
         level: AuthLevel::NONE,
         issued: desk.world.now(),
+        freshness: Freshness::Earlier,
+        seen: Seen::Nothing,
     };
     let foreign = desk.seal(&request_binding("other.test"), &request);
     let other_kind = desk.seal(&token_binding(COLLECTOR), &request);
@@ -753,5 +764,79 @@ pub(super) fn no_sign_out(expires: Timestamp) -> SignOut {
         confirmed: crate::crypto::claims::Confirmed::Durable,
         data_centres: Vec::new(),
         expires,
+    }
+}
+
+/// A request for a sign-in, made now, with these demands.
+fn request_with(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> String {
+    let request = SignInRequest {
+        host: host(APP),
+        target: target.to_owned(),
+        nonce: APP_NONCE,
+        level: AuthLevel::NONE,
+        issued: desk.world.now(),
+        freshness,
+        seen,
+    };
+    desk.seal(&request_binding(COLLECTOR), &request)
+}
+
+#[tokio::test]
+async fn a_demand_to_sign_in_anew_is_met_by_a_new_sign_in_only_mdc_adopt_4_s_11() {
+    let mut desk = Desk::new();
+    let old = desk.sign_in("alice").await;
+    desk.world.pass(MILLISECOND);
+    let request = request_with(&desk, "/", Freshness::Now, Seen::Over);
+    let page = desk.page(Some(&request)).await;
+    assert_eq!(page.notice, Notice::Again);
+    desk.world.pass(MILLISECOND);
+    let posted = desk.post(&page, "alice", PASSWORD).await;
+    let token = desk.token(&posted, APP, "https://app.test");
+    assert_eq!(token.freshness, Freshness::Now);
+    assert_ne!(token.cookie.facts.sso, old.facts.sso);
+    assert_eq!(desk.world.refusal(&claim(&old)), Some(NotLive::Ended));
+    // Another tab had been asked the same, and has its answer.
+    let next = desk.show(Some(&request)).await;
+    let token = desk.token(&next, APP, "https://app.test");
+    assert_eq!(token.freshness, Freshness::Now);
+    // Whoever asks later is not content with that.
+    let later = request_with(&desk, "/", Freshness::Now, Seen::Over);
+    assert_eq!(desk.page(Some(&later)).await.notice, Notice::Again);
+    // Without the demand a sign-in of some time ago does, and is said to be one.
+    let request = request_with(&desk, "/", Freshness::Earlier, Seen::Nothing);
+    let next = desk.show(Some(&request)).await;
+    let token = desk.token(&next, APP, "https://app.test");
+    assert_eq!(token.freshness, Freshness::Earlier);
+}
+
+#[tokio::test]
+async fn a_browser_that_is_sent_back_again_and_again_is_told_why_d_10() {
+    let mut desk = Desk::new();
+    desk.sign_in("alice").await;
+    let goes_on = |reply: &ReplyKind| matches!(reply, ReplyKind::Redirect(_));
+    for _ in 0..3 {
+        let request = request_with(&desk, "/a?b=c", Freshness::Earlier, Seen::Nothing);
+        assert!(goes_on(&desk.show(Some(&request)).await));
+    }
+    for seen in [Seen::Nothing, Seen::Unconfirmed, Seen::FromTheFuture] {
+        let request = request_with(&desk, "/a?b=c", Freshness::Earlier, seen);
+        let circling = Circling {
+            application: host(APP),
+            seen,
+            again: "https://app.test/a?b=c".to_owned(),
+        };
+        assert_eq!(
+            desk.show(Some(&request)).await,
+            ReplyKind::Circling(circling)
+        );
+    }
+    assert!(desk.id_cookie().is_some(), "signed in all the same");
+    desk.world.pass(MINUTE);
+    let request = request_with(&desk, "/a?b=c", Freshness::Earlier, Seen::Nothing);
+    assert!(goes_on(&desk.show(Some(&request)).await));
+    // Other pages, and a sign-in by credential, are another matter.
+    for n in 0..10 {
+        let request = request_with(&desk, &format!("/{n}"), Freshness::Earlier, Seen::Nothing);
+        assert!(goes_on(&desk.show(Some(&request)).await), "{n}");
     }
 }

@@ -26,6 +26,8 @@ use crate::model::session::SessionState;
 use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
 
+mod clock_tests;
+
 #[tokio::test]
 async fn the_visited_hosts_are_told_though_the_end_was_read_before_it_was_told_of_mdc_logout_1() {
     let world = World::beside(Peer::default());
@@ -196,6 +198,71 @@ async fn a_peer_that_is_not_configured_is_told_nothing_s_7() {
     let question = Question::LastAccess { facts };
     let answer = world.engine.answer(&stranger, question).await;
     assert!(matches!(answer, Answer::Refused(_)), "{answer:?}");
+}
+
+#[tokio::test]
+async fn what_is_idle_here_and_in_use_elsewhere_outlives_the_sweep_until_somebody_asks_s_20() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let mut visited_elsewhere = Session::clone(&session);
+    visited_elsewhere.note_alias(Holder {
+        cluster: peer(),
+        session: session.id,
+    });
+    let noted = world.store.replace_if_version(visited_elsewhere).await;
+    assert!(matches!(noted, Ok(Replaced::Replaced)));
+    let mut watch = world.engine.watch_ended();
+    let claim = claim(&session);
+    // What the check of a stream does: it judges, and is no access.
+    let check = async || world.engine.judge(&claim, world.now()).await;
+    world.pass(IDLE);
+    world.have_read_the_peer().await;
+    world.engine.sweep().await.unwrap();
+    assert!(announced(&mut watch).is_empty(), "its streams go on");
+    let used = world.now().before(MINUTE);
+    world.peer().will_say(Ok(Answer::LastAccess(used)));
+    assert!(matches!(check().await, Lookup::Live(_)));
+    assert!(matches!(check().await, Lookup::Live(_)), "nobody is asked");
+    world.pass(IDLE - MINUTE);
+    world.have_read_the_peer().await;
+    world.engine.sweep().await.unwrap();
+    let silent = check().await;
+    assert!(matches!(silent, Lookup::NotLive(NotLive::Unanswered)));
+    assert!(world.record(&session).is_some());
+    world.pass(MINUTE);
+    world.engine.sweep().await.unwrap();
+    assert_eq!(announced(&mut watch), [session.facts.sso]);
+    assert!(world.record(&session).is_none() && world.log().is_empty());
+}
+
+#[tokio::test]
+async fn a_log_read_beyond_its_end_was_put_back_and_is_told_anew_from_the_beginning_s_15() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    world.end(&session).await;
+    let (own, entries) = (world.store.incarnation(), world.store.since(Position(0), 9));
+    let pull = async |incarnation, after| {
+        let question = Question::PullEnds { incarnation, after };
+        let answer = world.engine.answer(&peer(), question).await;
+        let Answer::Ends {
+            incarnation, ends, ..
+        } = answer
+        else {
+            panic!("{answer:?}");
+        };
+        (incarnation, ends)
+    };
+    let head = entries.last().unwrap().0;
+    assert_eq!(pull(own, head).await, (own, Vec::new()));
+    let (renewed, told) = pull(own, Position(head.0 + 1)).await;
+    assert_ne!(renewed, own);
+    assert_eq!(told, entries);
+    for (incarnation, after, expected) in [
+        (own, Position(head.0 + 1), entries),
+        (renewed, head, Vec::new()),
+    ] {
+        assert_eq!(pull(incarnation, after).await, (renewed, expected));
+    }
 }
 
 impl World {

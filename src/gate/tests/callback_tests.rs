@@ -82,10 +82,134 @@ async fn a_token_is_good_until_it_expires_s_24() {
 async fn a_session_that_ended_meanwhile_gets_no_cookie_s_17() {
     let post = Post::new();
     let sealed = post.sealed_token(&post.token(&session(1)), APP);
-    let reply = post
-        .callback(&[post.nonce_cookie(NONCE)], Some(&sealed))
-        .await;
+    for why in [None, Some(NotLive::Ended), Some(NotLive::Idle)] {
+        *post.engine.why.lock() = why;
+        let reply = post
+            .callback(&[post.nonce_cookie(NONCE)], Some(&sealed))
+            .await;
+        assert!(reply.cookies.is_empty());
+        // The collector may not know yet, and is not to hand it over again.
+        let request = post.request_in(&reply);
+        assert_eq!(request.freshness, Freshness::Now);
+        assert_eq!(request.target, "/deep?link=1");
+        assert_eq!(request.seen, Seen::Over);
+    }
+}
+
+#[tokio::test]
+async fn a_hop_that_asks_for_a_sign_in_asks_for_one_and_takes_what_comes_of_it_mdc_adopt_4() {
+    let post = Post::new();
+    let session = session(1);
+    *post.engine.why.lock() = Some(NotLive::Reauthenticate);
+    let mut token = post.token(&session);
+    let sealed = post.sealed_token(&token, APP);
+    let browser = [post.nonce_cookie(NONCE)];
+    let reply = post.callback(&browser, Some(&sealed)).await;
+    assert_eq!(post.request_in(&reply).freshness, Freshness::Now);
+    let places = || {
+        let mut claims = post.engine.claims.lock();
+        let asked = std::mem::take(&mut *claims);
+        asked.iter().map(|claim| claim.presented.at).next_back()
+    };
+    assert_eq!(places(), Some(Place::Application));
+    token.freshness = Freshness::Now;
+    let sealed = post.sealed_token(&token, APP);
+    let reply = post.callback(&browser, Some(&sealed)).await;
+    let place = host(APP);
+    assert_eq!(
+        reply,
+        Reply::new(ReplyKind::NotAccepted { place }),
+        "nobody is asked twice"
+    );
+    assert_eq!(places(), Some(Place::Arrival));
+    post.engine.begin(&session);
+    let reply = post.callback(&browser, Some(&sealed)).await;
+    assert_eq!(reply.kind, redirect("/deep?link=1"));
+    assert_eq!(places(), Some(Place::Arrival));
+}
+
+#[tokio::test]
+async fn silence_ends_on_a_page_that_tries_the_same_token_again_mdc_fail_3_s_24() {
+    let post = Post::new();
+    let session = session(1);
+    let sealed = post.sealed_token(&post.token(&session), APP);
+    let browser = [post.nonce_cookie(NONCE)];
+    for why in [
+        NotLive::Unanswered,
+        NotLive::LeaseOver,
+        NotLive::HeldElsewhere,
+    ] {
+        *post.engine.why.lock() = Some(why);
+        let reply = post.callback(&browser, Some(&sealed)).await;
+        let again = format!("/.portway/callback?t={sealed}");
+        let place = host(APP);
+        assert_eq!(reply, Reply::new(ReplyKind::Unconfirmed { place, again }));
+    }
+    for why in [NotLive::Refused, NotLive::Mismatched] {
+        *post.engine.why.lock() = Some(why);
+        let reply = post.callback(&browser, Some(&sealed)).await;
+        let place = host(APP);
+        assert_eq!(reply, Reply::new(ReplyKind::NotAccepted { place }));
+    }
+    assert!(post.engine.spent.lock().is_empty());
+    post.engine.begin(&session);
+    let reply = post.callback(&browser, Some(&sealed)).await;
+    assert_eq!(reply.kind, redirect("/deep?link=1"));
+    assert_eq!(reply.cookies.len(), 1);
+}
+
+#[tokio::test]
+async fn a_session_that_serves_beats_a_token_whose_own_does_not_d_9() {
+    let post = Post::new();
+    let other = session(2);
+    post.engine.begin(&other);
+    *post.engine.why.lock() = Some(NotLive::Unanswered);
+    let sealed = post.sealed_token(&post.token(&session(1)), APP);
+    let browser = [post.nonce_cookie(NONCE), post.cookie(&other, APP)];
+    let reply = post.callback(&browser, Some(&sealed)).await;
     assert_eq!(reply, Reply::new(redirect("/deep?link=1")));
+}
+
+#[tokio::test]
+async fn the_authn_cookie_is_of_the_time_of_its_own_gate_s_22_mdc_cookie_6() {
+    let hard = 2 * MINUTE;
+    for ahead in [Duration::ZERO, hard] {
+        let post = Post::with(|settings| settings.skew_hard = hard);
+        let session = session(1);
+        post.engine.begin(&session);
+        let mut token = post.token(&session);
+        token.cookie.issued = post.now().after(ahead);
+        token.expires = post.now().after(ahead + MINUTE);
+        let sealed = post.sealed_token(&token, APP);
+        let browser = [post.nonce_cookie(NONCE)];
+        let reply = post.callback(&browser, Some(&sealed)).await;
+        let cookies = cookies_of(&reply);
+        assert_eq!(cookies.len(), 1);
+        assert!(post.is_admitted(&cookies).await, "{ahead:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_of_a_clock_that_is_behind_is_good_within_the_hard_limit_and_once_s_22_s_24() {
+    let hard = 2 * MINUTE;
+    let post = Post::with(|settings| settings.skew_hard = hard);
+    let session = session(1);
+    post.engine.begin(&session);
+    let mut token = post.token(&session);
+    token.expires = post.now();
+    let sealed = post.sealed_token(&token, APP);
+    let browser = [post.nonce_cookie(NONCE)];
+    post.pass(hard);
+    let late = post.callback(&browser, Some(&sealed)).await;
+    assert_eq!(late, Reply::new(redirect("/deep?link=1")));
+    token.expires = post.now().before(hard).after(MILLISECOND);
+    let sealed = post.sealed_token(&token, APP);
+    assert_eq!(
+        post.callback(&browser, Some(&sealed)).await.cookies.len(),
+        1
+    );
+    let again = post.callback(&browser, Some(&sealed)).await;
+    assert_eq!(again, Reply::new(redirect("/deep?link=1")));
 }
 
 #[tokio::test]

@@ -1,6 +1,7 @@
 //! Asking for a sign-in: browsers go to the collector and find back, programs are told.
 
 use super::*;
+use crate::decision::hand_over::demanded;
 
 #[test]
 fn a_browser_is_sent_to_the_collector_with_what_it_wanted() {
@@ -95,6 +96,8 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         asker: Asker::Program,
         level: AuthLevel::NONE,
         cookies: &[],
+        freshness: Freshness::Earlier,
+        refused: None,
     });
     let sign_in = "https://shop.apps.test:8443/".to_owned();
     assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
@@ -106,4 +109,55 @@ fn without_a_collector_nobody_gets_in() {
     let reply = post.challenge(&[], "/");
     let sign_in = String::new();
     assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
+}
+
+/// What the collector is told when a browser comes with these cookies.
+fn seen(post: &Post, cookies: &[Vec<u8>], refused: Option<NotLive>) -> Seen {
+    let cookies = lines(cookies);
+    let reply = post.gate.challenge(&Challenged {
+        host: &host(APP),
+        target: "/",
+        asker: Asker::Navigation,
+        level: AuthLevel::NONE,
+        cookies: &cookies,
+        freshness: Freshness::Earlier,
+        refused,
+    });
+    post.request_in(&reply).seen
+}
+
+#[test]
+fn the_collector_learns_what_came_with_the_browser_d_10() {
+    let post = Post::new();
+    let nonce = post.nonce_cookie(NONCE);
+    assert_eq!(seen(&post, &[], None), Seen::Nothing);
+    assert_eq!(
+        seen(&post, std::slice::from_ref(&nonce), None),
+        Seen::NonceOnly
+    );
+    let junk = pair(&post.gate.names.authn, "junk");
+    assert_eq!(seen(&post, &[nonce, junk], None), Seen::Unreadable);
+    let good = post.cookie(&session(1), APP);
+    assert_eq!(seen(&post, std::slice::from_ref(&good), None), Seen::Good);
+    let early = post.cookie_at(&session(1), APP, post.now().after(MINUTE));
+    assert_eq!(seen(&post, &[early], None), Seen::FromTheFuture);
+    for (why, told) in [
+        (NotLive::Unanswered, Seen::Unconfirmed),
+        (NotLive::Ended, Seen::Over),
+    ] {
+        assert_eq!(seen(&post, std::slice::from_ref(&good), Some(why)), told);
+    }
+}
+
+#[tokio::test]
+async fn admission_says_why_a_cookie_was_not_honoured_mdc_adopt_4() {
+    let post = Post::new();
+    let cookie = post.cookie(&session(1), APP);
+    *post.engine.why.lock() = Some(NotLive::Reauthenticate);
+    let policy = everyone();
+    let admission = post.admission(&asked(&policy), &[cookie]).await;
+    assert_eq!(admission.refused, Some(NotLive::Reauthenticate));
+    assert_eq!(demanded(admission.refused), Freshness::Now);
+    let admission = post.admission(&asked(&policy), &[]).await;
+    assert_eq!(demanded(admission.refused), Freshness::Earlier);
 }

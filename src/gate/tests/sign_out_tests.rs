@@ -220,6 +220,18 @@ fn a_browser_that_signed_in_again_meanwhile_keeps_its_cookie() {
     assert_eq!(cleared_by(&reply).len(), 2, "it does not live");
 }
 
+/// Somebody else's sign-out that is led through this browser costs it nothing.
+#[test]
+fn a_session_that_is_not_known_here_keeps_its_cookies() {
+    let post = Post::new();
+    post.engine.far_away.store(true, Ordering::SeqCst);
+    let sealed = post.sealed_state(&post.passing(), APP);
+    let reply = post.clear(&[post.cookie(&session(2), APP)], Some(&sealed));
+    assert!(reply.cookies.is_empty());
+    let reply = post.clear(&[post.cookie(&session(1), APP)], Some(&sealed));
+    assert_eq!(cleared_by(&reply).len(), 2, "it is the one that ended");
+}
+
 #[test]
 fn what_is_no_sign_out_of_this_host_clears_nothing() {
     let post = Post::new();

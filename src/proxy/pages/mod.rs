@@ -26,6 +26,7 @@ impl Login<'_> {
     /// What to say about the last attempt.
     const fn notice(&self) -> Option<&'static str> {
         match self.page.notice {
+            Notice::Again => Some("This application asks you to sign in again."),
             Notice::Busy => {
                 Some("Signing in is not possible at the moment. Please try again shortly.")
             }
@@ -51,6 +52,8 @@ pub struct Message<'a> {
     pub reference: Option<String>,
     /// A button that posts to this page, with its label.
     pub button: Option<&'a str>,
+    /// What a link leads to that tries again.
+    pub again: Option<&'a str>,
 }
 
 /// A page that leads on by itself.

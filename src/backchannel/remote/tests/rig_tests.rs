@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::backchannel::BackChannel;
+use crate::backchannel::GateLimits;
 use crate::backchannel::GateTerms;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::Services;
@@ -443,7 +444,11 @@ fn serve(
     let door = Arc::clone(engine) as Arc<dyn SessionEngine>;
     let services = Services::new(Arc::new(NoPeerService));
     let terms = GateTerms::of(&cluster(name), &mdc);
-    let services = services.answering_gates(door, terms, IDLE_TIMEOUT, &world);
+    let limits = GateLimits {
+        idle_timeout: IDLE_TIMEOUT,
+        hard_skew: mdc.skew.hard,
+    };
+    let services = services.answering_gates(door, terms, limits, &world);
     let (stop, stopping) = watch::channel(false);
     let server = Arc::clone(back.server());
     let serving = tokio::spawn(async move {
@@ -642,7 +647,7 @@ pub(in crate::backchannel) fn assert_not_live(lookup: &Lookup, why: NotLive) {
     }
 }
 
-fn session(number: u32) -> Session {
+pub(in crate::backchannel) fn session(number: u32) -> Session {
     let now = SystemClock.now();
     let (store, subject) = (
         StoreName::parse("users").unwrap(),

@@ -87,6 +87,7 @@ fn cookie(chain: &[Holder]) -> IdCookie {
         earlier: earlier.iter().map(visited).collect(),
         latest: latest.clone(),
         last_access: BEGINNING.after(MINUTE),
+        rounds: None,
     }
 }
 

@@ -1,0 +1,180 @@
+//! Ends the requests in flight of sessions that serve no more: at the word of the engine, and by a check of
+//! their own where a session may be in use beyond what the engine here sees (S-17, S-20, D-13).
+
+use std::collections::HashMap;
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::stream;
+use futures_util::stream::StreamExt;
+use parking_lot::Mutex;
+use tokio::sync::broadcast;
+use tokio::sync::broadcast::error::RecvError;
+
+use crate::model::claim::Claim;
+use crate::model::claim::NotLive;
+use crate::model::id::SsoId;
+use crate::model::time::Timestamp;
+use crate::ports::session_engine::Lookup;
+use crate::ports::session_engine::SessionEngine;
+use crate::proxy::serving::Serving;
+use crate::proxy::streams::Running;
+
+/// Watches over the requests in flight.
+pub(super) struct StreamWatch {
+    engine: Arc<dyn SessionEngine>,
+    serving: Arc<Serving>,
+    /// Sessions that have just moved to another data centre: asking for them would bring them back.
+    moving: Mutex<HashSet<SsoId>>,
+}
+
+impl StreamWatch {
+    pub(super) fn new(engine: Arc<dyn SessionEngine>, serving: Arc<Serving>) -> Arc<Self> {
+        Arc::new(Self {
+            engine,
+            serving,
+            moving: Mutex::default(),
+        })
+    }
+
+    /// Cuts the requests of every session that stops serving. An ordinary request may finish first: an
+    /// answer that is nearly there is not broken off, and what an upstream is at when the session moves to
+    /// another data centre would be done twice.
+    pub(super) async fn close(self: Arc<Self>, mut ended: broadcast::Receiver<SsoId>) {
+        loop {
+            match ended.recv().await {
+                Ok(sso) => self.close_one(sso),
+                Err(RecvError::Lagged(_)) => self.cut_all_dead(),
+                Err(RecvError::Closed) => return,
+            }
+        }
+    }
+
+    fn close_one(self: &Arc<Self>, sso: SsoId) {
+        let Some(claim) = self.serving.streams.claim(&sso) else {
+            return;
+        };
+        match self.engine.lookup(&claim, self.serving.clock.now()) {
+            Lookup::NotLive(_) => {
+                cut_after(self.serving.streams.take(&sso), ENDED_GRACE);
+            }
+            // Nobody has ended it: it is to be asked for elsewhere.
+            Lookup::Live(_) | Lookup::Unknown => {
+                if self.moving.lock().insert(sso) {
+                    tokio::spawn(Arc::clone(self).let_go(sso));
+                }
+            }
+        }
+    }
+
+    /// Cuts what is still there of a session some time after it has moved, unless it has come back.
+    async fn let_go(self: Arc<Self>, sso: SsoId) {
+        tokio::time::sleep(MOVED_GRACE).await;
+        self.moving.lock().remove(&sso);
+        if !self.engine.is_standing(&sso) {
+            cut_after(self.serving.streams.take(&sso), Duration::ZERO);
+        }
+    }
+
+    /// Cuts the requests of every session that stands no more: ends were announced faster than heard.
+    fn cut_all_dead(&self) {
+        let running = self.serving.streams.sessions();
+        for sso in running.iter().filter(|sso| !self.engine.is_standing(sso)) {
+            cut_after(self.serving.streams.take(sso), ENDED_GRACE);
+        }
+    }
+
+    /// Judges the sessions of all requests in flight again and again, as if each request came now, and cuts
+    /// those that are not served. What runs is no access.
+    pub(super) async fn check(self: Arc<Self>) {
+        let mut ticks = tokio::time::interval(CHECK_EVERY);
+        ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut settled = HashMap::new();
+        loop {
+            ticks.tick().await;
+            self.check_once(&mut settled).await;
+        }
+    }
+
+    /// `settled` says until when those that were asked about are not asked about again.
+    async fn check_once(&self, settled: &mut HashMap<SsoId, Timestamp>) {
+        let now = self.serving.clock.now();
+        settled.retain(|_, until| now < *until);
+        let mut doubtful = Vec::new();
+        for claim in self.serving.streams.claims() {
+            match self.engine.lookup(&claim, now) {
+                Lookup::Live(_) => {}
+                Lookup::NotLive(why) => self.cut(&claim, why),
+                Lookup::Unknown => doubtful.push(claim),
+            }
+        }
+        doubtful.retain(|claim| {
+            let sso = &claim.facts.sso;
+            !settled.contains_key(sso) && !self.moving.lock().contains(sso)
+        });
+        let ask = |claim: Arc<Claim>| async move {
+            let found = self.engine.resolve(&claim, now).await;
+            (claim, found)
+        };
+        let mut answers = stream::iter(doubtful)
+            .map(ask)
+            .buffer_unordered(CHECKS_AT_ONCE);
+        while let Some((claim, found)) = answers.next().await {
+            match found {
+                Lookup::Live(_) => {
+                    settled.insert(claim.facts.sso, now.after(SETTLED));
+                }
+                Lookup::NotLive(why) => self.cut(&claim, why),
+                Lookup::Unknown => {}
+            }
+        }
+    }
+
+    /// Cuts the requests of a session that is not served. A silence is not the last word yet: it is asked
+    /// again until the engine that holds the session lets it go, or is itself given up.
+    fn cut(&self, claim: &Claim, why: NotLive) {
+        if why == NotLive::Unanswered {
+            return;
+        }
+        let sso = &claim.facts.sso;
+        let running = self.serving.streams.take(sso);
+        let streams = running.len();
+        cut_after(running, ENDED_GRACE);
+        if streams > 0 {
+            tracing::info!(
+                user = claim.facts.subject.as_str(),
+                session = sso.short_hash(),
+                reason = ?why,
+                streams,
+                "streams cut"
+            );
+        }
+    }
+}
+
+/// Cuts requests once they have lasted for as long as they may finish in; those that have lasted longer are
+/// streams, and are cut at once.
+fn cut_after(running: Vec<Running>, grace: Duration) {
+    let is_stream = |running: &Running| running.watch.age() >= grace;
+    let (streams, ordinary): (Vec<_>, Vec<_>) = running.into_iter().partition(is_stream);
+    streams.iter().for_each(|stream| stream.watch.cut());
+    if ordinary.is_empty() {
+        return;
+    }
+    tokio::spawn(async move {
+        tokio::time::sleep(grace).await;
+        ordinary.iter().for_each(|request| request.watch.cut());
+    });
+}
+
+/// How long a request may take to finish when its session has ended: streams are closed within a second
+/// (D-13).
+const ENDED_GRACE: Duration = Duration::from_millis(500);
+/// And when the session has moved to another data centre, where it serves on.
+const MOVED_GRACE: Duration = Duration::from_secs(3);
+const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// Sessions that are asked about at a time: requests that come meanwhile have to get through too.
+const CHECKS_AT_ONCE: usize = 16;
+/// How long the answer about a session holds which the engine here cannot see by itself.
+const SETTLED: Duration = Duration::from_secs(5);

@@ -1,0 +1,222 @@
+//! The way of a browser between gate and collector: when it takes a new sign-in, what becomes of a session
+//! that a gate cannot take up, and when the way has gone round too often (MDC-ADOPT-4, MDC-FAIL-3, D-10).
+//!
+//! What is asked and answered on the way is in `gate` and the collector.
+
+use std::num::NonZeroU8;
+use std::time::Duration;
+
+use crate::crypto::claims::Freshness;
+use crate::crypto::claims::Rounds;
+use crate::crypto::claims::Seen;
+use crate::crypto::tags::AddressTag;
+use crate::model::claim::NotLive;
+use crate::model::time::Timestamp;
+
+/// What becomes of a browser that comes back from the collector with a session that does not serve here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Upshot {
+    /// The user signs in anew.
+    SignInAnew,
+    /// It is told that this does not work at the moment.
+    TryLater,
+    /// It is told that this does not work.
+    TurnAway,
+}
+
+/// What becomes of a session that the collector honours and this data centre does not. To send the browser
+/// back without more ado would have it handed over again, and again; who has just signed in for this is
+/// not asked to do so once more.
+#[must_use]
+pub const fn upshot(why: NotLive, freshness: Freshness) -> Upshot {
+    match (why, freshness) {
+        (NotLive::Unanswered | NotLive::LeaseOver | NotLive::HeldElsewhere, _) => Upshot::TryLater,
+        // It may have been ended in another tab meanwhile.
+        (NotLive::Ended | NotLive::Expired | NotLive::Idle, _) => Upshot::SignInAnew,
+        (NotLive::Refused | NotLive::Mismatched, _) | (_, Freshness::Now) => Upshot::TurnAway,
+        (NotLive::Disabled | NotLive::Missing | NotLive::Reauthenticate, Freshness::Earlier) => {
+            Upshot::SignInAnew
+        }
+    }
+}
+
+/// How recent an authentication has to be for a gate that did not honour a cookie for this reason.
+#[must_use]
+pub const fn demanded(refused: Option<NotLive>) -> Freshness {
+    match refused {
+        Some(NotLive::Reauthenticate) => Freshness::Now,
+        Some(
+            NotLive::Disabled
+            | NotLive::Ended
+            | NotLive::Expired
+            | NotLive::HeldElsewhere
+            | NotLive::Idle
+            | NotLive::LeaseOver
+            | NotLive::Mismatched
+            | NotLive::Missing
+            | NotLive::Refused
+            | NotLive::Unanswered,
+        )
+        | None => Freshness::Earlier,
+    }
+}
+
+/// What is told to the collector of a cookie that was not honoured.
+#[must_use]
+pub const fn seen(why: NotLive) -> Seen {
+    match why {
+        NotLive::HeldElsewhere
+        | NotLive::LeaseOver
+        | NotLive::Mismatched
+        | NotLive::Refused
+        | NotLive::Unanswered => Seen::Unconfirmed,
+        NotLive::Disabled
+        | NotLive::Ended
+        | NotLive::Expired
+        | NotLive::Idle
+        | NotLive::Missing
+        | NotLive::Reauthenticate => Seen::Over,
+    }
+}
+
+/// Counts one more round without a question to the same address; none where there were enough of them.
+/// Tabs that are opened at once show the same cookie, and so count as one.
+#[must_use]
+pub fn one_more(
+    before: Option<Rounds>,
+    to: AddressTag,
+    seen: Seen,
+    now: Timestamp,
+) -> Option<Rounds> {
+    let going_on =
+        before.filter(|rounds| rounds.to == to && now.since(rounds.since) < window(seen));
+    let Some(rounds) = going_on else {
+        return Some(Rounds {
+            to,
+            count: NonZeroU8::MIN,
+            since: now,
+        });
+    };
+    (rounds.count < ROUNDS_MAX).then(|| Rounds {
+        count: rounds.count.saturating_add(1),
+        ..rounds
+    })
+}
+
+/// An authn cookie that lapses soon is renewed often, and that is no fault; rounds that are one follow on
+/// each other's heels.
+const fn window(seen: Seen) -> Duration {
+    match seen {
+        Seen::Good => Duration::from_secs(5),
+        Seen::FromTheFuture
+        | Seen::NonceOnly
+        | Seen::Nothing
+        | Seen::Over
+        | Seen::Unconfirmed
+        | Seen::Unreadable => Duration::from_mins(1),
+    }
+}
+
+/// Rounds that are gone; browsers follow about twenty redirects in a row, which are six or seven.
+const ROUNDS_MAX: NonZeroU8 = match NonZeroU8::new(3) {
+    Some(most) => most,
+    None => NonZeroU8::MIN,
+};
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::name::HostName;
+
+    const BEGINNING: Timestamp = Timestamp::from_millis(1_700_000_000_000);
+    const SECOND: Duration = Duration::from_secs(1);
+
+    fn address(target: &str) -> AddressTag {
+        AddressTag::of(&HostName::parse("app.test").unwrap(), target)
+    }
+
+    /// How many rounds are gone, one every `apart`, before it is said to be enough; at most 20.
+    fn rounds(seen: Seen, apart: Duration) -> u32 {
+        let (mut before, mut now) = (None, BEGINNING);
+        for gone in 0..20 {
+            match one_more(before, address("/"), seen, now) {
+                None => return gone,
+                more @ Some(_) => before = more,
+            }
+            now = now.after(apart);
+        }
+        20
+    }
+
+    #[test]
+    fn three_rounds_within_a_minute_are_enough_d_10() {
+        assert_eq!(rounds(Seen::Nothing, Duration::ZERO), 3);
+        assert_eq!(rounds(Seen::Unconfirmed, 19 * SECOND), 3);
+        assert_eq!(rounds(Seen::Unconfirmed, 20 * SECOND), 20);
+    }
+
+    #[test]
+    fn a_cookie_that_lapses_soon_is_renewed_again_and_again_mdc_cookie_3() {
+        assert_eq!(rounds(Seen::Good, 2 * SECOND), 20);
+        assert_eq!(rounds(Seen::Good, SECOND), 3);
+    }
+
+    #[test]
+    fn another_address_begins_anew_and_tabs_that_open_at_once_count_as_one_d_9_d_10() {
+        let mut before = None;
+        for n in 0..20 {
+            let target = format!("/{n}");
+            before = one_more(before, address(&target), Seen::Nothing, BEGINNING);
+            assert_eq!(before.unwrap().count, NonZeroU8::MIN);
+        }
+        for _ in 0..20 {
+            let tab = one_more(before, address("/19"), Seen::Nothing, BEGINNING);
+            assert_eq!(tab.unwrap().count.get(), 2);
+        }
+    }
+
+    #[test]
+    fn a_clock_that_is_behind_ends_no_count_early() {
+        let first = one_more(None, address("/"), Seen::Nothing, BEGINNING).unwrap();
+        let behind = BEGINNING.before(100 * SECOND);
+        let second = one_more(Some(first), address("/"), Seen::Nothing, behind).unwrap();
+        assert_eq!(second.count.get(), 2);
+    }
+
+    #[test]
+    fn silence_is_told_and_not_asked_about_again_mdc_fail_3() {
+        for freshness in [Freshness::Earlier, Freshness::Now] {
+            for why in [
+                NotLive::Unanswered,
+                NotLive::LeaseOver,
+                NotLive::HeldElsewhere,
+            ] {
+                assert_eq!(upshot(why, freshness), Upshot::TryLater, "{why:?}");
+            }
+            for why in [NotLive::Refused, NotLive::Mismatched] {
+                assert_eq!(upshot(why, freshness), Upshot::TurnAway, "{why:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn nobody_is_asked_to_sign_in_anew_who_has_just_done_so_mdc_adopt_4() {
+        for why in [NotLive::Reauthenticate, NotLive::Missing, NotLive::Disabled] {
+            assert_eq!(
+                upshot(why, Freshness::Earlier),
+                Upshot::SignInAnew,
+                "{why:?}"
+            );
+            assert_eq!(upshot(why, Freshness::Now), Upshot::TurnAway, "{why:?}");
+        }
+    }
+
+    #[test]
+    fn a_session_that_was_ended_in_another_tab_meanwhile_leads_to_the_login_page_s_17() {
+        for freshness in [Freshness::Earlier, Freshness::Now] {
+            for why in [NotLive::Ended, NotLive::Expired, NotLive::Idle] {
+                assert_eq!(upshot(why, freshness), Upshot::SignInAnew, "{why:?}");
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! What Prometheus is told, in its text format.
+//!
+//! Everything is counted where it happens and read when somebody asks; nothing here counts. No metric names
+//! a user, a session or a client.
+
+use std::fmt;
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::encoding::EncodeMetric;
+use prometheus_client::encoding::MetricEncoder;
+use prometheus_client::encoding::text;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+use prometheus_client::registry::Registry;
+
+use crate::model::name::ClusterId;
+
+/// What a node has to tell at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Requests that were answered, by the class of the status.
+    pub requests: Vec<(&'static str, u64)>,
+    /// What an engine has to tell; none on a gate without one.
+    pub engine: Option<EngineSnapshot>,
+}
+
+/// What an engine has to tell.
+#[derive(Clone, Debug, Default)]
+pub struct EngineSnapshot {
+    /// Session records that stand.
+    pub sessions: usize,
+    /// What there is to tell of other data centres; none where there is one.
+    pub federation: Option<FederationSnapshot>,
+}
+
+/// What there is to tell of other data centres.
+#[derive(Clone, Debug, Default)]
+pub struct FederationSnapshot {
+    /// Adoptions that were tried, by what came of them.
+    pub adoptions: Vec<(&'static str, u64)>,
+    /// How far clocks may differ before it is said aloud, in seconds (S-22).
+    pub skew_allowance: f64,
+    /// Beyond this nothing is adopted, in seconds (S-22).
+    pub skew_hard_limit: f64,
+    /// Each of them.
+    pub peers: Vec<PeerSnapshot>,
+}
+
+/// What there is to tell of one other data centre.
+#[derive(Clone, Debug)]
+pub struct PeerSnapshot {
+    /// Which.
+    pub cluster: ClusterId,
+    /// How far its clock is ahead, in seconds, less than zero where it is behind; none before the first
+    /// hello (MDC-TIME-2).
+    pub skew: Option<f64>,
+    /// Whether it is asked at all (R12).
+    pub circuit: Circuit,
+    /// Ends that it has not read yet (S-15).
+    pub ends_pending: usize,
+}
+
+/// Whether a peer is asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Circuit {
+    /// It is.
+    Closed,
+    /// It was silent too often, and is not asked for a while.
+    Open,
+}
+
+/// What the text is.
+pub const CONTENT_TYPE: &str = "application/openmetrics-text; version=1.0.0; charset=utf-8";
+
+impl Snapshot {
+    /// The text for Prometheus.
+    #[must_use]
+    pub fn into_text(self) -> String {
+        let mut registry = Registry::default();
+        registry.register_collector(Box::new(self));
+        let mut text = String::new();
+        // Writing to a string does not fail.
+        text::encode(&mut text, &registry).ok();
+        text
+    }
+}
+
+impl Collector for Snapshot {
+    fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
+        let mut page = Page(encoder);
+        page.counters(
+            ("portway_requests", "Requests answered, by class of status"),
+            "status",
+            &self.requests,
+        )?;
+        let Some(engine) = &self.engine else {
+            return Ok(());
+        };
+        let sessions = ("portway_sessions", "Session records that this engine holds");
+        page.gauge(sessions, engine.sessions as u64)?;
+        match &engine.federation {
+            Some(federation) => federation.encode(&mut page),
+            None => Ok(()),
+        }
+    }
+}
+
+impl FederationSnapshot {
+    fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counters(
+            (
+                "portway_adoptions",
+                "Adoptions of sessions of other data centres, by outcome",
+            ),
+            "outcome",
+            &self.adoptions,
+        )?;
+        page.gauge(
+            (
+                "portway_clock_skew_allowance_seconds",
+                "How far the clock of a peer may be off without a word",
+            ),
+            self.skew_allowance,
+        )?;
+        page.gauge(
+            (
+                "portway_clock_skew_hard_limit_seconds",
+                "How far the clock of a peer may be off for sessions to be adopted",
+            ),
+            self.skew_hard_limit,
+        )?;
+        let known = self.peers.iter();
+        let known = known.filter_map(|peer| Some((&peer.cluster, peer.skew?)));
+        page.of_peers(
+            (
+                "portway_peer_clock_skew_seconds",
+                "How far the clock of a peer is ahead of this one, at the last hello",
+            ),
+            known,
+        )?;
+        page.of_peers(
+            (
+                "portway_peer_circuit_open",
+                "Whether a peer was silent too often to be asked",
+            ),
+            self.peers.iter().map(|peer| {
+                let is_open = peer.circuit == Circuit::Open;
+                (&peer.cluster, u64::from(is_open))
+            }),
+        )?;
+        page.of_peers(
+            (
+                "portway_peer_ends_pending",
+                "Ends in the log of this engine that a peer has not read, counted up to 1000",
+            ),
+            self.peers
+                .iter()
+                .map(|peer| (&peer.cluster, peer.ends_pending as u64)),
+        )
+    }
+}
+
+/// A page that is being written.
+struct Page<'e>(DescriptorEncoder<'e>);
+
+/// A name and what it means.
+type Title = (&'static str, &'static str);
+
+impl Page<'_> {
+    fn begin(&mut self, title: Title, kind: MetricType) -> Result<MetricEncoder<'_>, fmt::Error> {
+        let (name, help) = title;
+        self.0.encode_descriptor(name, help, None, kind)
+    }
+
+    fn gauge<N>(&mut self, title: Title, value: N) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
+        let metric = self.begin(title, MetricType::Gauge)?;
+        ConstGauge::new(value).encode(metric)
+    }
+
+    fn counters(
+        &mut self,
+        title: Title,
+        label: &'static str,
+        counts: &[(&'static str, u64)],
+    ) -> fmt::Result {
+        let mut metric = self.begin(title, MetricType::Counter)?;
+        for (value, count) in counts {
+            let labels = [(label, *value)];
+            ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+
+    fn of_peers<'p, N>(
+        &mut self,
+        title: Title,
+        values: impl Iterator<Item = (&'p ClusterId, N)>,
+    ) -> fmt::Result
+    where
+        ConstGauge<N>: EncodeMetric,
+    {
+        let mut metric = self.begin(title, MetricType::Gauge)?;
+        for (peer, value) in values {
+            let labels = [("peer", peer.as_str())];
+            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn peer(name: &str, skew: Option<f64>, circuit: Circuit) -> PeerSnapshot {
+        PeerSnapshot {
+            cluster: ClusterId::parse(name).unwrap(),
+            skew,
+            circuit,
+            ends_pending: 3,
+        }
+    }
+
+    #[test]
+    fn a_gate_without_an_engine_tells_of_requests_only() {
+        let snapshot = Snapshot {
+            requests: vec![("2xx", 7), ("5xx", 0)],
+            engine: None,
+        };
+        let expected = "\
+# HELP portway_requests Requests answered, by class of status
+# TYPE portway_requests counter
+portway_requests_total{status=\"2xx\"} 7
+portway_requests_total{status=\"5xx\"} 0
+# EOF
+";
+        assert_eq!(snapshot.into_text(), expected);
+    }
+
+    #[test]
+    fn the_skew_of_each_peer_is_told_with_its_side_and_not_before_it_was_measured_s_22() {
+        let federation = FederationSnapshot {
+            adoptions: vec![("adopted", 2), ("ended", 1)],
+            skew_allowance: 30.0,
+            skew_hard_limit: 120.0,
+            peers: vec![
+                peer("ldc", Some(-1.25), Circuit::Closed),
+                peer("sfo", None, Circuit::Open),
+            ],
+        };
+        let snapshot = Snapshot {
+            requests: Vec::new(),
+            engine: Some(EngineSnapshot {
+                sessions: 12,
+                federation: Some(federation),
+            }),
+        };
+        let text = snapshot.into_text();
+        for line in [
+            "portway_sessions 12",
+            "portway_adoptions_total{outcome=\"adopted\"} 2",
+            "portway_clock_skew_allowance_seconds 30.0",
+            "portway_clock_skew_hard_limit_seconds 120.0",
+            "portway_peer_clock_skew_seconds{peer=\"ldc\"} -1.25",
+            "portway_peer_circuit_open{peer=\"ldc\"} 0",
+            "portway_peer_circuit_open{peer=\"sfo\"} 1",
+            "portway_peer_ends_pending{peer=\"sfo\"} 3",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
+        }
+        assert!(
+            !text.contains("skew_seconds{peer=\"sfo\"}"),
+            "nothing was measured:\n{text}"
+        );
+    }
+}

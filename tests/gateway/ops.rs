@@ -1,0 +1,75 @@
+//! The ops listener: whether the process lives and serves, and its metrics.
+
+use std::time::Duration;
+
+use http::Method;
+
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Request;
+use crate::support::until;
+use crate::support::yaml;
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn start() -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&format!("{config}ops: {{ bind: \"127.0.0.1:0\" }}\n")).await;
+    (gateway, application)
+}
+
+#[tokio::test]
+async fn a_gateway_tells_that_it_lives_and_serves() {
+    let (gateway, _application) = start().await;
+    assert_eq!(gateway.ops("/livez").await.expect(200).text(), "alive\n");
+    until("it is ready", SOON, || async {
+        (gateway.ops("/readyz").await.status == 200).then_some(())
+    })
+    .await;
+    gateway.ops("/").await.expect(404);
+    let post = Request::new(Method::POST, "http://ops.test/metrics");
+    let refused = gateway.ask_ops(&post).await.expect(405);
+    assert_eq!(refused.header("allow"), "GET, HEAD");
+}
+
+#[tokio::test]
+async fn requests_and_sessions_are_counted_and_nobody_is_named() {
+    let (gateway, _application) = start().await;
+    let ok = "portway_requests_total{status=\"2xx\"}";
+    let refused = "portway_requests_total{status=\"4xx\"}";
+    assert_eq!(gateway.metric("portway_sessions").await, Some(0.0));
+    let before = gateway.metric(ok).await.unwrap();
+    let mut browser = Browser::new(&gateway);
+    browser
+        .sign_in("https://app.test/", "alice")
+        .await
+        .expect(200);
+    browser.get("https://app.test/admin").await.expect(403);
+    until("they are counted", SOON, || async {
+        let counted = gateway.metric(ok).await? > before;
+        let refused = gateway.metric(refused).await? >= 1.0;
+        (counted && refused).then_some(())
+    })
+    .await;
+    assert_eq!(gateway.metric("portway_sessions").await, Some(1.0));
+    let page = gateway.ops("/metrics").await.expect(200);
+    assert!(
+        page.header("content-type")
+            .starts_with("application/openmetrics-text")
+    );
+    let text = page.text();
+    assert!(text.ends_with("# EOF\n"), "{text}");
+    for secret in ["alice", "app.test", "127.0.0.1"] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+    assert!(!text.contains("peer"), "there is one data centre:\n{text}");
+}
+
+#[tokio::test]
+async fn a_gateway_without_the_section_opens_no_ops_listener() {
+    let application = Application::start().await;
+    let gateway = Gateway::start(&yaml::applications(&[application.address()])).await;
+    assert!(!gateway.addresses().lock().unwrap().contains_key("ops"));
+}
