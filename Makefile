@@ -4,11 +4,13 @@
 CARGO ?= cargo
 CONFIG ?= gateway.yaml
 CASES ?= 2000
+RUNS ?= 2000
+SECONDS ?= 600
 ifndef SEED
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help demo test check run release bench simulate
+.PHONY: help demo test check run release bench simulate faults
 
 help:
 	@echo "make demo            build and start the demonstration on https://*.portway.localhost:8443"
@@ -17,7 +19,9 @@ help:
 	@echo "make run             start the gateway with CONFIG=$(CONFIG)"
 	@echo "make release         the binary as it ships, in target/release/portway"
 	@echo "make bench           build it and say how it is measured"
-	@echo "make simulate        more cases of the randomised tests from a fresh seed; SEED=… replays one"
+	@echo "make simulate        RUNS=$(RUNS) simulated runs of several data centres, and more cases of the randomised"
+	@echo "                     tests, from a fresh seed; SEED=… RUNS=1 replays a run and tells its story"
+	@echo "make faults          three data centres and everything that goes wrong, for SECONDS=$(SECONDS); SEED=… as above"
 
 demo:
 	@scripts/need.sh
@@ -50,8 +54,20 @@ bench: release
 	@echo "    wrk -t1 -c32 -d10s -H 'Cookie: <an authn cookie>' https://<virtual host>:<port>/"
 	@echo "and compare CPU seconds per request (user + system), not requests per second."
 
-# The randomised tests all start from this seed, so the same seed gives the same cases.
+# Each run of the simulation has a seed of its own, counted up from this one. The randomised tests all
+# start from it, so the same seed gives the same cases; they are left out where one run is replayed.
 simulate:
-	@echo "seed $(SEED)"
-	@PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) $(CARGO) test --locked --lib --test config --test decision \
-		|| { echo "replay: make simulate SEED=$(SEED) CASES=$(CASES)"; exit 1; }
+	@echo "seed $(SEED), $(RUNS) runs"
+	@PORTWAY_SIMULATION_SEED=$(SEED) PORTWAY_SIMULATION_RUNS=$(RUNS) \
+		$(CARGO) test --locked --test simulation no_rule_is_broken -- --nocapture
+	@[ "$(RUNS)" = 1 ] || PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) \
+		$(CARGO) test --locked --lib --test config --test decision \
+		|| { echo "replay: make simulate SEED=$(SEED) RUNS=0 CASES=$(CASES)"; exit 1; }
+
+# Real processes that are killed, stopped, cut off and kept from writing; `make test` has a short form.
+faults:
+	@scripts/need.sh
+	@scripts/test-parts.sh
+	@echo "seed $(SEED), $(SECONDS) s"
+	@PORTWAY_FAULTS_SEED=$(SEED) PORTWAY_FAULTS_SECONDS=$(SECONDS) \
+		$(CARGO) test --locked --test faults -- --nocapture
