@@ -18,7 +18,7 @@ help:
 	@echo "make check           the quick part of it, in minutes: format, lints, unit and decision tests"
 	@echo "make run             start the gateway with CONFIG=$(CONFIG)"
 	@echo "make release         the binary as it ships, in target/release/portway"
-	@echo "make bench           build it and say how it is measured"
+	@echo "make bench           build it and measure it: adoption, logout, a silent peer, memory"
 	@echo "make simulate        RUNS=$(RUNS) simulated runs of several data centres, and more cases of the randomised"
 	@echo "                     tests, from a fresh seed; SEED=… RUNS=1 replays a run and tells its story"
 	@echo "make faults          three data centres and everything that goes wrong, for SECONDS=$(SECONDS); SEED=… as above"
@@ -47,12 +47,9 @@ release:
 	@scripts/need.sh
 	cargo build --release --locked
 
+# The machine should do nothing else meanwhile. PARTS=… measures less: hops, silence, stores.
 bench: release
-	@echo "target/release/portway is built. Measure it against another proxy with the same load, one"
-	@echo "process after the other on one core, for example:"
-	@echo "    target/release/portway run --config examples/single/gateway.yaml &"
-	@echo "    wrk -t1 -c32 -d10s -H 'Cookie: <an authn cookie>' https://<virtual host>:<port>/"
-	@echo "and compare CPU seconds per request (user + system), not requests per second."
+	$(CARGO) bench --locked --bench figures -- $(PARTS)
 
 # Each run of the simulation has a seed of its own, counted up from this one. The randomised tests all
 # start from it, so the same seed gives the same cases; they are left out where one run is replayed.

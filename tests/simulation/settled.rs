@@ -130,7 +130,12 @@ async fn life_goes_on(world: &Arc<World>, browser: &Arc<Browser>) -> Result<(), 
             target: Target::Only(dc),
             ..Trip::to(&host, Zeal::SignIn)
         };
-        let visit = browser.visit(world, &trip).await;
+        let mut visit = browser.visit(world, &trip).await;
+        if matches!(visit, Visit::Nothing) {
+            // Whoever was sent round too often a moment ago is told so, and tries again later (D-10).
+            world.shared.handle.sleep(AFTER_CIRCLING).await;
+            visit = browser.visit(world, &trip).await;
+        }
         let Visit::Served(sso, seen) = visit else {
             return Err(format!(
                 "{user} is not served at {dc} when all is healed: {visit:?}"
@@ -154,8 +159,12 @@ async fn life_goes_on(world: &Arc<World>, browser: &Arc<Browser>) -> Result<(), 
 }
 
 /// S-7: a cookie that names this very data centre is not believed where no record stands; whoever lost its
-/// records asks for a sign-in.
+/// records asks for a sign-in, and so does everybody at the end of its lifetime.
 fn has_forgotten(truth: &Truth, dc: Dc, sso: &SsoId) -> bool {
+    let expires = truth.sessions.get(sso).map(|born| born.facts.expires);
+    if expires.is_some_and(|expires| truth.clock(dc) >= expires) {
+        return true;
+    }
     let (start, born) = (truth.centre(dc).start, truth.sessions.get(sso));
     start.is_none_or(|start| {
         born.is_none_or(|born| born.facts.first_authenticated < start.remembers_since)
@@ -164,3 +173,5 @@ fn has_forgotten(truth: &Truth, dc: Dc, sso: &SsoId) -> bool {
 
 /// For questions that were asked before the healing, circuits, and what is written to disk.
 const SETTLING: Duration = Duration::from_secs(14);
+/// Longer than hand-overs are counted for.
+const AFTER_CIRCLING: Duration = Duration::from_secs(61);

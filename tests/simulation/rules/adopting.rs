@@ -221,6 +221,10 @@ impl Adopting {
         after: &Session,
     ) -> Result<(), Broken> {
         let sso = after.facts.sso;
+        if before.is_some_and(|before| before.state == after.state && is_stub(after)) {
+            // It is stored again, to be sure of it.
+            return Ok(());
+        }
         self.released(truth, dc, after)?;
         let standing = before.and_then(|before| before.reserved.as_ref());
         if standing != after.reserved.as_ref() {
@@ -452,3 +456,7 @@ fn is_newborn(truth: &Truth, session: &Session) -> bool {
 
 /// Writing to disk, asking the directory, and the moment between judging and acting.
 const SLACK: Duration = Duration::from_millis(250);
+
+const fn is_stub(session: &Session) -> bool {
+    matches!(session.state, SessionState::Moved { .. })
+}
