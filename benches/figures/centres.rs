@@ -139,6 +139,7 @@ impl Site<'_> {
     async fn start(&self, own: &str, at: SocketAddr, other: &str, to: SocketAddr) -> Gateway {
         let setup = Setup::new().file("users.yaml", self.users);
         let state = setup.path("state").display().to_string();
+        std::fs::create_dir(&state).unwrap();
         pki(
             self.shared,
             &["enrol", "--cluster", own, "--state-dir", &state],

@@ -133,7 +133,8 @@ impl Browser {
             (url, kind) = match response.kind {
                 ResponseKind::Redirect(to) => (Url::parse(&url.host, &to), RequestKind::Get),
                 ResponseKind::ConfirmSignOut => (url, RequestKind::Post),
-                ResponseKind::Login(_)
+                ResponseKind::Circling
+                | ResponseKind::Login(_)
                 | ResponseKind::Page
                 | ResponseKind::Refused
                 | ResponseKind::Served(_) => return,

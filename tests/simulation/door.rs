@@ -127,6 +127,7 @@ impl SessionEngine for Door {
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.engine().touch(sso, now);
+        self.witness.note(&Event::Touched(self.dc, *sso));
     }
 
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {

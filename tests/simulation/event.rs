@@ -105,6 +105,8 @@ pub(crate) enum Event<'e> {
     // At the door.
     Resolving(Dc, &'e Claim),
     Judged(Dc, &'e Claim, Judgement<'e>),
+    /// An access was noted.
+    Touched(Dc, SsoId),
     /// A visit was noted, or not, after as long as it took.
     Visited(Dc, &'e Claim, Duration),
     /// Nobody waits for the judgement any more.

@@ -124,6 +124,14 @@ async fn strike(world: Arc<World>, kind: Misfortune, (dc, other): (Dc, Dc), span
             centre.lose_disk();
             wait.await;
             centre.start();
+            // The new log cannot read one of the others for a while.
+            if !world.is_healed() {
+                network.cut(dc, other);
+                network.cut(other, dc);
+                world.shared.handle.pause(drawn % UNREAD_MAX).await;
+                network.mend(dc, other);
+                network.mend(other, dc);
+            }
         }
         Misfortune::OneWay => {
             network.cut(dc, other);
@@ -157,5 +165,7 @@ pub(crate) fn usual_skew(drawn: u64) -> i64 {
     drawn - i64::try_from(SKEW_USUAL / 2).unwrap_or(0)
 }
 
+/// The longest time, in milliseconds, for which a new log has not read one of the others.
+const UNREAD_MAX: u64 = 25_000;
 /// The longest time, in milliseconds, in which nothing goes wrong.
 const GAP_MAX: u64 = 14_000;

@@ -26,6 +26,7 @@ use crate::centre::Process;
 use crate::mutant::wires::MutantChannel;
 use crate::mutant::wires::MutantService;
 use crate::network::Channel;
+use crate::plan::Balancer;
 use crate::plan::FORGETFUL;
 use crate::plan::Plan;
 use crate::plan::Records;
@@ -44,6 +45,8 @@ pub(crate) enum Mutation {
     NoGenerationCheck,
     /// A release is taken for granted instead of being asked for (S-6).
     NoCommit,
+    /// A new log honours older cookies before it has read the others' (S-15).
+    NoPullBeforeHonouring,
     /// Of requests that come together each adopts for itself (MDC-INDEX-3).
     NoSingleFlight,
     /// A GITO cookie counts whatever session it is of (S-13).
@@ -87,6 +90,13 @@ impl Mutation {
                 policy.anchor = Anchor::Anchored;
             }
             Self::NoLease => plan.faults.partition = 30,
+            Self::NoPullBeforeHonouring => {
+                // Some that are read and serve, one that is not.
+                plan.centres = 5;
+                plan.balancer = Balancer::Sticky;
+                plan.faults.lost_log = 30;
+                plan.thinking_max = BUSY;
+            }
             Self::NoSsoMatchOnGito => {
                 // Without retrieval nobody but the cookies says when a session was last used.
                 policy.anchor = Anchor::Free;

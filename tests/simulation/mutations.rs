@@ -14,7 +14,7 @@ fn a_forgotten_tombstone_is_noticed_s_14() {
 
 #[test]
 fn a_generation_that_nobody_compares_is_noticed_s_4() {
-    is_noticed(Mutation::NoGenerationCheck, 1, &["S-4", "R7"]);
+    is_noticed(Mutation::NoGenerationCheck, 10, &["S-4", "R7"]);
 }
 
 #[test]
@@ -64,12 +64,17 @@ fn an_insert_without_the_atomic_check_is_noticed_s_17() {
 
 #[test]
 fn a_refusal_taken_for_silence_is_noticed_s_8() {
-    is_noticed(Mutation::RefusalIsSilence, 29, &["S-8"]);
+    is_noticed(Mutation::RefusalIsSilence, 24, &["S-8"]);
 }
 
 #[test]
 fn a_release_that_nobody_confirmed_is_noticed_s_6() {
     is_noticed(Mutation::NoCommit, 0, &["R7", "S-6"]);
+}
+
+#[test]
+fn a_new_log_that_is_believed_at_once_is_noticed_s_15() {
+    is_noticed(Mutation::NoPullBeforeHonouring, 128, &["S-15", "R1"]);
 }
 
 /// Runs seeds until one of these rules is found broken, the one that is known to notice first.

@@ -75,6 +75,8 @@ pub(crate) struct Response {
 pub(crate) enum ResponseKind {
     /// A page of Portway's that leads nowhere.
     Page,
+    /// That the browser has been sent to and fro too often (D-10).
+    Circling,
     /// The question whether to sign out.
     ConfirmSignOut,
     Login(LoginPage),
@@ -125,7 +127,7 @@ impl Process {
         let lines = [cookies.as_bytes()];
         if request.url.host.as_str() == COLLECTOR {
             let reply = self.at_the_collector(&request, &lines).await;
-            return reply.into();
+            return self.shown(reply);
         }
         let caller = Caller {
             cookies: &lines,
@@ -133,19 +135,27 @@ impl Process {
             address: request.address,
         };
         let url = &request.url;
-        match url.path.as_str() {
-            endpoints::CALLBACK => self
-                .gate
-                .callback(&caller, url.get(endpoints::TOKEN), Asker::Navigation)
-                .await
-                .into(),
-            endpoints::CLEAR => self
-                .gate
-                .clear(&caller, url.get(endpoints::SIGN_OUT))
-                .into(),
-            endpoints::LOGOUT => self.gate.sign_out(&caller, None).await.into(),
-            _ => self.to_application(&request, &caller).await,
+        let reply = match url.path.as_str() {
+            endpoints::CALLBACK => {
+                let token = url.get(endpoints::TOKEN);
+                self.gate.callback(&caller, token, Asker::Navigation).await
+            }
+            endpoints::CLEAR => self.gate.clear(&caller, url.get(endpoints::SIGN_OUT)),
+            endpoints::LOGOUT => self.gate.sign_out(&caller, None).await,
+            _ => return self.to_application(&request, &caller).await,
+        };
+        self.shown(reply)
+    }
+
+    /// Tells of pages that lead nowhere.
+    fn shown(&self, reply: Reply) -> Response {
+        let page = format!("{:?}", reply.kind);
+        let response = Response::from(reply);
+        if matches!(response.kind, ResponseKind::Page | ResponseKind::Refused) {
+            let told = || format!("{} shows {page}", self.dc);
+            self.shared.witness.tell(told);
         }
+        response
     }
 
     async fn at_the_collector(&self, request: &Request, lines: &[&[u8]]) -> Reply {
@@ -247,10 +257,10 @@ impl From<Reply> for Response {
             | ReplyKind::NotAccepted { .. }
             | ReplyKind::SignInRequired { .. }
             | ReplyKind::Unconfirmed { .. } => ResponseKind::Refused,
-            ReplyKind::Circling(_)
-            | ReplyKind::SignOutUnheard(_)
-            | ReplyKind::SignedOut(..)
-            | ReplyKind::Welcome { .. } => ResponseKind::Page,
+            ReplyKind::Circling(_) => ResponseKind::Circling,
+            ReplyKind::SignOutUnheard(_) | ReplyKind::SignedOut(..) | ReplyKind::Welcome { .. } => {
+                ResponseKind::Page
+            }
         };
         Self {
             kind,

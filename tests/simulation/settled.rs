@@ -34,6 +34,8 @@ pub(crate) async fn settle(world: &Arc<World>) -> Result<(), Broken> {
     for browser in world.browsers() {
         old_cookies(world, browser).await?;
     }
+    // Refusals given to old cookies are kept in mind for two seconds (S-7).
+    world.shared.handle.sleep(Duration::from_secs(3)).await;
     for browser in world.browsers() {
         life_goes_on(world, browser).await?;
     }
@@ -131,10 +133,11 @@ async fn life_goes_on(world: &Arc<World>, browser: &Arc<Browser>) -> Result<(), 
             ..Trip::to(&host, Zeal::SignIn)
         };
         let mut visit = browser.visit(world, &trip).await;
-        if matches!(visit, Visit::Nothing) {
-            // Whoever was sent round too often a moment ago is told so, and tries again later (D-10).
-            world.shared.handle.sleep(AFTER_CIRCLING).await;
+        if visit == Visit::Circling {
+            // What befell the session before has used the rounds of this minute up (D-10).
+            world.shared.handle.sleep(ROUNDS_OVER).await;
             visit = browser.visit(world, &trip).await;
+            held = None;
         }
         let Visit::Served(sso, seen) = visit else {
             return Err(format!(
@@ -159,19 +162,15 @@ async fn life_goes_on(world: &Arc<World>, browser: &Arc<Browser>) -> Result<(), 
 }
 
 /// S-7: a cookie that names this very data centre is not believed where no record stands; whoever lost its
-/// records asks for a sign-in, and so does everybody at the end of its lifetime.
+/// records asks for a sign-in.
 fn has_forgotten(truth: &Truth, dc: Dc, sso: &SsoId) -> bool {
-    let expires = truth.sessions.get(sso).map(|born| born.facts.expires);
-    if expires.is_some_and(|expires| truth.clock(dc) >= expires) {
-        return true;
-    }
     let (start, born) = (truth.centre(dc).start, truth.sessions.get(sso));
     start.is_none_or(|start| {
         born.is_none_or(|born| born.facts.first_authenticated < start.remembers_since)
     })
 }
 
+/// Longer than rounds are counted.
+const ROUNDS_OVER: Duration = Duration::from_secs(61);
 /// For questions that were asked before the healing, circuits, and what is written to disk.
 const SETTLING: Duration = Duration::from_secs(14);
-/// Longer than hand-overs are counted for.
-const AFTER_CIRCLING: Duration = Duration::from_secs(61);

@@ -112,6 +112,7 @@ fn at_the_door(event: &Event<'_>) -> Option<String> {
             let name = short(&claim.facts.sso);
             format!("{dc} has looked after the visit of {name}, {span:?}")
         }
+        Event::Touched(dc, sso) => format!("{dc} notes an access of {}", short(sso)),
         Event::GaveUp(dc, sso) => format!("{dc} is not waited for about {}", short(sso)),
         Event::SigningIn(dc) => format!("{dc} begins a sign-in"),
         Event::SignedIn(dc, None, _) => format!("{dc} refuses the sign-in"),

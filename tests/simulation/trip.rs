@@ -67,6 +67,8 @@ pub(crate) enum Visit {
     Served(SsoId, Seen),
     /// A login page was the end of it.
     AskedToSignIn,
+    /// There were too many rounds within a minute (D-10).
+    Circling,
     /// Refused, or lost, or there were too many redirects.
     Nothing,
 }
@@ -117,6 +119,7 @@ impl Browser {
                     let url = Url::new(&url.host, endpoints::SIGN_IN);
                     (url, RequestKind::SignIn { page, user })
                 }
+                ResponseKind::Circling => return Visit::Circling,
                 ResponseKind::ConfirmSignOut | ResponseKind::Page | ResponseKind::Refused => {
                     return Visit::Nothing;
                 }

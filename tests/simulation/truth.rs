@@ -135,7 +135,7 @@ impl Truth {
             .collect()
     }
 
-    /// Takes an event in. Where a request was served is taken in by [`Self::serve`].
+    /// Takes an event in.
     pub(crate) fn take(&mut self, now: u64, event: &Event<'_>) {
         self.now = now;
         match event {
@@ -182,6 +182,7 @@ impl Truth {
                 };
                 self.be_sure(*dc, &end);
             }
+            Event::Touched(dc, sso) => self.serve(*dc, sso),
             Event::SigningIn(dc) => self.centres[dc.0].signing_in += 1,
             Event::SignedIn(dc, ..) => {
                 // The sign-ins of a process that was killed are over, and end once more.
@@ -233,7 +234,7 @@ impl Truth {
     }
 
     /// Notes that a request was served, or a sign-in renewed.
-    pub(crate) fn serve(&mut self, dc: Dc, sso: &SsoId) {
+    fn serve(&mut self, dc: Dc, sso: &SsoId) {
         if let Some(born) = self.sessions.get_mut(sso) {
             born.served = self.now;
         }

@@ -105,16 +105,6 @@ impl Seen {
         self.truth.take(now, event);
         self.broken = self.rules.look(&self.truth, event).err();
         self.tally.take(event);
-        match event {
-            Event::Permitted(dc, _, session) => self.truth.serve(*dc, &session.facts.sso),
-            // The collector renews a sign-in: that counts as an access, and follows a judgement.
-            Event::Judged(dc, _, judgement) => {
-                if let Ok(session) = judgement.result {
-                    self.truth.serve(*dc, &session.facts.sso);
-                }
-            }
-            _ => {}
-        }
     }
 }
 

@@ -25,6 +25,7 @@ use crate::fate;
 use crate::mutant::Mutation;
 use crate::network::Network;
 use crate::plan::Plan;
+use crate::plan::millis;
 use crate::random::Random;
 use crate::settled;
 use crate::tally::Tally;
@@ -141,6 +142,11 @@ impl World {
         let browsers = self.browsers();
         let number = usize::try_from(drawn % (browsers.len() as u64)).unwrap_or(0);
         &browsers[number]
+    }
+
+    /// Whether the time of misfortunes is over.
+    pub(crate) fn is_healed(&self) -> bool {
+        self.shared.handle.now() >= millis(self.shared.plan.active)
     }
 
     fn is_over(&self) -> bool {

@@ -144,7 +144,10 @@ impl EndLog for MutantStore {
     }
 
     fn began(&self) -> Timestamp {
-        self.inner.began()
+        match self.mutation {
+            Mutation::NoPullBeforeHonouring => Timestamp::from_millis(0),
+            _ => self.inner.began(),
+        }
     }
 
     fn pulled(&self, peer: &ClusterId) -> Option<Pulled> {

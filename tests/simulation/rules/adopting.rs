@@ -80,7 +80,8 @@ impl Adopting {
             },
             Event::Visited(dc, claim, span) => {
                 self.arrive(*dc, &claim.facts.sso);
-                in_time(truth, *dc, &claim.facts.sso, *span)
+                // Where the session is taken away before the visit is noted, it is fetched once more.
+                in_time(truth, *dc, &claim.facts.sso, *span / 2)
             }
             Event::GaveUp(dc, sso) => {
                 self.arrive(*dc, sso);
@@ -233,7 +234,8 @@ impl Adopting {
         let was_here = before.is_some_and(|before| {
             matches!(before.state, SessionState::Live | SessionState::Pending(_))
         });
-        if !was_here && truth.centre(dc).is_up && !is_newborn(truth, after) {
+        let is_here = matches!(after.state, SessionState::Live | SessionState::Pending(_));
+        if is_here && !was_here && truth.centre(dc).is_up && !is_newborn(truth, after) {
             disabled(truth, dc, after)?;
         }
         let became_live = after.state == SessionState::Live

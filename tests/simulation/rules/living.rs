@@ -131,9 +131,13 @@ fn idle(truth: &Truth, dc: Dc, session: &Session) -> Result<(), Broken> {
     Ok(())
 }
 
-/// R5: nobody is called idle by a data centre that has just served them.
+/// R5: nobody is called idle by a data centre that has just served them and holds the session still.
 fn idle_too_early(truth: &Truth, dc: Dc, sso: &SsoId) -> Result<(), Broken> {
     let centre = truth.centre(dc);
+    let standing = centre.records.get(sso).map(|record| &record.state);
+    if standing != Some(&SessionState::Live) {
+        return Ok(());
+    }
     let Some(served) = centre.served.get(sso).copied() else {
         return Ok(());
     };
