@@ -57,6 +57,8 @@ pub(crate) struct Findings {
     pub(crate) recognised: usize,
     /// Requests whose session had to be honoured, and was.
     pub(crate) kept: usize,
+    /// Moves of a session from one holder to the next that had to be adoptions.
+    pub(crate) moves: usize,
 }
 
 /// Checks a history.
@@ -274,7 +276,11 @@ fn check_holders(case: &Case<'_>, history: &History, findings: &mut Findings) {
                 && between.from <= word.at
                 && word.at <= between.to
         });
-        if before.node != after.node && is_calm && !has_adopted {
+        if before.node == after.node || !is_calm {
+            continue;
+        }
+        findings.moves += 1;
+        if !has_adopted {
             let why = format!("{} held it, and nothing was adopted", before.node);
             findings.violations.push(violation("R7", case, after, why));
         }

@@ -267,7 +267,7 @@ impl Client {
 }
 
 /// Copies that a user keeps.
-const COPIES_MAX: usize = 10;
+const COPIES_MAX: usize = 8;
 /// Sessions that a user has in use.
 const TABS_MAX: usize = 3;
 /// By when everything works again after the last fault.

@@ -105,9 +105,11 @@ impl Act {
                 std::thread::spawn(move || run(client.live(running)))
             })
             .collect();
+        let over = tokio::time::Instant::now() + storm;
         storm::rage(&world, &plan).await;
         // Whatever has ended until now must be known everywhere after this time.
-        tokio::time::sleep(promises.heal).await;
+        let healed = tokio::time::Instant::now().max(over) + promises.heal;
+        tokio::time::sleep_until(healed).await;
         phase.send_replace(Phase::Over);
         let joined = tokio::task::spawn_blocking(move || {
             let joined = clients.into_iter().map(std::thread::JoinHandle::join);
@@ -186,7 +188,7 @@ const POLICIES: [(Holding, OnSilence); 4] = [
 /// Of a run that nobody chose one for.
 const SEED: u64 = 6;
 /// Seconds of a run that nobody chose a length for.
-const SHORT: u64 = 34;
+const SHORT: u64 = 32;
 /// Runs of this length have an act for each policy, and longer lives.
 const LONG: Duration = Duration::from_mins(4);
 const USERS: usize = 5;

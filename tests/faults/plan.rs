@@ -211,7 +211,7 @@ const LONGEST: Millis = 11_000;
 /// One of every kind fits into it.
 const ROUND: Millis = 40_000;
 /// After a round everything heals, and has the time to.
-const CALM: Millis = 25_000;
+const CALM: Millis = 35_000;
 /// A gateway is left alone for this long after its trouble.
 const RECOVERS: Millis = 1000;
 

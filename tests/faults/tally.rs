@@ -144,6 +144,7 @@ impl Tally {
             number(findings.kept),
             1,
         );
+        self.row("moves between holders judged", number(findings.moves), 0);
         self.row("promises broken", number(findings.violations.len()), 0);
     }
 

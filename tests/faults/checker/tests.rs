@@ -344,6 +344,7 @@ fn a_second_holder_is_caught_while_all_is_calm_r7() {
     assert_eq!(history.broken(), ["R7"]);
     let adopted = history.clone().word(B, 31_020, Said::Adopted);
     assert_eq!(adopted.broken(), NOTHING);
+    assert_eq!(check(&adopted).moves, 1);
     let elsewhere = history.clone().word(C, 31_020, Said::Adopted);
     assert_eq!(elsewhere.broken(), ["R7"]);
     let disturbed = history.clone().fault(What::Reset(B, C), 25_000, 26_000);
