@@ -25,7 +25,6 @@ use portway::engine::EmbeddedEngine;
 use portway::engine::EngineParts;
 use portway::engine::EngineSettings;
 use portway::engine::FederationSettings;
-use portway::engine::Swept;
 use portway::engine::collector::Collector;
 use portway::gate::Gate;
 use portway::model::end::Incarnation;
@@ -53,6 +52,7 @@ use crate::event::Link;
 use crate::event::Start;
 use crate::executor::Handle;
 use crate::executor::Owner;
+use crate::house::keep_house;
 use crate::mutant;
 use crate::mutant::Mutation;
 use crate::network::Channel;
@@ -310,64 +310,6 @@ impl Centre {
     }
 }
 
-/// What `app` does in a real process: sweeps, settles, follows the peers, tells them what ended.
-fn keep_house(process: &Arc<Process>) {
-    let shared = &process.shared;
-    let owner = process.owner;
-    for engine in &process.door.engines {
-        let handle = shared.handle.clone();
-        shared
-            .handle
-            .spawn(owner, sweep(Arc::clone(engine), handle));
-        let handle = shared.handle.clone();
-        shared
-            .handle
-            .spawn(owner, settle(Arc::clone(engine), handle));
-        shared.handle.spawn(owner, tell(Arc::clone(engine)));
-        for peer in others(shared, process.dc) {
-            let following = follow(Arc::clone(engine), peer, Arc::clone(shared));
-            shared.handle.spawn(owner, following);
-        }
-    }
-}
-
-async fn sweep(engine: Arc<EmbeddedEngine>, handle: Handle) {
-    loop {
-        handle.sleep(SWEEP_EVERY).await;
-        while let Ok(Swept::More) = engine.sweep().await {}
-        engine.trim_ends().await.ok();
-    }
-}
-
-async fn settle(engine: Arc<EmbeddedEngine>, handle: Handle) {
-    loop {
-        handle.sleep(SETTLE_EVERY).await;
-        engine.settle_pending().await;
-    }
-}
-
-async fn tell(engine: Arc<EmbeddedEngine>) {
-    loop {
-        engine.tell_ends().await;
-    }
-}
-
-async fn follow(engine: Arc<EmbeddedEngine>, peer: ClusterId, shared: Arc<Shared>) {
-    loop {
-        engine.greet(&peer).await;
-        engine.follow(&peer).await;
-        shared.handle.sleep(shared.plan.pull_every).await;
-    }
-}
-
-fn others(shared: &Shared, dc: Dc) -> Vec<ClusterId> {
-    let all = (0..shared.plan.centres).map(Dc);
-    let others = all.filter(|other| *other != dc);
-    others
-        .map(|other| shared.network.name(other).clone())
-        .collect()
-}
-
 fn settings(shared: &Shared, cluster: &ClusterId) -> EngineSettings {
     let plan = &shared.plan;
     EngineSettings {
@@ -467,5 +409,3 @@ pub(crate) fn address(browser: usize) -> IpAddr {
 
 /// How long the data centres have been there when a run begins.
 const BEFORE: Duration = Duration::from_secs(60 * 60);
-const SWEEP_EVERY: Duration = Duration::from_secs(7);
-const SETTLE_EVERY: Duration = Duration::from_millis(1_500);

@@ -8,10 +8,12 @@
 //! - `world` is one run from beginning to end. Its `plan` follows from the seed; `fate` brings the
 //!   misfortunes, `browser` the users (`trip` their way); `settled` says what must hold when all is healed.
 //! - `centre` puts one data centre together: the real parts behind a `door` that the witness watches, what
-//!   they answer a browser (`serve`), their `store` (`contents`), `directory` and `network`.
+//!   they answer a browser (`serve`), their `store` (`contents`), `directory` and `network`; `house` does
+//!   what `app` does for an engine from time to time.
 //! - `executor` is virtual time and `random` the seed: nothing else may decide what happens next.
-//! - `event` is what happens (`story` tells it), `truth` what follows from it whatever any engine believes, `rules` what must
-//!   never happen, one file per matter; `witness` brings the three together and `tally` counts.
+//! - `event` is what happens (`story` tells it), `truth` what follows from it whatever any engine believes,
+//!   `rules` what must never happen, one file per matter; `witness` brings the three together and `tally`
+//!   counts.
 //! - `mutant` stands between an engine and its ports, and takes one rule away.
 
 #![expect(
@@ -33,6 +35,7 @@ mod door;
 mod event;
 mod executor;
 mod fate;
+mod house;
 #[expect(dead_code, reason = "other suites look into a jar, too")]
 #[path = "../support/jar.rs"]
 mod jar;

@@ -19,7 +19,7 @@ fn a_generation_that_nobody_compares_is_noticed_s_4() {
 
 #[test]
 fn an_adoption_beside_another_is_noticed_mdc_index_3() {
-    is_noticed(Mutation::NoSingleFlight, 4, &["MDC-INDEX-3"]);
+    is_noticed(Mutation::NoSingleFlight, 11, &["MDC-INDEX-3"]);
 }
 
 #[test]

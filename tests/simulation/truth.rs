@@ -121,6 +121,13 @@ impl Truth {
         sure.any(|end| is_over(end, facts))
     }
 
+    /// Since when somebody is sure that an SSO session is over.
+    pub(crate) fn over_since(&self, facts: &SsoFacts) -> Option<u64> {
+        let sure = self.centres.iter().flat_map(|centre| &centre.sure);
+        let over = sure.filter(|(_, end)| is_over(end, facts));
+        over.map(|(since, _)| *since).min()
+    }
+
     /// When the last complete reading of `peer`'s log by `dc` was asked for.
     pub(crate) fn read(&self, dc: Dc, peer: Dc) -> Option<u64> {
         self.centre(dc).read.get(&peer).copied()

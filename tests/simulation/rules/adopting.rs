@@ -28,6 +28,8 @@ use crate::event::short;
 use crate::plan::Rereading;
 use crate::plan::millis;
 use crate::rules::Broken;
+use crate::rules::flight::Flight;
+use crate::rules::flight::Heard;
 use crate::tally::Counted;
 use crate::tally::Tally;
 use crate::truth::Truth;
@@ -40,28 +42,6 @@ pub(crate) struct Adopting {
     reserved: BTreeMap<(Dc, SsoId), (AdoptionId, u64)>,
     committed: BTreeSet<(Dc, AdoptionId)>,
     pub(crate) tally: Tally,
-}
-
-/// What one data centre has heard about a session since it began to look further for it.
-#[derive(Default)]
-struct Flight {
-    waiting: usize,
-    at_the_collector: bool,
-    adoption: Option<AdoptionId>,
-    /// The last word of each peer. A silence takes the place of nothing but silence (S-8).
-    heard: BTreeMap<Dc, Heard>,
-}
-
-/// An answer, as far as it matters for what may follow from it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Heard {
-    /// No such session, or it is elsewhere.
-    Missing,
-    /// Anything that is neither silence nor a session: a licence for nothing (S-8).
-    No,
-    /// The session.
-    Session,
-    Silence,
 }
 
 impl Adopting {
@@ -157,16 +137,7 @@ impl Adopting {
             under_way.remove(&asking.id);
         }
         if let Some(flight) = self.flights.get_mut(&(asking.from, sso)) {
-            let heard = match result {
-                Ok(answer) => heard(answer),
-                // Whoever is there and will not speak has refused (S-8).
-                Err(silence) if !silence.is_total() => Heard::No,
-                Err(_) => Heard::Silence,
-            };
-            let before = flight.heard.entry(asking.to).or_insert(heard);
-            if heard != Heard::Silence {
-                *before = heard;
-            }
+            flight.hear(asking.to, result);
         }
     }
 
@@ -302,8 +273,7 @@ impl Adopting {
         let policy = &truth.plan.policy;
         let nothing = Flight::default();
         let flight = self.flights.get(&(dc, *sso)).unwrap_or(&nothing);
-        let has_heard = |word| flight.heard.values().any(|heard| *heard == word);
-        let was_fetched = has_heard(Heard::Session);
+        let was_fetched = flight.has_heard(Heard::Session);
         if was_fetched && policy.anchor == Anchor::Free {
             self.tally.count(Counted::Adoption);
             return Ok(());
@@ -313,8 +283,12 @@ impl Adopting {
         if policy.anchor == Anchor::Free && policy.retrieval == Retrieval::Off {
             return Ok(());
         }
-        let (silence, missing) = (has_heard(Heard::Silence), has_heard(Heard::Missing));
-        let refused = has_heard(Heard::No) || was_fetched;
+        let (silence, missing) = (
+            flight.has_heard(Heard::Silence),
+            flight.has_heard(Heard::Missing),
+        );
+        let refused = flight.has_heard(Heard::No) || was_fetched;
+        let silence = silence || flight.has_somebody_unasked(dc);
         let on_silence = policy.on_silence == OnSilence::Continue && (silence || !missing);
         let on_missing =
             flight.at_the_collector && policy.on_missing == OnMissing::Create && missing;
@@ -329,25 +303,6 @@ impl Adopting {
     }
 }
 
-impl Flight {
-    /// Another adoption begins with nothing heard. One that asks no reservation is known by asking a peer
-    /// again that has spoken.
-    fn ask(&mut self, peer: Dc, question: &Question) {
-        let adoption = match question {
-            Question::Reserve { adoption, .. } => Some(*adoption),
-            _ => None,
-        };
-        let has_spoken = self
-            .heard
-            .get(&peer)
-            .is_some_and(|heard| *heard != Heard::Silence);
-        if self.adoption != adoption || (adoption.is_none() && has_spoken) {
-            self.adoption = adoption;
-            self.heard.clear();
-        }
-    }
-}
-
 /// The SSO session whose data or release is asked for.
 fn wanted(question: &Question) -> Option<SsoId> {
     match question {
@@ -358,28 +313,6 @@ fn wanted(question: &Question) -> Option<SsoId> {
         | Question::LastAccess { .. }
         | Question::PullEnds { .. }
         | Question::PushEnds { .. } => None,
-    }
-}
-
-fn heard(answer: &Answer) -> Heard {
-    match answer {
-        Answer::Session(_) => Heard::Session,
-        Answer::Missing | Answer::Moved { .. } => Heard::Missing,
-        Answer::Unknown => Heard::Silence,
-        Answer::Committed(_)
-        | Answer::Done
-        | Answer::Ended
-        | Answer::Ends { .. }
-        | Answer::Expired
-        | Answer::Hello(_)
-        | Answer::Idle
-        | Answer::Lapsed
-        | Answer::LastAccess(_)
-        | Answer::NotDurable
-        | Answer::Noted { .. }
-        | Answer::Refused(_)
-        | Answer::Reserved
-        | Answer::TooSoon(_) => Heard::No,
     }
 }
 

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use portway::model::claim::NotLive;
 use portway::model::id::SsoId;
 use portway::model::session::Session;
+use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
 
 use crate::event::Dc;
@@ -85,8 +86,21 @@ fn permitted(truth: &Truth, dc: Dc, session: &Session) -> Result<(), Broken> {
             short(&session.facts.sso)
         ));
     }
+    fan_out(truth, dc, &born.facts)?;
     new_log(truth, dc, session)?;
     lease(truth, dc, session)
+}
+
+/// R2: where nothing goes wrong, an end holds everywhere within two seconds.
+fn fan_out(truth: &Truth, dc: Dc, facts: &SsoFacts) -> Result<(), Broken> {
+    let since = truth.over_since(facts);
+    if truth.plan.is_calm() && since.is_some_and(|since| truth.now > since + FAN_OUT) {
+        return Err(format!(
+            "R2: {dc} serves {}, which has been over for two seconds",
+            short(&facts.sso)
+        ));
+    }
+    Ok(())
 }
 
 /// S-15: a data centre whose log is younger than a session has read all others before it serves it.
@@ -132,5 +146,7 @@ fn lease(truth: &Truth, dc: Dc, session: &Session) -> Result<(), Broken> {
     Ok(())
 }
 
+/// The longest time that an end takes to be heard of, in milliseconds.
+const FAN_OUT: u64 = 2_000;
 /// Between judging and serving.
 const SLACK: u64 = 50;

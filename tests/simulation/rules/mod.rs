@@ -9,6 +9,7 @@ use crate::truth::Truth;
 
 pub(crate) mod adopting;
 pub(crate) mod ending;
+mod flight;
 pub(crate) mod holding;
 pub(crate) mod living;
 
