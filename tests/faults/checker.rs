@@ -25,6 +25,7 @@ use gather::LOG_LAG;
 use gather::Source;
 use gather::cases;
 use kept::Kept;
+use links::Allowance;
 use links::Due;
 
 mod gather;
@@ -59,6 +60,19 @@ pub(crate) struct Findings {
     pub(crate) kept: usize,
     /// Moves of a session from one holder to the next that had to be adoptions.
     pub(crate) moves: usize,
+    /// Refusals of what had to be refused for its age, for want of use, or for want of news from where it
+    /// began.
+    pub(crate) refused_as: Overdue,
+    /// Refusals in other data centres, past the time in which an end gets there while all is calm.
+    pub(crate) prompt: usize,
+}
+
+/// Refusals that would have been violations otherwise, by what time had made of a session.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Overdue {
+    pub(crate) idle: usize,
+    pub(crate) old: usize,
+    pub(crate) unheard: usize,
 }
 
 /// Checks a history.
@@ -73,17 +87,8 @@ pub(crate) fn check(history: &History) -> Findings {
             .count();
         findings.recognised += usize::from(!case.words.is_empty());
         check_ends(case, history, &mut findings);
-        for asked in accepted(case) {
-            findings.accepts += 1;
-            let broken = [
-                crossed(case, asked),
-                outlived(case, asked, history),
-                idled(case, asked, history),
-                lease_ignored(case, asked, history),
-            ];
-            findings.violations.extend(broken.into_iter().flatten());
-        }
         for asked in &case.asked {
+            check_time(case, asked, history, &mut findings);
             match kept::judge(case, asked, &cases, history) {
                 Kept::Honoured => findings.kept += 1,
                 Kept::Lost(violation) => findings.violations.push(violation),
@@ -95,6 +100,29 @@ pub(crate) fn check(history: &History) -> Findings {
     check_maximum(&cases, history, &mut findings);
     findings.violations.sort_by_key(|violation| violation.at);
     findings
+}
+
+/// R5, R6 and the lease: what time alone ends.
+fn check_time(case: &Case<'_>, asked: &Asked, history: &History, findings: &mut Findings) {
+    let overdue = [
+        outlived(case, asked, history),
+        idled(case, asked, history),
+        lease_ignored(case, asked, history),
+    ];
+    match asked.verdict {
+        Verdict::Accepted | Verdict::Crossed => {
+            findings.accepts += 1;
+            findings.violations.extend(crossed(case, asked));
+            findings.violations.extend(overdue.into_iter().flatten());
+        }
+        Verdict::Refused => {
+            let [old, idle, unheard] = overdue.map(|overdue| usize::from(overdue.is_some()));
+            findings.refused_as.old += old;
+            findings.refused_as.idle += idle;
+            findings.refused_as.unheard += unheard;
+        }
+        Verdict::Failed => {}
+    }
 }
 
 fn accepted<'c>(case: &'c Case<'_>) -> impl Iterator<Item = &'c Asked> {
@@ -110,6 +138,7 @@ fn check_ends(case: &Case<'_>, history: &History, findings: &mut Findings) {
                 Some(Due {
                     at: known.at,
                     rule: "R1",
+                    allowance: Allowance::Nothing,
                 })
             } else {
                 let way = (known.node, node);
@@ -159,6 +188,7 @@ fn judge_end(
     }
     if asked.verdict == Verdict::Refused {
         findings.refused_after_end += 1;
+        findings.prompt += usize::from(due.allowance == Allowance::Calm);
         return;
     }
     if asked.verdict == Verdict::Failed {
@@ -339,9 +369,9 @@ fn signed(time: Millis) -> i64 {
 }
 
 /// What rounding, and stamping a fault, may come to.
-const SLACK: Millis = 1500;
+pub(crate) const SLACK: Millis = 1500;
 /// How much later than its last known touch a session may have been touched.
-const IDLE_SLACK: Millis = 4000;
+pub(crate) const IDLE_SLACK: Millis = 2000;
 /// How long after a client has given up its request may still be handled.
 const HANDLED_LATE: Millis = 15_000;
 /// How long after a clock was moved what it stamped may still be around.

@@ -105,19 +105,8 @@ impl Client {
             return self.abandon();
         }
         let (node, host) = (self.any_node(), self.any_host());
-        let tab = self.begin_at(node, host).await;
+        let tab = self.visitor.begin(node, host).await;
         self.tabs.extend(tab);
-    }
-
-    async fn begin_at(&self, node: NodeId, host: &str) -> Option<Tab> {
-        let mut tab = Tab::new();
-        let Landing::Form(page) = self.visitor.visit(&mut tab, node, host).await else {
-            return None;
-        };
-        match self.visitor.sign_in(&mut tab, node, &page).await {
-            Landing::In | Landing::Broken => Some(tab),
-            Landing::Form(_) => None,
-        }
     }
 
     /// Visits an application with cookies in use; signs in again where that is asked.
@@ -179,7 +168,7 @@ impl Client {
         let most = self.visitor.world.chronicle.promises.per_user_max;
         let mut tabs = Vec::new();
         for _ in 0..most + 2 {
-            tabs.extend(self.begin_at(node, host).await);
+            tabs.extend(self.visitor.begin(node, host).await);
         }
         for tab in &mut tabs {
             self.visitor.visit(tab, node, host).await;
@@ -215,7 +204,7 @@ impl Client {
         let host = self.any_host();
         let deadline = Instant::now() + HEALED;
         let mut tab = loop {
-            if let Some(tab) = self.begin_at(first, host).await {
+            if let Some(tab) = self.visitor.begin(first, host).await {
                 break tab;
             }
             assert!(
@@ -229,7 +218,7 @@ impl Client {
     }
 
     async fn be_served(&self, tab: &mut Tab, node: NodeId, host: &str, deadline: Instant) {
-        while !matches!(self.visitor.visit(tab, node, host).await, Landing::In) {
+        while !self.visitor.visit(tab, node, host).await.is_in() {
             let (user, tail) = (&self.visitor.user, || self.visitor.world.node(node).tail());
             let in_time = Instant::now() < deadline;
             assert!(in_time, "{user} is not served at {node}\n{}", tail());

@@ -193,6 +193,9 @@ pub(crate) struct Promises {
     pub(crate) holding: Holding,
     /// By when a connected data centre refuses what has ended in another (R2).
     pub(crate) fan_out: Duration,
+    /// The same while something is wrong anywhere: what is killed, stopped and started again takes the
+    /// machine's time from the others.
+    pub(crate) fan_out_disturbed: Duration,
     /// By when one does that was cut off or gone (R3).
     pub(crate) heal: Duration,
 }

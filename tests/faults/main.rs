@@ -1,5 +1,6 @@
 //! Three data centres of real processes, users who sign in, hop and sign out, and everything that goes
-//! wrong in a data centre meanwhile; what came back is written down and checked against R1 to R9.
+//! wrong in a data centre meanwhile; what came back is written down and checked against R1 to R9. Beside
+//! them, three others in which next to nothing goes wrong, and time alone ends sessions.
 //!
 //! `PORTWAY_FAULTS_SECONDS` says how long it takes (about 40 s otherwise), `PORTWAY_FAULTS_SEED` chooses
 //! the plan of faults and the users' choices. What processes and networks do in between is their own, so a
@@ -15,6 +16,7 @@
 )]
 
 use std::sync::Arc;
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use tokio::sync::watch;
@@ -25,6 +27,8 @@ use client::Phase;
 use dice::Dice;
 use history::Holding;
 use history::Promises;
+use regular::HABITS;
+use regular::Regular;
 use tally::Tally;
 use world::Choice;
 use world::NODES;
@@ -42,6 +46,7 @@ mod disk;
 mod history;
 mod node;
 mod plan;
+mod regular;
 mod relay;
 mod storm;
 mod story;
@@ -54,34 +59,50 @@ async fn whatever_fails_an_ended_session_is_never_honoured_r1_r2_r3_r4_r5_r6_r7_
     let seed = number("PORTWAY_FAULTS_SEED").unwrap_or(SEED);
     let length = Duration::from_secs(number("PORTWAY_FAULTS_SECONDS").unwrap_or(SHORT));
     let mut dice = Dice::new(seed);
-    let mut tally = Tally::default();
+    let mut tallies = [Tally::default(), Tally::default()];
     let mut failed = Vec::new();
     let first = dice.below(POLICIES.len());
     let acts = if length < LONG { 1 } else { POLICIES.len() };
     for number in 0..acts {
         let policy = POLICIES[(first + number) % POLICIES.len()];
-        let act = Act {
-            name: format!("{seed}-{}", number + 1),
-            choice: choose(policy, length),
+        let act = |scene| Act {
+            name: format!("{seed}-{}-{scene:?}", number + 1),
+            scene,
+            choice: choose(scene, policy, length),
             length: length / u32::try_from(acts).unwrap(),
         };
-        let (counts, failures) = act.play(dice.split()).await;
-        tally.add(&counts);
-        failed.extend(failures);
+        let (storm, still) = (act(Scene::Storm), act(Scene::Still));
+        let played = tokio::join!(storm.play(dice.split()), still.play(dice.split()));
+        for (tally, (counts, failures)) in tallies.iter_mut().zip([played.0, played.1]) {
+            tally.add(&counts);
+            failed.extend(failures);
+        }
     }
+    let [storms, stills] = tallies;
     eprintln!(
-        "\nPORTWAY_FAULTS_SEED={seed}, {} s:\n{tally}",
+        "\nPORTWAY_FAULTS_SEED={seed}, {} s:\n{storms}where time alone ends sessions:\n{stills}",
         length.as_secs()
     );
-    failed.extend(tally.wanting());
+    failed.extend(storms.wanting());
+    failed.extend(stills.wanting());
     assert!(failed.is_empty(), "seed {seed}: {}", failed.join("\n"));
 }
 
 /// A part of a run, with gateways of its own.
 struct Act {
     name: String,
+    scene: Scene,
     choice: Choice,
     length: Duration,
+}
+
+/// What users have to do with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scene {
+    /// Time alone ends sessions; a data centre is cut off now and then.
+    Still,
+    /// Everything goes wrong.
+    Storm,
 }
 
 impl Act {
@@ -89,22 +110,24 @@ impl Act {
     async fn play(&self, mut dice: Dice) -> (Tally, Vec<String>) {
         let Choice { promises, .. } = self.choice;
         eprintln!("\nact {}: {:?}, {:?}", self.name, self.length, self.choice);
-        let users: Vec<String> = (0..USERS).map(|number| format!("user{number}")).collect();
+        let users = match self.scene {
+            Scene::Still => HABITS.len(),
+            Scene::Storm => USERS,
+        };
+        let users: Vec<String> = (0..users).map(|number| format!("user{number}")).collect();
         let chronicle = Chronicle::begin(promises, NODES);
         let world = World::start(&self.choice, &users, Arc::clone(&chronicle)).await;
         let world = Arc::new(world);
         let storm = self.length.saturating_sub(promises.heal).max(LEAST);
-        let plan = plan::make(&mut dice, storm, NODES);
+        let plan = match self.scene {
+            Scene::Still => plan::cuts(storm, promises.lease),
+            Scene::Storm => plan::make(&mut dice, storm, NODES),
+        };
         let (phase, running) = watch::channel(Phase::Running);
-        let clients: Vec<_> = users
-            .iter()
-            .zip(client::Temper::of_all())
-            .map(|(user, temper)| {
-                let client = Client::new(user, &world, temper, dice.split());
-                let running = running.clone();
-                std::thread::spawn(move || run(client.live(running)))
-            })
-            .collect();
+        let clients = match self.scene {
+            Scene::Still => regulars(&users, &world, &running),
+            Scene::Storm => clients(&users, &world, &running, &mut dice),
+        };
         let over = tokio::time::Instant::now() + storm;
         storm::rage(&world, &plan).await;
         // Whatever has ended until now must be known everywhere after this time.
@@ -112,7 +135,7 @@ impl Act {
         tokio::time::sleep_until(healed).await;
         phase.send_replace(Phase::Over);
         let joined = tokio::task::spawn_blocking(move || {
-            let joined = clients.into_iter().map(std::thread::JoinHandle::join);
+            let joined = clients.into_iter().map(JoinHandle::join);
             joined.filter(Result::is_err).count()
         });
         let unserved = joined.await.unwrap();
@@ -134,7 +157,10 @@ impl Act {
             self.name
         );
         std::fs::write(&file, story::lines(&history)).unwrap();
-        let tally = Tally::of(&world.chronicle, &history, &findings);
+        let tally = match self.scene {
+            Scene::Still => Tally::of_time(&world.chronicle, &history, &findings),
+            Scene::Storm => Tally::of(&world.chronicle, &history, &findings),
+        };
         eprintln!("{tally}the history is in {file}");
         for violation in findings.violations.iter().take(STORIES_MAX) {
             eprintln!("\n{}", story::tell(violation, world, &history));
@@ -145,19 +171,55 @@ impl Act {
     }
 }
 
+/// Starts the users whom nothing spares, each in a thread of its own.
+fn clients(
+    users: &[String],
+    world: &Arc<World>,
+    running: &watch::Receiver<Phase>,
+    dice: &mut Dice,
+) -> Vec<JoinHandle<()>> {
+    let tempers = users.iter().zip(client::Temper::of_all());
+    let begin = |(user, temper): (&String, _)| {
+        let client = Client::new(user, world, temper, dice.split());
+        let running = running.clone();
+        std::thread::spawn(move || run(client.live(running)))
+    };
+    tempers.map(begin).collect()
+}
+
+/// Starts the users whose sessions time ends, each in a thread of its own.
+fn regulars(
+    users: &[String],
+    world: &Arc<World>,
+    running: &watch::Receiver<Phase>,
+) -> Vec<JoinHandle<()>> {
+    let habits = users.iter().zip(HABITS);
+    let begin = |(user, habit): (&String, _)| {
+        let regular = Regular::new(user, world, habit, running.clone());
+        std::thread::spawn(move || run(regular.live()))
+    };
+    habits.map(begin).collect()
+}
+
 /// What the operator chose.
-fn choose((holding, on_silence): (Holding, OnSilence), length: Duration) -> Choice {
-    // Long enough that most of what is refused is refused for another reason, short enough that some
-    // sessions come to their natural end.
-    let (lifetime, idle) = if length < LONG { (14, 6) } else { (40, 8) };
+fn choose(scene: Scene, (holding, on_silence): (Holding, OnSilence), length: Duration) -> Choice {
+    let (lifetime, idle, lease) = match scene {
+        // Short enough that a doubled one shows in the shortest run.
+        Scene::Still => (10, 4, 3),
+        // Long enough that most of what is refused is refused for another reason, short enough that some
+        // sessions come to their natural end.
+        Scene::Storm if length < LONG => (14, 6, 5),
+        Scene::Storm => (40, 8, 5),
+    };
     Choice {
         promises: Promises {
             lifetime: Duration::from_secs(lifetime),
             idle: Duration::from_secs(idle),
-            lease: Duration::from_secs(5),
+            lease: Duration::from_secs(lease),
             per_user_max: 6,
             holding,
-            fan_out: Duration::from_secs(5),
+            fan_out: Duration::from_secs(2),
+            fan_out_disturbed: Duration::from_secs(5),
             heal: Duration::from_secs(10),
         },
         on_silence,

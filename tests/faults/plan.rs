@@ -122,6 +122,23 @@ pub(crate) fn make(dice: &mut Dice, length: Duration, nodes: usize) -> Vec<Plann
     plan
 }
 
+/// For a world in which sessions are to end by time alone: the first data centre is cut off from the others
+/// for longer than they may take it at its last word, after a time without any trouble.
+pub(crate) fn cuts(length: Duration, lease: Duration) -> Vec<Planned> {
+    let (length, lasts) = (millis(length), millis(lease) + LONGER);
+    let mut plan = Vec::new();
+    let mut at = QUIET;
+    while at + lasts <= length {
+        plan.push(Planned {
+            at,
+            lasts,
+            trouble: Trouble::Isolated(CUT_OFF),
+        });
+        at += lasts + QUIET;
+    }
+    plan
+}
+
 /// Says whom a trouble meets. One gateway has one trouble at a time; those of the network may add to it.
 fn place(kind: Kind, at: Millis, dice: &mut Dice, busy: &mut [Millis]) -> Vec<Planned> {
     let mut order: Vec<usize> = (0..busy.len()).collect();
@@ -212,8 +229,24 @@ const LONGEST: Millis = 11_000;
 const ROUND: Millis = 40_000;
 /// After a round everything heals, and has the time to.
 const CALM: Millis = 35_000;
+/// The data centre that is cut off where time is to end sessions.
+pub(crate) const CUT_OFF: NodeId = NodeId(0);
+/// There nothing is wrong for so long, first and between the cuts.
+const QUIET: Millis = 14_000;
+/// So much longer than the lease is the cut.
+const LONGER: Millis = 4500;
 /// A gateway is left alone for this long after its trouble.
 const RECOVERS: Millis = 1000;
+
+#[test]
+fn the_shortest_run_has_a_cut_that_outlasts_the_lease() {
+    let lease = Duration::from_secs(3);
+    let plan = cuts(Duration::from_secs(22), lease);
+    assert_eq!(plan.len(), 1, "{plan:?}");
+    assert!(plan[0].lasts > millis(lease));
+    let long = cuts(Duration::from_secs(140), lease);
+    assert!(long.len() > 4, "{long:?}");
+}
 
 #[test]
 fn the_same_seed_gives_the_same_plan_and_each_kind_comes() {

@@ -42,6 +42,25 @@ impl Tally {
         tally
     }
 
+    /// Counts a part of a run in which time alone ends sessions.
+    pub(crate) fn of_time(chronicle: &Chronicle, history: &History, findings: &Findings) -> Self {
+        let mut tally = Self::default();
+        let overdue = &findings.refused_as;
+        tally.row("requests", chronicle.counts.requests.get(), 100);
+        tally.row("sign-ins", len(&history.sign_ins), 10);
+        tally.row("accepts judged", number(findings.accepts), 50);
+        for (what, count, least) in [
+            ("refusals of what was too old", overdue.old, 3),
+            ("refusals of what was idle too long", overdue.idle, 3),
+            ("refusals past the lease", overdue.unheard, 3),
+            (PROMPT, findings.prompt, 3),
+            ("promises broken", findings.violations.len(), 0),
+        ] {
+            tally.row(what, number(count), least);
+        }
+        tally
+    }
+
     /// Adds another part of the same run.
     pub(crate) fn add(&mut self, other: &Self) {
         if self.rows.is_empty() {
@@ -133,6 +152,7 @@ impl Tally {
         self.row("ends that somebody was told of", number(findings.ends), 10);
         let refused = number(findings.refused_after_end);
         self.row("refusals after an end was due", refused, 50);
+        self.row(PROMPT, number(findings.prompt), 0);
         self.row("accepts judged", number(findings.accepts), 80);
         self.row(
             "sessions recognised in the logs",
@@ -161,6 +181,8 @@ impl fmt::Display for Tally {
         Ok(())
     }
 }
+
+const PROMPT: &str = "refusals 2 s after an end elsewhere, with nothing wrong";
 
 fn len<T>(items: &[T]) -> u64 {
     number(items.len())

@@ -51,6 +51,13 @@ pub(crate) enum Landing {
     In,
 }
 
+impl Landing {
+    /// Whether the application was reached.
+    pub(crate) fn is_in(&self) -> bool {
+        matches!(self, Self::In)
+    }
+}
+
 /// A user's hands.
 pub(crate) struct Visitor {
     pub(crate) user: String,
@@ -97,6 +104,19 @@ impl Visitor {
     pub(crate) async fn visit(&self, tab: &mut Tab, node: NodeId, host: &str) -> Landing {
         let request = navigation(&format!("https://{host}/page"));
         self.journey(tab, node, request, None).await
+    }
+
+    /// Signs in with no cookies, on the way to an application; `None` where there is no session to go on
+    /// with.
+    pub(crate) async fn begin(&self, node: NodeId, host: &str) -> Option<Tab> {
+        let mut tab = Tab::new();
+        let Landing::Form(page) = self.visit(&mut tab, node, host).await else {
+            return None;
+        };
+        match self.sign_in(&mut tab, node, &page).await {
+            Landing::In | Landing::Broken => Some(tab),
+            Landing::Form(_) => None,
+        }
     }
 
     /// Signs in by the form of a login page.

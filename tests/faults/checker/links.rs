@@ -15,6 +15,18 @@ use crate::history::millis;
 pub(crate) struct Due {
     pub(crate) at: Millis,
     pub(crate) rule: &'static str,
+    pub(crate) allowance: Allowance,
+}
+
+/// How much time was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Allowance {
+    /// No more than is promised where nothing is wrong.
+    Calm,
+    /// More, for something was wrong.
+    Disturbed,
+    /// None: it was known there.
+    Nothing,
 }
 
 /// By when `to` must have heard of what `from` knew at `at`; `None` when they never had the time together.
@@ -26,7 +38,7 @@ pub(crate) fn due(
     faults: &[Fault],
     promises: &Promises,
 ) -> Option<Due> {
-    let (fan_out, heal) = (millis(promises.fan_out), millis(promises.heal));
+    let heal = millis(promises.heal);
     let lost_at = match lasting {
         Lasting::Durable => Millis::MAX,
         Lasting::Memory => next_crash(from, at, faults).unwrap_or(Millis::MAX),
@@ -43,18 +55,41 @@ pub(crate) fn due(
     });
     let mut together_since = 0;
     for span in apart {
-        let (begin, bound, rule) = if together_since + heal <= at {
-            (at, fan_out, "R2")
+        let due = if together_since + heal <= at {
+            fan_out(at, faults, promises)
         } else {
-            (at.max(together_since), heal, "R3")
+            Due {
+                at: at.max(together_since) + heal,
+                rule: "R3",
+                allowance: Allowance::Disturbed,
+            }
         };
-        let due = begin + bound;
-        if due <= span.from && due <= lost_at {
-            return Some(Due { at: due, rule });
+        if due.at <= span.from && due.at <= lost_at {
+            return Some(due);
         }
         together_since = together_since.max(span.to);
     }
     None
+}
+
+/// By when an end of this moment must be known where everybody is connected (R2).
+fn fan_out(at: Millis, faults: &[Fault], promises: &Promises) -> Due {
+    let promised = millis(promises.fan_out);
+    let under_way = Span {
+        from: at.saturating_sub(promised),
+        to: at + promised,
+    };
+    let is_calm = !faults.iter().any(|fault| fault.outer().meets(under_way));
+    let (bound, allowance) = if is_calm {
+        (promised, Allowance::Calm)
+    } else {
+        (millis(promises.fan_out_disturbed), Allowance::Disturbed)
+    };
+    Due {
+        at: at + bound,
+        rule: "R2",
+        allowance,
+    }
 }
 
 /// When a gateway was next killed, at the earliest.

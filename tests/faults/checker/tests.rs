@@ -39,7 +39,8 @@ fn quiet() -> History {
             lease: Duration::from_secs(5),
             per_user_max: 2,
             holding: Holding::Several,
-            fan_out: Duration::from_secs(5),
+            fan_out: Duration::from_secs(2),
+            fan_out_disturbed: Duration::from_secs(5),
             heal: Duration::from_secs(10),
         },
         nodes: 3,
@@ -173,8 +174,32 @@ fn an_accept_as_somebody_else_is_caught() {
 #[test]
 fn an_accept_elsewhere_after_the_fan_out_is_caught_r2() {
     let history = quiet().signed_out(Lasting::Durable, &[]);
-    assert_eq!(history.clone().accepted(B, 25_300).broken(), ["R2"]);
-    assert_eq!(history.accepted(B, 24_000).broken(), NOTHING);
+    assert_eq!(history.clone().accepted(B, 22_300).broken(), ["R2"]);
+    assert_eq!(history.clone().accepted(B, 22_000).broken(), NOTHING);
+    let refused = history.clone().asked(B, 22_300, Verdict::Refused);
+    assert!(check(&refused).prompt > 0);
+    // Where something is wrong, were it elsewhere, more time is given.
+    let disturbed = history.fault(What::Down(C), 19_000, 20_500);
+    assert_eq!(disturbed.clone().accepted(B, 24_000).broken(), NOTHING);
+    assert_eq!(disturbed.accepted(B, 25_300).broken(), ["R2"]);
+}
+
+#[test]
+fn what_time_has_ended_is_counted_where_it_is_refused_r5_r6_s_16() {
+    let mut history = quiet();
+    history.promises.idle = Duration::from_secs(20);
+    history.promises.lifetime = Duration::from_secs(30);
+    let cut = What::Lost { from: A, to: B };
+    let history = history.fault(cut, 10_000, 60_000);
+    let refused = |at| check(&history.clone().asked(B, at, Verdict::Refused)).refused_as;
+    let counts = |at| {
+        let refused = refused(at);
+        [refused.unheard, refused.idle, refused.old]
+    };
+    assert_eq!(counts(12_000), [0, 0, 0]);
+    assert_eq!(counts(20_000), [1, 0, 0]);
+    assert_eq!(counts(24_000), [1, 1, 0]);
+    assert_eq!(counts(40_000), [1, 1, 1]);
 }
 
 #[test]
