@@ -43,7 +43,7 @@ fn what_is_not_said_has_a_default() {
     assert_eq!(config.warnings.count(), 0, "{}", config.warnings);
     let mdc = config.mdc.unwrap();
     assert_eq!(mdc.adoption, AdoptionPolicy::default());
-    assert!(mdc.gito.is_none());
+    assert!(mdc.gito.is_none(), "M-066");
     assert_eq!(mdc.authn_lifetime, Duration::from_mins(15), "M-078");
     assert_eq!(mdc.partition_lease, Duration::from_mins(30), "S-16");
     assert_eq!(mdc.min_hold, Duration::from_millis(250), "S-9");
@@ -64,6 +64,55 @@ fn what_is_not_said_has_a_default() {
     let peer = &mdc.peers[0];
     assert_eq!(peer.permission, Permission::Sessions, "MDC-SEC-6");
     assert_eq!((peer.failover_threshold, peer.secondary.len()), (1, 0));
+}
+
+/// M-034
+#[test]
+fn who_says_nothing_of_security_gets_certificates_and_nobody_plain_text_m_034_m_033() {
+    let config = several("");
+    let mdc = config.mdc.unwrap();
+    assert!(matches!(mdc.back_channel.security, Security::Cert(_)));
+    assert!(matches!(mdc.peers[0].security, Security::Cert(_)));
+    // Nor by leaving the files out.
+    let bare = "  back_channel: { bind: '127.0.0.1:5575' }\n";
+    let text = format!("{}{bare}{PEERS}", begun(SIGN_IN));
+    let faults = parse_as("gateway.yaml", &text).unwrap_err().to_string();
+    for file in ["certificate_file", "key_file", "ca_file"] {
+        assert!(faults.contains(file), "{faults}");
+    }
+}
+
+///
+#[test]
+fn both_tiers_of_a_pool_and_of_a_peer_have_any_number_of_addresses_x_05_m_008() {
+    let pool = "primary: ['a:1']";
+    let tiers = "primary: ['a:1', 'b:1'], secondary: ['c:1', 'd:1', 'e:1']";
+    let sign_in = SIGN_IN.replace(pool, tiers);
+    let peers = PEERS.replace("primary: ['ldc1.example.com:5575']", tiers);
+    let text = format!("{}{CHANNEL}{peers}", begun(&sign_in));
+    let config = parse_as("gateway.yaml", &text).unwrap_or_else(|faults| panic!("{faults}"));
+    let pool = config.pools.values().next().unwrap();
+    assert_eq!((pool.primary.len(), pool.secondary.len()), (2, 3));
+    let peer = &config.mdc.unwrap().peers[0];
+    assert_eq!((peer.primary.len(), peer.secondary.len()), (2, 3));
+}
+
+/// how often is a whole number, and how long has a unit.
+#[test]
+fn two_more_attempts_of_a_second_each_are_made_unless_it_is_said_otherwise_m_063_m_064() {
+    let said = |text: &str| try_mdc(&format!("adoption: {{ {text} }}")).map(|mdc| mdc.adoption);
+    let policy = said("").unwrap();
+    assert_eq!(
+        (policy.retries, policy.attempt_limit),
+        (2, Duration::from_secs(1))
+    );
+    assert_eq!(policy.deadline(), Duration::from_secs(3));
+    let policy = said("retrieve_retries: 0, retrieve_timeout: 400ms").unwrap();
+    assert_eq!(policy.deadline(), Duration::from_millis(400));
+    for wrong in ["true", "1.5", "-1", "10b"] {
+        said(&format!("retrieve_retries: {wrong}")).unwrap_err();
+    }
+    said("retrieve_timeout: 1000").unwrap_err();
 }
 
 /// Table 7-2 and A.6: everything is accepted but anchoring without a common cookie, and a choice that

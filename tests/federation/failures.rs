@@ -16,6 +16,7 @@ use crate::pair::sign_out;
 use crate::pair::visit;
 use crate::support::until;
 
+/// M-016, M-025: where a request is authorised, without the collector.
 #[tokio::test]
 async fn an_anchored_session_is_fetched_and_ends_where_it_was_mdc_fail_1_m_072_mdc_adopt_2() {
     let pair = Pair::start(ANCHORED).await;
@@ -68,6 +69,7 @@ async fn a_free_session_is_fetched_and_stays_where_it_was_mdc_fail_2_m_073_mdc_a
     assert_eq!(visit(&mut copy, &pair.b, APP).await, Arrival::Challenged);
 }
 
+/// M-031, X-13: without `continue_on_sync_failure` the user signs in; that nothing came along is told in the log.
 #[tokio::test]
 async fn with_its_data_centre_lost_a_session_is_lost_and_the_user_challenged_mdc_fail_3_m_074() {
     let mut pair = Pair::start(ANCHORED).await;
@@ -75,6 +77,15 @@ async fn with_its_data_centre_lost_a_session_is_lost_and_the_user_challenged_mdc
     let copy = alice.clone();
     pair.a.kill9();
     assert_eq!(visit(&mut alice, &pair.b, APP).await, Arrival::Challenged);
+    let log = pair.b.log();
+    let told = log
+        .lines()
+        .find(|line| line.contains("session not adopted"));
+    let told = told.unwrap_or_else(|| panic!("nothing is said of it: {log}"));
+    assert!(
+        told.contains("alice") && told.contains("Unanswered"),
+        "{told}"
+    );
     alice.sign_in(APP, "alice").await.expect(200);
     // The new sign-in took the old one's place, there too once it is back (S-11, MDC-FAIL-5).
     pair.a.restart().await;
@@ -84,6 +95,7 @@ async fn with_its_data_centre_lost_a_session_is_lost_and_the_user_challenged_mdc
     assert_eq!(visit(&mut alice, &pair.a, APP).await, served("alice"));
 }
 
+/// `continue_on_sync_failure: true` goes on, and does not insist.
 #[tokio::test]
 async fn with_its_data_centre_lost_a_session_goes_on_from_the_cookie_mdc_fail_4_m_075() {
     let mut pair = Pair::start(Plan {

@@ -13,6 +13,7 @@ use crate::pair::served;
 use crate::pair::sign_out;
 use crate::pair::visit;
 use crate::support::Browser;
+use crate::support::Request;
 
 /// The ID cookie as it stands.
 fn id_cookie(browser: &Browser) -> String {
@@ -23,6 +24,30 @@ fn id_cookie(browser: &Browser) -> String {
 /// How many entries of a chain a cookie has more than another. What else is in it takes a byte more or less.
 fn entries_more(cookie: &str, than: &str) -> usize {
     (cookie.len() + ENTRY / 2 - than.len()) / ENTRY
+}
+
+/// M-013: the login host is one, whichever data centre answers for it.
+#[tokio::test]
+async fn only_the_login_host_is_sent_the_id_cookie_and_no_application_sees_it_mdc_cookie_1_m_013() {
+    let pair = Pair::start(FREE).await;
+    let mut alice = pair.signed_in_at_a("alice").await;
+    for gateway in [&pair.b, &pair.a] {
+        assert_eq!(visit(&mut alice, gateway, OTHER).await, served("alice"));
+        let id = alice.jar.find("login.apps.test", "-id-").unwrap().clone();
+        assert_eq!((id.domain, id.host.as_str()), (None, "login.apps.test"));
+        assert!(id.name.starts_with("__Host-"), "{}", id.name);
+        assert!(id.secure && id.http_only);
+        for url in [APP, OTHER] {
+            let sent = alice.cookies_for(url);
+            assert!(!sent.contains(&id.name), "{sent}");
+            // Nor does an application, were a browser to send it.
+            let sent = format!("{sent}; {}={}; theirs=1", id.name, id.value);
+            let request = Request::get(url).header("cookie", &sent);
+            alice.go_to(gateway);
+            let seen = alice.send(request).await.expect(200);
+            assert_eq!(seen.told("cookie"), "theirs=1");
+        }
+    }
 }
 
 /// What a data centre and the session that it holds take in a cookie, roughly.
@@ -42,7 +67,7 @@ async fn flow_1_a_hop_to_an_application_elsewhere_and_home_again_mdc_adopt_1_mdc
     assert_eq!(visit(&mut alice, &pair.b, OTHER).await, served("alice"));
     let chained = id_cookie(&alice);
     assert_ne!(chained, issued, "B adds itself to the chain (MDC-COOKIE-2)");
-    assert_eq!(entries_more(&chained, &issued), 1);
+    assert_eq!(entries_more(&chained, &issued), 1, "X-04");
     assert_eq!(adoptions(&pair.b).await, 1);
     // Home again: its own session is found, with nobody to ask.
     pair.cut();
@@ -65,7 +90,7 @@ async fn flow_2_the_session_moves_to_where_its_user_is_mdc_adopt_2_mdc_adopt_5_m
     assert_eq!(visit(&mut alice, &pair.b, OTHER).await, served("alice"));
     let moved = id_cookie(&alice);
     assert_ne!(moved, issued);
-    assert_eq!(entries_more(&moved, &issued), 0, "it names B only");
+    assert_eq!(entries_more(&moved, &issued), 0, "it names B only (X-04)");
     assert_eq!(adoptions(&pair.b).await, 1);
     alice.jar.forget("app.apps.test", "authn");
     assert_eq!(visit(&mut alice, &pair.a, APP).await, served("alice"));

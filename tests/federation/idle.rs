@@ -78,6 +78,36 @@ async fn without_gito_the_data_centres_of_the_chain_are_asked_mdc_time_1_m_059_m
     .await;
 }
 
+/// M-077: with its data centre lost, what only that one knew of an access is lost, and the user is challenged
+/// rather than let in for too long.
+#[tokio::test]
+async fn at_a_fail_over_without_gito_an_access_counts_as_far_as_the_cookies_know_it_m_077_m_057() {
+    let plan = Plan {
+        adoption: "continue_on_sync_failure: true",
+        gito: Gito::Without,
+        mdc: LEASE,
+        ..FREE
+    };
+    let Some(mut pair) = Pair::with_clocks(plan).await else {
+        return;
+    };
+    let mut alice = pair.signed_in_at_a("alice").await;
+    let mut bob = pair.signed_in_at_a("bob").await;
+    // After 20 minutes the authn cookies have lapsed: the collector renews them, and notes the access in the
+    // ID cookies. Of that after 34 no cookie knows.
+    for minutes in [20, 34] {
+        pair.set_clocks_ahead(minutes);
+        for (browser, user) in [(&mut alice, "alice"), (&mut bob, "bob")] {
+            assert_eq!(visit(browser, &pair.a, APP).await, served(user));
+        }
+    }
+    pair.a.kill9();
+    pair.set_clocks_ahead(49);
+    assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    pair.set_clocks_ahead(51);
+    assert_eq!(visit(&mut bob, &pair.b, APP).await, Arrival::Challenged);
+}
+
 #[tokio::test]
 async fn a_session_idle_in_every_data_centre_is_challenged_whatever_the_policy_mdc_time_1_m_062() {
     for adoption in [
@@ -102,6 +132,7 @@ async fn a_session_idle_in_every_data_centre_is_challenged_whatever_the_policy_m
     }
 }
 
+/// M-067: whoever serves enforces the expiry that the cookie carries.
 #[tokio::test]
 async fn no_number_of_hops_makes_a_session_last_longer_mdc_adopt_7_mdc_time_2_s_3() {
     for adoption in [

@@ -14,6 +14,7 @@ use crate::support::Request;
 
 const PARALLEL: usize = 200;
 
+/// M-017: the cookie stays as it is, and the index leads from it to the session here.
 #[tokio::test]
 async fn later_requests_with_the_same_cookie_ask_nobody_mdc_index_1_mdc_index_2_m_018_m_019() {
     let pair = Pair::start(FREE).await;

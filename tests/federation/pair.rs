@@ -18,6 +18,8 @@ use crate::support::until;
 pub(crate) const APP: &str = "https://app.apps.test/";
 /// Another one.
 pub(crate) const OTHER: &str = "https://other.apps.test/";
+/// One that only `dc-b` has.
+pub(crate) const THERE: &str = "https://there.apps.test/";
 /// The login host.
 pub(crate) const LOGIN: &str = "https://login.apps.test/";
 /// How long a test waits for what another data centre has to do, on a machine that is busy.
@@ -114,6 +116,11 @@ impl Pair {
                 format!("authentication: {{ users_file: users.yaml, level: {level} }}\n"),
                 mdc(&plan, other, link),
                 applications(&application, level),
+                if own == "dc-b" {
+                    ONLY_THERE.to_owned()
+                } else {
+                    String::new()
+                },
             ];
             lines.concat()
         };
@@ -314,5 +321,10 @@ virtual_hosts:
     )
 }
 
+/// The virtual host of the application that only `dc-b` has.
+const ONLY_THERE: &str = "  - host: there.apps.test
+    public_port: 443
+    routes: [{ path: /, access: protected, policy: anybody, pool: app }]
+";
 /// Pieces that come back while a log is read this often or more.
 const READINGS: usize = 4;

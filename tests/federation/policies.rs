@@ -113,7 +113,8 @@ async fn a_session_that_ended_there_is_not_revived_here_mdc_adopt_2_s_7_s_8() {
     assert_dead(&copy, &pair.b).await;
 }
 
-/// Rows 10 and 11, at the collector and at an application.
+/// Rows 10 and 11, at the collector and at an application: nobody is let in unless a valid session is found or
+/// the operator chose to go on without (M-069, X-02).
 #[tokio::test]
 async fn silence_is_a_challenge_or_goes_on_from_the_cookie_m_065_m_071_s_8() {
     for (adoption, expected) in [

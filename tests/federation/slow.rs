@@ -46,6 +46,7 @@ async fn challenged(browser: &mut Browser) -> [Duration; 2] {
     [first, began.elapsed() - first]
 }
 
+/// M-064: each attempt has the time that was configured, and there are as many as were.
 #[tokio::test]
 async fn a_silent_data_centre_costs_local_users_nothing_and_others_no_more_than_configured_r12() {
     let pair = Pair::start(Plan {

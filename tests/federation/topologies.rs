@@ -151,6 +151,7 @@ async fn until_visit(browser: &Browser, at: &Gateway, url: &str, expected: &Arri
     .await;
 }
 
+/// M-026; the applications of one data centre are the other tier of the other's (M-008, X-05).
 #[tokio::test]
 async fn the_example_active_active_hops_loses_a_data_centre_and_comes_home_mdc_topo_1_m_027() {
     let mut site = Site::new("active-active", &["nydc", "ldc"]).await;
@@ -305,6 +306,7 @@ async fn follow(browser: &mut Browser, apps: &Gateway, login: &Gateway, answer: 
     answer
 }
 
+/// M-008, and M-009 (d): a gate balances over the engines of its data centre and fails over to another's.
 #[tokio::test]
 async fn the_example_of_a_gate_uses_the_other_engine_and_comes_home_mdc_topo_2_m_055() {
     let site = Site::new("gate-only", &["nydc", "ldc"]).await;

@@ -61,6 +61,7 @@ fn from(client: &str) -> Request {
     page().header("x-forwarded-for", client)
 }
 
+/// M-049: each pool has weights of its own.
 #[tokio::test]
 async fn round_robin_gives_each_member_its_weight_w_03() {
     let Some(upstreams) = upstreams("abc").await else {

@@ -48,6 +48,7 @@ async fn refuses_connections(gateway: &Gateway) {
     }
 }
 
+/// M-050
 #[tokio::test]
 async fn a_running_download_finishes_and_new_connections_are_refused() {
     let (_application, mut gateway) = gateway("20s").await;

@@ -20,6 +20,7 @@ async fn start() -> (Gateway, Application) {
     (gateway, application)
 }
 
+/// M-050
 #[tokio::test]
 async fn a_gateway_tells_that_it_lives_and_serves() {
     let (gateway, _application) = start().await;

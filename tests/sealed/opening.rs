@@ -264,3 +264,36 @@ fn a_text_that_is_too_long_is_not_even_decoded() {
     let sealed = ring.seal(&authn_cookie(), [1; 12], &longer);
     assert_eq!(ring.open(&authn_cookie(), &sealed), Err(OpenError));
 }
+
+/// X-23, S-23: known to all, then sealing, then opening only, then gone. What one stage seals, its neighbours
+/// open, so that data centres may be a stage apart.
+#[test]
+fn a_key_passes_through_its_stages_and_signs_nobody_out_before_the_last_x_23_s_23() {
+    let (old, new) = ((1, 7), (2, 8));
+    let stages = [
+        ring(1, &[old]),
+        ring(1, &[old, new]),
+        ring(2, &[old, new]),
+        ring(2, &[new]),
+    ];
+    let sealed = stages
+        .each_ref()
+        .map(|ring| ring.seal(&authn_cookie(), [1; 12], PLAIN));
+    let opens = |opener: usize, sealer: usize| {
+        let opened = stages[opener].open(&authn_cookie(), &sealed[sealer]);
+        opened.is_ok()
+    };
+    for stage in 1..stages.len() {
+        let neighbours = [(stage, stage), (stage - 1, stage), (stage, stage - 1)];
+        for (opener, sealer) in neighbours {
+            let sealed_by_old = sealer < 2;
+            let is_gone = opener == 3 && sealed_by_old;
+            assert_eq!(opens(opener, sealer), !is_gone, "{opener} {sealer}");
+        }
+    }
+    assert!(!opens(0, 2), "a key that was not made known opens nothing");
+    assert!(
+        !opens(3, 0) && !opens(3, 1),
+        "a key that is gone opens nothing"
+    );
+}

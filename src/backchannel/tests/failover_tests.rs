@@ -27,7 +27,7 @@ async fn all_connected(ny: &Node) {
     .await;
 }
 
-/// M-053
+/// M-053, M-041, X-07: nothing stands in front of them.
 #[tokio::test]
 async fn questions_are_balanced_over_the_primaries_and_none_goes_to_a_secondary() {
     let ca = Ca::new();
@@ -43,7 +43,7 @@ async fn questions_are_balanced_over_the_primaries_and_none_goes_to_a_secondary(
     assert_eq!(asked, [10, 10, 0]);
 }
 
-/// M-079
+/// M-079, M-041, X-07
 #[tokio::test]
 async fn a_lost_primary_is_replaced_by_the_secondary_and_taken_again_when_it_is_back() {
     let ca = Ca::new();

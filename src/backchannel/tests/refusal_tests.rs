@@ -18,7 +18,7 @@ async fn refused(ny: &Node, london: &Node, peer: &str) {
     );
 }
 
-/// MDC-SEC-4
+/// MDC-SEC-4, M-033
 #[tokio::test]
 async fn tls_at_a_node_without_it_is_told_as_a_mode_that_differs_by_both_ends() {
     let log = Log::begin();

@@ -140,6 +140,7 @@ mod tests {
         assert_eq!(folder.unusable(NOW), Vec::<String>::new());
     }
 
+    /// M-037
     #[test]
     fn a_key_of_another_certificate_a_bad_authority_and_an_old_certificate_are_refused() {
         let folder = Folder::with("portway://nydc");

@@ -737,6 +737,7 @@ fn a_stub_whose_holder_is_silent_is_reclaimed_where_the_policy_continues_s_5() {
     assert_eq!(run(reclaim, silent).refusal(), Some(NotLive::Unanswered));
 }
 
+/// M-044
 #[test]
 fn a_user_who_is_gone_is_cut_off_and_an_unknown_store_refused_s_10_mdc_adopt_8() {
     let peers = |_: &ClusterId, question: &Question| holder_lets_go(question);
