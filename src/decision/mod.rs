@@ -20,4 +20,5 @@ pub mod release;
 pub mod reply;
 pub mod routing;
 pub mod sign_out;
+pub mod surplus;
 pub mod upstream;

@@ -222,7 +222,10 @@ impl EmbeddedEngine {
 
     pub(super) async fn conclude(&self, facts: &SsoFacts, outcome: Outcome) -> Result<(), NotLive> {
         match outcome {
-            Outcome::Serve => Ok(()),
+            Outcome::Serve => {
+                self.note_if_crowded(facts);
+                Ok(())
+            }
             Outcome::Ended => {
                 let end = End::Tombstone {
                     sso: facts.sso,

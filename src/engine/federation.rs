@@ -24,6 +24,7 @@ use crate::decision::following::lease::LeaseOver;
 use crate::decision::following::skew::Offset;
 use crate::decision::following::skew::Skew;
 use crate::engine::counts::AdoptionCounts;
+use crate::engine::surplus::Crowded;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::end::End;
@@ -78,6 +79,8 @@ pub(super) struct Federation {
     has_untold: Notify,
     /// What came of adoptions.
     pub(super) adoptions: AdoptionCounts,
+    /// Users with more sessions here than they may have.
+    pub(super) crowded: Crowded,
 }
 
 /// What is known of one peer.
@@ -158,6 +161,7 @@ impl Federation {
             untold: Mutex::default(),
             has_untold: Notify::new(),
             adoptions: AdoptionCounts::default(),
+            crowded: Crowded::default(),
         }
     }
 

@@ -155,7 +155,12 @@ impl EmbeddedEngine {
             state,
             following: Some(following),
         };
-        self.read_on(federation, peer, &mut reading).await
+        let followed = self.read_on(federation, peer, &mut reading).await;
+        match followed {
+            Followed::Complete => self.thin_out().await,
+            Followed::Failed => federation.crowded.note_missed(peer),
+        }
+        followed
     }
 
     async fn read_on(
@@ -219,6 +224,11 @@ impl EmbeddedEngine {
         }
         let then = following.applied(batch.read);
         if let Then::Complete(pulled) = then {
+            let before = federation.pulled(peer);
+            // What it knows of ends and moves has been taken over by now (S-21).
+            if federation.crowded.note_read(peer, before, pulled) {
+                tracing::info!(peer = %peer, "a peer is heard of again");
+            }
             self.parts.ends.note_pulled(peer, pulled);
             federation.note_pulled(peer, pulled);
         }

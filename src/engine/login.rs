@@ -38,7 +38,8 @@ impl EmbeddedEngine {
         }
         let session = self.new_session(verified, request.client_address, begun);
         let room = self.settings.per_user_max.saturating_sub(1);
-        self.keep_newest(&session.facts, room).await?;
+        let SsoFacts { store, subject, .. } = &session.facts;
+        self.keep_newest(store, subject, room).await?;
         match self
             .parts
             .store
@@ -55,9 +56,9 @@ impl EmbeddedEngine {
     /// Evicts what is too many once more: sign-ins at the same moment may each have seen room, and
     /// whichever looks last sees all of them (S-21).
     async fn settle(&self, session: Session) -> Result<Arc<Session>, SignInError> {
-        let kept = self
-            .keep_newest(&session.facts, self.settings.per_user_max)
-            .await;
+        let SsoFacts { store, subject, .. } = &session.facts;
+        let most = self.settings.per_user_max;
+        let kept = self.keep_newest(store, subject, most).await;
         if let Err(error) = kept {
             self.end_session(&session.facts, EndCause::Evicted).await;
             return Err(error.into());
@@ -98,22 +99,5 @@ impl EmbeddedEngine {
             visited: Vec::new(),
             version: 0,
         }
-    }
-
-    /// Ends the user's oldest sessions until at most `most` stand (S-21).
-    async fn keep_newest(&self, user: &SsoFacts, most: usize) -> Result<(), StoreError> {
-        let mut standing = self.parts.store.list_by_user(&user.store, &user.subject);
-        // Sessions held elsewhere count there.
-        standing.retain(|session| {
-            matches!(session.state, SessionState::Live | SessionState::Pending(_))
-        });
-        let surplus = standing.len().saturating_sub(most);
-        standing.sort_by_key(|old| (old.facts.first_authenticated, old.facts.sso));
-        for old in standing.iter().take(surplus) {
-            self.end_session(&old.facts, EndCause::Evicted)
-                .await
-                .durable?;
-        }
-        Ok(())
     }
 }

@@ -30,6 +30,7 @@ mod peering;
 mod reconciliation;
 mod sessions;
 mod spent;
+mod surplus;
 
 use crate::engine::federation::Federation;
 pub use crate::engine::federation::FederationSettings;

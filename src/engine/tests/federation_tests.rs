@@ -27,6 +27,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
 
 mod clock_tests;
+mod surplus_tests;
 
 #[tokio::test]
 async fn the_visited_hosts_are_told_though_the_end_was_read_before_it_was_told_of_mdc_logout_1() {
