@@ -146,6 +146,21 @@ async fn with_reauthentication_an_application_elsewhere_is_reached_by_signing_in
         let arrived = split.log_in(&mut bob, &page, "bob").await.expect(200);
         assert_eq!(arrived.told("remote-user"), "bob", "{adoption}");
         assert_eq!(split.visit(&mut bob, APP).await, served("bob"));
+        // That was for this data centre, not for one application; nor does the way home ask again.
+        for url in [OTHER, APP, OTHER] {
+            assert_eq!(
+                split.visit(&mut bob, url).await,
+                served("bob"),
+                "{adoption}"
+            );
+        }
+        let home = crate::pair::visit(&mut bob, &pair.a, APP).await;
+        assert_eq!(home, served("bob"), "{adoption}");
+        assert_eq!(
+            split.visit(&mut bob, OTHER).await,
+            served("bob"),
+            "{adoption}"
+        );
         // Whoever has signed in before is asked once more, with or without an authn cookie.
         for url in [APP, OTHER] {
             let mut alice = pair.signed_in_at_a("alice").await;

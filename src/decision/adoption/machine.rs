@@ -193,8 +193,7 @@ impl Adoption {
             return self.commit(pending, release, 0, now);
         }
         let policy = &self.case.policy;
-        let has_just_signed_in = self.case.presented.at == Place::Arrival;
-        if policy.hop == Hop::Reauthenticate && !has_just_signed_in {
+        if policy.hop == Hop::Reauthenticate && !self.has_signed_in_here() {
             return Effect::Finish(Outcome::Refuse(NotLive::Reauthenticate));
         }
         if policy.retrieval == Retrieval::Off && policy.anchor == Anchor::Free {
@@ -205,6 +204,13 @@ impl Adoption {
             };
         }
         self.next(now)
+    }
+
+    /// Whether the user has given their credentials to come here, just now or earlier in this SSO session:
+    /// without that no record comes to stand here, and a stub is what is left of one (MDC-ADOPT-4).
+    const fn has_signed_in_here(&self) -> bool {
+        matches!(self.case.presented.at, Place::Arrival)
+            || !matches!(self.case.local, Local::Absent)
     }
 
     /// Asks the next data centre, or draws the conclusion when there is none, or no time.

@@ -248,6 +248,37 @@ fn a6_rows_1_and_2_a_hop_is_challenged_when_the_policy_says_so_mdc_adopt_4() {
 }
 
 #[test]
+fn who_has_signed_in_to_come_here_before_comes_back_without_being_asked_mdc_adopt_4() {
+    let policy = AdoptionPolicy {
+        hop: Hop::Reauthenticate,
+        ..policy(Anchor::Anchored, Retrieval::Fetch, OnSilence::Challenge)
+    };
+    let mut stub = theirs();
+    stub.state = SessionState::Moved {
+        to: cluster("ny"),
+        generation: Generation(1),
+        adoption: None,
+    };
+    let mut live = theirs();
+    live.state = SessionState::Live;
+    for local in [
+        Local::Stub(Box::new(stub)),
+        Local::Outranked(Box::new(live)),
+    ] {
+        for at in [Place::Application, Place::Collector] {
+            let mut back = case(policy);
+            back.local = local.clone();
+            back.presented.at = at;
+            let ran = run(back.clone(), |_, question| holder_lets_go(question));
+            assert!(ran.serves(), "{at:?} {local:?}");
+            // That takes nothing away from whoever holds it.
+            let ran = run(back, silent);
+            assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+        }
+    }
+}
+
+#[test]
 fn a6_row_3_without_retrieval_nobody_is_asked_and_attributes_are_read_again_mdc_adopt_1() {
     let policy = policy(Anchor::Free, Retrieval::Off, OnSilence::Challenge);
     let known = Reread::Known(identity(&["reread"]));
