@@ -144,6 +144,7 @@ mod tests {
         fn snapshot(&self) -> Snapshot {
             Snapshot {
                 requests: vec![("2xx", 5)],
+                cookies_rejected: Vec::new(),
                 engine: None,
             }
         }

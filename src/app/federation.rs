@@ -27,6 +27,7 @@ use crate::crypto::key_ring::KeyRing;
 use crate::engine::EmbeddedEngine;
 use crate::engine::FederationSettings;
 use crate::engine::Followed;
+use crate::engine::Stores;
 use crate::model::name::ClusterId;
 use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
@@ -102,6 +103,7 @@ impl Federation {
             skew: peer.clock.map(|(offset, _)| offset.seconds()),
             circuit: circuit(&peer.cluster),
             ends_pending: peer.ends_pending,
+            stores_differ: peer.stores.map(|stores| stores == Stores::Differ),
             cluster: peer.cluster,
         });
         FederationSnapshot {

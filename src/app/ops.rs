@@ -29,6 +29,7 @@ impl Vitals for Node {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
             requests: self.serving.counts.counts(),
+            cookies_rejected: self.serving.gate.keys.rejected().into(),
             engine: self.engine.snapshot(),
         }
     }

@@ -257,7 +257,9 @@ enum Reason {
     Mismatched,
     Missing,
     Refused,
+    Skew,
     Unanswered,
+    UnknownStore,
 }
 
 impl Body for GateQuestion {
@@ -387,7 +389,9 @@ mod tests {
             NotLive::Mismatched,
             NotLive::Missing,
             NotLive::Refused,
+            NotLive::Skew,
             NotLive::Unanswered,
+            NotLive::UnknownStore,
         ] {
             let answer = GateAnswer::Judged {
                 verdict: Verdict::NotLive(reason),

@@ -149,10 +149,11 @@ pub enum Freshness {
 /// likely cause (D-10).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Seen {
+    /// An authn cookie that says to be from the future (MDC-COOKIE-6), or of a session that is not taken
+    /// over because clocks differ too much (S-22).
+    ClocksDiffer,
     /// A good authn cookie that has lapsed, or whose level is too low.
     Good,
-    /// An authn cookie that says to be from the future (MDC-COOKIE-6).
-    FromTheFuture,
     /// A nonce cookie and no authn cookie.
     NonceOnly,
     /// No cookie of Portway's.
@@ -232,5 +233,15 @@ impl KeyRing {
     pub fn open_claims<C: Claims>(&self, from: &Binding<'_>, text: &str) -> Option<C> {
         let plain = self.open(from, text).ok()?;
         C::decode(&plain).ok()
+    }
+
+    /// Opens the claims of a cookie; one that does not open is counted (MDC-COOKIE-6).
+    #[must_use]
+    pub fn open_cookie<C: Claims>(&self, from: &Binding<'_>, text: &str) -> Option<C> {
+        let opened = self.open_claims(from, text);
+        if opened.is_none() {
+            self.reject(from.purpose);
+        }
+        opened
     }
 }

@@ -18,6 +18,7 @@ use serde::Serialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
+use crate::crypto::rejected::Rejected;
 use crate::model::id::KeyId;
 use crate::model::time::Timestamp;
 
@@ -119,6 +120,8 @@ pub struct KeyRing {
     named_key: Expanded,
     /// The one that seals now.
     sealer: AtomicU32,
+    /// Cookies that were not believed.
+    rejected: Rejected,
 }
 
 /// A key with one expanded cipher per purpose.
@@ -156,6 +159,7 @@ impl KeyRing {
             named: written.seal_with,
             named_key,
             sealer: AtomicU32::new(written.seal_with.0),
+            rejected: Rejected::default(),
         })
     }
 
@@ -194,6 +198,17 @@ impl KeyRing {
             keys: vec![key],
         };
         Ok(Zeroizing::new(serde_json::to_vec_pretty(&ring)?))
+    }
+
+    /// Counts a cookie that is not believed (MDC-COOKIE-6).
+    pub fn reject(&self, purpose: Purpose) {
+        self.rejected.note(purpose);
+    }
+
+    /// Cookies that were not believed so far, by kind.
+    #[must_use]
+    pub fn rejected(&self) -> [(&'static str, u64); 3] {
+        self.rejected.counts()
     }
 
     /// The key that seals, and its id.

@@ -9,5 +9,6 @@ pub mod key_ring;
 pub mod peer_proof;
 pub mod peer_tls;
 pub mod pki;
+mod rejected;
 pub mod sealed;
 pub mod tags;

@@ -22,6 +22,8 @@ pub enum Upshot {
     TryLater,
     /// It is told that this does not work.
     TurnAway,
+    /// It is told that clocks differ.
+    TellOfClocks,
 }
 
 /// What becomes of a session that the collector honours and this data centre does not. To send the browser
@@ -31,9 +33,11 @@ pub enum Upshot {
 pub const fn upshot(why: NotLive, freshness: Freshness) -> Upshot {
     match (why, freshness) {
         (NotLive::Unanswered | NotLive::LeaseOver | NotLive::HeldElsewhere, _) => Upshot::TryLater,
+        (NotLive::Skew, _) => Upshot::TellOfClocks,
         // It may have been ended in another tab meanwhile.
         (NotLive::Ended | NotLive::Expired | NotLive::Idle, _) => Upshot::SignInAnew,
-        (NotLive::Refused | NotLive::Mismatched, _) | (_, Freshness::Now) => Upshot::TurnAway,
+        (NotLive::Refused | NotLive::Mismatched | NotLive::UnknownStore, _)
+        | (_, Freshness::Now) => Upshot::TurnAway,
         (NotLive::Disabled | NotLive::Missing | NotLive::Reauthenticate, Freshness::Earlier) => {
             Upshot::SignInAnew
         }
@@ -55,7 +59,9 @@ pub const fn demanded(refused: Option<NotLive>) -> Freshness {
             | NotLive::Mismatched
             | NotLive::Missing
             | NotLive::Refused
-            | NotLive::Unanswered,
+            | NotLive::Skew
+            | NotLive::Unanswered
+            | NotLive::UnknownStore,
         )
         | None => Freshness::Earlier,
     }
@@ -69,13 +75,34 @@ pub const fn seen(why: NotLive) -> Seen {
         | NotLive::LeaseOver
         | NotLive::Mismatched
         | NotLive::Refused
-        | NotLive::Unanswered => Seen::Unconfirmed,
+        | NotLive::Unanswered
+        | NotLive::UnknownStore => Seen::Unconfirmed,
+        NotLive::Skew => Seen::ClocksDiffer,
         NotLive::Disabled
         | NotLive::Ended
         | NotLive::Expired
         | NotLive::Idle
         | NotLive::Missing
         | NotLive::Reauthenticate => Seen::Over,
+    }
+}
+
+/// What is to blame for rounds that do not end. The request of the last one was made after the first, which
+/// was at `since`, and not later than now. One that says otherwise has its time from a clock that is further
+/// off than clocks may be: what is made for its gate has lapsed there on arrival (S-22, S-24).
+#[must_use]
+pub fn blamed(
+    seen: Seen,
+    requested: Timestamp,
+    since: Timestamp,
+    now: Timestamp,
+    limit: Duration,
+) -> Seen {
+    let is_late = requested.after(limit) < since;
+    if is_late || requested > now.after(limit) {
+        Seen::ClocksDiffer
+    } else {
+        seen
     }
 }
 
@@ -108,7 +135,7 @@ pub fn one_more(
 const fn window(seen: Seen) -> Duration {
     match seen {
         Seen::Good => Duration::from_secs(5),
-        Seen::FromTheFuture
+        Seen::ClocksDiffer
         | Seen::NonceOnly
         | Seen::Nothing
         | Seen::Over
@@ -193,9 +220,38 @@ mod tests {
             ] {
                 assert_eq!(upshot(why, freshness), Upshot::TryLater, "{why:?}");
             }
-            for why in [NotLive::Refused, NotLive::Mismatched] {
+            for why in [NotLive::Refused, NotLive::Mismatched, NotLive::UnknownStore] {
                 assert_eq!(upshot(why, freshness), Upshot::TurnAway, "{why:?}");
             }
+        }
+    }
+
+    #[test]
+    fn clocks_that_are_too_far_apart_are_told_and_no_sign_in_is_asked_for_s_22() {
+        for freshness in [Freshness::Earlier, Freshness::Now] {
+            let upshot = upshot(NotLive::Skew, freshness);
+            assert_eq!(upshot, Upshot::TellOfClocks);
+        }
+        assert_eq!(seen(NotLive::Skew), Seen::ClocksDiffer);
+        assert_eq!(demanded(Some(NotLive::Skew)), Freshness::Earlier);
+    }
+
+    #[test]
+    fn a_request_from_before_the_rounds_or_after_now_blames_the_clocks_d_10_s_22() {
+        let (since, now) = (BEGINNING, BEGINNING.after(2 * SECOND));
+        let limit = 120 * SECOND;
+        let blamed = |requested| blamed(Seen::NonceOnly, requested, since, now, limit);
+        let within = [since.before(limit), since, now, now.after(limit)];
+        for requested in within {
+            assert_eq!(blamed(requested), Seen::NonceOnly, "{requested:?}");
+        }
+        for requested in [
+            since.before(limit + SECOND),
+            now.after(limit + SECOND),
+            since.before(10_000 * SECOND),
+            now.after(10_000 * SECOND),
+        ] {
+            assert_eq!(blamed(requested), Seen::ClocksDiffer, "{requested:?}");
         }
     }
 

@@ -39,6 +39,13 @@ impl Reply {
 pub enum ReplyKind {
     /// Signed in, and sent back here again and again (D-10).
     Circling(Circling),
+    /// Signed in, but this host's data centre does not take the session over: clocks differ too much (S-22).
+    ClocksDiffer {
+        /// The host.
+        place: HostName,
+        /// What to open to try again.
+        again: String,
+    },
     /// Asks whether the user really wants to sign out; the button posts.
     ConfirmSignOut,
     /// Signed in, but the level is lower than the application asks for and cannot be raised.
@@ -82,7 +89,7 @@ pub enum ReplyKind {
 pub struct Circling {
     /// The host that sends the browser back.
     pub application: HostName,
-    /// What it last saw of the browser: the likely cause.
+    /// The likely cause: what the host last saw of the browser, or the clocks.
     pub seen: Seen,
     /// What to open to try again.
     pub again: String,

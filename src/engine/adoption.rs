@@ -307,10 +307,14 @@ impl EmbeddedEngine {
         // With a record here the cookie's word is not all there is (S-5, S-6).
         let creation = if federation.may_create(now).is_err() {
             Creation::LeaseOver
-        } else if record.is_none() && federation.peer(&claim.cluster).is_none() {
-            Creation::NoOrigin
-        } else {
+        } else if record.is_some() {
             Creation::Allowed
+        } else {
+            match federation.peer(&claim.cluster) {
+                None => Creation::NoOrigin,
+                Some(origin) if origin.is_beyond_skew() => Creation::Skew,
+                Some(_) => Creation::Allowed,
+            }
         };
         Case {
             own: self.settings.cluster.clone(),

@@ -90,7 +90,7 @@ impl Collector {
     fn id_cookies<'v>(&'v self, visitor: &'v Visitor<'v>) -> impl Iterator<Item = IdCookie> + 'v {
         CookieNames::find(visitor.cookies.iter().copied(), &self.names.id).filter_map(|sealed| {
             self.keys
-                .open_claims(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
+                .open_cookie(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
         })
     }
 

@@ -47,12 +47,15 @@ const fn name(outcome: &Outcome) -> &'static str {
         NotLive::Refused => "refused",
         NotLive::Mismatched => "mismatched",
         NotLive::Missing => "missing",
+        NotLive::Skew => "clock_skew",
         NotLive::Unanswered => "unanswered",
+        NotLive::UnknownStore => "unknown_store",
     }
 }
 
-const OUTCOMES: [&str; 12] = [
+const OUTCOMES: [&str; 14] = [
     "adopted",
+    "clock_skew",
     "disabled",
     "ended",
     "expired",
@@ -64,6 +67,7 @@ const OUTCOMES: [&str; 12] = [
     "reauthenticate",
     "refused",
     "unanswered",
+    "unknown_store",
 ];
 
 #[cfg(test)]
@@ -82,7 +86,9 @@ mod tests {
             NotLive::Refused,
             NotLive::Mismatched,
             NotLive::Missing,
+            NotLive::Skew,
             NotLive::Unanswered,
+            NotLive::UnknownStore,
         ];
         let others = [Outcome::Serve, Outcome::CutOff, Outcome::Ended];
         for outcome in refusals.map(Outcome::Refuse).into_iter().chain(others) {

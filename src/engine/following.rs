@@ -24,6 +24,7 @@ use crate::model::end::End;
 use crate::model::end::Pulled;
 use crate::model::id::KeyId;
 use crate::model::name::ClusterId;
+use crate::model::name::StoreName;
 use crate::model::peer::Answer;
 use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Greeting;
@@ -45,6 +46,9 @@ pub struct PeerReport {
     pub cluster: ClusterId,
     /// How far its clock was off when it was last greeted, and what that means (S-22).
     pub clock: Option<(Offset, Skew)>,
+    /// Whether it names the same identity stores as this data centre; none before the first hello
+    /// (MDC-ADOPT-8).
+    pub stores: Option<Stores>,
     /// The program version it runs.
     pub version: Option<String>,
     /// How far its end log has been read (S-16).
@@ -52,6 +56,15 @@ pub struct PeerReport {
     /// Ends in the own log that it has not read, counted up to [`ENDS_MAX`]; all of them before it has asked
     /// for the first time (S-15).
     pub ends_pending: usize,
+}
+
+/// How the identity stores of a peer compare with the own ones (MDC-ADOPT-8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Stores {
+    /// One side names a store that the other does not: sessions of its users do not move.
+    Differ,
+    /// Both name the same.
+    Same,
 }
 
 impl EmbeddedEngine {
@@ -66,6 +79,9 @@ impl EmbeddedEngine {
                 PeerReport {
                     cluster: peer.cluster.clone(),
                     clock: said.as_ref().map(|said| (said.offset, said.skew)),
+                    stores: said
+                        .as_ref()
+                        .map(|said| self.compare_stores(&said.greeting)),
                     version: said.map(|said| said.greeting.version),
                     pulled: federation.pulled(&peer.cluster),
                     ends_pending: self.parts.ends.since(peer.has_read(), ENDS_MAX).len(),
@@ -115,12 +131,27 @@ impl EmbeddedEngine {
         if before.as_ref().map(|said| &said.greeting.keys) != Some(&greeting.keys) {
             tell_keys(peer, &federation.settings.keys, &greeting);
         }
+        let stores = self.compare_stores(&greeting);
+        let said_before = before.map(|said| self.compare_stores(&said.greeting));
+        if said_before.unwrap_or(Stores::Same) != stores {
+            tell_stores(peer, self.parts.provider.store(), &greeting, stores);
+        }
         state.note_greeting(Greeted {
             greeting,
             offset,
             skew,
         });
         Followed::Complete
+    }
+
+    fn compare_stores(&self, greeting: &Greeting) -> Stores {
+        let own = self.parts.provider.store();
+        let theirs = &greeting.stores;
+        if theirs.contains(own) && theirs.iter().all(|store| store == own) {
+            Stores::Same
+        } else {
+            Stores::Differ
+        }
     }
 
     /// The keys of this data centre that every peer which has greeted can open (S-23).
@@ -273,6 +304,22 @@ fn tell_skew(peer: &ClusterId, offset: &Offset, skew: Skew) {
         Skew::Beyond => tracing::error!(
             peer = %peer, milliseconds, side,
             "clocks differ too much; nothing is adopted from this peer or by it"
+        ),
+    }
+}
+
+/// Says that identity stores are called differently: users who come from there are asked to sign in, and
+/// what was meant to be one store is two.
+fn tell_stores(peer: &ClusterId, own: &StoreName, greeting: &Greeting, stores: Stores) {
+    let theirs: Vec<&str> = greeting.stores.iter().map(StoreName::as_str).collect();
+    match stores {
+        Stores::Same => {
+            tracing::info!(peer = %peer, own = own.as_str(), "identity stores have the same name again");
+        }
+        Stores::Differ => tracing::error!(
+            peer = %peer, own = own.as_str(), ?theirs,
+            "identity stores are named differently; sessions do not move to a place where their store is \
+             not known"
         ),
     }
 }

@@ -36,6 +36,7 @@ use crate::engine::federation::Federation;
 pub use crate::engine::federation::FederationSettings;
 pub use crate::engine::following::Followed;
 pub use crate::engine::following::PeerReport;
+pub use crate::engine::following::Stores;
 pub use crate::engine::housekeeping::Swept;
 use crate::engine::spent::SpentTokens;
 

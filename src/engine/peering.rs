@@ -55,7 +55,7 @@ impl PeerService for EmbeddedEngine {
             }
             _ if peer.is_beyond_skew() => Answer::Refused(Refusal::Skew),
             Question::Fetch { facts, session } => {
-                if let Some(refusal) = self.refuse_store(&facts.store) {
+                if let Some(refusal) = self.refuse_store(from, &facts.store) {
                     return refusal;
                 }
                 let reply =
@@ -67,7 +67,7 @@ impl PeerService for EmbeddedEngine {
                 adoption,
                 data,
             } => {
-                if let Some(refusal) = self.refuse_store(&facts.store) {
+                if let Some(refusal) = self.refuse_store(from, &facts.store) {
                     return refusal;
                 }
                 let reserve = release::Reserve {
@@ -183,11 +183,11 @@ impl EmbeddedEngine {
         }
     }
 
-    fn refuse_store(&self, store: &StoreName) -> Option<Answer> {
+    fn refuse_store(&self, from: &ClusterId, store: &StoreName) -> Option<Answer> {
         let known = self.parts.provider.store() == store;
         (!known).then(|| {
             tracing::warn!(
-                store = store.as_str(),
+                peer = %from, store = store.as_str(),
                 "a peer asked about a user of an identity store that is not known here"
             );
             Answer::Refused(Refusal::UnknownStore)

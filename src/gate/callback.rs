@@ -160,6 +160,10 @@ impl Gate {
                 Reply::new(ReplyKind::Unconfirmed { place, again })
             }
             Upshot::TurnAway => Reply::new(ReplyKind::NotAccepted { place }),
+            Upshot::TellOfClocks => Reply::new(ReplyKind::ClocksDiffer {
+                place,
+                again: token.target.clone(),
+            }),
         }
     }
 }

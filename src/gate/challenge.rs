@@ -114,7 +114,7 @@ impl Gate {
         match terms.as_ref() {
             None => Seen::Unconfirmed,
             Some(settings) if settings.believes(cookie.issued, now) => Seen::Good,
-            Some(_) => Seen::FromTheFuture,
+            Some(_) => Seen::ClocksDiffer,
         }
     }
 }

@@ -82,7 +82,7 @@ impl Gate {
         let authn = CookieNames::find(caller.cookies.iter().copied(), &self.names.authn);
         authn.filter_map(move |sealed| {
             let binding = self.authn_binding(caller.host);
-            self.keys.open_claims(&binding, sealed)
+            self.keys.open_cookie(&binding, sealed)
         })
     }
 
@@ -95,7 +95,12 @@ impl Gate {
         now: Timestamp,
     ) -> impl Iterator<Item = Presentation> + 'c {
         self.authn_cookies(caller)
-            .filter(move |cookie| settings.is_good(cookie.issued, now))
+            .filter(move |cookie| {
+                if !settings.believes(cookie.issued, now) {
+                    self.keys.reject(Purpose::AuthnCookie);
+                }
+                settings.is_good(cookie.issued, now)
+            })
             .map(move |cookie| self.claim(cookie, settings, caller, now))
     }
 

@@ -76,10 +76,14 @@ pub enum NotLive {
     Idle,
     /// The data centre that holds it refused to be asked (S-8).
     Refused,
+    /// The clock of the data centre that it would come from is too far off (S-22).
+    Skew,
     /// The record differs from the cookie in subject or store (S-3).
     Mismatched,
     /// No record of it exists.
     Missing,
     /// No engine gave an answer; silence is never a permit.
     Unanswered,
+    /// Its identity store is not known where it is asked for (MDC-ADOPT-8).
+    UnknownStore,
 }

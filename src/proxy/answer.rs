@@ -81,6 +81,7 @@ pub async fn reply(
     let location = match &reply.kind {
         ReplyKind::Redirect(location) => Some(location.clone()),
         ReplyKind::Circling(_)
+        | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
@@ -161,6 +162,9 @@ fn page(kind: ReplyKind, title: &str, taste: Taste, id: RequestId) -> Page {
     };
     match kind {
         ReplyKind::Circling(circling) => set_back(&Setback::circling(&circling), taste, id),
+        ReplyKind::ClocksDiffer { place, again } => {
+            set_back(&Setback::clocks_differ(&place, &again), taste, id)
+        }
         ReplyKind::ConfirmSignOut => message(
             StatusCode::OK,
             (

@@ -75,11 +75,26 @@ impl<'a> Setback<'a> {
         }
     }
 
+    /// A session is not taken over because clocks differ too much (S-22).
+    pub(super) fn clocks_differ(place: &HostName, again: &'a str) -> Self {
+        let text = format!(
+            "Your sign-in is known, but {place} cannot accept it: the clocks of the servers differ too much. \
+             Signing in again does not help. If it stays so, give the reference below to whoever runs this \
+             service."
+        );
+        Self {
+            status: StatusCode::SERVICE_UNAVAILABLE,
+            heading: "Not available just now",
+            text: Cow::Owned(text),
+            again: Some(again),
+        }
+    }
+
     /// A browser that is signed in was sent back too often (D-10).
     pub(super) fn circling(circling: &'a Circling) -> Self {
         let status = match circling.seen {
             Seen::Nothing => StatusCode::FORBIDDEN,
-            Seen::FromTheFuture
+            Seen::ClocksDiffer
             | Seen::Good
             | Seen::NonceOnly
             | Seen::Over
@@ -104,7 +119,7 @@ impl<'a> Setback<'a> {
 /// Why a browser comes back again and again, as far as what came with it tells (D-10).
 const fn likely_cause(seen: Seen) -> &'static str {
     match seen {
-        Seen::FromTheFuture => "The clocks of its servers differ too much.",
+        Seen::ClocksDiffer => "The clocks of its servers differ too much.",
         Seen::Good => {
             "What it keeps of your sign-in lapses at once; the clocks of its servers may differ."
         }

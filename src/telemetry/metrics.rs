@@ -22,6 +22,8 @@ use crate::model::name::ClusterId;
 pub struct Snapshot {
     /// Requests that were answered, by the class of the status.
     pub requests: Vec<(&'static str, u64)>,
+    /// Cookies that were not believed, by kind (MDC-COOKIE-6).
+    pub cookies_rejected: Vec<(&'static str, u64)>,
     /// What an engine has to tell; none on a gate without one.
     pub engine: Option<EngineSnapshot>,
 }
@@ -60,6 +62,8 @@ pub struct PeerSnapshot {
     pub circuit: Circuit,
     /// Ends that it has not read yet (S-15).
     pub ends_pending: usize,
+    /// Whether its identity stores have other names; none before the first hello (MDC-ADOPT-8).
+    pub stores_differ: Option<bool>,
 }
 
 /// Whether a peer is asked.
@@ -94,6 +98,14 @@ impl Collector for Snapshot {
             ("portway_requests", "Requests answered, by class of status"),
             "status",
             &self.requests,
+        )?;
+        page.counters(
+            (
+                "portway_cookies_rejected",
+                "Cookies that did not open or say to be from the future, by kind",
+            ),
+            "cookie",
+            &self.cookies_rejected,
         )?;
         let Some(engine) = &self.engine else {
             return Ok(());
@@ -158,6 +170,15 @@ impl FederationSnapshot {
             self.peers
                 .iter()
                 .map(|peer| (&peer.cluster, peer.ends_pending as u64)),
+        )?;
+        let greeted = self.peers.iter();
+        let greeted = greeted.filter_map(|peer| Some((&peer.cluster, peer.stores_differ?)));
+        page.of_peers(
+            (
+                "portway_peer_identity_stores_differ",
+                "Whether a peer names other identity stores than this data centre",
+            ),
+            greeted.map(|(cluster, differ)| (cluster, u64::from(differ))),
         )
     }
 }
@@ -223,13 +244,15 @@ mod tests {
             skew,
             circuit,
             ends_pending: 3,
+            stores_differ: skew.map(|_| true),
         }
     }
 
     #[test]
-    fn a_gate_without_an_engine_tells_of_requests_only() {
+    fn a_gate_without_an_engine_tells_of_requests_and_cookies_only_mdc_cookie_6() {
         let snapshot = Snapshot {
             requests: vec![("2xx", 7), ("5xx", 0)],
+            cookies_rejected: vec![("authn", 2)],
             engine: None,
         };
         let expected = "\
@@ -237,6 +260,9 @@ mod tests {
 # TYPE portway_requests counter
 portway_requests_total{status=\"2xx\"} 7
 portway_requests_total{status=\"5xx\"} 0
+# HELP portway_cookies_rejected Cookies that did not open or say to be from the future, by kind
+# TYPE portway_cookies_rejected counter
+portway_cookies_rejected_total{cookie=\"authn\"} 2
 # EOF
 ";
         assert_eq!(snapshot.into_text(), expected);
@@ -255,6 +281,7 @@ portway_requests_total{status=\"5xx\"} 0
         };
         let snapshot = Snapshot {
             requests: Vec::new(),
+            cookies_rejected: Vec::new(),
             engine: Some(EngineSnapshot {
                 sessions: 12,
                 federation: Some(federation),
@@ -270,12 +297,15 @@ portway_requests_total{status=\"5xx\"} 0
             "portway_peer_circuit_open{peer=\"ldc\"} 0",
             "portway_peer_circuit_open{peer=\"sfo\"} 1",
             "portway_peer_ends_pending{peer=\"sfo\"} 3",
+            "portway_peer_identity_stores_differ{peer=\"ldc\"} 1",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
         }
-        assert!(
-            !text.contains("skew_seconds{peer=\"sfo\"}"),
-            "nothing was measured:\n{text}"
-        );
+        for unknown in ["skew_seconds", "stores_differ"] {
+            assert!(
+                !text.contains(&format!("{unknown}{{peer=\"sfo\"}}")),
+                "nothing was measured:\n{text}"
+            );
+        }
     }
 }

@@ -17,10 +17,10 @@ use crate::pair::visit;
 use crate::support::Gateway;
 use crate::support::until;
 
-const OF_A: &str = "portway_peer_clock_skew_seconds{peer=\"dc-a\"}";
-const OF_B: &str = "portway_peer_clock_skew_seconds{peer=\"dc-b\"}";
+pub(crate) const OF_A: &str = "portway_peer_clock_skew_seconds{peer=\"dc-a\"}";
+pub(crate) const OF_B: &str = "portway_peer_clock_skew_seconds{peer=\"dc-b\"}";
 const ADOPTED: &str = "portway_adoptions_total{outcome=\"adopted\"}";
-const REFUSED: &str = "portway_adoptions_total{outcome=\"refused\"}";
+const REFUSED: &str = "portway_adoptions_total{outcome=\"clock_skew\"}";
 
 #[tokio::test]
 async fn clocks_that_differ_are_told_and_beyond_the_limit_nothing_is_adopted_s_22_mdc_time_2() {
@@ -67,7 +67,7 @@ async fn clocks_that_differ_are_told_and_beyond_the_limit_nothing_is_adopted_s_2
 }
 
 /// Waits until a gateway has measured the clock of the other, give or take what a busy machine adds.
-async fn skew_is(gateway: &Gateway, name: &str, expected: f64) {
+pub(crate) async fn skew_is(gateway: &Gateway, name: &str, expected: f64) {
     until("the clock is measured", BOUND, || async {
         let skew = gateway.metric(name).await?;
         ((skew - expected).abs() < SLACK).then_some(())

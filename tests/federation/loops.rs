@@ -5,6 +5,9 @@
 
 use std::time::Duration;
 
+use crate::clocks::OF_A;
+use crate::clocks::OF_B;
+use crate::clocks::skew_is;
 use crate::pair::ANCHORED;
 use crate::pair::APP;
 use crate::pair::Arrival;
@@ -207,6 +210,55 @@ async fn keep_nobody_out(plan: Plan<'_>, ahead: (u64, u64)) {
         let arrival = split.visit(&mut alice, url).await;
         assert_eq!(arrival, served("alice"), "{ahead:?} {url}");
     }
+}
+
+#[tokio::test]
+async fn clocks_beyond_the_hard_limit_end_on_a_page_that_names_them_s_22_d_10_m_043() {
+    // A sign-in request that is old on arrival, and a token from the future; then a token that has expired.
+    for (ahead, at) in [((7200, 0), "app.apps.test"), ((0, 7200), "login.apps.test")] {
+        for adoption in ["", "retrieve_data: false"] {
+            end_on_a_page(Plan { adoption, ..FREE }, ahead, at).await;
+        }
+    }
+}
+
+/// Signs in with a collector and an application this many seconds ahead, and is told at this host.
+async fn end_on_a_page(plan: Plan<'_>, ahead: (u32, u32), at: &str) {
+    let Some(pair) = Pair::with_clocks(plan).await else {
+        return;
+    };
+    let split = Split::of(&pair);
+    let seconds = |ahead| Duration::from_secs(u64::from(ahead));
+    pair.a.set_clock_ahead(seconds(ahead.0));
+    pair.b.set_clock_ahead(seconds(ahead.1));
+    let apart = f64::from(ahead.1) - f64::from(ahead.0);
+    skew_is(&pair.a, OF_B, apart).await;
+    skew_is(&pair.b, OF_A, -apart).await;
+    let mut alice = Browser::new(&pair.a);
+    let page = split.open(&mut alice, APP).await.expect(200);
+    let told = split.log_in(&mut alice, &page, "alice").await.expect(503);
+    assert_eq!(told.url.host(), at, "{ahead:?}");
+    let text = told.text();
+    let clocks = if at == "app.apps.test" {
+        "the clocks of the servers differ too much"
+    } else {
+        "The clocks of its servers differ too much"
+    };
+    for part in [clocks, "Reference: <code>", "Try again"] {
+        assert!(text.contains(part), "{ahead:?}: no {part}: {text}");
+    }
+    // Whoever is signed in is told so at once, or after a few rounds.
+    let told = split.open(&mut alice, OTHER).await.expect(503);
+    assert!(told.text().contains("clocks of"), "{}", told.text());
+    // With clocks that agree again everybody gets through.
+    pair.a.set_clock_ahead(Duration::ZERO);
+    pair.b.set_clock_ahead(Duration::ZERO);
+    skew_is(&pair.a, OF_B, 0.0).await;
+    skew_is(&pair.b, OF_A, 0.0).await;
+    let mut bob = Browser::new(&pair.a);
+    let page = split.open(&mut bob, APP).await.expect(200);
+    let arrived = split.log_in(&mut bob, &page, "bob").await.expect(200);
+    assert_eq!(arrived.told("remote-user"), "bob", "{ahead:?}");
 }
 
 /// Opens an address again and again with cookies that are good, until the collector says why.

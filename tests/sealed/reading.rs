@@ -165,7 +165,7 @@ fn freshness() -> impl Strategy<Value = Freshness> {
 
 fn seen() -> impl Strategy<Value = Seen> {
     select(vec![
-        Seen::FromTheFuture,
+        Seen::ClocksDiffer,
         Seen::Good,
         Seen::NonceOnly,
         Seen::Nothing,

@@ -253,7 +253,8 @@ impl From<Reply> for Response {
             ReplyKind::Onward(address) | ReplyKind::Redirect(address) => {
                 ResponseKind::Redirect(address)
             }
-            ReplyKind::LevelUnreachable
+            ReplyKind::ClocksDiffer { .. }
+            | ReplyKind::LevelUnreachable
             | ReplyKind::NotAccepted { .. }
             | ReplyKind::SignInRequired { .. }
             | ReplyKind::Unconfirmed { .. } => ResponseKind::Refused,

@@ -70,6 +70,8 @@ pub enum Creation {
     NoOrigin,
     /// Some peer has not been heard of.
     LeaseOver,
+    /// The clock of the cookie's origin is too far off to go by what the cookie says (S-22).
+    Skew,
 }
 
 /// What is to be done next.

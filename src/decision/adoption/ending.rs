@@ -164,6 +164,7 @@ impl Adoption {
             Creation::Allowed => {}
             Creation::NoOrigin => return Effect::Finish(Outcome::Refuse(otherwise)),
             Creation::LeaseOver => return Effect::Finish(Outcome::Refuse(NotLive::LeaseOver)),
+            Creation::Skew => return Effect::Finish(Outcome::Refuse(NotLive::Skew)),
         }
         let local = self.case.local.record().map(|record| record.last_access);
         let Some(last_access) = self.case.last_access.max(local) else {

@@ -32,7 +32,7 @@ impl Adoption {
                 let outcome = match why {
                     Unmade::Gone => Outcome::CutOff,
                     Unmade::Unavailable => Outcome::Refuse(NotLive::Unanswered),
-                    Unmade::UnknownStore => Outcome::Refuse(NotLive::Refused),
+                    Unmade::UnknownStore => Outcome::Refuse(NotLive::UnknownStore),
                 };
                 return match origin {
                     Origin::Fetched { peer, .. } => self.give_up(peer.clone(), outcome, now),

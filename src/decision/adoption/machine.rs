@@ -282,9 +282,9 @@ impl Adoption {
             Answer::Expired => self.heard.note(Said::Expired),
             Answer::Missing => self.heard.note(Said::Missing),
             Answer::Refused(Refusal::Mismatched) => self.refuse(NotLive::Mismatched),
-            Answer::Refused(Refusal::NotPermitted | Refusal::Skew | Refusal::UnknownStore) => {
-                self.refuse(NotLive::Refused);
-            }
+            Answer::Refused(Refusal::NotPermitted) => self.refuse(NotLive::Refused),
+            Answer::Refused(Refusal::Skew) => self.refuse(NotLive::Skew),
+            Answer::Refused(Refusal::UnknownStore) => self.refuse(NotLive::UnknownStore),
             // It cannot promise anything, and serves on.
             Answer::NotDurable => self.heard.note(Said::Held),
             // An engine that cannot tell is as good as silent (S-19).

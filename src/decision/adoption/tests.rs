@@ -279,6 +279,15 @@ fn who_has_signed_in_to_come_here_before_comes_back_without_being_asked_mdc_adop
 }
 
 #[test]
+fn from_where_the_clock_is_too_far_off_nothing_is_made_from_a_cookie_either_s_22_mdc_adopt_1() {
+    let policy = policy(Anchor::Free, Retrieval::Off, OnSilence::Continue);
+    let mut far_off = case(policy);
+    assert!(run(far_off.clone(), silent).serves());
+    far_off.creation = Creation::Skew;
+    assert_eq!(run(far_off, silent).refusal(), Some(NotLive::Skew));
+}
+
+#[test]
 fn a6_row_3_without_retrieval_nobody_is_asked_and_attributes_are_read_again_mdc_adopt_1() {
     let policy = policy(Anchor::Free, Retrieval::Off, OnSilence::Challenge);
     let known = Reread::Known(identity(&["reread"]));
@@ -475,9 +484,13 @@ fn a6_row_11_silence_is_no_challenge_where_the_policy_continues_mdc_fail_4() {
 #[test]
 fn a_refusal_is_no_silence_s_8() {
     let policy = policy(Anchor::Free, Retrieval::Fetch, OnSilence::Continue);
-    for refusal in [Refusal::UnknownStore, Refusal::Skew, Refusal::NotPermitted] {
+    for (refusal, expected) in [
+        (Refusal::UnknownStore, NotLive::UnknownStore),
+        (Refusal::Skew, NotLive::Skew),
+        (Refusal::NotPermitted, NotLive::Refused),
+    ] {
         let ran = run(case(policy), |_, _| Ok(Answer::Refused(refusal)));
-        assert_eq!(ran.refusal(), Some(NotLive::Refused));
+        assert_eq!(ran.refusal(), Some(expected));
     }
     let ran = run(case(policy), |_, _| {
         Ok(Answer::Refused(Refusal::Mismatched))
@@ -775,7 +788,7 @@ fn a_user_who_is_gone_is_cut_off_and_an_unknown_store_refused_s_10_mdc_adopt_8()
     let ran = play(case(FREE), Duration::ZERO, &Reread::Gone, peers);
     assert_eq!(ran.outcome, Outcome::CutOff);
     let ran = play(case(FREE), Duration::ZERO, &Reread::UnknownStore, peers);
-    assert_eq!(ran.refusal(), Some(NotLive::Refused));
+    assert_eq!(ran.refusal(), Some(NotLive::UnknownStore));
 }
 
 #[test]

@@ -106,7 +106,7 @@ impl GitoReader<'_> {
         let gito = self.settings.gito.as_ref()?;
         let binding = gito.binding(self.names);
         let newest = CookieNames::find(headers.iter().copied(), &self.names.gito)
-            .filter_map(|sealed| self.keys.open_claims::<GitoCookie>(&binding, sealed))
+            .filter_map(|sealed| self.keys.open_cookie::<GitoCookie>(&binding, sealed))
             .filter(|cookie| self.belongs(cookie, facts, now))
             .max_by_key(|cookie| cookie.last_access)?;
         let cluster = self.settings.clusters.find(newest.cluster)?.clone();

@@ -17,6 +17,7 @@ use crate::crypto::tags::AddressTag;
 use crate::decision::cookies;
 use crate::decision::cookies::chain;
 use crate::decision::endpoints;
+use crate::decision::hand_over::blamed;
 use crate::decision::hand_over::one_more;
 use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
@@ -45,18 +46,18 @@ enum Wanted {
     Nothing,
     /// An application, by this request.
     Application(SignInRequest, String),
-    /// An application by a request that is too old; it begins again there.
-    Stale(String),
+    /// An application, by a request that is too old.
+    Stale(SignInRequest),
 }
 
 impl Collector {
     /// Answers a visit of the login page: straight back to the application where the user is signed in
     /// already, otherwise the page.
     pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
-        let wanted = self.wanted(request);
-        if let Wanted::Stale(restart) = wanted {
-            return Reply::new(ReplyKind::Redirect(restart));
-        }
+        let wanted = match self.wanted(request) {
+            Wanted::Stale(request) => self.renewed(request),
+            wanted @ (Wanted::Nothing | Wanted::Application(..)) => wanted,
+        };
         let Some(mut signed_in) = self.signed_in(visitor).await else {
             return self.login_page(visitor, &wanted, Notice::None);
         };
@@ -85,8 +86,9 @@ impl Collector {
     /// Answers a posted login form.
     pub async fn submit(&self, visitor: &Visitor<'_>, submission: Submission) -> Reply {
         let wanted = self.wanted(Some(&submission.request));
-        if let Wanted::Stale(restart) = wanted {
-            return Reply::new(ReplyKind::Redirect(restart));
+        if let Wanted::Stale(SignInRequest { host, target, .. }) = &wanted {
+            let origin = self.origins.of(host).unwrap_or_default();
+            return Reply::new(ReplyKind::Redirect(format!("{origin}{target}")));
         }
         if visitor.provenance == Provenance::Elsewhere
             || !self.form_is_good(visitor, &submission.form)
@@ -130,13 +132,22 @@ impl Collector {
         let Some(request) = self.keys.open_claims::<SignInRequest>(&binding, sealed) else {
             return Wanted::Nothing;
         };
-        let Some(origin) = self.origins.of(&request.host) else {
+        if self.origins.of(&request.host).is_none() {
             return Wanted::Nothing;
-        };
+        }
         if self.clock.now().since(request.issued) > REQUEST_LIFETIME {
-            return Wanted::Stale(format!("{origin}{}", request.target));
+            return Wanted::Stale(request);
         }
         Wanted::Application(request, sealed.to_owned())
+    }
+
+    /// What is wanted by a request that is too old, as if it were made now (D-9). To have the application
+    /// make a new one would go round and round where its clock is behind by that much (S-22, D-10).
+    fn renewed(&self, mut request: SignInRequest) -> Wanted {
+        request.issued = self.clock.now();
+        let binding = self.binding(Purpose::SignInRequest, endpoints::REQUEST);
+        let sealed = self.seal(&binding, &request);
+        Wanted::Application(request, sealed)
     }
 
     /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the future is as good as
@@ -144,7 +155,11 @@ impl Collector {
     async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<IdCookie> {
         let now = self.clock.now();
         let cookies = self.id_cookies(visitor);
-        for cookie in cookies.filter(|cookie| self.settings.believes(cookie.last_access, now)) {
+        for cookie in cookies {
+            if !self.settings.believes(cookie.last_access, now) {
+                self.keys.reject(Purpose::IdCookie);
+                continue;
+            }
             let claim = self.claim(&cookie, visitor, now);
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
@@ -226,8 +241,11 @@ impl Collector {
         let SignInRequest {
             host, target, seen, ..
         } = request;
-        let to = AddressTag::of(host, target);
-        let Some(rounds) = one_more(signed_in.rounds, to, *seen, self.clock.now()) else {
+        let (to, now) = (AddressTag::of(host, target), self.clock.now());
+        let Some(rounds) = one_more(signed_in.rounds, to, *seen, now) else {
+            let since = signed_in.rounds.map_or(now, |rounds| rounds.since);
+            let limit = self.settings.skew_hard.max(self.settings.skew_allowance);
+            let seen = blamed(*seen, request.issued, since, now, limit);
             tracing::warn!(
                 session = signed_in.facts.sso.short_hash(),
                 virtual_host = %host,
@@ -237,7 +255,7 @@ impl Collector {
             let origin = self.origins.of(host).unwrap_or_default();
             return Reply::new(ReplyKind::Circling(Circling {
                 application: host.clone(),
-                seen: *seen,
+                seen,
                 again: format!("{origin}{target}"),
             }));
         };

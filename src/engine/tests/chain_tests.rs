@@ -311,6 +311,8 @@ async fn an_id_cookie_from_the_future_is_absent_mdc_cookie_6_s_22() {
         federated.present(&cookie);
         let shown = federated.desk.show(None).await;
         assert_eq!(matches!(shown, ReplyKind::Welcome { .. }), believed);
+        let rejected = federated.desk.collector.keys.rejected();
+        assert!(rejected.contains(&("id", u64::from(!believed))));
     }
     cookie.last_access = allowed;
     federated.present(&cookie);

@@ -274,6 +274,7 @@ fn login_page(reply: ReplyKind) -> LoginPage {
     match reply {
         ReplyKind::LoginPage(page) => page,
         ReplyKind::Circling(_)
+        | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
@@ -537,10 +538,62 @@ async fn a_request_that_is_too_old_begins_again_at_the_same_address() {
     assert_eq!(desk.page(Some(&request)).await.request, request);
     desk.world.pass(MILLISECOND);
     let again = ReplyKind::Redirect("https://app.test/deep?link=1".to_owned());
-    assert_eq!(desk.show(Some(&request)).await, again);
     let posted = desk.post(&page, "alice", PASSWORD).await;
     assert_eq!(posted, again);
     assert!(desk.has_asked_nobody());
+}
+
+#[tokio::test]
+async fn a_request_of_a_clock_that_is_hours_behind_is_answered_as_if_made_now_s_22_d_10() {
+    let mut desk = Desk::new();
+    let request = desk.request(APP, 0);
+    desk.world.pass(2 * HOUR);
+    // To send it back would bring the next one, which would be as old.
+    let page = desk.page(Some(&request)).await;
+    assert_ne!(page.request, request);
+    let posted = desk.post(&page, "alice", PASSWORD).await;
+    let token = desk.token(&posted, APP, "https://app.test");
+    assert_eq!(token.target, "/deep?link=1");
+    // Whoever is signed in is sent back, a few times.
+    assert!(matches!(
+        desk.show(Some(&request)).await,
+        ReplyKind::Redirect(_)
+    ));
+}
+
+#[tokio::test]
+async fn a_demand_for_a_new_sign_in_that_is_too_old_is_not_met_by_what_came_since_mdc_adopt_4() {
+    let mut desk = Desk::new();
+    let request = request_with(&desk, "/", Freshness::Now, Seen::Over);
+    desk.world.pass(HOUR.checked_sub(MINUTE).unwrap());
+    desk.sign_in("alice").await;
+    assert!(matches!(
+        desk.show(Some(&request)).await,
+        ReplyKind::Redirect(_)
+    ));
+    desk.world.pass(2 * MINUTE);
+    assert_eq!(desk.page(Some(&request)).await.notice, Notice::Again);
+}
+
+#[tokio::test]
+async fn rounds_that_a_clock_makes_are_told_by_the_time_of_their_requests_d_10_s_22() {
+    let mut desk = Desk::new();
+    desk.sign_in("alice").await;
+    let request = SignInRequest {
+        issued: desk.world.now().after(2 * HOUR),
+        ..wanted(&desk, "/", Freshness::Earlier, Seen::NonceOnly)
+    };
+    let request = desk.seal(&request_binding(COLLECTOR), &request);
+    for _ in 0..3 {
+        let reply = desk.show(Some(&request)).await;
+        assert!(matches!(reply, ReplyKind::Redirect(_)), "{reply:?}");
+    }
+    let told = ReplyKind::Circling(Circling {
+        application: host(APP),
+        seen: Seen::ClocksDiffer,
+        again: "https://app.test/".to_owned(),
+    });
+    assert_eq!(desk.show(Some(&request)).await, told);
 }
 
 #[tokio::test]
@@ -769,7 +822,12 @@ pub(super) fn no_sign_out(expires: Timestamp) -> SignOut {
 
 /// A request for a sign-in, made now, with these demands.
 fn request_with(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> String {
-    let request = SignInRequest {
+    let request = wanted(desk, target, freshness, seen);
+    desk.seal(&request_binding(COLLECTOR), &request)
+}
+
+fn wanted(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> SignInRequest {
+    SignInRequest {
         host: host(APP),
         target: target.to_owned(),
         nonce: APP_NONCE,
@@ -777,8 +835,7 @@ fn request_with(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> 
         issued: desk.world.now(),
         freshness,
         seen,
-    };
-    desk.seal(&request_binding(COLLECTOR), &request)
+    }
 }
 
 #[tokio::test]
@@ -818,7 +875,7 @@ async fn a_browser_that_is_sent_back_again_and_again_is_told_why_d_10() {
         let request = request_with(&desk, "/a?b=c", Freshness::Earlier, Seen::Nothing);
         assert!(goes_on(&desk.show(Some(&request)).await));
     }
-    for seen in [Seen::Nothing, Seen::Unconfirmed, Seen::FromTheFuture] {
+    for seen in [Seen::Nothing, Seen::Unconfirmed, Seen::ClocksDiffer] {
         let request = request_with(&desk, "/a?b=c", Freshness::Earlier, seen);
         let circling = Circling {
             application: host(APP),

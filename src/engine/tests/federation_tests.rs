@@ -27,6 +27,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::peer_service::PeerService;
 
 mod clock_tests;
+mod store_name_tests;
 mod surplus_tests;
 
 #[tokio::test]

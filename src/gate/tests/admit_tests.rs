@@ -91,6 +91,26 @@ async fn what_does_not_open_is_no_cookie_mdc_cookie_6() {
 }
 
 #[tokio::test]
+async fn a_cookie_that_is_not_believed_is_counted_and_one_that_has_lapsed_is_not_mdc_cookie_6() {
+    let post = Post::with(|settings| settings.authn_lifetime = Some(15 * MINUTE));
+    let session = session(1);
+    post.engine.begin(&session);
+    let counted = || post.gate.keys.rejected().map(|(_, count)| count);
+    post.is_admitted(&[post.cookie(&session, APP)]).await;
+    let lapsed = post.cookie_at(&session, APP, post.now().before(15 * MINUTE));
+    post.is_admitted(&[lapsed]).await;
+    assert_eq!(counted(), [0, 0, 0]);
+    post.is_admitted(&[pair(&post.gate.names.authn, "junk")])
+        .await;
+    post.is_admitted(&[post.cookie(&session, SHOP)]).await;
+    assert_eq!(counted(), [2, 0, 0]);
+    let ahead = post.now().after(MINUTE);
+    post.is_admitted(&[post.cookie_at(&session, APP, ahead)])
+        .await;
+    assert_eq!(counted(), [3, 0, 0]);
+}
+
+#[tokio::test]
 async fn a_cookie_from_further_in_the_future_than_clocks_differ_is_none_s_22() {
     let post = Post::new();
     let session = session(1);

@@ -129,6 +129,25 @@ async fn a_hop_that_asks_for_a_sign_in_asks_for_one_and_takes_what_comes_of_it_m
 }
 
 #[tokio::test]
+async fn clocks_too_far_apart_end_on_a_page_that_says_so_s_22_d_10() {
+    let post = Post::new();
+    *post.engine.why.lock() = Some(NotLive::Skew);
+    let mut token = post.token(&session(1));
+    let browser = [post.nonce_cookie(NONCE)];
+    for freshness in [Freshness::Earlier, Freshness::Now] {
+        token.freshness = freshness;
+        let sealed = post.sealed_token(&token, APP);
+        let reply = post.callback(&browser, Some(&sealed)).await;
+        let expected = ReplyKind::ClocksDiffer {
+            place: host(APP),
+            again: "/deep?link=1".to_owned(),
+        };
+        assert_eq!(reply, Reply::new(expected));
+    }
+    assert!(post.engine.spent.lock().is_empty());
+}
+
+#[tokio::test]
 async fn silence_ends_on_a_page_that_tries_the_same_token_again_mdc_fail_3_s_24() {
     let post = Post::new();
     let session = session(1);

@@ -140,7 +140,7 @@ fn the_collector_learns_what_came_with_the_browser_d_10() {
     let good = post.cookie(&session(1), APP);
     assert_eq!(seen(&post, std::slice::from_ref(&good), None), Seen::Good);
     let early = post.cookie_at(&session(1), APP, post.now().after(MINUTE));
-    assert_eq!(seen(&post, &[early], None), Seen::FromTheFuture);
+    assert_eq!(seen(&post, &[early], None), Seen::ClocksDiffer);
     for (why, told) in [
         (NotLive::Unanswered, Seen::Unconfirmed),
         (NotLive::Ended, Seen::Over),

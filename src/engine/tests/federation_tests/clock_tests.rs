@@ -57,13 +57,10 @@ async fn beyond_the_hard_limit_sessions_do_not_move_and_ends_do_s_22_s_8() {
     // Nothing is adopted, not even from the cookie: this is no silence.
     let theirs = world.foreign();
     let found = world.engine.resolve(&theirs, world.now()).await;
-    assert!(
-        matches!(found, Lookup::NotLive(NotLive::Refused)),
-        "{found:?}"
-    );
+    assert!(matches!(found, Lookup::NotLive(NotLive::Skew)), "{found:?}");
     let refused = world.engine.adoptions().into_iter();
     let refused: Vec<_> = refused.filter(|(_, count)| *count > 0).collect();
-    assert_eq!(refused, [("refused", 1)]);
+    assert_eq!(refused, [("clock_skew", 1)]);
     // Nothing is given either.
     let fetch = Question::Fetch {
         facts: session.facts.clone(),
