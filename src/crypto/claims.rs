@@ -231,8 +231,8 @@ impl KeyRing {
     /// Opens claims; whatever does not open or parse is none (MDC-COOKIE-6).
     #[must_use]
     pub fn open_claims<C: Claims>(&self, from: &Binding<'_>, text: &str) -> Option<C> {
-        let plain = self.open(from, text).ok()?;
-        C::decode(&plain).ok()
+        let read = self.open_with(from, text, C::decode);
+        read.ok()?.ok()
     }
 
     /// Opens the claims of a cookie; one that does not open is counted (MDC-COOKIE-6).

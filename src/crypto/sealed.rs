@@ -3,7 +3,6 @@
 //! The associated data binds a message to its purpose, the cookie's name and the host it is for, each
 //! length-prefixed, so that no byte can move from one field to the next. All refusals look the same.
 
-use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::AeadInOut;
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -47,16 +46,14 @@ impl KeyRing {
         sealed.push(FORMAT_VERSION);
         sealed.extend_from_slice(&key.0.to_be_bytes());
         sealed.extend_from_slice(&nonce);
-        let mut body = Vec::with_capacity(plain.len() + TAG_BYTES);
-        body.extend_from_slice(plain);
-        // GCM refuses only messages beyond 64 GiB; an empty body then opens nowhere.
-        if cipher
-            .encrypt_in_place(&nonce.into(), &associated(binding, key), &mut body)
-            .is_err()
-        {
-            body.clear();
+        sealed.extend_from_slice(plain);
+        let body = sealed.get_mut(HEAD_BYTES..).unwrap_or_default();
+        let associated = associated(binding, key);
+        match cipher.encrypt_inout_detached(&nonce.into(), &associated, body.into()) {
+            Ok(tag) => sealed.extend_from_slice(&tag),
+            // GCM refuses only messages beyond 64 GiB; an empty message opens nowhere.
+            Err(_) => sealed.clear(),
         }
-        sealed.append(&mut body);
         sealed
     }
 
@@ -65,40 +62,79 @@ impl KeyRing {
     /// # Errors
     /// [`OpenError`], whatever the reason.
     pub fn open(&self, binding: &Binding<'_>, text: &str) -> Result<Vec<u8>, OpenError> {
+        self.open_with(binding, text, <[u8]>::to_vec)
+    }
+
+    /// Decodes and opens a message, and has it read where it stands: a cookie needs no memory of its own
+    /// that way.
+    ///
+    /// # Errors
+    /// [`OpenError`], whatever the reason.
+    pub fn open_with<R>(
+        &self,
+        binding: &Binding<'_>,
+        text: &str,
+        read: impl FnOnce(&[u8]) -> R,
+    ) -> Result<R, OpenError> {
         if text.len() > TEXT_BYTES_MAX {
             return Err(OpenError);
         }
-        let sealed = URL_SAFE_NO_PAD.decode(text).map_err(|_| OpenError)?;
-        self.open_bytes(binding, sealed)
+        let mut short = [0; SHORT_BYTES];
+        let mut long = Vec::new();
+        let room = if text.len() <= SHORT_BYTES {
+            short.as_mut_slice()
+        } else {
+            long.resize(text.len(), 0);
+            &mut long
+        };
+        let length = URL_SAFE_NO_PAD.decode_slice(text, room);
+        let sealed = room.get_mut(..length.map_err(|_| OpenError)?);
+        let plain = self.open_in_place(binding, sealed.ok_or(OpenError)?)?;
+        Ok(read(plain))
     }
 
     /// Opens a message of bytes.
     ///
     /// # Errors
     /// [`OpenError`], whatever the reason.
-    pub fn open_bytes(&self, binding: &Binding<'_>, sealed: Vec<u8>) -> Result<Vec<u8>, OpenError> {
-        let (head, _) = sealed.split_first_chunk::<HEAD_BYTES>().ok_or(OpenError)?;
+    pub fn open_bytes(
+        &self,
+        binding: &Binding<'_>,
+        mut sealed: Vec<u8>,
+    ) -> Result<Vec<u8>, OpenError> {
+        let length = self.open_in_place(binding, &mut sealed)?.len();
+        sealed.drain(..HEAD_BYTES);
+        sealed.truncate(length);
+        Ok(sealed)
+    }
+
+    /// Opens a message where it stands.
+    fn open_in_place<'s>(
+        &self,
+        binding: &Binding<'_>,
+        sealed: &'s mut [u8],
+    ) -> Result<&'s [u8], OpenError> {
+        let (head, rest) = sealed
+            .split_first_chunk_mut::<HEAD_BYTES>()
+            .ok_or(OpenError)?;
+        let (body, tag) = rest.split_last_chunk_mut::<TAG_BYTES>().ok_or(OpenError)?;
         let [version, k1, k2, k3, k4, nonce @ ..] = *head;
         if version != FORMAT_VERSION {
             return Err(OpenError);
         }
         let key = KeyId(u32::from_be_bytes([k1, k2, k3, k4]));
         let cipher = self.opener(key, binding.purpose).ok_or(OpenError)?;
-        decrypt(cipher, nonce, &associated(binding, key), sealed)
+        let associated = associated(binding, key);
+        cipher
+            .decrypt_inout_detached(
+                &nonce.into(),
+                &associated,
+                (&mut *body).into(),
+                &(*tag).into(),
+            )
+            .map(|()| &*body)
+            .map_err(|_| OpenError)
     }
-}
-
-fn decrypt(
-    cipher: &Aes256Gcm,
-    nonce: SealNonce,
-    associated: &[u8],
-    mut sealed: Vec<u8>,
-) -> Result<Vec<u8>, OpenError> {
-    let mut body = sealed.split_off(HEAD_BYTES);
-    cipher
-        .decrypt_in_place(&nonce.into(), associated, &mut body)
-        .map(|()| body)
-        .map_err(|_| OpenError)
 }
 
 fn associated(binding: &Binding<'_>, key: KeyId) -> Vec<u8> {
@@ -120,3 +156,5 @@ const TAG_BYTES: usize = 16;
 const HEAD_BYTES: usize = 1 + 4 + NONCE_BYTES;
 /// Longest text that is worth decoding; a sign-in request with a long deep link is the longest.
 const TEXT_BYTES_MAX: usize = 16 * 1024;
+/// Long enough for a cookie.
+const SHORT_BYTES: usize = 512;

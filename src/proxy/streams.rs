@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::model::claim::Claim;
@@ -18,7 +19,7 @@ use crate::proxy::watch::RequestWatch;
 /// The requests in flight.
 #[derive(Debug)]
 pub struct Streams {
-    shards: Vec<Mutex<HashMap<SsoId, Vec<Running>>>>,
+    shards: Vec<Mutex<HashMap<SsoId, Vec<Running>, RandomState>>>,
     next: AtomicU64,
 }
 
@@ -73,7 +74,7 @@ impl Streams {
     /// The SSO sessions that have requests in flight.
     #[must_use]
     pub fn sessions(&self) -> Vec<SsoId> {
-        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>>>| {
+        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>, RandomState>>| {
             shard.lock().keys().copied().collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of).collect()
@@ -90,7 +91,7 @@ impl Streams {
     /// The newest claim of each SSO session that has requests in flight.
     #[must_use]
     pub fn claims(&self) -> Vec<Arc<Claim>> {
-        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>>>| {
+        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>, RandomState>>| {
             let shard = shard.lock();
             let newest = shard.values().filter_map(|running| running.last());
             newest
@@ -100,7 +101,7 @@ impl Streams {
         self.shards.iter().flat_map(of).collect()
     }
 
-    fn shard(&self, sso: &SsoId) -> Option<&Mutex<HashMap<SsoId, Vec<Running>>>> {
+    fn shard(&self, sso: &SsoId) -> Option<&Mutex<HashMap<SsoId, Vec<Running>, RandomState>>> {
         let [first, ..] = sso.as_bytes();
         self.shards.get(usize::from(*first) % SHARDS)
     }

@@ -16,6 +16,7 @@ use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 use parking_lot::RwLock;
 
@@ -105,7 +106,7 @@ impl Table {
         };
         let shard = || {
             RwLock::new(Shard {
-                entries: HashMap::new(),
+                entries: HashMap::default(),
                 gone: gone(),
             })
         };
@@ -299,7 +300,8 @@ const SHARDS: usize = 64;
 
 #[derive(Debug)]
 struct Shard {
-    entries: HashMap<SsoId, Entry>,
+    /// Ids are random, and what a hostile peer could choose meets a hasher with a seed.
+    entries: HashMap<SsoId, Entry, RandomState>,
     /// While loading: what was removed, so that an older copy does not come back.
     gone: Option<HashSet<SsoId>>,
 }
