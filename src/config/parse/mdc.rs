@@ -132,6 +132,11 @@ impl Reading<'_> {
             self.mdc_fault(found, MdcProblem::GitoDomain(domain.to_string()));
             return None;
         }
+        if is_public_suffix(&domain) {
+            let problem = MdcProblem::GitoDomainPublic(domain.to_string());
+            self.mdc_fault(found, problem);
+            return None;
+        }
         let collector = site.collector.map(|collector| collector.host.to_string());
         let served = site.virtual_hosts.iter().flat_map(|host| &host.hosts);
         let outside: Vec<String> = collector
@@ -272,6 +277,12 @@ fn is_below(host: &str, domain: &HostName) -> bool {
     let host = host.strip_prefix("*.").unwrap_or(host);
     host.strip_suffix(domain.as_str())
         .is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// Whether anybody may have a name below a domain, as `co.uk`: browsers go by the same list.
+fn is_public_suffix(domain: &HostName) -> bool {
+    let domain = domain.as_str().as_bytes();
+    psl::suffix(domain).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == domain)
 }
 
 const KEYS: &[&str] = &[

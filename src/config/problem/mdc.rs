@@ -47,6 +47,9 @@ pub enum MdcProblem {
         /// The hosts outside it.
         hosts: Vec<String>,
     },
+    /// A domain below which anybody may have a name: browsers drop a cookie for it.
+    #[error("`{0}` is a public suffix, and browsers take no cookie for one")]
+    GitoDomainPublic(String),
     /// A last access that is never news.
     #[error("gito_granularity is not shorter than session.idle_timeout, {}", show(*.0))]
     GitoGranularity(Duration),
@@ -120,6 +123,11 @@ impl MdcProblem {
             Self::GitoDomain(_) => "such as `example.com`: at least two labels, and no address",
             Self::GitoDomainParent { .. } => {
                 "serve the hosts below one domain, or leave `gito_domain` out"
+            }
+            Self::GitoDomainPublic(suffix) => {
+                return Some(format!(
+                    "such as `example.{suffix}`: a domain that is yours"
+                ));
             }
             Self::GitoGranularity(_) => "such as `1m`, or `0s` for every authorisation",
             Self::Lease(_) => "by default it is session.idle_timeout",
