@@ -158,6 +158,8 @@ impl SessionEngine for RemoteEngine {
             Some(Remembered::Held(held)) if held.serves(claim, now) && self.is_good(&held, now) => {
                 Lookup::Live(Arc::clone(&held.session))
             }
+            // Memory may have forgotten an end that was said here.
+            None if self.outbox.holds(&claim.facts.sso) => Lookup::NotLive(NotLive::Ended),
             Some(Remembered::Held(_)) | None => Lookup::Unknown,
         }
     }
@@ -224,18 +226,20 @@ impl SessionEngine for RemoteEngine {
     /// Ends it here at once; if no engine answers, it is told later, and the user that it is not yet
     /// confirmed (S-15).
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
+        // Before anything else: whoever signs out may not wait for the answer.
+        let telling = self.outbox.tell(facts, cause);
         self.known.end(facts.sso);
         match self.end_at_engine(facts, cause).await {
-            Ok(ended) => ended,
-            Err(silence) => {
-                self.outbox.unsaid(facts.clone(), cause);
-                Ended {
-                    cluster: None,
-                    visited: Vec::new(),
-                    durable: Err(failed(ENDING, RemoteFault::Silent(silence))),
-                    peers: Vec::new(),
-                }
+            Ok(ended) => {
+                telling.said();
+                ended
             }
+            Err(silence) => Ended {
+                cluster: None,
+                visited: Vec::new(),
+                durable: Err(failed(ENDING, RemoteFault::Silent(silence))),
+                peers: Vec::new(),
+            },
         }
     }
 

@@ -125,6 +125,10 @@ impl RemoteEngine {
     pub(super) async fn judge_by(&self, claim: &Claim, question: GateQuestion) -> Lookup {
         let sso = &claim.facts.sso;
         for _ in 0..OVERTAKEN_MAX {
+            // An end that was said here is final, whatever an engine has not heard yet.
+            if self.outbox.holds(sso) {
+                return Lookup::NotLive(NotLive::Ended);
+            }
             let Ok(answered) = self.ask(sso.as_bytes(), &question).await else {
                 return Lookup::NotLive(NotLive::Unanswered);
             };
@@ -161,12 +165,14 @@ impl RemoteEngine {
             Cover::Followed => held.period = Some(node.period()),
         }
         let session = Arc::clone(&held.session);
-        // An end that was said here is final, whatever an engine has not heard yet; memory alone might
-        // have forgotten it.
+        let is_kept = self.known.keep(held);
+        // Memory alone might have forgotten an end that was said here. An end that is said after this look
+        // finds what is kept.
         if self.outbox.holds(&sso) {
             self.known.end(sso);
+            return None;
         }
-        self.known.keep(held).then_some(session)
+        is_kept.then_some(session)
     }
 
     fn take_refusal(&self, sso: &SsoId, why: NotLive, engine: usize) -> Lookup {

@@ -238,11 +238,12 @@ impl RemoteEngine {
 
     /// Tells of ends that no engine has heard, until one is not heard again.
     async fn tell_ends(&self) {
-        while let Some((facts, cause)) = self.outbox.next_unsaid(self.clock.now()) {
-            if self.end_at_engine(&facts, cause).await.is_err() {
+        while let Some(telling) = self.outbox.tell_next(self.clock.now()) {
+            let told = self.end_at_engine(&telling.facts, telling.cause).await;
+            if told.is_err() {
                 return;
             }
-            self.outbox.said(&facts.sso);
+            telling.said();
         }
     }
 }

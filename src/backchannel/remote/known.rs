@@ -192,6 +192,14 @@ impl fmt::Debug for Known {
 }
 
 #[cfg(test)]
+impl Known {
+    /// Does at once what is left for a quiet moment.
+    pub(super) fn sweep(&self) {
+        self.sessions.run_pending_tasks();
+    }
+}
+
+#[cfg(test)]
 mod tests {
     use std::sync::Barrier;
     use std::thread;

@@ -2,6 +2,9 @@
 
 use std::time::Duration;
 
+use futures_util::FutureExt;
+
+use crate::backchannel::remote::known::Held;
 use crate::backchannel::remote::tests::rig_tests::*;
 use crate::model::claim::NotLive;
 use crate::model::id::TokenId;
@@ -151,6 +154,58 @@ async fn a_logout_that_no_engine_hears_holds_at_the_gate_and_is_told_later_s_15(
     until("the engine hears of it", || ny.engine.is_over(&sso(1))).await;
     // What an engine said before it heard changes nothing.
     assert_not_live(&gate.resolve(&claim).await, NotLive::Ended);
+}
+
+/// R4: neither memory that overflows nor a user who does not wait for the answer takes an end back.
+#[tokio::test]
+async fn an_end_that_memory_forgot_and_no_engine_has_heard_holds_and_is_told_later_s_15() {
+    let ny = Site::start("ny", &[GATE]).await;
+    let claims = [ny.engine.hold(1), ny.engine.hold(2)];
+    let plan = Plan {
+        cache_max: 8,
+        ..Plan::at(&ny)
+    };
+    let gate = plan.start();
+    gate.follows(0).await;
+    for claim in &claims {
+        assert!(is_live(&gate.resolve(claim).await));
+    }
+    let [first, second] = &claims;
+    let ending = gate.remote.end(&first.facts, EndCause::LoggedOut);
+    // Its question is on no wire yet.
+    assert!(ending.now_or_never().is_none(), "nobody waits");
+    ny.relay.set(Passage::Cut);
+    let node = gate.remote.node(0).unwrap();
+    until("home is lost", || !node.is_followed(gate.clock.now())).await;
+    let ended = gate.remote.end(&second.facts, EndCause::LoggedOut).await;
+    assert!(ended.durable.is_err());
+    for number in 100..200 {
+        let asked = gate.clock.now();
+        let other = Held::new(session(number), 0, asked, IDLE_TIMEOUT);
+        assert!(gate.remote.known.keep(other));
+    }
+    until("memory has forgotten them", || {
+        gate.remote.known.sweep();
+        let known = |number| gate.remote.known.get(&sso(number));
+        known(1).is_none() && known(2).is_none()
+    })
+    .await;
+    for claim in &claims {
+        assert_not_live(&gate.lookup(claim), NotLive::Ended);
+        assert_not_live(&gate.resolve(claim).await, NotLive::Ended);
+    }
+    ny.relay.set(Passage::Open);
+    for claim in &claims {
+        assert_not_live(&gate.resolve(claim).await, NotLive::Ended);
+    }
+    until("the engine is told", || {
+        ny.engine.is_over(&sso(1)) && ny.engine.is_over(&sso(2))
+    })
+    .await;
+    gate.follows(0).await;
+    for claim in &claims {
+        assert_not_live(&gate.resolve(claim).await, NotLive::Ended);
+    }
 }
 
 #[tokio::test]
