@@ -93,7 +93,7 @@ impl EmbeddedEngine {
         };
         let sso = claim.facts.sso;
         let Err(why) = self.bring_here(federation, claim, rest).await else {
-            federation.forget_refusals(&sso);
+            federation.refusals.forget(&sso);
             return None;
         };
         tracing::info!(
@@ -103,7 +103,7 @@ impl EmbeddedEngine {
             "session not adopted"
         );
         let now = self.parts.clock.now();
-        federation.note_refusal(sso, claim.presented.at, why, now);
+        federation.refusals.note(sso, claim.presented.at, why, now);
         Some(Lookup::NotLive(why))
     }
 
@@ -124,6 +124,8 @@ impl EmbeddedEngine {
             let mut case = self.case(federation, &claim_of(&pending, release), local);
             case.policy.on_silence = OnSilence::Challenge;
             case.policy.retries = 0;
+            // Nobody waits for this.
+            case.silent.clear();
             // Why it is not settled is in the log; it is tried again.
             self.adopt(case).await.ok();
         }
@@ -171,6 +173,7 @@ impl EmbeddedEngine {
             let input = match effect {
                 Effect::Finish(outcome) => {
                     self.tell_outcome(&facts, &outcome, questions, begun);
+                    self.note_silence(&facts.sso, adoption.fell_silent(), begun);
                     return self.conclude(&facts, outcome).await;
                 }
                 Effect::Ask {
@@ -323,6 +326,7 @@ impl EmbeddedEngine {
             presented: claim.presented,
             local,
             candidates,
+            silent: federation.refusals.silent(&claim.facts.sso, now),
             chain: chain(claim),
             last_access: claim.last_access.map(|access| access.min(now)),
             idle_timeout: self.settings.idle_timeout,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::decision::adoption::Kept;
 use crate::decision::adoption::Reread;
 use crate::engine::EmbeddedEngine;
+use crate::model::id::SsoId;
 use crate::model::identity::Refreshed;
 use crate::model::name::ClusterId;
 use crate::model::peer::Answer;
@@ -15,6 +16,7 @@ use crate::model::peer::Refusal;
 use crate::model::peer::Silence;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 
@@ -40,6 +42,17 @@ impl EmbeddedEngine {
             return Err(Silence::Busy);
         };
         self.parts.peers.ask(peer, question, limit).await
+    }
+
+    /// Remembers who was waited for in vain, where that took the whole time of an attempt: what failed at
+    /// once costs nothing when it is tried again.
+    pub(super) fn note_silence(&self, sso: &SsoId, peers: Vec<ClusterId>, begun: Timestamp) {
+        let now = self.parts.clock.now();
+        if let Some(federation) = &self.federation
+            && now.since(begun) >= federation.settings.adoption.attempt_limit
+        {
+            federation.refusals.note_silent(*sso, peers, now);
+        }
     }
 
     pub(super) async fn reread(&self, facts: &SsoFacts) -> Reread {

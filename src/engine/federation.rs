@@ -24,9 +24,8 @@ use crate::decision::following::lease::LeaseOver;
 use crate::decision::following::skew::Offset;
 use crate::decision::following::skew::Skew;
 use crate::engine::counts::AdoptionCounts;
+use crate::engine::refusals::Refusals;
 use crate::engine::surplus::Crowded;
-use crate::model::claim::NotLive;
-use crate::model::claim::Place;
 use crate::model::end::End;
 use crate::model::end::Position;
 use crate::model::end::Pulled;
@@ -71,7 +70,8 @@ pub(super) struct Federation {
     /// How far the end log of each peer has been read.
     pulled: ArcSwap<Vec<(ClusterId, Option<Pulled>)>>,
     flights: Mutex<HashMap<SsoId, Arc<Notify>>>,
-    refusals: Mutex<HashMap<(SsoId, Place), Refused>>,
+    /// What was in vain a moment ago.
+    pub(super) refusals: Refusals,
     /// Where sessions had been that other data centres ended a moment ago.
     visited: Mutex<HashMap<SsoId, (Timestamp, Vec<HostName>)>>,
     per_address: Mutex<HashMap<IpAddr, usize>>,
@@ -104,12 +104,6 @@ pub(super) struct Greeted {
     pub(super) offset: Offset,
     /// What that means.
     pub(super) skew: Skew,
-}
-
-#[derive(Clone, Copy, Debug)]
-struct Refused {
-    at: Timestamp,
-    why: NotLive,
 }
 
 /// Whether somebody else is at it already.
@@ -155,7 +149,7 @@ impl Federation {
             pulled: ArcSwap::from_pointee(peers.iter().map(pulled).collect()),
             peers: peers.iter().map(peer).collect(),
             flights: Mutex::default(),
-            refusals: Mutex::default(),
+            refusals: Refusals::default(),
             visited: Mutex::default(),
             per_address: Mutex::default(),
             untold: Mutex::default(),
@@ -239,31 +233,6 @@ impl Federation {
             federation: self,
             address,
         })
-    }
-
-    /// A refusal given a moment ago (S-7).
-    pub(super) fn refusal(&self, sso: &SsoId, place: Place, now: Timestamp) -> Option<NotLive> {
-        let refusals = self.refusals.lock();
-        let refused = refusals.get(&(*sso, place))?;
-        (now.since(refused.at) < REFUSAL_LIFETIME).then_some(refused.why)
-    }
-
-    /// Forgets the refusals of a session that has come here since: they were given to other cookies.
-    pub(super) fn forget_refusals(&self, sso: &SsoId) {
-        let mut refusals = self.refusals.lock();
-        for place in [Place::Application, Place::Arrival, Place::Collector] {
-            refusals.remove(&(*sso, place));
-        }
-    }
-
-    pub(super) fn note_refusal(&self, sso: SsoId, place: Place, why: NotLive, now: Timestamp) {
-        let mut refusals = self.refusals.lock();
-        if refusals.len() >= REFUSALS_MAX {
-            refusals.retain(|_, refused| now.since(refused.at) < REFUSAL_LIFETIME);
-        }
-        if refusals.len() < REFUSALS_MAX {
-            refusals.insert((sso, place), Refused { at: now, why });
-        }
     }
 
     /// The application hosts of a session that another data centre ended a moment ago.
@@ -379,10 +348,6 @@ impl Drop for Seat<'_> {
     }
 }
 
-/// How long a refusal stands before the data centres are asked again (S-7).
-const REFUSAL_LIFETIME: Duration = Duration::from_secs(2);
-/// Refusals kept in mind; more are simply asked about again.
-const REFUSALS_MAX: usize = 65_536;
 /// How long it is known where an ended session had been: longer than a sign-out waits for its peers.
 const VISITED_LIFETIME: Duration = Duration::from_secs(10);
 /// Ended sessions of which that is kept in mind.

@@ -28,6 +28,7 @@ mod login;
 mod logout;
 mod peering;
 mod reconciliation;
+mod refusals;
 mod sessions;
 mod spent;
 mod surplus;

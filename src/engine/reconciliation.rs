@@ -17,6 +17,7 @@ use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::name::ClusterId;
 use crate::model::peer::Question;
+use crate::model::peer::Silence;
 use crate::model::session::Session;
 
 impl EmbeddedEngine {
@@ -42,7 +43,12 @@ impl EmbeddedEngine {
         };
         let chain = self.chain_of(claim, Some(record));
         let mut reconciliation = Reconciliation::begin(known, chain, limits);
+        // Who was waited for in vain a moment ago is not waited for again (S-7).
+        for peer in federation.refusals.silent(&claim.facts.sso, begun) {
+            reconciliation.handle(&peer, Err(Silence::TimedOut));
+        }
         let peers: Vec<ClusterId> = reconciliation.asks().cloned().collect();
+        let mut silent = peers.clone();
         let ask = |peer: ClusterId| async move {
             let facts = record.facts.clone();
             let question = Question::LastAccess { facts };
@@ -56,6 +62,8 @@ impl EmbeddedEngine {
             }
             match asked.next().await {
                 Some((peer, answer)) => {
+                    let is_silent = answer.as_ref().is_err_and(|silence| silence.is_total());
+                    silent.retain(|other| is_silent || *other != peer);
                     reconciliation.handle(&peer, answer.as_ref().map_err(|silence| *silence));
                 }
                 None => break Verdict::Undecided,
@@ -68,7 +76,10 @@ impl EmbeddedEngine {
             }
             Verdict::Ended => self.conclude(&record.facts, Outcome::Ended).await,
             Verdict::Idle => Err(NotLive::Idle),
-            Verdict::Undecided => Err(NotLive::Unanswered),
+            Verdict::Undecided => {
+                self.note_silence(&claim.facts.sso, silent, begun);
+                Err(NotLive::Unanswered)
+            }
         }
     }
 }

@@ -168,7 +168,10 @@ impl EmbeddedEngine {
         let Some(federation) = &self.federation else {
             return Lookup::NotLive(otherwise);
         };
-        match federation.refusal(&claim.facts.sso, claim.presented.at, now) {
+        match federation
+            .refusals
+            .given(&claim.facts.sso, claim.presented.at, now)
+        {
             Some(why) => Lookup::NotLive(why),
             None => Lookup::Unknown,
         }

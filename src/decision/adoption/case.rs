@@ -33,6 +33,8 @@ pub struct Case {
     pub local: Local,
     /// The data centres to ask: configured, not this one, each once, newest last access first (S-7).
     pub candidates: Vec<ClusterId>,
+    /// Those that gave no answer about the session a moment ago: they are not waited for again (S-7).
+    pub silent: Vec<ClusterId>,
     /// What the cookie says that other data centres hold, the latest last.
     pub chain: Vec<Holder>,
     /// The newest last access that the cookies vouch for.

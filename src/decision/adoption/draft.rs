@@ -5,6 +5,7 @@
 use crate::decision::adoption::Case;
 use crate::decision::adoption::Local;
 use crate::decision::adoption::Reread;
+use crate::model::id::SessionId;
 use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
 use crate::model::session::Attributes;
@@ -51,7 +52,7 @@ pub(super) fn record(
     let (identity, attributes) = identity(case, origin, reread)?;
     let before = case.local.record();
     let mut session = Session {
-        id: before.map_or(case.session, |record| record.id),
+        id: case.own_id(),
         facts: SsoFacts {
             generation,
             ..facts(case, origin)
@@ -171,6 +172,14 @@ fn bare_identity(facts: &SsoFacts) -> Identity {
         name: None,
         email: None,
         groups: Vec::new(),
+    }
+}
+
+impl Case {
+    /// The id of the record: that of the one that stands here, if one does.
+    pub(super) fn own_id(&self) -> SessionId {
+        let local = self.local.record();
+        local.map_or(self.session, |record| record.id)
     }
 }
 

@@ -23,6 +23,14 @@ use crate::model::session::SessionState;
 use crate::model::time::Timestamp;
 
 impl Adoption {
+    /// Who gave no answer, short of those of whom that was known before.
+    #[must_use]
+    pub fn fell_silent(&self) -> Vec<ClusterId> {
+        let silent = self.silent.iter();
+        let fell = silent.filter(|peer| !self.case.silent.contains(peer));
+        fell.cloned().collect()
+    }
+
     pub(super) fn commit(
         &mut self,
         pending: Box<Session>,
@@ -31,7 +39,7 @@ impl Adoption {
         now: Timestamp,
     ) -> Effect {
         let limit = self.limit(now);
-        if limit.is_zero() {
+        if limit.is_zero() || self.case.silent.contains(&release.from) {
             return self.promote(pending, now);
         }
         let question = Question::Commit {

@@ -18,7 +18,6 @@ use crate::decision::adoption::draft::Origin;
 use crate::decision::adoption::keeping::outcome_of;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
-use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
 use crate::model::peer::Answer;
 use crate::model::peer::Data;
@@ -41,7 +40,7 @@ pub struct Adoption {
     pub(super) queue: Vec<ClusterId>,
     asked: Vec<ClusterId>,
     /// Those of them that gave no answer.
-    silent: Vec<ClusterId>,
+    pub(super) silent: Vec<ClusterId>,
     /// The data centre that has said 'not yet': a silence after that is none (S-8).
     deferred: Option<ClusterId>,
     /// The highest generation seen in cookie, stub or reply (S-4).
@@ -176,6 +175,7 @@ impl Adoption {
                     return self.commit(pending, release, attempt.saturating_add(1), now);
                 }
                 if why.is_total() {
+                    self.silent.push(release.from);
                     return self.promote(pending, now);
                 }
                 Effect::Finish(Outcome::Refuse(NotLive::Unanswered))
@@ -215,10 +215,14 @@ impl Adoption {
 
     /// Asks the next data centre, or draws the conclusion when there is none, or no time.
     fn next(&mut self, now: Timestamp) -> Effect {
-        match self.queue.pop() {
-            Some(peer) => self.ask(peer, 0, now),
-            None => self.conclude(now),
+        while let Some(peer) = self.queue.pop() {
+            if !self.case.silent.contains(&peer) {
+                return self.ask(peer, 0, now);
+            }
+            self.asked.push(peer.clone());
+            self.note_silence(peer);
         }
+        self.conclude(now)
     }
 
     fn ask(&mut self, peer: ClusterId, attempt: u32, now: Timestamp) -> Effect {
@@ -233,7 +237,7 @@ impl Adoption {
             generation: self.seen,
             ..self.case.facts.clone()
         };
-        let session = self.own_id();
+        let session = self.case.own_id();
         let question = match self.case.policy.anchor {
             Anchor::Free => Question::Fetch { facts, session },
             Anchor::Anchored => Question::Reserve {
@@ -385,11 +389,6 @@ impl Adoption {
 
     pub(super) fn is_anchored(&self) -> bool {
         self.case.policy.anchor == Anchor::Anchored
-    }
-
-    fn own_id(&self) -> SessionId {
-        let local = self.case.local.record();
-        local.map_or(self.case.session, |record| record.id)
     }
 }
 

@@ -100,6 +100,7 @@ fn case(policy: AdoptionPolicy) -> Case {
         },
         local: Local::Absent,
         candidates: vec![cluster("there")],
+        silent: Vec::new(),
         chain: vec![Holder {
             cluster: cluster("there"),
             session: SessionId::from_bytes([2; 16]),
@@ -782,6 +783,40 @@ fn a_stub_whose_holder_is_silent_is_reclaimed_where_the_policy_continues_s_5() {
 }
 
 /// M-044
+#[test]
+fn who_was_silent_a_moment_ago_is_silent_still_and_the_others_are_asked_s_7_s_8() {
+    let mut waited = case(FREE);
+    waited.silent = vec![cluster("there")];
+    let ran = run(waited.clone(), |_, _| panic!("asked again"));
+    assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+    waited.candidates.push(cluster("third"));
+    let ran = run(waited.clone(), |peer, question| {
+        assert_eq!(*peer, cluster("third"));
+        holder_lets_go(question)
+    });
+    assert!(ran.serves());
+    // A stub that points there leads to the same silence.
+    let moved = |_: &ClusterId, _: &Question| {
+        Ok(Answer::Moved {
+            to: cluster("there"),
+            generation: Generation(3),
+        })
+    };
+    waited.candidates = vec![cluster("third")];
+    let ran = run(waited, moved);
+    assert_eq!(ran.refusal(), Some(NotLive::Unanswered));
+    assert_eq!(ran.asked.len(), 1);
+    // What follows from it is the policy's word as ever.
+    let go_on = policy(Anchor::Anchored, Retrieval::Fetch, OnSilence::Continue);
+    for local in [Local::Absent, Local::Pending(Box::new(pending()))] {
+        let mut waited = case(go_on);
+        waited.silent = vec![cluster("there")];
+        waited.local = local;
+        let ran = run(waited, |_, _| panic!("asked again"));
+        assert!(ran.serves());
+    }
+}
+
 #[test]
 fn a_user_who_is_gone_is_cut_off_and_an_unknown_store_refused_s_10_mdc_adopt_8() {
     let peers = |_: &ClusterId, question: &Question| holder_lets_go(question);

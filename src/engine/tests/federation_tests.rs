@@ -94,6 +94,70 @@ async fn a_peer_that_is_there_and_will_not_speak_makes_no_session_s_8() {
     }
 }
 
+/// The refusal of a claim as it is judged at a place, and how long that took.
+async fn judged_at(world: &World, place: Place, claim: &Claim) -> (Option<NotLive>, Duration) {
+    let mut claim = claim.clone();
+    claim.presented.at = place;
+    let begun = world.now();
+    let refusal = match world.engine.judge(&claim, begun).await {
+        Lookup::NotLive(why) => Some(why),
+        Lookup::Live(_) | Lookup::Unknown => None,
+    };
+    (refusal, world.now().since(begun))
+}
+
+#[tokio::test]
+async fn a_page_that_leads_to_the_collector_waits_for_a_silent_data_centre_once_s_7() {
+    let policy = AdoptionPolicy {
+        on_silence: OnSilence::Challenge,
+        ..POLICY
+    };
+    let unanswered = Some(NotLive::Unanswered);
+    let world = World::adopting_by(policy, Peer::default());
+    let theirs = world.foreign();
+    world.have_read_the_peer().await;
+    // What fails at once is tried again: it may be there by now.
+    let before = world.peer().asked();
+    for place in [Place::Application, Place::Collector] {
+        let judged = judged_at(&world, place, &theirs).await;
+        assert_eq!(judged, (unanswered, Duration::ZERO));
+    }
+    assert_eq!(world.peer().asked(), before + 2);
+    world.pass(MINUTE);
+    world.peer().hangs(&world);
+    let judged = judged_at(&world, Place::Application, &theirs).await;
+    assert_eq!(judged, (unanswered, policy.attempt_limit));
+    let judged = judged_at(&world, Place::Collector, &theirs).await;
+    assert_eq!(judged, (unanswered, Duration::ZERO));
+    assert_eq!(world.peer().asked(), before + 3);
+    world.pass(Duration::from_secs(2));
+    let judged = judged_at(&world, Place::Collector, &theirs).await;
+    assert_eq!(judged, (unanswered, policy.attempt_limit), "after a while");
+}
+
+#[tokio::test]
+async fn an_access_that_a_silent_data_centre_may_know_of_is_asked_for_once_for_a_page_s_7_s_20() {
+    let world = World::beside(Peer::default());
+    world.have_read_the_peer().await;
+    let session = world.sign_in("alice").await;
+    let mut claim = claim(&session);
+    claim.hints.push(Hint {
+        holder: Holder {
+            cluster: peer(),
+            session: session.id,
+        },
+        last_access: world.now(),
+    });
+    world.pass(IDLE);
+    world.have_read_the_peer().await;
+    world.peer().hangs(&world);
+    let unanswered = Some(NotLive::Unanswered);
+    let judged = judged_at(&world, Place::Application, &claim).await;
+    assert_eq!(judged, (unanswered, POLICY.attempt_limit));
+    let judged = judged_at(&world, Place::Collector, &claim).await;
+    assert_eq!(judged, (unanswered, Duration::ZERO));
+}
+
 #[tokio::test]
 async fn a_session_whose_cookie_names_an_unheard_data_centre_is_honoured_while_the_lease_lasts_s_16_r2()
  {
@@ -270,8 +334,12 @@ async fn a_log_read_beyond_its_end_was_put_back_and_is_told_anew_from_the_beginn
 impl World {
     /// An engine that has a peer.
     fn beside(peer: Peer) -> Self {
+        Self::adopting_by(POLICY, peer)
+    }
+
+    fn adopting_by(policy: AdoptionPolicy, peer: Peer) -> Self {
         let settings = FederationSettings {
-            adoption: POLICY,
+            adoption: policy,
             partition_lease: IDLE,
             min_hold: Duration::from_millis(250),
             reservation_lapse: Duration::from_secs(10),
@@ -345,6 +413,9 @@ pub(super) struct Peer {
     name: Vec<ClusterId>,
     says: Mutex<VecDeque<Result<Answer, Silence>>>,
     always: Mutex<Silence>,
+    /// What every question takes, on this clock.
+    takes: Mutex<Option<(Arc<TestClock>, Duration)>>,
+    asked: AtomicUsize,
 }
 
 impl Default for Peer {
@@ -353,6 +424,8 @@ impl Default for Peer {
             name: vec![peer()],
             says: Mutex::default(),
             always: Mutex::new(Silence::Unreachable),
+            takes: Mutex::default(),
+            asked: AtomicUsize::new(0),
         }
     }
 }
@@ -366,6 +439,17 @@ impl Peer {
     fn will_always_say(&self, silence: Silence) {
         *self.always.lock() = silence;
     }
+
+    /// Accepts every question and lets the asker wait.
+    fn hangs(&self, world: &World) {
+        self.will_always_say(Silence::TimedOut);
+        let clock = Arc::clone(&world.clock);
+        *self.takes.lock() = Some((clock, POLICY.attempt_limit));
+    }
+
+    fn asked(&self) -> usize {
+        self.asked.load(Ordering::SeqCst)
+    }
 }
 
 #[async_trait]
@@ -375,6 +459,10 @@ impl PeerChannel for Peer {
     }
 
     async fn ask(&self, _: &ClusterId, _: Question, _: Duration) -> Result<Answer, Silence> {
+        self.asked.fetch_add(1, Ordering::SeqCst);
+        if let Some((clock, span)) = self.takes.lock().as_ref() {
+            clock.set(clock.now().after(*span));
+        }
         let next = self.says.lock().pop_front();
         next.unwrap_or_else(|| Err(*self.always.lock()))
     }

@@ -141,6 +141,7 @@ fn adopted(theirs: &Session, anchor: Anchor) -> Session {
         },
         local: Local::Absent,
         candidates: vec![there()],
+        silent: Vec::new(),
         chain: Vec::new(),
         last_access: None,
         idle_timeout: Duration::from_mins(30),
