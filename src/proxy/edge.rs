@@ -225,7 +225,8 @@ struct Connection {
     keep_alive_timeout: Duration,
     /// Whether a request has come by it already, so that the next may be waited for.
     served: AtomicBool,
-    /// Whether the last request was dropped: its client gets no time.
+    /// Whether the last request of HTTP/1.1 was dropped: its client gets no time. Over HTTP/2 there may be
+    /// answers of other requests that the client has not read.
     given_up: AtomicBool,
     /// The timer of a request before, for the next one: deadlines mostly move back, and a timer that
     /// stands before them costs nothing until it fires.
@@ -241,6 +242,7 @@ impl HttpServerApp for Connection {
     ) -> Option<ReusedHttpStream> {
         self.facts.line.expect();
         let waited_for = self.served.swap(true, Ordering::Relaxed);
+        let is_alone = !session.is_http2();
         let pause = if waited_for {
             self.keep_alive_timeout
         } else {
@@ -255,7 +257,9 @@ impl HttpServerApp for Connection {
         let mut timer = std::mem::take(&mut *self.timer.lock());
         let done = race(pin!(request), &watch, &mut timer).await;
         *self.timer.lock() = timer;
-        self.given_up.store(done.is_err(), Ordering::Relaxed);
+        if is_alone {
+            self.given_up.store(done.is_err(), Ordering::Relaxed);
+        }
         done.unwrap_or_default()
     }
 

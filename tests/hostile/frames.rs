@@ -174,6 +174,20 @@ impl H2 {
         }
     }
 
+    /// Whether the other end has closed the connection by then.
+    pub(crate) fn is_closed_within(&mut self, wait: Duration) -> bool {
+        let until = Instant::now() + wait;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                return false;
+            }
+            if self.next_frame(left).is_none() {
+                return true;
+            }
+        }
+    }
+
     /// Reads a frame: `None` at the end of the connection, `Some(None)` when none came.
     fn next_frame(&mut self, wait: Duration) -> Option<Option<Frame>> {
         loop {

@@ -7,6 +7,7 @@ use std::io::Read;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::net::TcpStream;
 use std::os::fd::AsRawFd;
 use std::sync::Arc;
@@ -17,9 +18,11 @@ use std::time::Duration;
 use std::time::Instant;
 
 use crate::frames::DATA;
+use crate::frames::END_HEADERS;
 use crate::frames::END_STREAM;
 use crate::frames::H2;
 use crate::frames::HEADERS;
+use crate::frames::Outcome;
 use crate::frames::PING;
 use crate::frames::PRIORITY;
 use crate::frames::SETTINGS;
@@ -27,6 +30,7 @@ use crate::frames::WINDOW_UPDATE;
 use crate::frames::block;
 use crate::frames::frame;
 use crate::frames::get;
+use crate::frames::request;
 use crate::frames::setting;
 use crate::rig::Difference;
 use crate::rig::Gateway;
@@ -227,8 +231,8 @@ fn slow_streams_of_http_2_are_cut_off() {
         let mut h2 = H2::connect(&gateway, "app.test");
         let stream = h2.begin_post(&path);
         let began = Instant::now();
-        let mut outcome = crate::frames::Outcome::Nothing;
-        while began.elapsed() < MOST && outcome == crate::frames::Outcome::Nothing {
+        let mut outcome = Outcome::Nothing;
+        while began.elapsed() < MOST && outcome == Outcome::Nothing {
             h2.frame(DATA, 0, stream, b"a");
             outcome = h2.outcome(stream, PACE);
         }
@@ -239,6 +243,31 @@ fn slow_streams_of_http_2_are_cut_off() {
         gateway.upstream.requests("/open/slow").is_empty(),
         "taken for whole"
     );
+}
+
+/// What arrives at a closed socket is answered by a reset, and that takes back whatever of the other streams
+/// the client has not read.
+#[test]
+fn a_stream_that_is_cut_last_leaves_the_client_time_to_read_the_others() {
+    let upstream = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
+    let address = upstream.local_addr().unwrap();
+    let pools =
+        format!("  silent: {{ primary: [\"{address}\"], timeouts: {{ write_idle: 100ms }} }}\n");
+    let gateway = Gateway::start(&Difference {
+        sections: LIMITS,
+        pools: &pools,
+        hosts: "  - host: third.test\n    routes: [ { path: /, access: excluded, pool: silent } ]\n",
+        ..Difference::default()
+    });
+    let mut h2 = H2::connect(&gateway, "third.test");
+    let stream = h2.next_stream();
+    let head = block(&request("POST", "third.test", "/"));
+    h2.frame(HEADERS, END_HEADERS, stream, &head);
+    assert_eq!(h2.outcome(stream, MOST), Outcome::Reset);
+    assert!(h2.is_closed_within(MOST), "goes on");
+    for _ in 0..10 {
+        assert!(h2.frame(PING, 0, 0, &[0; 8]), "it is reset");
+    }
 }
 
 /// An answer larger than all buffers on its way.
