@@ -8,6 +8,7 @@ use anyhow::Context;
 
 use crate::app::assembly::Ports;
 use crate::app::federation;
+use crate::app::federation::Answering;
 use crate::app::federation::Federation;
 use crate::app::users::UsersWatch;
 use crate::backchannel::RemoteEngine;
@@ -125,6 +126,17 @@ impl Engine {
             Self::Own(own) => own.federation.as_ref().map(|own| own.address()).transpose(),
             Self::Remote(_) => Ok(None),
         }
+    }
+
+    /// What answers peers and gates; none on a node that is not asked.
+    pub(super) fn answering(&self) -> anyhow::Result<Option<Answering>> {
+        let Self::Own(own) = self else {
+            return Ok(None);
+        };
+        let federation = own.federation.as_ref();
+        federation
+            .map(|federation| federation.answering(&own.engine))
+            .transpose()
     }
 
     /// Whether sessions may be used where the engine of this process does not see it.

@@ -16,6 +16,7 @@ use crate::backchannel::GateLimits;
 use crate::backchannel::GateTerms;
 use crate::backchannel::Reloaded;
 use crate::backchannel::RemoteEngine;
+use crate::backchannel::Server;
 use crate::backchannel::Services;
 use crate::backchannel::TrustError;
 use crate::backchannel::World;
@@ -114,15 +115,11 @@ impl Federation {
         }
     }
 
-    /// Starts both ends and whatever follows the peers; it all ends with the runtime.
+    /// What answers peers and gates.
     ///
     /// # Errors
     /// When the socket cannot be used.
-    pub(super) fn start(
-        &self,
-        engine: &Arc<EmbeddedEngine>,
-        shutdown: &watch::Receiver<bool>,
-    ) -> anyhow::Result<()> {
+    pub(super) fn answering(&self, engine: &Arc<EmbeddedEngine>) -> anyhow::Result<Answering> {
         let gates = Arc::clone(engine) as Arc<dyn SessionEngine>;
         let services = Services::new(Arc::clone(engine) as Arc<dyn PeerService>).answering_gates(
             gates,
@@ -130,13 +127,15 @@ impl Federation {
             self.gate_limits,
             &self.world,
         );
-        let server = Arc::clone(self.channel.server());
-        let (socket, stop) = (self.socket.try_clone()?, shutdown.clone());
-        tokio::spawn(async move {
-            if let Err(error) = server.serve(socket, services, stop).await {
-                tracing::error!(%error, "the back-channel stopped");
-            }
-        });
+        Ok(Answering {
+            server: Arc::clone(self.channel.server()),
+            socket: self.socket.try_clone()?,
+            services,
+        })
+    }
+
+    /// Starts the asking end and whatever follows the peers; it all ends with the runtime.
+    pub(super) fn start(&self, engine: &Arc<EmbeddedEngine>, shutdown: &watch::Receiver<bool>) {
         let client = Arc::clone(self.channel.client());
         for peer in client.peers() {
             tokio::spawn(follow(Arc::clone(engine), peer.clone(), self.pull_interval));
@@ -148,8 +147,14 @@ impl Federation {
         tokio::spawn(settle(Arc::clone(engine)));
         let channel = Arc::clone(&self.channel);
         tokio::spawn(reload(move || channel.reload(&read)));
-        Ok(())
     }
+}
+
+/// The answering end, ready to run.
+pub(super) struct Answering {
+    pub(super) server: Arc<Server>,
+    pub(super) socket: TcpListener,
+    pub(super) services: Services,
 }
 
 impl From<&Ports> for World {

@@ -22,9 +22,11 @@ use pingora::server::configuration::ServerConf;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
+use crate::app::answering::AnsweringService;
 use crate::app::assembly::Assembled;
 use crate::config::Config;
 
+mod answering;
 mod assembly;
 mod engine;
 mod federation;
@@ -130,6 +132,8 @@ fn run(
     let store = assembled.engine.store();
     let is_serving = Arc::new(AtomicBool::new(false));
     let core = services::Core::new(&mut assembled, &is_serving, &draining);
+    let answering = assembled.engine.answering()?;
+    let answering = answering.map(|answering| AnsweringService::new(answering, core.settled()));
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
@@ -139,6 +143,9 @@ fn run(
         drained: Arc::clone(&drained),
         ready,
     });
+    if let Some(answering) = answering {
+        server.add_service(answering);
+    }
     let core = server.add_service(core);
     let edge = server.add_service(edge);
     edge.add_dependency(&core);

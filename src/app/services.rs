@@ -1,4 +1,5 @@
-//! The two services inside pingora's server: the edge, which serves, and the core, which keeps house.
+//! Two services inside pingora's server: the edge, which serves, and the core, which keeps house. The third,
+//! which answers other nodes, is `answering`.
 //!
 //! Each has a runtime of its own, so that housekeeping never delays a request.
 
@@ -53,6 +54,8 @@ pub(super) struct Core {
     node: Arc<Node>,
     serving: Arc<Serving>,
     resolver: Arc<dyn Resolver>,
+    /// To be set when whoever was removed meanwhile is cut off.
+    settled: watch::Sender<bool>,
 }
 
 impl Core {
@@ -74,7 +77,13 @@ impl Core {
             node: Arc::new(node),
             serving: Arc::clone(&assembled.serving),
             resolver: Arc::clone(&assembled.resolver),
+            settled: watch::Sender::new(false),
         }
+    }
+
+    /// Turns true when sessions may be told of.
+    pub(super) fn settled(&self) -> watch::Receiver<bool> {
+        self.settled.subscribe()
     }
 }
 
@@ -103,6 +112,7 @@ impl ServiceWithDependents for Core {
             users.settle().await;
             tokio::spawn(users.run());
         }
+        self.settled.send_replace(true);
         match &self.engine {
             Engine::Own(own) => keep_house(own, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &shutdown),
@@ -146,10 +156,8 @@ async fn told(engine: &Engine) {
 /// Starts what an engine of this process needs done for it.
 fn keep_house(own: &OwnEngine, shutdown: &ShutdownWatch) {
     tokio::spawn(sweep(Arc::clone(&own.engine)));
-    if let Some(federation) = &own.federation
-        && let Err(error) = federation.start(&own.engine, shutdown)
-    {
-        tracing::error!(%error, "the back-channel could not be started");
+    if let Some(federation) = &own.federation {
+        federation.start(&own.engine, shutdown);
     }
 }
 

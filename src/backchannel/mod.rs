@@ -55,6 +55,7 @@ mod dial;
 mod gate_server;
 mod gate_terms;
 mod gate_wire;
+mod handshakes;
 mod line;
 mod places;
 mod remote;

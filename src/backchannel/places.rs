@@ -1,7 +1,7 @@
 //! The places of connections at the listening end: all of them are counted, and those that have proven
-//! nothing yet are bounded (R12).
+//! nothing yet are bounded, in number here and in time by `handshakes` (R12).
 //!
-//! Whoever comes always finds a place: where there is none, the connection that has waited longest without
+//! Whoever does not come too fast finds a place: where there is none, the connection that has waited longest without
 //! a proof gives way. A peer proves itself within a moment, so a crowd that says nothing pushes itself out,
 //! not the peer. A network from which somebody has proven itself before has places of its own: strangers
 //! elsewhere do not even make it hurry.
@@ -9,13 +9,18 @@
 use std::collections::BTreeMap;
 use std::collections::HashMap;
 use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
 use parking_lot::Mutex;
 use tokio::sync::Notify;
+
+use crate::backchannel::handshakes;
+use crate::backchannel::handshakes::Group;
+use crate::backchannel::handshakes::Handshakes;
+use crate::backchannel::handshakes::Network;
+use crate::model::time::Timestamp;
 
 /// Counts connections: all of them, and those that have proven nothing yet by network.
 #[derive(Debug, Default)]
@@ -25,13 +30,28 @@ pub(super) struct Places {
     closed: Notify,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Unproven {
     next: u64,
     /// By number, so the oldest first.
     waiting: BTreeMap<u64, Waiting>,
     /// Networks from which somebody has proven itself, with the number of the last that did.
     returning: HashMap<Network, u64>,
+    /// What strangers have begun lately, and what those have.
+    by_strangers: Handshakes,
+    by_returning: Handshakes,
+}
+
+impl Default for Unproven {
+    fn default() -> Self {
+        Self {
+            next: 0,
+            waiting: BTreeMap::new(),
+            returning: HashMap::new(),
+            by_strangers: Handshakes::new(handshakes::STRANGERS),
+            by_returning: Handshakes::new(handshakes::RETURNING),
+        }
+    }
 }
 
 /// A connection that has proven nothing yet.
@@ -43,35 +63,20 @@ struct Waiting {
     evicted: Arc<Notify>,
 }
 
-/// Whom a connection shares its bound with.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Group {
-    /// Networks from which somebody has proven itself before.
-    Returning,
-    /// All others.
-    Strangers,
-}
-
-/// An IPv4 address, or the 64 leading bits of an IPv6 address: who has one of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-struct Network(IpAddr);
-
-impl Network {
-    fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !HOST_BITS).into(),
-            address @ IpAddr::V4(_) => address,
-        })
-    }
-}
-
 impl Places {
-    /// Takes a place; answers also who had to give way for it.
-    pub(super) fn take(places: &Arc<Self>, address: IpAddr) -> (Place, Option<IpAddr>) {
+    /// Takes a place; answers also who had to give way for it. There is none for whoever comes too fast.
+    pub(super) fn take(
+        places: &Arc<Self>,
+        address: IpAddr,
+        now: Timestamp,
+    ) -> Option<(Place, Option<IpAddr>)> {
         let network = Network::of(address);
         let evicted = Arc::new(Notify::new());
         let mut unproven = places.unproven.lock();
         let group = unproven.group(network);
+        if !unproven.may_begin(network, group, now) {
+            return None;
+        }
         let gave_way = unproven.make_room(network, group);
         let number = unproven.next;
         unproven.next = number.wrapping_add(1);
@@ -89,7 +94,7 @@ impl Places {
             network,
             evicted,
         };
-        (place, gave_way)
+        Some((place, gave_way))
     }
 
     /// Connections that are open now.
@@ -115,6 +120,13 @@ impl Unproven {
             Group::Returning
         } else {
             Group::Strangers
+        }
+    }
+
+    fn may_begin(&mut self, network: Network, group: Group, now: Timestamp) -> bool {
+        match group {
+            Group::Returning => self.by_returning.begin(network, now),
+            Group::Strangers => self.by_strangers.begin(network, now),
         }
     }
 
@@ -189,12 +201,11 @@ const PER_STRANGER_MAX: usize = 32;
 const RETURNING_MAX: usize = 256;
 /// Networks that are remembered; only peers get here.
 const NETWORKS_MAX: usize = 1024;
-/// The part of an IPv6 address that its owner chooses freely.
-const HOST_BITS: u128 = u64::MAX as u128;
 
 #[cfg(test)]
 mod tests {
     use std::net::Ipv4Addr;
+    use std::net::Ipv6Addr;
 
     use futures_util::FutureExt;
 
@@ -208,6 +219,12 @@ mod tests {
         Ipv6Addr::new(0x2001, 0xdb8, 0, network, 1, 2, 3, host).into()
     }
 
+    /// Takes a place, long after whoever came before.
+    fn take(places: &Arc<Places>, address: IpAddr) -> (Place, Option<IpAddr>) {
+        let now = Timestamp::from_millis(places.unproven.lock().next * 60_000);
+        Places::take(places, address, now).expect("nobody comes too fast")
+    }
+
     fn is_evicted(place: &Place) -> bool {
         place.evicted().now_or_never().is_some()
     }
@@ -216,47 +233,39 @@ mod tests {
     #[test]
     fn the_oldest_of_a_network_gives_way_to_the_next_one() {
         let places = Arc::new(Places::default());
-        let first = Places::take(&places, v4(1)).0;
-        let second = Places::take(&places, v4(1)).0;
-        let elsewhere = Places::take(&places, v4(2)).0;
+        let first = take(&places, v4(1)).0;
+        let second = take(&places, v4(1)).0;
+        let elsewhere = take(&places, v4(2)).0;
         let rest: Vec<_> = (2..PER_STRANGER_MAX)
-            .map(|_| Places::take(&places, v4(1)))
+            .map(|_| take(&places, v4(1)))
             .collect();
         assert!(rest.iter().all(|(_, gave_way)| gave_way.is_none()));
-        let (newest, gave_way) = Places::take(&places, v4(1));
+        let (newest, gave_way) = take(&places, v4(1));
         assert_eq!(gave_way, Some(v4(1)));
         assert!(is_evicted(&first));
         assert!(![&second, &elsewhere, &newest].into_iter().any(is_evicted));
         drop(second);
-        let (_another, gave_way) = Places::take(&places, v4(1));
+        let (_another, gave_way) = take(&places, v4(1));
         assert_eq!(gave_way, None, "a place was given back");
     }
 
     #[test]
     fn the_addresses_of_one_ipv6_network_are_one() {
         let places = Arc::new(Places::default());
-        let crowd: Vec<_> = (0..100)
-            .map(|host| Places::take(&places, v6(1, host)))
-            .collect();
-        let other = Places::take(&places, v6(2, 0));
+        let crowd: Vec<_> = (0..100).map(|host| take(&places, v6(1, host))).collect();
+        let other = take(&places, v6(2, 0));
         let evicted = crowd.iter().filter(|(place, _)| is_evicted(place)).count();
         assert_eq!(evicted, 100 - PER_STRANGER_MAX);
         assert_eq!(other.1, None);
-        assert_eq!(
-            Network::of(v4(7)),
-            Network::of(Ipv4Addr::from_bits(7).to_ipv6_mapped().into())
-        );
     }
 
     #[test]
     fn strangers_do_not_take_the_places_of_networks_that_have_proven_themselves() {
         let places = Arc::new(Places::default());
-        let before = Places::take(&places, v4(1)).0;
+        let before = take(&places, v4(1)).0;
         before.proven();
-        let peer = Places::take(&places, v4(1)).0;
-        let crowd: Vec<_> = (2..1000)
-            .map(|number| Places::take(&places, v4(number)))
-            .collect();
+        let peer = take(&places, v4(1)).0;
+        let crowd: Vec<_> = (2..1000).map(|number| take(&places, v4(number))).collect();
         assert!(!is_evicted(&peer));
         assert!(!is_evicted(&before), "whoever has proven itself stays");
         let evicted = crowd.iter().filter(|(place, _)| is_evicted(place)).count();
@@ -271,11 +280,25 @@ mod tests {
     fn the_networks_that_are_remembered_are_bounded() {
         let places = Arc::new(Places::default());
         for number in 0..2000 {
-            Places::take(&places, v4(number)).0.proven();
+            take(&places, v4(number)).0.proven();
         }
         let returning = places.unproven.lock().returning.len();
         assert_eq!(returning, NETWORKS_MAX);
-        let last = Places::take(&places, v4(1999)).0;
+        let last = take(&places, v4(1999)).0;
         assert_eq!(places.unproven.lock().group(last.network), Group::Returning);
+    }
+
+    #[test]
+    fn whoever_comes_too_fast_finds_no_place_until_it_has_proven_itself() {
+        let places = Arc::new(Places::default());
+        let now = Timestamp::from_millis(60_000);
+        let come = || Places::take(&places, v4(1), now);
+        let first = come().unwrap().0;
+        let strangers = handshakes::STRANGERS.network.burst;
+        let taken: Vec<_> = std::iter::from_fn(come).collect();
+        assert_eq!(taken.len() as u64, strangers - 1);
+        assert!(Places::take(&places, v4(2), now).is_some());
+        first.proven();
+        assert!(come().is_some());
     }
 }

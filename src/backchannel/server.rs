@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
@@ -119,7 +120,8 @@ impl Server {
         }
     }
 
-    /// Accepts connections until the shutdown begins, then lets questions under way finish.
+    /// Accepts connections until the shutdown begins, then lets questions under way finish. `threads` says,
+    /// one connection after the other, where it is to be served.
     ///
     /// # Errors
     /// When the socket cannot be used by the runtime.
@@ -127,6 +129,7 @@ impl Server {
         self: Arc<Self>,
         socket: std::net::TcpListener,
         services: Services,
+        threads: fn() -> Handle,
         mut shutdown: watch::Receiver<bool>,
     ) -> std::io::Result<()> {
         socket.set_nonblocking(true)?;
@@ -137,14 +140,19 @@ impl Server {
                 accepted = listener.accept() => accepted,
                 _ = shutdown.wait_for(|stop| *stop) => break,
             };
-            match accepted {
-                Ok((stream, address)) => self.begin(stream, address, &desk, &shutdown),
+            let (stream, address) = match accepted {
+                Ok(accepted) => accepted,
                 Err(error) => {
                     tracing::warn!(%error, "a back-channel connection was not accepted");
                     // Out of descriptors, most likely: trying again at once would only spin.
                     tokio::time::sleep(ACCEPT_PAUSE).await;
+                    continue;
                 }
-            }
+            };
+            let Some(serving) = self.begin(stream, address, &desk, &shutdown) else {
+                continue;
+            };
+            threads().spawn(serving);
         }
         drop(listener);
         let all_closed = self.places.all_closed();
@@ -152,21 +160,33 @@ impl Server {
         Ok(())
     }
 
+    /// A connection from its first byte to its last; none if its network comes too fast.
     fn begin(
-        self: &Arc<Self>,
+        &self,
         stream: TcpStream,
         address: SocketAddr,
         desk: &Arc<Desk>,
         shutdown: &watch::Receiver<bool>,
-    ) {
-        let (place, gave_way) = Places::take(&self.places, address.ip());
+    ) -> Option<impl Future<Output = ()> + use<>> {
+        let now = self.clock.now();
+        let Some((place, gave_way)) = Places::take(&self.places, address.ip(), now) else {
+            let why = "more connections that have proven nothing than it may begin";
+            self.complaints.tell(address.ip(), None, why, now);
+            return None;
+        };
         if let Some(gave_way) = gave_way {
             let why = "too many connections that have proven nothing; the oldest gave way";
-            self.complaints.tell(gave_way, None, why, self.clock.now());
+            self.complaints.tell(gave_way, None, why, now);
         }
         stream.set_nodelay(true).ok();
+        let stream = stream.into_std().ok()?;
         let (desk, shutdown) = (Arc::clone(desk), shutdown.clone());
-        tokio::spawn(caller::run(desk, stream, address, place, shutdown));
+        Some(async move {
+            // Its thread watches the socket, so that the others may be busy.
+            if let Ok(stream) = TcpStream::from_std(stream) {
+                caller::run(desk, stream, address, place, shutdown).await;
+            }
+        })
     }
 
     /// Connections that are open now.

@@ -25,6 +25,7 @@ use rcgen::SanType;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::Semaphore;
 use tokio::sync::watch;
 
@@ -398,7 +399,7 @@ impl Plan {
         }
         let (stop, stopping) = watch::channel(false);
         let server = Arc::clone(back.server());
-        let serving = server.serve(self.socket, services, stopping.clone());
+        let serving = server.serve(self.socket, services, Handle::current, stopping.clone());
         let serving = tokio::spawn(async move { serving.await.unwrap() });
         let running = tokio::spawn(Arc::clone(back.client()).run(stopping));
         Node {

@@ -16,6 +16,7 @@ use hyper::client::conn::http2;
 use hyper::client::conn::http2::SendRequest;
 use hyper_util::rt::TokioExecutor;
 use hyper_util::rt::TokioIo;
+use tokio::net::TcpSocket;
 
 use super::*;
 use crate::backchannel::wire::Code;
@@ -405,6 +406,58 @@ async fn a_crowd_of_silent_connections_leaves_peers_alone() {
     drop(crowd);
     until("their places are free", || server.connections() == 1).await;
     assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
+}
+
+/// Begins a TLS handshake from this address; true if it was answered.
+async fn shakes_hands(from: Ipv4Addr, hello: &[u8], node: SocketAddr) -> bool {
+    let socket = TcpSocket::new_v4().unwrap();
+    socket.bind((from, 0).into()).unwrap();
+    let Ok(mut stream) = socket.connect(node).await else {
+        return false;
+    };
+    stream.write_all(hello).await.is_ok() && matches!(stream.read(&mut [0]).await, Ok(1))
+}
+
+/// R12: no more handshakes are made for a stranger than it may begin, and a peer that comes for the first time
+/// is answered beside it.
+#[tokio::test]
+async fn a_stranger_that_shakes_hands_as_fast_as_it_can_keeps_no_peer_from_being_answered() {
+    const CALLS: usize = 3000;
+    const STRANGER: Ipv4Addr = Ipv4Addr::new(127, 0, 0, 2);
+    let (ny, london) = plans(How::Tls);
+    let relay = Relay::to(london.address).await;
+    let london = london.start();
+    let hello = {
+        let other = Plan::tls("other", &Ca::new()).peer("london", &[relay.address], &[]);
+        let other = other.start();
+        assert!(other.ask("london", abort()).await.is_err());
+        let recorded = relay.recorded();
+        other.kill().await;
+        recorded.into_iter().next().unwrap()
+    };
+    let began = tokio::time::Instant::now();
+    let (calls, made) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let attack = async {
+        while calls.fetch_add(1, Ordering::SeqCst) < CALLS {
+            let is_made = shakes_hands(STRANGER, &hello, london.address).await;
+            made.fetch_add(usize::from(is_made), Ordering::SeqCst);
+        }
+    };
+    let peer = async {
+        until("the attack is on", || {
+            calls.load(Ordering::SeqCst) > CALLS / 3
+        })
+        .await;
+        let ny = ny.start();
+        assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
+        ny
+    };
+    let ((), ny) = tokio::join!(attack, peer);
+    assert_eq!(ny.ask("london", abort()).await, Ok(Answer::Done));
+    let may = 256 + 2 * (began.elapsed().as_secs() + 1);
+    let made = made.load(Ordering::SeqCst) as u64;
+    assert!(made <= may, "{made} handshakes, and {may} may be");
+    assert!(made >= 256, "{made}");
 }
 
 /// R12

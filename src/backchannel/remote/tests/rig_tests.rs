@@ -22,6 +22,7 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
 use tokio::net::TcpStream;
+use tokio::runtime::Handle;
 use tokio::sync::broadcast;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -452,7 +453,10 @@ fn serve(
     let (stop, stopping) = watch::channel(false);
     let server = Arc::clone(back.server());
     let serving = tokio::spawn(async move {
-        server.serve(socket, services, stopping).await.unwrap();
+        server
+            .serve(socket, services, Handle::current, stopping)
+            .await
+            .unwrap();
     });
     (address, stop, serving)
 }
