@@ -10,6 +10,7 @@ pub mod demo;
 
 pub mod app;
 
+pub mod admin;
 pub mod backchannel;
 pub mod dns;
 pub mod ops;

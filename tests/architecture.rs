@@ -40,11 +40,23 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hmac", &["crypto/"]),
     (
         "hyper",
-        &["backchannel/", "demo/", "ops.rs", "proxy/health.rs"],
+        &[
+            "admin/",
+            "backchannel/",
+            "demo/",
+            "ops.rs",
+            "proxy/health.rs",
+        ],
     ),
     (
         "hyper_util",
-        &["backchannel/", "demo/", "ops.rs", "proxy/health.rs"],
+        &[
+            "admin/",
+            "backchannel/",
+            "demo/",
+            "ops.rs",
+            "proxy/health.rs",
+        ],
     ),
     ("miette", &["cli/", "config/"]),
     ("mimalloc", &["main.rs"]),
@@ -75,9 +87,11 @@ const FENCES: &[(&str, &[&str])] = &[
     (
         "std::fs",
         &[
+            "admin/socket.rs",
             "app/",
             "cli/",
             "config/load.rs",
+            "config/sources.rs",
             "demo/",
             "provider/",
             "store/",
@@ -86,7 +100,14 @@ const FENCES: &[(&str, &[&str])] = &[
     ("tokio::fs", &["app/", "demo/"]),
     (
         "tokio::net",
-        &["app/", "backchannel/", "demo/", "ops.rs", "proxy/"],
+        &[
+            "admin/",
+            "app/",
+            "backchannel/",
+            "demo/",
+            "ops.rs",
+            "proxy/",
+        ],
     ),
     ("SystemTime::now", &["system.rs"]),
     // The edge loop's deadlines are kept by the timers of its runtime, on their own clock.
@@ -95,6 +116,7 @@ const FENCES: &[(&str, &[&str])] = &[
 
 /// Rooms with implementations of ports, and who may name them besides themselves (rule 7).
 const IMPLEMENTATIONS: &[(&str, &[&str])] = &[
+    ("admin", &["app/", "cli/"]),
     ("backchannel", &["app/"]),
     ("dns", &["app/"]),
     ("provider", &["app/", "cli/", "demo/"]),

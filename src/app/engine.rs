@@ -23,6 +23,7 @@ use crate::decision::cookies::settings::CookieSettings;
 use crate::engine::EmbeddedEngine;
 use crate::engine::EngineParts;
 use crate::engine::EngineSettings;
+use crate::engine::SessionTerms;
 use crate::model::end::Incarnation;
 use crate::model::id::SsoId;
 use crate::model::name::StoreName;
@@ -37,7 +38,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_store::SessionStore;
 use crate::provider::nobody::Nobody;
-use crate::provider::users_file::UsersFileProvider;
+use crate::provider::users_file::current::CurrentUsers;
 use crate::store::RecordSealer;
 use crate::store::disk::DiskOptions;
 use crate::store::disk::DiskStore;
@@ -62,7 +63,7 @@ pub(super) struct OwnEngine {
     /// Its store.
     pub(super) store: Arc<dyn SessionStore>,
     /// The users file, followed while the gateway runs.
-    pub(super) users: Option<Arc<UsersFileProvider>>,
+    pub(super) users: Option<Arc<CurrentUsers>>,
     /// The back-channel; none where there is one data centre.
     pub(super) federation: Option<Arc<Federation>>,
 }
@@ -156,6 +157,25 @@ impl Engine {
         own.users.clone().map(watch).transpose()
     }
 
+    /// The users file, where there is one.
+    pub(super) fn users(&self) -> Option<&Arc<CurrentUsers>> {
+        match self {
+            Self::Own(own) => own.users.as_ref(),
+            Self::Remote(_) => None,
+        }
+    }
+
+    /// Goes by other terms for sessions from now on.
+    pub(super) fn retune(&self, config: &Config) {
+        if let Self::Own(own) = self {
+            own.engine.retune(SessionTerms {
+                idle_timeout: config.session.idle_timeout,
+                lifetime: config.session.lifetime,
+                per_user_max: config.session.per_user_max,
+            });
+        }
+    }
+
     /// The store, where there is one to close.
     pub(super) fn store(&self) -> Option<Arc<dyn SessionStore>> {
         match self {
@@ -191,17 +211,17 @@ impl OwnEngine {
     }
 }
 
-fn open_users(config: &Config) -> anyhow::Result<Option<Arc<UsersFileProvider>>> {
+fn open_users(config: &Config) -> anyhow::Result<Option<Arc<CurrentUsers>>> {
     let Some(settings) = &config.authentication else {
         return Ok(None);
     };
     let file = settings.users_file.display();
-    let users = UsersFileProvider::open(settings);
+    let users = CurrentUsers::open(settings);
     let users = users.with_context(|| format!("the users file {file} cannot be used"))?;
     Ok(Some(Arc::new(users)))
 }
 
-fn provider(users: Option<Arc<UsersFileProvider>>) -> anyhow::Result<Arc<dyn IdentityProvider>> {
+fn provider(users: Option<Arc<CurrentUsers>>) -> anyhow::Result<Arc<dyn IdentityProvider>> {
     Ok(match users {
         Some(users) => users,
         None => Arc::new(Nobody::new(StoreName::parse("nobody")?)),

@@ -1,9 +1,11 @@
 //! Assembly: names the implementations, starts the services, drives background steps, stops.
 //!
 //! `keys` makes the key ring, `assembly` puts the rooms together, `services` runs them inside pingora's
-//! server.
+//! server. `reload` puts another configuration in the place of the one that is served, on top of what
+//! `lasting` keeps.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -24,17 +26,39 @@ use tokio::sync::watch;
 
 use crate::app::answering::AnsweringService;
 use crate::app::assembly::Assembled;
+use crate::app::hang_ups::HangUps;
 use crate::config::Config;
+use crate::config::sources::Sources;
 
 mod answering;
 mod assembly;
+mod changes;
+mod control;
 mod engine;
 mod federation;
+mod hang_ups;
 mod keys;
+mod lasting;
 mod ops;
+mod pools;
+mod prepare;
+mod record;
+mod reload;
 mod services;
 mod streams;
 mod users;
+pub(crate) mod verify;
+
+/// A configuration, and where it can be read again.
+#[derive(Debug)]
+pub struct Origin {
+    /// The file.
+    pub path: PathBuf,
+    /// What was read.
+    pub config: Arc<Config>,
+    /// The files that it was read from.
+    pub sources: Sources,
+}
 
 /// A gateway that is running.
 #[derive(Debug)]
@@ -48,10 +72,11 @@ pub struct Running {
 ///
 /// # Errors
 /// When something that the configuration names cannot be used.
-pub fn start(config: Config) -> anyhow::Result<Running> {
+pub fn start(origin: Origin) -> anyhow::Result<Running> {
     pingora::tls::install_default_crypto_provider();
     let stop = Arc::new(Notify::new());
-    let assembled = assembly::assemble(&config)?;
+    let hang_ups = HangUps::listen()?;
+    let assembled = assembly::assemble(&origin.config)?;
     let addresses = assembled.addresses()?;
     for (name, address) in &addresses {
         tracing::info!(listener = name, %address, "listening");
@@ -60,7 +85,7 @@ pub fn start(config: Config) -> anyhow::Result<Running> {
     let stopped = Arc::clone(&stop);
     let thread = std::thread::Builder::new()
         .name("portway".to_owned())
-        .spawn(move || run(config, assembled, stopped, ready))
+        .spawn(move || run((origin, hang_ups), assembled, stopped, ready))
         .context("no thread can be started")?;
     let running = Running {
         addresses,
@@ -108,13 +133,13 @@ impl Running {
 }
 
 fn run(
-    config: Config,
+    started: (Origin, HangUps),
     mut assembled: Assembled,
     stop: Arc<Notify>,
     ready: mpsc::Sender<()>,
 ) -> anyhow::Result<()> {
     let conf = ServerConf {
-        threads: config.threads,
+        threads: started.0.config.threads,
         // A request is polled by one thread: pingora closes a WebSocket whose acceptance another thread
         // sees before the end of its request has been sent on (ADR 0010).
         work_stealing: false,
@@ -129,15 +154,14 @@ fn run(
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
-    let store = assembled.engine.store();
+    let store = assembled.lasting.engine.store();
     let is_serving = Arc::new(AtomicBool::new(false));
-    let core = services::Core::new(&mut assembled, &is_serving, &draining);
-    let answering = assembled.engine.answering()?;
+    let core = services::Core::new(&mut assembled, started, &is_serving, &draining);
+    let answering = assembled.lasting.engine.answering()?;
     let answering = answering.map(|answering| AnsweringService::new(answering, core.settled()));
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
-        config,
         draining,
         is_serving,
         drained: Arc::clone(&drained),

@@ -10,15 +10,17 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::app::engine::Engine;
+use crate::crypto::key_ring::KeyRing;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
-use crate::proxy::serving::Serving;
+use crate::proxy::counts::RequestCounts;
 use crate::telemetry::metrics::Snapshot;
 
 /// The node, as those who run it see it.
 pub(super) struct Node {
     pub(super) engine: Engine,
-    pub(super) serving: Arc<Serving>,
+    pub(super) counts: Arc<RequestCounts>,
+    pub(super) keys: Arc<KeyRing>,
     /// Turns true when the edge accepts connections.
     pub(super) is_serving: Arc<AtomicBool>,
     /// Turns true when the drain begins.
@@ -28,8 +30,8 @@ pub(super) struct Node {
 impl Vitals for Node {
     fn snapshot(&self) -> Snapshot {
         Snapshot {
-            requests: self.serving.counts.counts(),
-            cookies_rejected: self.serving.gate.keys.rejected().into(),
+            requests: self.counts.counts(),
+            cookies_rejected: self.keys.rejected().into(),
             engine: self.engine.snapshot(),
         }
     }

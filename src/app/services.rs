@@ -13,8 +13,6 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join;
 use futures_util::future::join_all;
-use pingora::apps::HttpServerOptions;
-use pingora::protocols::http::v2::server::default_h2_options;
 use pingora::proxy::http_proxy;
 use pingora::server::ListenFds;
 use pingora::server::ShutdownWatch;
@@ -22,38 +20,43 @@ use pingora::server::configuration::ServerConf;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
 use tokio::sync::Notify;
-use tokio::sync::oneshot;
 use tokio::sync::watch;
-use tokio_rustls::TlsConnector;
 
+use crate::admin;
+use crate::admin::ControlSocket;
+use crate::admin::Desk;
+use crate::app::Origin;
 use crate::app::assembly::Assembled;
+use crate::app::control;
+use crate::app::control::NodeControl;
 use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
 use crate::app::federation;
+use crate::app::hang_ups::HangUps;
+use crate::app::lasting::Lasting;
 use crate::app::ops::Node;
+use crate::app::pools::PoolWatch;
+use crate::app::record::Record;
+use crate::app::reload::Reloader;
 use crate::app::streams::StreamWatch;
 use crate::app::users::UsersWatch;
-use crate::config::Config;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
 use crate::ops;
-use crate::ports::resolver::Resolver;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
-use crate::proxy::health;
-use crate::proxy::pool::PoolRuntime;
 use crate::proxy::service::Portway;
-use crate::proxy::serving::Serving;
-use crate::proxy::tls;
 
-/// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names.
+/// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names,
+/// reads the configuration again.
 pub(super) struct Core {
-    engine: Engine,
+    lasting: Arc<Lasting>,
     users: Option<UsersWatch>,
     ops: Option<TcpListener>,
     node: Arc<Node>,
-    serving: Arc<Serving>,
-    resolver: Arc<dyn Resolver>,
+    control: Arc<NodeControl>,
+    socket: Option<ControlSocket>,
+    reloader: Option<(Reloader, HangUps)>,
     /// To be set when whoever was removed meanwhile is cut off.
     settled: watch::Sender<bool>,
 }
@@ -61,22 +64,47 @@ pub(super) struct Core {
 impl Core {
     pub(super) fn new(
         assembled: &mut Assembled,
+        (origin, hang_ups): (Origin, HangUps),
         is_serving: &Arc<AtomicBool>,
         draining: &watch::Receiver<bool>,
     ) -> Self {
-        let node = Node {
-            engine: assembled.engine.clone(),
-            serving: Arc::clone(&assembled.serving),
+        let lasting = &assembled.lasting;
+        let node = Arc::new(Node {
+            engine: lasting.engine.clone(),
+            counts: Arc::clone(&lasting.counts),
+            keys: Arc::clone(&lasting.keys),
             is_serving: Arc::clone(is_serving),
             draining: draining.clone(),
+        });
+        let (asks, asked) = tokio::sync::mpsc::channel(ASKS_MAX);
+        let now = lasting.ports.clock.now();
+        let record = Arc::new(Record::new(control::shown(&origin.path), now));
+        let control = NodeControl {
+            node: Arc::clone(&node),
+            lasting: Arc::clone(lasting),
+            live: Arc::clone(&assembled.live),
+            record: Arc::clone(&record),
+            asks,
+            cluster_id: control::cluster_of(&origin.config),
+        };
+        let reloader = Reloader {
+            path: origin.path,
+            running: origin.config,
+            sources: origin.sources,
+            lasting: Arc::clone(lasting),
+            live: Arc::clone(&assembled.live),
+            pools: PoolWatch::default(),
+            record,
+            asks: asked,
         };
         Self {
-            engine: assembled.engine.clone(),
+            lasting: Arc::clone(lasting),
             users: assembled.users.take(),
             ops: assembled.ops.take(),
-            node: Arc::new(node),
-            serving: Arc::clone(&assembled.serving),
-            resolver: Arc::clone(&assembled.resolver),
+            node,
+            control: Arc::new(control),
+            socket: assembled.control.take(),
+            reloader: Some((reloader, hang_ups)),
             settled: watch::Sender::new(false),
         }
     }
@@ -96,15 +124,21 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
+        if let Some(socket) = self.socket.take() {
+            let control = Arc::<NodeControl>::clone(&self.control);
+            tokio::spawn(obey(socket, control, shutdown.clone()));
+        }
         if let Some(socket) = self.ops.take() {
             let node = Arc::<Node>::clone(&self.node);
             tokio::spawn(tell(socket, node, shutdown.clone()));
         }
-        let door = self.engine.door();
+        let engine = &self.lasting.engine;
+        let door = engine.door();
         let ended = door.watch_ended();
-        let streams = StreamWatch::new(door, Arc::clone(&self.serving));
+        let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
+        let streams = StreamWatch::new(door, Arc::clone(running), Arc::clone(clock));
         tokio::spawn(Arc::clone(&streams).close(ended));
-        if self.engine.has_others() {
+        if engine.has_others() {
             tokio::spawn(streams.check());
         }
         if let Some(mut users) = self.users.take() {
@@ -113,17 +147,17 @@ impl ServiceWithDependents for Core {
             tokio::spawn(users.run());
         }
         self.settled.send_replace(true);
-        match &self.engine {
+        match engine {
             Engine::Own(own) => keep_house(own, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &shutdown),
         }
-        let mut names = Vec::new();
-        for pool in &self.serving.pools {
-            names.extend(watch_pool(pool, &self.resolver));
-        }
+        let names = match self.reloader.take() {
+            Some((reloader, hang_ups)) => reloader.begin(hang_ups),
+            None => Vec::new(),
+        };
         // Serving before the names of upstreams are known, or before a gate without an engine has heard of
         // one, would refuse the first requests.
-        let beginning = join(join_all(names), told(&self.engine));
+        let beginning = join(join_all(names), told(engine));
         tokio::time::timeout(BEGINNING, beginning).await.ok();
         ready.notify_ready();
         // The runtime of this service ends the tasks above when this returns.
@@ -136,6 +170,13 @@ impl ServiceWithDependents for Core {
 
     fn threads(&self) -> Option<usize> {
         Some(1)
+    }
+}
+
+/// Lets those who run the node act on it.
+async fn obey(socket: ControlSocket, control: Arc<NodeControl>, shutdown: ShutdownWatch) {
+    if let Err(error) = admin::serve(socket, Desk { control }, shutdown).await {
+        tracing::error!(%error, "the control socket stopped");
     }
 }
 
@@ -183,49 +224,10 @@ fn not_swept(error: &crate::ports::session_store::StoreError) {
     );
 }
 
-/// Begins to watch the members of a pool; answers what is told when their names have been looked up.
-fn watch_pool(pool: &Arc<PoolRuntime>, resolver: &Arc<dyn Resolver>) -> Vec<oneshot::Receiver<()>> {
-    let speaks_tls = pool.config.tls.is_some();
-    let tls = health_tls(pool);
-    let mut names = Vec::new();
-    for (_, member) in pool.tiers.members() {
-        if member.is_name() {
-            let (first, answered) = oneshot::channel();
-            let (member, resolver) = (Arc::clone(member), Arc::clone(resolver));
-            tokio::spawn(health::resolve(member, resolver, first));
-            names.push(answered);
-        }
-        // Asking in plain where TLS is spoken would take every member out.
-        if let Some(check) = pool
-            .config
-            .health_check
-            .as_ref()
-            .filter(|_| tls.is_some() || !speaks_tls)
-        {
-            let (pool, member) = (Arc::clone(pool), Arc::clone(member));
-            tokio::spawn(health::check(pool, member, check.clone(), tls.clone()));
-        }
-    }
-    names
-}
-
-/// How health checks speak TLS: verified as the pool's requests are.
-fn health_tls(pool: &PoolRuntime) -> Option<TlsConnector> {
-    let settings = pool.config.tls.as_ref()?;
-    match tls::client(settings.ca_pem.as_deref(), settings.verify) {
-        Ok(connector) => Some(connector),
-        Err(error) => {
-            tracing::error!(pool = %pool.config.name, %error, "health checks cannot speak TLS");
-            None
-        }
-    }
-}
-
 /// What the edge service is made of.
 pub(super) struct EdgeParts {
     pub(super) conf: Arc<ServerConf>,
     pub(super) assembled: Assembled,
-    pub(super) config: Config,
     /// Turns true when the drain begins.
     pub(super) draining: watch::Receiver<bool>,
     /// To be set when connections are accepted.
@@ -240,7 +242,6 @@ pub(super) struct EdgeParts {
 pub(super) struct EdgeService {
     edge: Arc<Edge>,
     listeners: Vec<Bound>,
-    drain_timeout: Duration,
     draining: watch::Receiver<bool>,
     is_serving: Arc<AtomicBool>,
     drained: Arc<Notify>,
@@ -252,32 +253,17 @@ impl EdgeService {
         let EdgeParts {
             conf,
             assembled,
-            config,
             draining,
             is_serving,
             drained,
             ready,
         } = parts;
-        let portway = Portway::new(assembled.serving, assembled.title);
-        let mut proxy = http_proxy(&conf, portway);
-        let mut options = HttpServerOptions::default();
-        // What a client is slow to take is counted as idle, and would be lost.
-        let idle = config
-            .limits
-            .keep_alive_timeout
-            .max(config.limits.send_timeout);
-        options.h2_idle_timeout = Some(idle);
-        options.keepalive_request_limit = Some(REQUESTS_PER_CONNECTION);
-        proxy.server_options = Some(options);
-        let mut h2 = default_h2_options();
-        let header_list = u32::try_from(config.limits.header_bytes_max).unwrap_or(u32::MAX);
-        h2.initial_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_header_list_size(header_list.saturating_mul(2));
-        proxy.h2_options = Some(h2);
+        let live = assembled.live;
+        let mut proxy = http_proxy(&conf, Portway::new(Arc::clone(&live)));
+        // What holds for one connection is given to it by the edge loop.
+        proxy.server_options = Some(live.look().connection.server.clone());
         Self {
-            drain_timeout: config.limits.drain_timeout,
-            edge: Arc::new(Edge::new(Arc::new(proxy), config.limits)),
+            edge: Arc::new(Edge::new(Arc::new(proxy), live)),
             listeners: assembled.listeners,
             draining,
             is_serving,
@@ -312,7 +298,7 @@ impl ServiceWithDependents for EdgeService {
             ready.send(()).ok();
         }
         self.draining.wait_for(|drain| *drain).await.ok();
-        let open = self.edge.drain(self.drain_timeout).await;
+        let open = self.edge.drain().await;
         if open > 0 {
             tracing::warn!(
                 connections = open,
@@ -331,8 +317,5 @@ impl ServiceWithDependents for EdgeService {
 const BEGINNING: Duration = Duration::from_secs(3);
 const SWEEP_EVERY: Duration = Duration::from_millis(500);
 const SWEEPS_PER_TRIM: u32 = 120;
-/// Requests after which a connection is closed, so that its memory is given back now and then.
-const REQUESTS_PER_CONNECTION: u32 = 100_000;
-/// HTTP/2 windows: the 64 KiB of the RFC would slow uploads over long ways down.
-const STREAM_WINDOW: u32 = 1 << 20;
-const CONNECTION_WINDOW: u32 = 8 << 20;
+/// Reloads that may be waited for at the same time; more wait until they can be asked for.
+const ASKS_MAX: usize = 64;

@@ -16,24 +16,31 @@ use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
+use crate::ports::clock::Clock;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
-use crate::proxy::serving::Serving;
 use crate::proxy::streams::Running;
+use crate::proxy::streams::Streams;
 
 /// Watches over the requests in flight.
 pub(super) struct StreamWatch {
     engine: Arc<dyn SessionEngine>,
-    serving: Arc<Serving>,
+    running: Arc<Streams>,
+    clock: Arc<dyn Clock>,
     /// Sessions that have just moved to another data centre: asking for them would bring them back.
     moving: Mutex<HashSet<SsoId>>,
 }
 
 impl StreamWatch {
-    pub(super) fn new(engine: Arc<dyn SessionEngine>, serving: Arc<Serving>) -> Arc<Self> {
+    pub(super) fn new(
+        engine: Arc<dyn SessionEngine>,
+        running: Arc<Streams>,
+        clock: Arc<dyn Clock>,
+    ) -> Arc<Self> {
         Arc::new(Self {
             engine,
-            serving,
+            running,
+            clock,
             moving: Mutex::default(),
         })
     }
@@ -52,12 +59,12 @@ impl StreamWatch {
     }
 
     fn close_one(self: &Arc<Self>, sso: SsoId) {
-        let Some(claim) = self.serving.streams.claim(&sso) else {
+        let Some(claim) = self.running.claim(&sso) else {
             return;
         };
-        match self.engine.lookup(&claim, self.serving.clock.now()) {
+        match self.engine.lookup(&claim, self.clock.now()) {
             Lookup::NotLive(_) => {
-                cut_after(self.serving.streams.take(&sso), ENDED_GRACE);
+                cut_after(self.running.take(&sso), ENDED_GRACE);
             }
             // Nobody has ended it: it is to be asked for elsewhere.
             Lookup::Live(_) | Lookup::Unknown => {
@@ -73,15 +80,15 @@ impl StreamWatch {
         tokio::time::sleep(MOVED_GRACE).await;
         self.moving.lock().remove(&sso);
         if !self.engine.is_standing(&sso) {
-            cut_after(self.serving.streams.take(&sso), Duration::ZERO);
+            cut_after(self.running.take(&sso), Duration::ZERO);
         }
     }
 
     /// Cuts the requests of every session that stands no more: ends were announced faster than heard.
     fn cut_all_dead(&self) {
-        let running = self.serving.streams.sessions();
+        let running = self.running.sessions();
         for sso in running.iter().filter(|sso| !self.engine.is_standing(sso)) {
-            cut_after(self.serving.streams.take(sso), ENDED_GRACE);
+            cut_after(self.running.take(sso), ENDED_GRACE);
         }
     }
 
@@ -99,10 +106,10 @@ impl StreamWatch {
 
     /// `settled` says until when those that were asked about are not asked about again.
     async fn check_once(&self, settled: &mut HashMap<SsoId, Timestamp>) {
-        let now = self.serving.clock.now();
+        let now = self.clock.now();
         settled.retain(|_, until| now < *until);
         let mut doubtful = Vec::new();
-        for claim in self.serving.streams.claims() {
+        for claim in self.running.claims() {
             match self.engine.lookup(&claim, now) {
                 Lookup::Live(_) => {}
                 Lookup::NotLive(why) => self.cut(&claim, why),
@@ -138,7 +145,7 @@ impl StreamWatch {
             return;
         }
         let sso = &claim.facts.sso;
-        let running = self.serving.streams.take(sso);
+        let running = self.running.take(sso);
         let streams = running.len();
         cut_after(running, ENDED_GRACE);
         if streams > 0 {

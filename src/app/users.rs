@@ -14,12 +14,15 @@ use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::session_engine::SessionEngine;
 use crate::provider::users_file::FileVersion;
 use crate::provider::users_file::UsersFileProvider;
+use crate::provider::users_file::current::CurrentUsers;
 use crate::provider::users_file::known::KnownUsers;
 
 /// The users file, followed.
 #[derive(Debug)]
 pub(super) struct UsersWatch {
-    users: Arc<UsersFileProvider>,
+    users: Arc<CurrentUsers>,
+    /// The one that was looked at last.
+    looked_at: Arc<UsersFileProvider>,
     engine: Arc<EmbeddedEngine>,
     known: KnownUsers,
     /// The version of the file that was looked at last.
@@ -39,7 +42,7 @@ enum Standing {
 impl UsersWatch {
     /// Begins where an earlier run left off.
     pub(super) fn open(
-        users: Arc<UsersFileProvider>,
+        users: Arc<CurrentUsers>,
         engine: Arc<EmbeddedEngine>,
         state_dir: &Path,
     ) -> anyhow::Result<Self> {
@@ -51,8 +54,10 @@ impl UsersWatch {
                 "{path} cannot be read, so nobody can tell which users are gone since the last run"
             )
         })?;
+        let looked_at = users.now();
         Ok(Self {
-            seen: users.version_read(),
+            seen: looked_at.version_read(),
+            looked_at,
             users,
             engine,
             known,
@@ -73,17 +78,23 @@ impl UsersWatch {
 
     /// Takes over a change of the file. One with a fault in it changes nothing.
     fn look(&mut self) {
-        let version = self.users.version();
+        let users = self.users.now();
+        if !Arc::ptr_eq(&users, &self.looked_at) {
+            // A reload has put it there, read and found right.
+            self.seen = users.version_read();
+            self.looked_at = users;
+            self.unsettle();
+        }
+        let version = self.looked_at.version();
         // While a file is being replaced there may be none for a moment.
         if version == self.seen || version.is_none() {
             return;
         }
         self.seen = version;
-        match self.users.reload() {
+        match self.looked_at.reload() {
             Ok(users) => {
                 tracing::info!(users, "users file read again");
-                self.cut_off.clear();
-                self.standing = Standing::Unsettled;
+                self.unsettle();
             }
             Err(error) => tracing::error!(
                 error = &error as &dyn std::error::Error,
@@ -92,12 +103,17 @@ impl UsersWatch {
         }
     }
 
+    fn unsettle(&mut self) {
+        self.cut_off.clear();
+        self.standing = Standing::Unsettled;
+    }
+
     /// Ends the sessions of users who may not sign in any more. What fails is tried again.
     pub(super) async fn settle(&mut self) {
         if self.standing == Standing::Settled {
             return;
         }
-        let lost = self.known.lost(&self.users);
+        let lost = self.known.lost(&self.looked_at);
         let mut durable = true;
         for user in &lost {
             if self.cut_off.contains(user) {
@@ -121,7 +137,7 @@ impl UsersWatch {
             return;
         }
         self.cut_off.clear();
-        match self.known.replace(&self.users) {
+        match self.known.replace(&self.looked_at) {
             Ok(()) => self.standing = Standing::Settled,
             Err(error) => tracing::error!(
                 %error,

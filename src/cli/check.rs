@@ -8,6 +8,7 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
+use crate::app;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::Pool;
@@ -28,8 +29,6 @@ use crate::decision::policy::Access;
 use crate::ports::clock::Clock;
 use crate::system::SystemClock;
 
-mod files;
-
 /// Checks a configuration file: 0 with its warnings and a summary when it is right, 2 with all its faults
 /// when not.
 #[must_use]
@@ -37,7 +36,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
     match load(config) {
         Ok(valid) => {
             let stderr = std::io::stderr();
-            let unusable = files::unusable(&valid, SystemClock.now());
+            let unusable = app::verify::unusable(&valid, SystemClock.now());
             if !unusable.is_empty() {
                 let shown = format!(
                     "{}\n{}",

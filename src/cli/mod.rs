@@ -1,8 +1,10 @@
 //! The command line: one file per verb.
 //!
-//! Words go to standard error, data to standard output; exit codes are 0 (done), 1 (failed) and 2 (bad
-//! usage or configuration).
+//! Words go to standard error, data to standard output; exit codes are 0 (done), 1 (failed), 2 (bad usage or
+//! configuration) and 4 (the node that was to be asked was not reached). Verbs that act on a running node
+//! reach it by `node`.
 
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -11,8 +13,11 @@ use clap::Subcommand;
 
 mod check;
 mod demo;
+mod node;
 mod pki;
+mod reload;
 mod run;
+mod status;
 mod users;
 
 /// An access gateway: reverse proxy and single sign-on in one binary.
@@ -22,6 +27,8 @@ mod users;
   portway check --config gateway.yaml
   portway users add alice --file users.yaml --group staff
   portway run --config gateway.yaml
+  portway reload --config gateway.yaml
+  portway status --config gateway.yaml
   portway demo")]
 struct Cli {
     #[command(subcommand)]
@@ -36,8 +43,12 @@ enum Verb {
     Demo(demo::DemoArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
+    /// Has a running gateway read its configuration again, and says what came of it
+    Reload(reload::ReloadArgs),
     /// Runs the gateway until SIGTERM
     Run(run::RunArgs),
+    /// Shows how a running gateway is
+    Status(status::StatusArgs),
     /// Adds, changes, lists and removes users of a users file
     Users(users::UsersArgs),
 }
@@ -57,7 +68,27 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::run(&args),
         Verb::Pki(args) => pki::run(&args),
+        Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Status(args) => status::run(&args),
         Verb::Users(args) => users::run(&args),
     }
+}
+
+/// Writes data to standard output. A closed pipe takes the text but not the exit code.
+fn say(text: &str) {
+    let _closed = std::io::stdout().lock().write_all(text.as_bytes());
+}
+
+/// Writes data as JSON to standard output.
+fn say_json(value: &impl serde::Serialize) {
+    match serde_json::to_string_pretty(value) {
+        Ok(text) => say(&format!("{text}\n")),
+        Err(error) => complain(&format!("error: {error}\n")),
+    }
+}
+
+/// Writes words to standard error.
+fn complain(text: &str) {
+    let _closed = std::io::stderr().lock().write_all(text.as_bytes());
 }

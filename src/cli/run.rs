@@ -1,6 +1,7 @@
 //! `portway run`: serves until SIGTERM.
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use clap::ValueEnum;
@@ -37,14 +38,21 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Format::Text => LogFormat::Text,
     };
     telemetry::begin(format, &args.log);
-    let config = match load::load(&args.config.config) {
+    let path = &args.config.config;
+    let loading = load::load_noting(path);
+    let config = match loading.outcome {
         Ok(config) => config,
-        Err(faults) => return super::check::refuse(&args.config.config, &faults),
+        Err(faults) => return super::check::refuse(path, &faults),
     };
     for warning in config.warnings.lines() {
         tracing::warn!("{warning}");
     }
-    match app::start(config).and_then(|running| running.wait()) {
+    let origin = app::Origin {
+        path: path.clone(),
+        config: Arc::new(config),
+        sources: loading.sources,
+    };
+    match app::start(origin).and_then(|running| running.wait()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");

@@ -27,6 +27,21 @@ pub struct Fault {
     pub problem: Problem,
 }
 
+/// One thing that is wrong, as it is said.
+#[derive(Clone, Debug)]
+pub struct Reported<'f> {
+    /// The file.
+    pub file: &'f str,
+    /// Where in it.
+    pub at: Option<Position>,
+    /// The keys and list indices that lead there.
+    pub path: &'f str,
+    /// What is wrong.
+    pub message: String,
+    /// What can be done about it.
+    pub hint: Option<String>,
+}
+
 /// Everything that is wrong with a configuration, at least one fault, in the order of the file.
 #[derive(Debug)]
 pub struct Faults(Box<Report>);
@@ -104,6 +119,17 @@ impl Faults {
     #[must_use]
     pub const fn count(&self) -> usize {
         self.0.rest.len().saturating_add(1)
+    }
+
+    /// Every fault as it is said, in its parts.
+    pub fn reports(&self) -> impl Iterator<Item = Reported<'_>> {
+        self.iter().map(|fault| Reported {
+            file: &self.0.file,
+            at: fault.at,
+            path: &fault.path,
+            message: fault.problem.to_string(),
+            hint: fault.problem.hint(),
+        })
     }
 
     /// Shows every fault, with an empty line between them.

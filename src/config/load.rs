@@ -2,28 +2,103 @@
 //!
 //! Everything it decides is how much to read; what it means is `parse`.
 
+use std::cell::RefCell;
 use std::fs::File;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::path::Path;
+use std::path::PathBuf;
 use std::thread::available_parallelism;
 
 use crate::config::Config;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
+use crate::config::parse;
 use crate::config::parse::Surroundings;
+use crate::config::parse::expand::ExpandError;
+use crate::config::parse::expand::expand;
 use crate::config::parse::parse;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
 use crate::config::raw::Position;
+use crate::config::raw::read_tree;
+use crate::config::sources::Sources;
 
 /// Reads a configuration file with the files it refers to and the variables it names.
 ///
 /// # Errors
 /// Every fault of the file, in its order.
 pub fn load(path: &Path) -> Result<Config, Faults> {
+    load_noting(path).outcome
+}
+
+/// What reading a configuration came to.
+#[derive(Debug)]
+pub struct Loading {
+    /// The configuration, or every fault of it.
+    pub outcome: Result<Config, Faults>,
+    /// The files that were looked at, those that were not there included.
+    pub sources: Sources,
+}
+
+/// Reads a configuration as [`load`] does, and notes every file that has a part in it.
+#[must_use]
+pub fn load_noting(path: &Path) -> Loading {
+    let sources = RefCell::new(Sources::default());
+    let read = |path: &Path| {
+        sources.borrow_mut().note(path);
+        read_bounded(path)
+    };
+    let outcome = load_by(path, &read);
+    Loading {
+        outcome,
+        sources: sources.into_inner(),
+    }
+}
+
+/// Why it cannot be told where the state directory of a configuration is.
+#[derive(Debug, thiserror::Error)]
+pub enum StateDirError {
+    /// The file cannot be read.
+    #[error("cannot read `{}`: {source}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: ReadFileError,
+    },
+    /// It is not YAML, or no text.
+    #[error("`{}` is no configuration", .0.display())]
+    Tree(PathBuf),
+    /// A variable in the value is not there.
+    #[error("`state_dir` cannot be read: {0}")]
+    Variable(#[source] ExpandError),
+}
+
+/// Where a configuration has its state directory, whatever else is wrong with it: somebody who looks for a
+/// fault must reach the node all the same.
+///
+/// # Errors
+/// See [`StateDirError`].
+pub fn state_dir_of(path: &Path) -> Result<PathBuf, StateDirError> {
+    let bytes = read_bounded(path).map_err(|source| StateDirError::File {
+        path: path.to_owned(),
+        source,
+    })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let root = read_tree(&text).map_err(|_| StateDirError::Tree(path.to_owned()))?;
+    let written = parse::state_dir_written(&root);
+    let expanded = written.map(|text| expand(text, &variable)).transpose();
+    let expanded = expanded.map_err(StateDirError::Variable)?;
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
+    Ok(folder.join(expanded.as_deref().unwrap_or(parse::STATE_DIR_DEFAULT)))
+}
+
+type ReadFile<'r> = dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError> + 'r;
+
+fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
     let name = path.display().to_string();
-    let bytes = read_bounded(path).map_err(|error| {
+    let bytes = read(path).map_err(|error| {
         let problem = Problem::File {
             path: path.to_owned(),
             error,
@@ -57,7 +132,7 @@ pub fn load(path: &Path) -> Result<Config, Faults> {
     let surroundings = Surroundings {
         folder,
         variable: &variable,
-        read: &read_bounded,
+        read,
         threads: available_parallelism().map_or(1, usize::from),
     };
     parse(&text, &name, &surroundings)

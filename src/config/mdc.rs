@@ -12,7 +12,7 @@ use crate::model::name::ClusterId;
 use crate::model::secret::Secret;
 
 /// Several data centres (`mdc`).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mdc {
     /// What is done about sessions of other data centres.
     pub adoption: AdoptionPolicy,
@@ -52,7 +52,7 @@ pub struct SkewLimits {
 }
 
 /// The listener of the back-channel, and how its connections behave.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BackChannel {
     /// Where it listens.
     pub bind: SocketAddr,
@@ -73,7 +73,7 @@ pub struct BackChannel {
 }
 
 /// How both ends of a back-channel prove who they are (MDC-SEC-1…3).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Security {
     /// Mutual TLS with the operator's own CA.
     Cert(PeerTls),
@@ -95,7 +95,7 @@ pub struct PeerTls {
 }
 
 /// Another data centre (MDC-SEC-5).
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Peer {
     /// Its cluster id.
     pub cluster: ClusterId,
@@ -132,7 +132,7 @@ pub struct EnrolledGate {
 }
 
 /// Where the engine is.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum EngineSource {
     /// In this process.
     Embedded,
@@ -150,7 +150,7 @@ pub enum CollectorPlace {
 }
 
 /// The engines of a gate that has none of its own.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteEngine {
     /// This gate's name, as its certificate has it.
     pub name: ClusterId,

@@ -38,6 +38,8 @@ pub mod mdc;
 pub mod parse;
 pub mod problem;
 pub mod raw;
+pub mod restart;
+pub mod sources;
 
 /// A whole, valid configuration.
 #[derive(Debug)]
@@ -81,7 +83,7 @@ pub struct Config {
 }
 
 /// An address that accepts connections.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Listener {
     /// The name other parts of the configuration refer to.
     pub name: ListenerName,
@@ -92,7 +94,7 @@ pub struct Listener {
 }
 
 /// The TLS side of a listener.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ListenerTls {
     /// The certificates, chosen by server name; the first answers clients that send none.
     pub certificates: Vec<CertificateSource>,
@@ -110,7 +112,7 @@ pub enum Http2 {
 }
 
 /// A certificate chain and its key, as PEM.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CertificateSource {
     /// The chain, leaf first.
     pub chain_pem: Vec<u8>,
@@ -121,7 +123,7 @@ pub struct CertificateSource {
 }
 
 /// The virtual host that signs users in.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {
     /// Its name.
     pub host: HostName,
@@ -134,7 +136,7 @@ pub struct Collector {
 }
 
 /// How long sessions live and where they are kept.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SessionSettings {
     /// A session that saw no request for this long is over.
     pub idle_timeout: Duration,
@@ -156,7 +158,7 @@ pub enum StoreKind {
 }
 
 /// How users prove who they are.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Authentication {
     /// The name of the identity store (MDC-ADOPT-8).
     pub store: StoreName,
@@ -171,7 +173,7 @@ pub struct Authentication {
 }
 
 /// Bounds on what a client may take. None is infinite.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
     /// From accepting a connection, or the first wait for a request, to the end of the TLS handshake.
     pub handshake_timeout: Duration,
@@ -198,7 +200,7 @@ pub struct Limits {
 }
 
 /// Upstreams that serve the same thing.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pool {
     /// Its name.
     pub name: PoolName,
@@ -236,7 +238,7 @@ pub struct Upstream {
 }
 
 /// TLS towards upstreams.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UpstreamTls {
     /// The name the certificate must carry and that is sent as SNI; the upstream's own host by default.
     pub server_name: Option<HostName>,

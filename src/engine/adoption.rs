@@ -320,7 +320,7 @@ impl EmbeddedEngine {
             }
         };
         Case {
-            own: self.settings.cluster.clone(),
+            own: self.cluster.clone(),
             policy: federation.settings.adoption,
             facts,
             presented: claim.presented,
@@ -329,7 +329,7 @@ impl EmbeddedEngine {
             silent: federation.refusals.silent(&claim.facts.sso, now),
             chain: chain(claim),
             last_access: claim.last_access.map(|access| access.min(now)),
-            idle_timeout: self.settings.idle_timeout,
+            idle_timeout: self.terms().idle_timeout,
             creation,
             adoption: AdoptionId::from_bytes(id_bytes(entropy)),
             session: SessionId::from_bytes(id_bytes(entropy)),

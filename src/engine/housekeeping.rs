@@ -27,7 +27,7 @@ impl EmbeddedEngine {
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let now = self.parts.clock.now();
         self.spent.forget_expired(now);
-        let idle = self.settings.idle_timeout.saturating_add(self.idle_kept());
+        let idle = self.terms().idle_timeout.saturating_add(self.idle_kept());
         let due = self.parts.store.due(now, idle, SWEEP_MAX);
         // The removals are gone from memory once each has been polled, which is before any stream is cut,
         // and share their commits.
@@ -54,8 +54,8 @@ impl EmbeddedEngine {
     /// When the removal could not be written.
     pub async fn trim_ends(&self) -> Result<usize, StoreError> {
         let now = self.parts.clock.now();
-        let federation = self.settings.federation.as_ref();
-        let skew = federation.map_or(SKEW_HARD_LIMIT, |settings| settings.skew.hard);
+        let federation = self.federation.as_ref();
+        let skew = federation.map_or(SKEW_HARD_LIMIT, |others| others.settings.skew.hard);
         self.parts.ends.trim(now.before(2 * skew)).await
     }
 }

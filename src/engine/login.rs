@@ -37,7 +37,7 @@ impl EmbeddedEngine {
                 .durable?;
         }
         let session = self.new_session(verified, request.client_address, begun);
-        let room = self.settings.per_user_max.saturating_sub(1);
+        let room = self.terms().per_user_max.saturating_sub(1);
         let SsoFacts { store, subject, .. } = &session.facts;
         self.keep_newest(store, subject, room).await?;
         match self
@@ -57,7 +57,7 @@ impl EmbeddedEngine {
     /// whichever looks last sees all of them (S-21).
     async fn settle(&self, session: Session) -> Result<Arc<Session>, SignInError> {
         let SsoFacts { store, subject, .. } = &session.facts;
-        let most = self.settings.per_user_max;
+        let most = self.terms().per_user_max;
         let kept = self.keep_newest(store, subject, most).await;
         if let Err(error) = kept {
             self.end_session(&session.facts, EndCause::Evicted).await;
@@ -79,7 +79,7 @@ impl EmbeddedEngine {
             subject: verified.identity.subject.clone(),
             store: verified.identity.store.clone(),
             first_authenticated: begun,
-            expires: begun.after(self.settings.lifetime),
+            expires: begun.after(self.terms().lifetime),
             generation: Generation::default(),
             level: verified.level,
             level_reached: begun,

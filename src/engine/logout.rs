@@ -66,7 +66,7 @@ impl EmbeddedEngine {
             );
         }
         Ended {
-            cluster: Some(self.settings.cluster.clone()),
+            cluster: Some(self.cluster.clone()),
             visited,
             durable: appended,
             peers,
@@ -168,7 +168,7 @@ impl EmbeddedEngine {
             store: store.clone(),
             subject: subject.clone(),
             authenticated_before: before,
-            expires: now.after(self.settings.lifetime),
+            expires: now.after(self.terms().lifetime),
         };
         if let Some(federation) = &self.federation {
             federation.tell_later(end.clone());

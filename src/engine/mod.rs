@@ -6,6 +6,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use tokio::sync::broadcast;
 
 use crate::model::id::SsoId;
@@ -79,10 +80,22 @@ pub struct EngineSettings {
     pub federation: Option<FederationSettings>,
 }
 
+/// What of the settings may change while sessions live.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionTerms {
+    /// A session that saw no request for this long is over.
+    pub idle_timeout: Duration,
+    /// A session that begins is over this long after the first authentication.
+    pub lifetime: Duration,
+    /// The most sessions a user may have (S-21).
+    pub per_user_max: usize,
+}
+
 /// The engine of a node that holds sessions itself.
 pub struct EmbeddedEngine {
     parts: EngineParts,
-    settings: EngineSettings,
+    cluster: ClusterId,
+    terms: ArcSwap<SessionTerms>,
     /// What is known of other data centres; none where there is one.
     federation: Option<Federation>,
     spent: SpentTokens,
@@ -94,16 +107,31 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn new(parts: EngineParts, settings: EngineSettings) -> Self {
         let (ended, _) = broadcast::channel(ENDED_BUFFER);
-        let federation = settings.federation.clone();
-        let federation = federation
+        let terms = SessionTerms {
+            idle_timeout: settings.idle_timeout,
+            lifetime: settings.lifetime,
+            per_user_max: settings.per_user_max,
+        };
+        let federation = settings
+            .federation
             .map(|settings| Federation::new(settings, parts.peers.peers(), parts.ends.as_ref()));
         Self {
             federation,
             parts,
-            settings,
+            cluster: settings.cluster,
+            terms: ArcSwap::from_pointee(terms),
             spent: SpentTokens::default(),
             ended,
         }
+    }
+
+    /// Goes by other terms from now on. Sessions that stand keep the end that they were given.
+    pub fn retune(&self, terms: SessionTerms) {
+        self.terms.store(Arc::new(terms));
+    }
+
+    fn terms(&self) -> SessionTerms {
+        **self.terms.load()
     }
 
     /// Tells the watchers that a session stopped serving. Nobody listening is fine.
@@ -115,7 +143,7 @@ impl EmbeddedEngine {
 impl std::fmt::Debug for EmbeddedEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("EmbeddedEngine")
-            .field("settings", &self.settings)
+            .field("cluster", &self.cluster)
             .finish_non_exhaustive()
     }
 }

@@ -173,9 +173,9 @@ impl EmbeddedEngine {
 
     fn holding<'h>(&'h self, federation: &Federation) -> Holding<'h> {
         Holding {
-            own: &self.settings.cluster,
+            own: &self.cluster,
             now: self.parts.clock.now(),
-            idle_timeout: self.settings.idle_timeout,
+            idle_timeout: self.terms().idle_timeout,
             min_hold: federation.settings.min_hold,
             lapse: federation.settings.reservation_lapse,
             hard_skew: federation.settings.skew.hard,
@@ -197,7 +197,7 @@ impl EmbeddedEngine {
     /// What this engine tells about itself.
     pub(super) fn greeting(&self, federation: &Federation) -> Greeting {
         Greeting {
-            cluster: self.settings.cluster.clone(),
+            cluster: self.cluster.clone(),
             incarnation: self.parts.ends.incarnation(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: self.parts.clock.now(),
@@ -358,7 +358,7 @@ impl EmbeddedEngine {
         };
         let own = Rank {
             generation: session.facts.generation,
-            cluster: self.settings.cluster.clone(),
+            cluster: self.cluster.clone(),
         };
         let holds = matches!(session.state, SessionState::Live | SessionState::Pending(_));
         (holds && own > *other).then_some(own)
@@ -375,8 +375,7 @@ impl EmbeddedEngine {
                 session,
                 last_access: self.noted_access(session),
             };
-            let Change::Replace(stub) = release::moved(&self.settings.cluster, &known, holder)
-            else {
+            let Change::Replace(stub) = release::moved(&self.cluster, &known, holder) else {
                 return Ok(());
             };
             if let Replaced::Replaced = self.parts.store.replace_if_version(*stub).await? {

@@ -37,7 +37,7 @@ impl EmbeddedEngine {
             cookie: claim.last_access,
         };
         let limits = Limits {
-            idle_timeout: self.settings.idle_timeout,
+            idle_timeout: self.terms().idle_timeout,
             now: begun,
             deadline: begun.after(limit),
         };

@@ -57,7 +57,7 @@ impl SessionEngine for EmbeddedEngine {
 
     fn holder(&self, session: &Session) -> Option<Holder> {
         Some(Holder {
-            cluster: self.settings.cluster.clone(),
+            cluster: self.cluster.clone(),
             session: session.id,
         })
     }
@@ -118,7 +118,7 @@ impl EmbeddedEngine {
         }
         let vouched = claim.last_access.map(|access| access.min(now));
         let last_access = vouched.max(Some(self.noted_access(session)));
-        if last_access.is_none_or(|access| now.since(access) >= self.settings.idle_timeout) {
+        if last_access.is_none_or(|access| now.since(access) >= self.terms().idle_timeout) {
             return Judgement::AskElsewhere(NotLive::Idle);
         }
         Judgement::Serves
@@ -134,7 +134,7 @@ impl EmbeddedEngine {
         let aliases = session.aliases.iter().map(|holder| &holder.cluster);
         let hinted = claim.hints.iter().map(|hint| &hint.holder.cluster);
         let named = aliases.chain(hinted).chain([&claim.cluster]);
-        named.filter(|cluster| **cluster != self.settings.cluster)
+        named.filter(|cluster| **cluster != self.cluster)
     }
 
     /// The last access of a session that has a record here: the one in the record may be older (S-20).

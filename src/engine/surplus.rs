@@ -96,7 +96,7 @@ impl EmbeddedEngine {
             return;
         };
         let standing = self.standing_of(&facts.store, &facts.subject).len();
-        if standing > self.settings.per_user_max {
+        if standing > self.terms().per_user_max {
             let user = (facts.store.clone(), facts.subject.clone());
             federation.crowded.note(user);
         }
@@ -109,7 +109,7 @@ impl EmbeddedEngine {
             return;
         };
         for (store, subject) in federation.crowded.take_due() {
-            let most = self.settings.per_user_max;
+            let most = self.terms().per_user_max;
             if let Err(error) = self.keep_newest(&store, &subject, most).await {
                 tracing::error!(
                     user = subject.as_str(),

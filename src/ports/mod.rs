@@ -4,6 +4,7 @@
 //! No implementation lives here; `app` alone names them.
 
 pub mod clock;
+pub mod control;
 pub mod cookie_terms;
 pub mod end_log;
 pub mod entropy;

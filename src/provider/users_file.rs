@@ -35,6 +35,7 @@ use crate::provider::users_file::pool::Check;
 use crate::provider::users_file::pool::HashingError;
 use crate::provider::users_file::pool::HashingPool;
 
+pub mod current;
 pub mod document;
 pub mod edit;
 pub mod hash;
@@ -71,6 +72,10 @@ impl FileVersion {
         })
     }
 }
+
+/// Users that were read and are not in use yet.
+#[derive(Debug)]
+pub struct FreshUsers(Roster);
 
 /// Verifies passwords against a users file.
 #[derive(Debug)]
@@ -122,10 +127,22 @@ impl UsersFileProvider {
     /// # Errors
     /// When the file is missing or wrong. The users read before stay.
     pub fn reload(&self) -> Result<usize, LoadUsersError> {
-        let fresh = Roster::read(&self.path)?;
-        let users = fresh.users.len();
-        self.roster.store(Arc::new(fresh));
-        Ok(users)
+        Ok(self.take_over(self.read_again()?))
+    }
+
+    /// Reads the file again, and changes nothing yet.
+    ///
+    /// # Errors
+    /// When the file is missing or wrong.
+    pub fn read_again(&self) -> Result<FreshUsers, LoadUsersError> {
+        Roster::read(&self.path).map(FreshUsers)
+    }
+
+    /// Goes by users that were read again, and answers how many there are.
+    pub fn take_over(&self, fresh: FreshUsers) -> usize {
+        let users = fresh.0.users.len();
+        self.roster.store(Arc::new(fresh.0));
+        users
     }
 
     /// The names of those who may sign in.

@@ -14,31 +14,19 @@ use tokio::sync::Notify;
 use crate::config::Limits;
 
 /// The open connections, in all and by address.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(super) struct Connections {
-    total_max: usize,
-    per_address_max: usize,
     open: AtomicUsize,
     by_address: Mutex<HashMap<IpAddr, usize>>,
     closed: Notify,
 }
 
 impl Connections {
-    pub(super) fn new(limits: &Limits) -> Self {
-        Self {
-            total_max: limits.connections_max,
-            per_address_max: limits.connections_per_address_max,
-            open: AtomicUsize::new(0),
-            by_address: Mutex::default(),
-            closed: Notify::new(),
-        }
-    }
-
     /// A place for one more connection from an address; none when there are too many.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr) -> Option<Place> {
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Place> {
         let mut by_address = self.by_address.lock();
         let here = by_address.get(&address).copied().unwrap_or_default();
-        if here >= self.per_address_max || self.open() >= self.total_max {
+        if here >= limits.connections_per_address_max || self.open() >= limits.connections_max {
             return None;
         }
         by_address.insert(address, here + 1);

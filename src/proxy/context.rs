@@ -16,6 +16,7 @@ use crate::model::name::ListenerName;
 use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
+use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 use crate::proxy::watch::RequestWatch;
 
@@ -60,6 +61,8 @@ pub enum Transport {
 /// What a request carries from phase to phase.
 #[derive(Debug)]
 pub struct RequestContext {
+    /// What was served when it began: the request keeps it.
+    pub serving: Arc<Serving>,
     /// The connection it came by; absent only outside the edge loop.
     pub current: Option<Current>,
     /// Its id.

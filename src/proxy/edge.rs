@@ -35,7 +35,6 @@ use pingora_runtime::current_handle;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
-use crate::config::Limits;
 use crate::model::name::ListenerName;
 use crate::proxy::connections::Connections;
 use crate::proxy::context::CURRENT;
@@ -44,7 +43,9 @@ use crate::proxy::context::Current;
 use crate::proxy::context::Transport;
 use crate::proxy::line::Observed;
 use crate::proxy::linger::linger;
+use crate::proxy::live::Live;
 use crate::proxy::service::Portway;
+use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::watch::Expired;
 use crate::proxy::watch::RequestWatch;
 
@@ -54,8 +55,6 @@ pub struct Bound {
     pub name: ListenerName,
     /// The socket, listening.
     pub socket: std::net::TcpListener,
-    /// TLS, if it has any.
-    pub tls: Option<Arc<Acceptor>>,
 }
 
 impl std::fmt::Debug for Bound {
@@ -69,20 +68,25 @@ impl std::fmt::Debug for Bound {
 /// Accepts connections on all listeners and runs them.
 pub struct Edge {
     proxy: Arc<HttpProxy<Portway>>,
-    limits: Limits,
+    live: Arc<Live>,
     connections: Arc<Connections>,
 }
 
 impl Edge {
     /// Puts the edge together.
     #[must_use]
-    pub fn new(proxy: Arc<HttpProxy<Portway>>, limits: Limits) -> Self {
-        let connections = Arc::new(Connections::new(&limits));
+    pub fn new(proxy: Arc<HttpProxy<Portway>>, live: Arc<Live>) -> Self {
         Self {
             proxy,
-            limits,
-            connections,
+            live,
+            connections: Arc::default(),
         }
+    }
+
+    /// How many connections are open.
+    #[must_use]
+    pub fn connections(&self) -> usize {
+        self.connections.open()
     }
 
     /// Accepts on a listener until the shutdown begins.
@@ -102,7 +106,7 @@ impl Edge {
                 _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
             };
             match accepted {
-                Ok(stream) => self.begin(stream, &bound.name, bound.tls.clone(), &shutdown),
+                Ok(stream) => self.begin(stream, &bound.name, &shutdown),
                 Err(error) => {
                     tracing::warn!(listener = %bound.name, %error, "a connection was not accepted");
                     // Out of descriptors, most likely: trying again at once would only spin.
@@ -112,11 +116,12 @@ impl Edge {
         }
     }
 
-    /// Closes idle connections, waits for running requests at most `limit`, and answers how many
+    /// Closes idle connections, waits for running requests within the drain time-out, and answers how many
     /// connections were still open then.
-    pub async fn drain(&self, limit: Duration) -> usize {
+    pub async fn drain(&self) -> usize {
         self.proxy.http_cleanup().await;
         let all_closed = self.connections.all_closed();
+        let limit = self.live.look().limits.drain_timeout;
         tokio::time::timeout(limit, all_closed).await.ok();
         self.connections.open()
     }
@@ -125,21 +130,24 @@ impl Edge {
         self: &Arc<Self>,
         stream: RawStream,
         listener: &ListenerName,
-        tls: Option<Arc<Acceptor>>,
         shutdown: &ShutdownWatch,
     ) {
         let Some((peer, local)) = addresses(&stream) else {
             return;
         };
-        let Some(place) = self.connections.admit(peer.ip()) else {
+        let serving = self.live.look();
+        let Some(place) = self.connections.admit(peer.ip(), &serving.limits) else {
             tracing::warn!(client = %peer.ip(), "too many connections; one was closed");
             return;
         };
+        let tls = serving.tls.get(listener);
+        let tls = tls.map(|terminator| Arc::clone(&terminator.acceptor));
         let transport = if tls.is_some() {
             Transport::Tls
         } else {
             Transport::Plain
         };
+        let terms = Arc::clone(&serving.connection);
         let facts = ConnectionFacts {
             listener: listener.clone(),
             transport,
@@ -151,7 +159,7 @@ impl Edge {
         // The threads of the edge share no tasks: each connection stays on the one that it is given here.
         current_handle().spawn(async move {
             let _place = place;
-            edge.run(stream, tls, facts, &shutdown).await;
+            edge.run(stream, tls, (facts, terms), &shutdown).await;
         });
     }
 
@@ -159,9 +167,10 @@ impl Edge {
         &self,
         mut stream: RawStream,
         tls: Option<Arc<Acceptor>>,
-        facts: ConnectionFacts,
+        (facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
         shutdown: &ShutdownWatch,
     ) {
+        let limits = &terms.limits;
         if stream.set_nodelay().is_err() {
             return;
         }
@@ -169,7 +178,7 @@ impl Edge {
             None => Box::new(stream),
             Some(acceptor) => {
                 let handshake = acceptor.tls_handshake(stream);
-                match tokio::time::timeout(self.limits.handshake_timeout, handshake).await {
+                match tokio::time::timeout(limits.handshake_timeout, handshake).await {
                     Ok(Ok(stream)) => Box::new(stream),
                     Ok(Err(error)) => {
                         tracing::debug!(client = %facts.peer.ip(), %error, "no TLS handshake");
@@ -186,15 +195,14 @@ impl Edge {
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
             facts: Arc::new(facts),
-            header_timeout: self.limits.header_timeout,
-            keep_alive_timeout: self.limits.keep_alive_timeout,
+            terms: Arc::clone(&terms),
             served: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
             timer: Mutex::default(),
         });
         let mut running = ServerApp::process_new(&connection, Box::new(stream), shutdown);
         // An HTTP/2 connection that never sends a request is seen by no request's deadline.
-        let first = tokio::time::timeout(self.limits.header_timeout, &mut running);
+        let first = tokio::time::timeout(limits.header_timeout, &mut running);
         if first.await.is_err() {
             if !connection.served.load(Ordering::Relaxed) {
                 return;
@@ -212,7 +220,7 @@ impl Edge {
 impl std::fmt::Debug for Edge {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Edge")
-            .field("limits", &self.limits)
+            .field("connections", &self.connections)
             .finish_non_exhaustive()
     }
 }
@@ -221,8 +229,7 @@ impl std::fmt::Debug for Edge {
 struct Connection {
     proxy: Arc<HttpProxy<Portway>>,
     facts: Arc<ConnectionFacts>,
-    header_timeout: Duration,
-    keep_alive_timeout: Duration,
+    terms: Arc<ConnectionTerms>,
     /// Whether a request has come by it already, so that the next may be waited for.
     served: AtomicBool,
     /// Whether the last request of HTTP/1.1 was dropped: its client gets no time. Over HTTP/2 there may be
@@ -244,11 +251,11 @@ impl HttpServerApp for Connection {
         let waited_for = self.served.swap(true, Ordering::Relaxed);
         let is_alone = !session.is_http2();
         let pause = if waited_for {
-            self.keep_alive_timeout
+            self.terms.limits.keep_alive_timeout
         } else {
             Duration::ZERO
         };
-        let watch = Arc::new(RequestWatch::new(pause + self.header_timeout));
+        let watch = Arc::new(RequestWatch::new(pause + self.terms.limits.header_timeout));
         let current = Current {
             connection: Arc::clone(&self.facts),
             watch: Arc::clone(&watch),
@@ -264,11 +271,11 @@ impl HttpServerApp for Connection {
     }
 
     fn h2_options(&self) -> Option<H2Options> {
-        self.proxy.h2_options()
+        Some(self.terms.h2.clone())
     }
 
     fn server_options(&self) -> Option<&HttpServerOptions> {
-        self.proxy.server_options()
+        Some(&self.terms.server)
     }
 }
 

@@ -19,150 +19,139 @@ use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::service::Portway;
+use crate::proxy::serving::Serving;
 use crate::proxy::serving::Target;
 
-impl Portway {
-    /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
-    fn target(admitted: &Admitted) -> &Arc<Target> {
-        match admitted.origin.scheme {
-            Scheme::Http => &admitted.route.http,
-            Scheme::Https => &admitted.route.https,
+/// The upstream of a request, as pingora connects to it; none when no member of the pool is left.
+pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option<Box<HttpPeer>> {
+    let serving = &ctx.serving;
+    let admitted = ctx.admitted.as_mut()?;
+    let target = Arc::clone(target_of(admitted));
+    let timeouts = admitted.route.config.timeouts;
+    let headers = &session.req_header().headers;
+    let chosen = connect::choose_member(&target.pool, admitted, headers)?;
+    admitted.tried.push(chosen.index);
+    let mut peer = target.peer.peer(chosen.member, &timeouts)?;
+    if session.is_upgrade_req() {
+        // A kept connection is watched by the thread that made it, which could note the acceptance too
+        // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
+        peer.group_key ^= stable_hash(&id_bytes(serving.entropy.as_ref()));
+    }
+    admitted.in_flight = Some(chosen.member.enter(serving.clock.now()));
+    Some(Box::new(peer))
+}
+
+/// A piece of the request's body is on its way up; `end` with the last one.
+pub(super) fn body_moves(
+    session: &Session,
+    ctx: &mut RequestContext,
+    chunk: usize,
+    end: bool,
+) -> pingora::Result<()> {
+    let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
+        return Error::e_explain(ErrorType::HTTPStatus(500), "a body without a permit");
+    };
+    let timeouts = &admitted.route.config.timeouts;
+    if session.was_upgraded() {
+        // Either direction keeps a tunnel open.
+        current.watch.await_next_byte(timeouts.read_idle);
+        return Ok(());
+    }
+    if end {
+        current.watch.await_first_byte(timeouts.first_byte);
+    } else {
+        current.watch.await_body(ctx.serving.body_idle(timeouts));
+    }
+    ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
+    let now = current.watch.age();
+    let elapsed = now.saturating_sub(ctx.body.begins(now));
+    let most = admitted.route.config.body_bytes_max;
+    match ctx.serving.body_fault(ctx.body.bytes, elapsed, most) {
+        None => Ok(()),
+        Some(refusal) => {
+            let status = refusal.status().as_u16();
+            Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
         }
     }
+}
 
-    pub(super) fn choose_peer(
-        &self,
-        session: &Session,
-        admitted: &mut Admitted,
-    ) -> Option<Box<HttpPeer>> {
-        let target = Arc::clone(Self::target(admitted));
-        let timeouts = admitted.route.config.timeouts;
-        let headers = &session.req_header().headers;
-        let chosen = connect::choose_member(&target.pool, admitted, headers)?;
-        admitted.tried.push(chosen.index);
-        let mut peer = target.peer.peer(chosen.member, &timeouts)?;
-        if session.is_upgrade_req() {
-            // A kept connection is watched by the thread that made it, which could note the acceptance too
-            // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
-            peer.group_key ^= stable_hash(&id_bytes(self.serving.entropy.as_ref()));
-        }
-        admitted.in_flight = Some(chosen.member.enter(self.serving.clock.now()));
-        Some(Box::new(peer))
+/// Takes a member out of the choice that could not be connected to, and tries another while the pool
+/// allows.
+pub(super) fn could_not_connect(ctx: &mut RequestContext, error: &mut Error) {
+    let Some(admitted) = ctx.admitted.as_mut() else {
+        return;
+    };
+    if let Some(at) = admitted.in_flight.take() {
+        at.member().failed(ctx.serving.clock.now());
     }
+    let retries = target_of(admitted).pool.config.connect_retries;
+    error.set_retry(admitted.tried.len() <= usize::try_from(retries).unwrap_or(usize::MAX));
+}
 
-    /// A piece of the request's body is on its way up; `end` with the last one.
-    pub(super) fn body_moves(
-        &self,
-        session: &Session,
-        ctx: &mut RequestContext,
-        chunk: usize,
-        end: bool,
-    ) -> pingora::Result<()> {
-        let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
-            return Error::e_explain(ErrorType::HTTPStatus(500), "a body without a permit");
-        };
-        let timeouts = &admitted.route.config.timeouts;
-        if session.was_upgraded() {
-            // Either direction keeps a tunnel open.
-            current.watch.await_next_byte(timeouts.read_idle);
-            return Ok(());
-        }
-        if end {
-            current.watch.await_first_byte(timeouts.first_byte);
-        } else {
-            current.watch.await_body(self.body_idle(timeouts));
-        }
-        ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
-        let now = current.watch.age();
-        let elapsed = now.saturating_sub(ctx.body.begins(now));
-        match self.body_fault(
-            ctx.body.bytes,
-            elapsed,
-            admitted.route.config.body_bytes_max,
-        ) {
-            None => Ok(()),
-            Some(refusal) => {
-                let status = refusal.status().as_u16();
-                Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
-            }
+/// Judges an exchange that broke off: only a request that may be repeated is, and only where a kept
+/// connection was to blame.
+pub(super) fn was_broken_off(
+    session: &Session,
+    ctx: &mut RequestContext,
+    error: &mut Error,
+    reused: bool,
+) {
+    let late = ctx
+        .current
+        .as_ref()
+        .is_some_and(|current| current.watch.is_late());
+    let unanswered = ctx
+        .current
+        .as_ref()
+        .is_some_and(|current| current.watch.is_unanswered());
+    if let Some(current) = &ctx.current
+        && !late
+    {
+        current.watch.upstream_is_done();
+    }
+    let whole = !session.as_ref().retry_buffer_truncated();
+    if late || !session.req_header().method.is_idempotent() || !whole {
+        error.set_retry(false);
+    } else {
+        error.retry.decide_reuse(reused);
+    }
+    if let Some(admitted) = ctx.admitted.as_mut()
+        && error.esource() == &ErrorSource::Upstream
+    {
+        let at = admitted.in_flight.take();
+        if error.retry() {
+            // A kept connection that the upstream closed says nothing about its health.
+            admitted.tried.pop();
+            // What came of the body is sent, and counted, once more.
+            ctx.body.bytes = 0;
+        } else if let Some(at) = at.filter(|_| !late || unanswered) {
+            at.member().failed(ctx.serving.clock.now());
         }
     }
+}
 
+/// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
+fn target_of(admitted: &Admitted) -> &Arc<Target> {
+    match admitted.origin.scheme {
+        Scheme::Http => &admitted.route.http,
+        Scheme::Https => &admitted.route.https,
+    }
+}
+
+impl Serving {
     /// How long the next piece of a body may take. An upstream that takes its time to read holds the
     /// client up. The second more lets pingora's own time-out come first, which can still answer; over
     /// HTTP/2 it has none.
     pub(super) fn body_idle(&self, timeouts: &Timeouts) -> Duration {
-        self.serving
-            .limits
-            .body_idle_timeout
-            .max(timeouts.write_idle)
-            + Duration::from_secs(1)
+        self.limits.body_idle_timeout.max(timeouts.write_idle) + Duration::from_secs(1)
     }
 
     /// The limit that a body breaks, if it breaks one.
     fn body_fault(&self, bytes: u64, elapsed: Duration, most: u64) -> Option<Refusal> {
-        let limits = &self.serving.limits;
         if bytes > most {
             return Some(Refusal::BodyTooLarge);
         }
-        let due = limits.body_rate_min.saturating_mul(elapsed.as_secs());
-        (elapsed > limits.body_idle_timeout && bytes < due).then_some(Refusal::BodyTooSlow)
-    }
-
-    /// Takes a member out of the choice that could not be connected to, and tries another while the pool
-    /// allows.
-    pub(super) fn could_not_connect(&self, ctx: &mut RequestContext, error: &mut Error) {
-        let Some(admitted) = ctx.admitted.as_mut() else {
-            return;
-        };
-        if let Some(at) = admitted.in_flight.take() {
-            at.member().failed(self.serving.clock.now());
-        }
-        let retries = Self::target(admitted).pool.config.connect_retries;
-        error.set_retry(admitted.tried.len() <= usize::try_from(retries).unwrap_or(usize::MAX));
-    }
-
-    /// Judges an exchange that broke off: only a request that may be repeated is, and only where a kept
-    /// connection was to blame.
-    pub(super) fn was_broken_off(
-        &self,
-        session: &Session,
-        ctx: &mut RequestContext,
-        error: &mut Error,
-        reused: bool,
-    ) {
-        let late = ctx
-            .current
-            .as_ref()
-            .is_some_and(|current| current.watch.is_late());
-        let unanswered = ctx
-            .current
-            .as_ref()
-            .is_some_and(|current| current.watch.is_unanswered());
-        if let Some(current) = &ctx.current
-            && !late
-        {
-            current.watch.upstream_is_done();
-        }
-        let whole = !session.as_ref().retry_buffer_truncated();
-        if late || !session.req_header().method.is_idempotent() || !whole {
-            error.set_retry(false);
-        } else {
-            error.retry.decide_reuse(reused);
-        }
-        if let Some(admitted) = ctx.admitted.as_mut()
-            && error.esource() == &ErrorSource::Upstream
-        {
-            let at = admitted.in_flight.take();
-            if error.retry() {
-                // A kept connection that the upstream closed says nothing about its health.
-                admitted.tried.pop();
-                // What came of the body is sent, and counted, once more.
-                ctx.body.bytes = 0;
-            } else if let Some(at) = at.filter(|_| !late || unanswered) {
-                at.member().failed(self.serving.clock.now());
-            }
-        }
+        let due = self.limits.body_rate_min.saturating_mul(elapsed.as_secs());
+        (elapsed > self.limits.body_idle_timeout && bytes < due).then_some(Refusal::BodyTooSlow)
     }
 }

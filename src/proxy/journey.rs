@@ -39,8 +39,8 @@ use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_of;
-use crate::proxy::service::Portway;
 use crate::proxy::serving::RouteRuntime;
+use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 
 /// What becomes of a request before an upstream is chosen.
@@ -68,7 +68,7 @@ pub(super) enum Place {
     Collector,
 }
 
-impl Portway {
+impl Serving {
     /// Walks a request up to admission.
     pub(super) async fn step(
         &self,
@@ -81,11 +81,11 @@ impl Portway {
         let (inbound, origin) = self.arrive(session, &current.connection)?;
         let head = session.req_header();
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
-        if self.serving.gate.origins.collector_host() == Some(&inbound.host) {
+        if self.gate.origins.collector_host() == Some(&inbound.host) {
             return Ok(self.own_or_https(Place::Collector, inbound, origin, head));
         }
         let listener = &current.connection.listener;
-        let host = self.serving.hosts.find(inbound.host.as_str());
+        let host = self.hosts.find(inbound.host.as_str());
         let host = host
             .filter(|host| host.is_on(listener))
             .ok_or(Refusal::Misdirected)?;
@@ -123,12 +123,11 @@ impl Portway {
         session: &Session,
         connection: &ConnectionFacts,
     ) -> Result<(Inbound, Origin), Refusal> {
-        let serving = &self.serving;
         if connection.line.is_odd() {
             return Err(Refusal::BadRequest);
         }
-        let limit = serving.limits.header_bytes_max;
-        let inbound = inbound::read(session.as_ref(), &serving.methods, limit);
+        let limit = self.limits.header_bytes_max;
+        let inbound = inbound::read(session.as_ref(), &self.methods, limit);
         let inbound = inbound.map_err(refusal_of)?;
         let arrival = Arrival {
             peer: connection.peer.ip(),
@@ -141,7 +140,7 @@ impl Portway {
         };
         let origin = Origin::of(
             &arrival,
-            &serving.trusted_proxies,
+            &self.trusted_proxies,
             &session.req_header().headers,
         );
         Ok((inbound, origin))
@@ -203,7 +202,7 @@ impl Portway {
             gito,
             claim,
             refused,
-        } = self.serving.gate.admit(&asked, &caller).await;
+        } = self.gate.admit(&asked, &caller).await;
         match decision {
             Decision::Allow(permit) => Ok(match self.register(ctx, &permit, claim) {
                 Registered::Ended => self.challenge(head, readable, &found, Some(NotLive::Ended)),
@@ -248,7 +247,7 @@ impl Portway {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
-        Step::Reply(self.serving.gate.challenge(&Challenged {
+        Step::Reply(self.gate.challenge(&Challenged {
             host: &found.inbound.host,
             target: found.canonical.as_deref().unwrap_or(written),
             asker: inbound::asker(&head.method, &head.headers),
@@ -273,8 +272,8 @@ impl Portway {
         };
         let sso = session.facts.sso;
         let watch = Arc::clone(&current.watch);
-        let registration = self.serving.streams.register(claim, watch);
-        if self.serving.gate.still_serves(&sso) {
+        let registration = self.streams.register(claim, watch);
+        if self.gate.still_serves(&sso) {
             Registered::Standing(Some(registration))
         } else {
             Registered::Ended
@@ -297,11 +296,11 @@ impl Portway {
                 .is_some_and(|name| name.eq_ignore_ascii_case(host))
         };
         let plain_own = is_plain && origin.strip_prefix("http://").is_some_and(own);
-        plain_own || self.serving.gate.origins.return_address(origin).is_some()
+        plain_own || self.gate.origins.return_address(origin).is_some()
     }
 
     fn to_https(&self, inbound: &Inbound, head: &RequestHeader) -> Step {
-        let origins = &self.serving.gate.origins;
+        let origins = &self.gate.origins;
         let is_collector = origins.collector_host() == Some(&inbound.host);
         let own = origins.of(&inbound.host);
         let origin = if is_collector {

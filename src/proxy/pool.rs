@@ -38,10 +38,15 @@ pub struct PoolRuntime {
 }
 
 impl PoolRuntime {
-    /// Puts a pool together.
+    /// Puts a pool together. A member that was in the pool `before`, and is spoken to as it was then, goes
+    /// on as it is: with its addresses, its health and the requests in flight.
     #[must_use]
-    pub fn new(config: Arc<Pool>, clock: &Arc<dyn Clock>) -> Self {
-        let member = |upstream: &Upstream| Arc::new(MemberRuntime::new(upstream, &config, clock));
+    pub fn new(config: Arc<Pool>, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
+        let before = before.filter(|before| before.config.tls == config.tls);
+        let member = |upstream: &Upstream| {
+            let same = before.and_then(|before| before.member(upstream));
+            Arc::new(MemberRuntime::new(upstream, &config, same, clock))
+        };
         let tiers = Tiers {
             primary: config.primary.iter().map(member).collect(),
             secondary: config.secondary.iter().map(member).collect(),
@@ -52,6 +57,22 @@ impl PoolRuntime {
             tiers,
             turn: AtomicU64::new(0),
         }
+    }
+
+    /// Judges the members by the settings of this pool. Called when it is about to be served: until then
+    /// members that it shares with the pool before go by the settings of that one.
+    pub fn take_charge(&self) {
+        for (_, member) in self.tiers.members() {
+            member.standing.retune(&self.config);
+        }
+    }
+
+    fn member(&self, upstream: &Upstream) -> Option<&MemberRuntime> {
+        let mut members = self.tiers.members().map(|(_, member)| member.as_ref());
+        members.find(|member| {
+            let known = &member.upstream;
+            known.host == upstream.host && known.port == upstream.port
+        })
     }
 
     /// The next turn.
@@ -67,38 +88,76 @@ pub struct MemberRuntime {
     pub upstream: Upstream,
     /// Host and port as written, for the `Host` header and logs.
     pub authority: String,
-    addresses: ArcSwap<Vec<IpAddr>>,
-    next_address: AtomicUsize,
-    in_flight: AtomicUsize,
     seed: u64,
-    passive: Mutex<PassiveHealth>,
-    active: Mutex<ActiveHealth>,
+    standing: Arc<Standing>,
     clock: Arc<dyn Clock>,
 }
 
-impl MemberRuntime {
-    fn new(upstream: &Upstream, pool: &Pool, clock: &Arc<dyn Clock>) -> Self {
-        let literal = upstream.host.parse::<IpAddr>().ok();
-        let authority = match literal {
-            Some(IpAddr::V6(v6)) => format!("[{v6}]:{}", upstream.port),
-            Some(IpAddr::V4(_)) | None => format!("{}:{}", upstream.host, upstream.port),
-        };
+/// How a member is; one for all configurations that the member is part of.
+struct Standing {
+    addresses: ArcSwap<Vec<IpAddr>>,
+    next_address: AtomicUsize,
+    in_flight: AtomicUsize,
+    passive: Mutex<PassiveHealth>,
+    active: Mutex<ActiveHealth>,
+}
+
+impl Standing {
+    fn new(literal: Option<IpAddr>, pool: &Pool) -> Self {
         let check = pool.health_check.as_ref();
         let active = ActiveHealth::new(
             check.map_or(1, |check| check.healthy_after),
             check.map_or(1, |check| check.unhealthy_after),
         );
         Self {
-            upstream: upstream.clone(),
-            seed: stable_hash(authority.as_bytes()),
-            authority,
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
             next_address: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
             passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
             active: Mutex::new(active),
+        }
+    }
+
+    /// Goes by other settings, with what is known so far. What only a check could take back is forgotten
+    /// where nothing is checked any more.
+    fn retune(&self, pool: &Pool) {
+        self.passive
+            .lock()
+            .retune(pool.max_fails, pool.fail_timeout);
+        let mut active = self.active.lock();
+        match &pool.health_check {
+            Some(check) => active.retune(check.healthy_after, check.unhealthy_after),
+            None => *active = ActiveHealth::new(1, 1),
+        }
+    }
+}
+
+impl MemberRuntime {
+    fn new(
+        upstream: &Upstream,
+        pool: &Pool,
+        before: Option<&Self>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let literal = upstream.host.parse::<IpAddr>().ok();
+        let authority = match literal {
+            Some(IpAddr::V6(v6)) => format!("[{v6}]:{}", upstream.port),
+            Some(IpAddr::V4(_)) | None => format!("{}:{}", upstream.host, upstream.port),
+        };
+        let fresh = || Arc::new(Standing::new(literal, pool));
+        Self {
+            upstream: upstream.clone(),
+            seed: stable_hash(authority.as_bytes()),
+            authority,
+            standing: before.map_or_else(fresh, |before| Arc::clone(&before.standing)),
             clock: Arc::clone(clock),
         }
+    }
+
+    /// Whether an address is known to connect to.
+    #[must_use]
+    pub fn has_address(&self) -> bool {
+        !self.standing.addresses.load().is_empty()
     }
 
     /// Whether the member is a name that has to be resolved.
@@ -109,14 +168,14 @@ impl MemberRuntime {
 
     /// Takes over what its name resolved to.
     pub fn resolved_to(&self, addresses: Vec<IpAddr>) {
-        self.addresses.store(Arc::new(addresses));
+        self.standing.addresses.store(Arc::new(addresses));
     }
 
     /// An address to connect to; the addresses of a name take turns.
     #[must_use]
     pub fn address(&self) -> Option<SocketAddr> {
-        let addresses = self.addresses.load();
-        let turn = self.next_address.fetch_add(1, Ordering::Relaxed);
+        let addresses = self.standing.addresses.load();
+        let turn = self.standing.next_address.fetch_add(1, Ordering::Relaxed);
         let index = turn.checked_rem(addresses.len())?;
         addresses
             .get(index)
@@ -126,14 +185,14 @@ impl MemberRuntime {
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn enter(self: &Arc<Self>, now: Timestamp) -> InFlight {
-        self.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.passive.lock().picked(now);
+        self.standing.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.standing.passive.lock().picked(now);
         InFlight(Arc::clone(self))
     }
 
     /// A request failed at it.
     pub fn failed(&self, now: Timestamp) {
-        let mut passive = self.passive.lock();
+        let mut passive = self.standing.passive.lock();
         let was_out = passive.is_out(now);
         passive.failed(now);
         if !was_out && passive.is_out(now) {
@@ -146,12 +205,12 @@ impl MemberRuntime {
 
     /// A request was answered by it.
     pub fn succeeded(&self, now: Timestamp) {
-        self.passive.lock().succeeded(now);
+        self.standing.passive.lock().succeeded(now);
     }
 
     /// Takes over the answer of a health check.
     pub fn checked(&self, answer: Answer) {
-        match self.active.lock().report(answer) {
+        match self.standing.active.lock().report(answer) {
             Some(Change::Down) => {
                 tracing::warn!(
                     upstream = self.authority,
@@ -175,9 +234,9 @@ impl Member for MemberRuntime {
     }
 
     fn state(&self) -> MemberState {
-        if self.active.lock().is_down() || self.addresses.load().is_empty() {
+        if self.standing.active.lock().is_down() || self.standing.addresses.load().is_empty() {
             MemberState::Down
-        } else if self.passive.lock().is_out(self.clock.now()) {
+        } else if self.standing.passive.lock().is_out(self.clock.now()) {
             MemberState::Suspected
         } else {
             MemberState::Healthy
@@ -185,7 +244,7 @@ impl Member for MemberRuntime {
     }
 
     fn in_flight(&self) -> usize {
-        self.in_flight.load(Ordering::Relaxed)
+        self.standing.in_flight.load(Ordering::Relaxed)
     }
 
     fn seed(&self) -> u64 {
@@ -215,6 +274,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.standing.in_flight.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -29,7 +29,6 @@ use crate::proxy::inbound::Inbound;
 use crate::proxy::inbound::asker;
 use crate::proxy::journey::Place;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::service::Portway;
 use crate::proxy::serving::Serving;
 
 /// A request to one of Portway's own paths.
@@ -47,7 +46,7 @@ struct OwnRequest<'a> {
     form_timeout: Duration,
 }
 
-impl Portway {
+impl Serving {
     /// Answers a request to one of Portway's own paths.
     pub(super) async fn serve_own(
         &self,
@@ -57,7 +56,7 @@ impl Portway {
         arrived: (Inbound, Origin),
     ) -> pingora::Result<()> {
         let (inbound, origin) = arrived;
-        let origins = &self.serving.gate.origins;
+        let origins = &self.gate.origins;
         let public = match place {
             Place::Application => origins.of(&inbound.host),
             Place::Collector => origins.collector(),
@@ -68,10 +67,10 @@ impl Portway {
             origin: &public,
             client: origin.client,
             id: ctx.id,
-            form_timeout: self.serving.limits.body_idle_timeout,
+            form_timeout: self.limits.body_idle_timeout,
         };
-        match (place, &self.serving.collector) {
-            (Place::Application, _) => application(session, &self.serving, &own).await,
+        match (place, &self.collector) {
+            (Place::Application, _) => application(session, self, &own).await,
             (Place::Collector, Some(its)) => collector(session, its, &own, &self.title).await,
             (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, ctx.id).await,
         }

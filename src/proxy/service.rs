@@ -27,25 +27,25 @@ use crate::proxy::answer;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
+use crate::proxy::forward;
 use crate::proxy::journey::Step;
+use crate::proxy::live::Live;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
-use crate::proxy::serving::Serving;
 
 /// The gateway as pingora sees it.
 #[derive(Debug)]
 pub struct Portway {
-    pub(super) serving: Arc<Serving>,
-    pub(super) title: String,
+    live: Arc<Live>,
 }
 
 impl Portway {
-    /// Takes what is served.
+    /// Serves what is live when a request comes.
     #[must_use]
-    pub const fn new(serving: Arc<Serving>, title: String) -> Self {
-        Self { serving, title }
+    pub const fn new(live: Arc<Live>) -> Self {
+        Self { live }
     }
 }
 
@@ -54,9 +54,12 @@ impl ProxyHttp for Portway {
     type CTX = RequestContext;
 
     fn new_ctx(&self) -> Self::CTX {
+        // pingora calls this once the header of a request is there, not when it begins to wait for one.
+        let serving = self.live.take();
         RequestContext {
             current: CURRENT.try_with(Clone::clone).ok(),
-            id: RequestId::from_bytes(id_bytes(self.serving.entropy.as_ref())),
+            id: RequestId::from_bytes(id_bytes(serving.entropy.as_ref())),
+            serving,
             admitted: None,
             body: BodyProgress::default(),
         }
@@ -72,7 +75,7 @@ impl ProxyHttp for Portway {
         if let Some(current) = &ctx.current {
             current.watch.header_is_read();
         }
-        let limits = &self.serving.limits;
+        let limits = &ctx.serving.limits;
         // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which
         // it also takes 0 for. Its reader of chunks takes sizes and extensions that others read
         // differently, so after a chunked body it is in doubt where the next request would begin.
@@ -93,7 +96,12 @@ impl ProxyHttp for Portway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<bool> {
-        match self.step(session, ctx).await.unwrap_or_else(Step::Refuse) {
+        match ctx
+            .serving
+            .step(session, ctx)
+            .await
+            .unwrap_or_else(Step::Refuse)
+        {
             Step::Forward(admitted) => {
                 if let Some(total) = admitted.route.config.timeouts.total
                     && let Some(current) = &ctx.current
@@ -109,8 +117,8 @@ impl ProxyHttp for Portway {
             Step::Disallow(methods) => answer::disallow(session, &methods, ctx.id).await?,
             Step::Move(location) => answer::move_to(session, location, ctx.id).await?,
             Step::Own(place, inbound, origin) => {
-                self.serve_own(session, ctx, place, (inbound, origin))
-                    .await?;
+                let arrived = (inbound, origin);
+                ctx.serving.serve_own(session, ctx, place, arrived).await?;
             }
             Step::Refuse(refusal) => answer::refuse(session, refusal, ctx.id).await?,
             Step::Reply(reply) => answer::reply(session, reply, "", ctx.id).await?,
@@ -123,8 +131,7 @@ impl ProxyHttp for Portway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<Box<HttpPeer>> {
-        let admitted = ctx.admitted.as_mut();
-        let peer = admitted.and_then(|admitted| self.choose_peer(session, admitted));
+        let peer = forward::choose_peer(session, ctx);
         peer.ok_or_else(|| {
             Error::explain(
                 ErrorType::HTTPStatus(503),
@@ -149,7 +156,7 @@ impl ProxyHttp for Portway {
                 current.watch.await_first_byte(first_byte);
             } else {
                 let timeouts = &admitted.route.config.timeouts;
-                current.watch.await_body(self.body_idle(timeouts));
+                current.watch.await_body(ctx.serving.body_idle(timeouts));
             }
         }
         Ok(())
@@ -173,7 +180,7 @@ impl ProxyHttp for Portway {
             member,
             id: ctx.id,
         };
-        outbound::write_head(head, &outgoing, &self.serving).map_err(|error| {
+        outbound::write_head(head, &outgoing, &ctx.serving).map_err(|error| {
             tracing::error!(
                 request_id = %ctx.id,
                 error = &error as &dyn std::error::Error,
@@ -191,7 +198,7 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         let chunk = body.as_ref().map_or(0, Bytes::len);
-        self.body_moves(session, ctx, chunk, end_of_stream)
+        forward::body_moves(session, ctx, chunk, end_of_stream)
     }
 
     async fn upstream_response_filter(
@@ -218,7 +225,7 @@ impl ProxyHttp for Portway {
             .watch
             .await_next_byte(admitted.route.config.timeouts.read_idle);
         if let Some(at) = &admitted.in_flight {
-            at.member().succeeded(self.serving.clock.now());
+            at.member().succeeded(ctx.serving.clock.now());
         }
         Ok(())
     }
@@ -235,8 +242,8 @@ impl ProxyHttp for Portway {
         if let Some(location) = outbound::public_location(head, admitted) {
             head.insert_header(header::LOCATION, location)?;
         }
-        outbound::clean_answer(head, admitted, ctx.id, &self.serving.gate.names)
-            .and_then(|()| outbound::set_gito(head, admitted, self.serving.clock.as_ref()))
+        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving.gate.names)
+            .and_then(|()| outbound::set_gito(head, admitted, ctx.serving.clock.as_ref()))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 
@@ -266,7 +273,7 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        self.could_not_connect(ctx, &mut error);
+        forward::could_not_connect(ctx, &mut error);
         error
     }
 
@@ -279,7 +286,7 @@ impl ProxyHttp for Portway {
         reused: bool,
     ) -> Box<Error> {
         let mut error = error.more_context(format!("Peer: {peer}"));
-        self.was_broken_off(session, ctx, &mut error, reused);
+        forward::was_broken_off(session, ctx, &mut error, reused);
         error
     }
 
@@ -315,7 +322,7 @@ impl ProxyHttp for Portway {
             current.watch.upstream_is_done();
         }
         let status = session.response_written().map(|head| head.status.as_u16());
-        self.serving.counts.note(status);
+        ctx.serving.counts.note(status);
         if tracing::enabled!(tracing::Level::DEBUG) {
             let status = status.unwrap_or_default();
             let method = &session.req_header().method;

@@ -1,9 +1,12 @@
 //! What is served: the configuration compiled into tables that a request walks without parsing
 //! anything.
 //!
-//! Built once from a valid configuration; nothing in it changes but the health of pool members.
+//! Built from a valid configuration; nothing in it changes but the health of pool members. A reload builds
+//! another one, with what has not changed taken over from the one before, and swaps it in as a whole
+//! (`live`).
 
 use std::collections::BTreeMap;
+use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -12,7 +15,9 @@ use ipnet::IpNet;
 
 use crate::config::Config;
 use crate::config::Limits;
+use crate::config::Listener;
 use crate::config::PlainHttp;
+use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::decision::identity_headers::ProtectedNames;
@@ -29,6 +34,9 @@ use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
+use crate::proxy::terms::ConnectionTerms;
+use crate::proxy::tls::Terminator;
+use crate::proxy::tls::TlsError;
 
 /// Everything a request needs.
 pub struct Serving {
@@ -38,10 +46,12 @@ pub struct Serving {
     pub gate: Arc<Gate>,
     /// The collector, where this node serves one.
     pub collector: Option<Arc<Collector>>,
-    /// The requests in flight.
+    /// The title of the login page.
+    pub title: String,
+    /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
-    /// The requests that are over.
-    pub counts: RequestCounts,
+    /// The requests that are over, since the start of the process.
+    pub counts: Arc<RequestCounts>,
     /// The headers that only the gateway may set.
     pub protected: ProtectedNames,
     /// The identity headers to set.
@@ -50,10 +60,14 @@ pub struct Serving {
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on what a client may take.
     pub limits: Limits,
+    /// What a connection keeps from its beginning to its end.
+    pub connection: Arc<ConnectionTerms>,
+    /// The TLS side of the listeners that have one.
+    pub tls: HashMap<ListenerName, Arc<Terminator>>,
     /// Methods that some route names beyond the usual ones.
     pub methods: HashSet<Method>,
     /// The pools, for health checks and name resolution.
-    pub pools: Vec<Arc<PoolRuntime>>,
+    pub pools: BTreeMap<PoolName, Arc<Target>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -91,12 +105,16 @@ pub struct Target {
     pub peer: PeerTemplate,
 }
 
-/// The parts of [`Serving`] that do not come from the configuration.
+/// The parts of [`Serving`] that are made elsewhere, or outlive it.
 pub struct ServingParts {
     /// The gate of this node.
     pub gate: Arc<Gate>,
     /// The collector, where this node serves one.
     pub collector: Option<Arc<Collector>>,
+    /// The requests in flight.
+    pub streams: Arc<Streams>,
+    /// The requests that are over.
+    pub counts: Arc<RequestCounts>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -123,32 +141,46 @@ pub enum ServingError {
         #[source]
         source: crate::crypto::certificates::CertificateError,
     },
+    /// A listener cannot have TLS.
+    #[error("the listener {listener} cannot have TLS")]
+    Tls {
+        /// The listener.
+        listener: ListenerName,
+        /// Why not.
+        #[source]
+        source: TlsError,
+    },
 }
 
 impl Serving {
-    /// Compiles a configuration.
+    /// Compiles a configuration. What it has in common with the one `before` is taken over: pools with the
+    /// health of their members, and the TLS side of listeners with the tickets that clients hold.
     ///
     /// # Errors
     /// See [`ServingError`].
-    pub fn new(config: &Config, parts: ServingParts) -> Result<Self, ServingError> {
-        let mut targets = BTreeMap::new();
+    pub fn new(
+        config: &Config,
+        parts: ServingParts,
+        before: Option<&Self>,
+    ) -> Result<Self, ServingError> {
+        let mut pools = BTreeMap::new();
         for (name, pool) in &config.pools {
-            let peer = PeerTemplate::new(pool).map_err(|source| ServingError::Ca {
-                pool: name.clone(),
-                source,
-            })?;
-            let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), &parts.clock));
-            targets.insert(name.clone(), Arc::new(Target { pool, peer }));
+            let same = before.and_then(|before| before.pools.get(name));
+            let target = Target::new(pool, same, &parts.clock)?;
+            pools.insert(name.clone(), target);
         }
-        let pools = targets
-            .values()
-            .map(|target| Arc::clone(&target.pool))
-            .collect();
+        let mut tls = HashMap::new();
+        for listener in &config.listeners {
+            let same = before.and_then(|before| before.tls.get(&listener.name));
+            if let Some(terminator) = terminator(listener, same)? {
+                tls.insert(listener.name.clone(), terminator);
+            }
+        }
         let hosts = config
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &targets));
+                let runtime = Arc::new(HostRuntime::new(host, &pools));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -159,16 +191,20 @@ impl Serving {
             .flat_map(|route| route.methods.iter().cloned())
             .collect();
         let own = config.identity_headers.iter();
+        let collector = config.collector.as_ref();
         Ok(Self {
             hosts,
             gate: parts.gate,
             collector: parts.collector,
-            streams: Arc::new(Streams::new()),
-            counts: RequestCounts::default(),
+            title: collector.map_or_else(String::new, |collector| collector.title.clone()),
+            streams: parts.streams,
+            counts: parts.counts,
             protected: ProtectedNames::new(own),
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
+            connection: Arc::new(ConnectionTerms::of(&config.limits)),
+            tls,
             methods,
             pools,
             clock: parts.clock,
@@ -183,6 +219,44 @@ impl std::fmt::Debug for Serving {
             .field("pools", &self.pools)
             .finish_non_exhaustive()
     }
+}
+
+impl Target {
+    /// Puts a pool together, or takes over the one before where nothing about it has changed.
+    fn new(
+        pool: &Arc<Pool>,
+        before: Option<&Arc<Self>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ServingError> {
+        if let Some(same) = before.filter(|before| before.pool.config == *pool) {
+            return Ok(Arc::clone(same));
+        }
+        let peer = PeerTemplate::new(pool).map_err(|source| ServingError::Ca {
+            pool: pool.name.clone(),
+            source,
+        })?;
+        let before = before.map(|before| before.pool.as_ref());
+        let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, clock));
+        Ok(Arc::new(Self { pool, peer }))
+    }
+}
+
+/// The TLS side of a listener, or the one before where nothing about it has changed.
+fn terminator(
+    listener: &Listener,
+    before: Option<&Arc<Terminator>>,
+) -> Result<Option<Arc<Terminator>>, ServingError> {
+    let Some(tls) = &listener.tls else {
+        return Ok(None);
+    };
+    if let Some(same) = before.filter(|before| before.config == *tls) {
+        return Ok(Some(Arc::clone(same)));
+    }
+    let terminator = Terminator::new(tls).map_err(|source| ServingError::Tls {
+        listener: listener.name.clone(),
+        source,
+    })?;
+    Ok(Some(Arc::new(terminator)))
 }
 
 impl HostRuntime {

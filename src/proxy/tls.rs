@@ -48,13 +48,46 @@ pub enum TlsError {
     Listener(String),
 }
 
-/// Makes the acceptor of a listener.
-///
-/// # Errors
-/// See [`TlsError`].
-pub fn acceptor(tls: &ListenerTls, provider: &Arc<CryptoProvider>) -> Result<Acceptor, TlsError> {
-    let table = Arc::new(table(tls, provider)?);
-    let resolver: Arc<dyn rustls::server::ResolvesServerCert> = Arc::clone(&table) as _;
+/// The TLS side of a listener, ready for handshakes.
+pub struct Terminator {
+    /// As configured.
+    pub config: ListenerTls,
+    /// The certificates by the names they carry.
+    pub table: Arc<CertificateTable>,
+    /// Ends handshakes.
+    pub acceptor: Arc<Acceptor>,
+}
+
+impl Terminator {
+    /// Makes it ready.
+    ///
+    /// # Errors
+    /// See [`TlsError`].
+    pub fn new(config: &ListenerTls) -> Result<Self, TlsError> {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let table = Arc::new(table(config, &provider)?);
+        Ok(Self {
+            config: config.clone(),
+            acceptor: Arc::new(acceptor(config, &table, &provider)?),
+            table,
+        })
+    }
+}
+
+impl std::fmt::Debug for Terminator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Terminator")
+            .field("table", &self.table)
+            .finish_non_exhaustive()
+    }
+}
+
+fn acceptor(
+    tls: &ListenerTls,
+    table: &Arc<CertificateTable>,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Acceptor, TlsError> {
+    let resolver: Arc<dyn rustls::server::ResolvesServerCert> = Arc::clone(table) as _;
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?
         .with_no_client_auth()

@@ -29,6 +29,7 @@ mod ops;
 mod pki;
 mod policy;
 mod programs;
+mod reload;
 mod retries;
 mod sign_in;
 mod stale;

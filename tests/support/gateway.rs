@@ -9,6 +9,7 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::ExitStatus;
+use std::process::Output;
 use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::Mutex;
@@ -184,6 +185,63 @@ impl Gateway {
     /// Writes another configuration, for the next start.
     pub(crate) fn configure(&self, yaml: &str) {
         std::fs::write(&self.config, yaml).unwrap();
+    }
+
+    /// Writes another configuration into the place of the one it was started with, as editors do: whole, by a
+    /// rename. A running gateway notices by itself.
+    pub(crate) fn edit(&self, yaml: &str) {
+        self.replace("gateway.yaml", yaml);
+    }
+
+    /// Replaces a file of the folder by a rename.
+    pub(crate) fn replace(&self, name: &str, text: &str) {
+        use std::os::unix::fs::PermissionsExt;
+
+        let (new, old) = (self.folder().join("replaced.new"), self.folder().join(name));
+        std::fs::write(&new, text).unwrap();
+        std::fs::set_permissions(&new, PermissionsExt::from_mode(0o600)).unwrap();
+        std::fs::rename(new, old).unwrap();
+    }
+
+    /// Runs a verb of the command line on this gateway, found by its state directory.
+    pub(crate) async fn verb(&self, words: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
+        command.args(words).arg("--state-dir");
+        command
+            .arg(self.folder().join("state"))
+            .env("NO_COLOR", "1");
+        let run = move || command.output().unwrap();
+        tokio::task::spawn_blocking(run).await.unwrap()
+    }
+
+    /// Has it read its configuration again; what is said, and the exit code.
+    pub(crate) async fn reload(&self) -> (String, i32) {
+        let output = self.verb(&["reload"]).await;
+        let said = [output.stdout, output.stderr].concat();
+        (
+            String::from_utf8(said).unwrap(),
+            output.status.code().unwrap(),
+        )
+    }
+
+    /// Writes another configuration and has it read; fails unless it is in effect.
+    pub(crate) async fn reload_with(&self, yaml: &str) {
+        self.edit(yaml);
+        let (said, code) = self.reload().await;
+        assert_eq!(code, 0, "{said}");
+    }
+
+    /// What `portway status --json` says.
+    pub(crate) async fn status(&self) -> serde_json::Value {
+        let output = self.verb(&["status", "--json"]).await;
+        assert!(output.status.success(), "{output:?}");
+        serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Sends it SIGHUP.
+    pub(crate) fn hang_up(&self) {
+        let pid = Pid::from_raw(i32::try_from(self.pid()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::HUP).unwrap();
     }
 
     /// The process id.

@@ -16,6 +16,7 @@ use crate::config::diagnostic::Warnings;
 use crate::config::mdc::Mdc;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
+use crate::config::raw::Content;
 use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::raw::read_tree;
@@ -94,6 +95,18 @@ pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<
             };
             Err(Faults::one(file, text, fault))
         }
+    }
+}
+
+/// What a tree says about `state_dir`, if anything, before variables are put in.
+pub(super) fn state_dir_written(root: &Node) -> Option<&str> {
+    let Content::Map(entries) = &root.content else {
+        return None;
+    };
+    let entry = entries.iter().find(|entry| entry.key == "state_dir")?;
+    match &entry.value.content {
+        Content::Text(written) => Some(written),
+        Content::List(_) | Content::Map(_) | Content::Null => None,
     }
 }
 
@@ -262,7 +275,7 @@ const KEYS: &[&str] = &[
 
 const CLUSTER_DEFAULT: &str = "local";
 const DEPLOYMENT_DEFAULT: &str = "main";
-const STATE_DIR_DEFAULT: &str = "state";
+pub(super) const STATE_DIR_DEFAULT: &str = "state";
 const KEY_RING_DEFAULT: &str = "key-ring.json";
 /// Below the state directory; `portway pki` knows it too.
 const PKI_DIR: &str = "pki";

@@ -32,6 +32,12 @@ impl PassiveHealth {
         }
     }
 
+    /// Goes by other settings from now on; the failures so far count.
+    pub const fn retune(&mut self, max_fails: u32, fail_timeout: Duration) {
+        self.max_fails = max_fails;
+        self.fail_timeout = fail_timeout;
+    }
+
     /// Notes that a request is sent to the upstream. Whoever calls this lets only one request per
     /// `fail_timeout` try an upstream that was out; the others stay away until it has succeeded.
     pub fn picked(&mut self, now: Timestamp) {
@@ -112,6 +118,12 @@ impl ActiveHealth {
             last: Change::Up,
             against: 0,
         }
+    }
+
+    /// Goes by other settings from now on; whether the upstream is in order stays as it is.
+    pub const fn retune(&mut self, healthy_after: u32, unhealthy_after: u32) {
+        self.healthy_after = healthy_after;
+        self.unhealthy_after = unhealthy_after;
     }
 
     /// Takes in the outcome of a check and tells when it changes something.

@@ -1,6 +1,7 @@
 //! Whether the certificates of the back-channel can be used: by this node, with their key, and still.
 //!
-//! The back-channel checks the same when it starts, and refuses to. Here it is said before.
+//! The back-channel checks the same when it starts, and refuses to. Here it is said before, by `portway check`
+//! and by a reload alike.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -17,7 +18,7 @@ use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 
 /// Every set of files that cannot be used, each as a message in the form of a fault.
-pub(super) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
+pub(crate) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
     let mut sets: Vec<&PeerTls> = Vec::new();
     for files in securities(config).into_iter().filter_map(files_of) {
         if !sets.contains(&files) {

@@ -1,0 +1,112 @@
+//! The other end of the control socket, for the command line: one question, one answer.
+
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Method;
+use http::Request;
+use http::StatusCode;
+use http::header;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use hyper::client::conn::http1;
+use hyper_util::rt::TokioIo;
+use serde::de::DeserializeOwned;
+use tokio::net::UnixStream;
+
+use crate::admin::SOCKET;
+use crate::admin::reply::Refused;
+
+/// Why a node gave no answer.
+#[derive(Debug, thiserror::Error)]
+pub enum AskError {
+    /// No gateway runs with this state directory.
+    #[error("no gateway is running with the state directory {}", .0.display())]
+    NotRunning(PathBuf),
+    /// It belongs to somebody else.
+    #[error("the gateway with the state directory {} runs as another user", .0.display())]
+    NotPermitted(PathBuf),
+    /// It was reached and broke off, or said what cannot be understood.
+    #[error("the gateway gave no answer that can be understood")]
+    Broken(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// It took too long.
+    #[error("the gateway gave no answer within {} seconds", .0.as_secs())]
+    Late(Duration),
+    /// It says no.
+    #[error("{0}")]
+    Refused(String),
+}
+
+/// Asks the node of a state directory, and reads its answer.
+///
+/// # Errors
+/// See [`AskError`].
+pub fn ask<T: DeserializeOwned>(
+    state_dir: &Path,
+    (method, path): (Method, &str),
+    body: Vec<u8>,
+) -> Result<T, AskError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.map_err(broken)?;
+    let asked = async {
+        let asked = exchange(state_dir, (method, path), body);
+        let answered = tokio::time::timeout(ANSWER_WITHIN, asked).await;
+        answered.unwrap_or(Err(AskError::Late(ANSWER_WITHIN)))
+    };
+    let (status, answer) = runtime.block_on(asked)?;
+    if status.is_success() {
+        return serde_json::from_slice(&answer).map_err(broken);
+    }
+    let refused = serde_json::from_slice::<Refused>(&answer);
+    Err(AskError::Refused(refused.map_err(broken)?.error))
+}
+
+async fn exchange(
+    state_dir: &Path,
+    (method, path): (Method, &str),
+    body: Vec<u8>,
+) -> Result<(StatusCode, Bytes), AskError> {
+    let stream = UnixStream::connect(state_dir.join(SOCKET)).await;
+    let stream = stream.map_err(|error| unreachable(state_dir, error))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+        .await
+        .map_err(broken)?;
+    let running = tokio::spawn(connection);
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "portway")
+        .body(Full::new(Bytes::from(body)))
+        .map_err(broken)?;
+    let response = sender.send_request(request).await.map_err(broken)?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(broken)?;
+    running.abort();
+    Ok((status, body.to_bytes()))
+}
+
+fn unreachable(state_dir: &Path, error: io::Error) -> AskError {
+    #[expect(
+        clippy::wildcard_enum_match_arm,
+        reason = "the kinds of I/O errors are not ours and grow"
+    )]
+    match error.kind() {
+        io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => {
+            AskError::NotRunning(state_dir.to_owned())
+        }
+        io::ErrorKind::PermissionDenied => AskError::NotPermitted(state_dir.to_owned()),
+        _ => broken(error),
+    }
+}
+
+fn broken(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> AskError {
+    AskError::Broken(error.into())
+}
+
+/// A reload waits for names of upstreams, and reads as much as there is.
+const ANSWER_WITHIN: Duration = Duration::from_secs(120);

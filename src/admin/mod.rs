@@ -1,0 +1,35 @@
+//! The control socket: an HTTP/1.1 API with JSON bodies, on a Unix socket in the state directory, for those
+//! who run the node.
+//!
+//! `socket` binds it and lets in only the owner, `server` reads requests, `verbs` knows what there is to ask,
+//! and `client` is the other end, for the command line. What is told and done comes in by the ports of
+//! [`Desk`]; nothing here knows an implementation. To add a verb: its port in `ports/`, a line in [`Desk`],
+//! a file in `verbs/` and a line in its table.
+
+use std::sync::Arc;
+
+use crate::ports::control::Control;
+
+pub mod client;
+mod reply;
+mod server;
+mod socket;
+mod verbs;
+
+pub use server::serve;
+pub use socket::BindError;
+pub use socket::ControlSocket;
+pub use socket::SOCKET;
+
+/// Those who do what is asked for.
+#[derive(Clone)]
+pub struct Desk {
+    /// The node as a whole.
+    pub control: Arc<dyn Control>,
+}
+
+impl std::fmt::Debug for Desk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Desk").finish_non_exhaustive()
+    }
+}

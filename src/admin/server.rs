@@ -1,0 +1,126 @@
+//! Reads requests from the control socket and writes answers. Only the user that the process runs as, and
+//! root, are let in: the permissions of a socket do not bind on every system.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http::Request;
+use http::Response;
+use http::StatusCode;
+use http_body_util::BodyExt;
+use http_body_util::Full;
+use http_body_util::Limited;
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use hyper_util::rt::TokioTimer;
+use tokio::net::UnixListener;
+use tokio::net::UnixStream;
+use tokio::sync::Semaphore;
+use tokio::sync::watch;
+
+use crate::admin::ControlSocket;
+use crate::admin::Desk;
+use crate::admin::reply::Reply;
+use crate::admin::verbs;
+use crate::admin::verbs::Question;
+
+/// Answers on the control socket until the shutdown begins.
+///
+/// # Errors
+/// When the socket cannot be used.
+pub async fn serve(
+    socket: ControlSocket,
+    desk: Desk,
+    mut shutdown: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    socket.listener.set_nonblocking(true)?;
+    let listener = UnixListener::from_std(socket.listener.try_clone()?)?;
+    let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+        };
+        let Ok((stream, _)) = accepted else {
+            // Out of descriptors, most likely: trying again at once would only spin.
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        if !is_owner(&stream) {
+            tracing::warn!("somebody else was turned away from the control socket");
+            continue;
+        }
+        let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
+            continue;
+        };
+        let desk = desk.clone();
+        tokio::spawn(async move {
+            let _place = place;
+            talk(stream, desk).await;
+        });
+    }
+}
+
+/// Whether the other end runs as the same user as this process, or as root.
+fn is_owner(stream: &UnixStream) -> bool {
+    let own = rustix::process::geteuid().as_raw();
+    stream
+        .peer_cred()
+        .is_ok_and(|peer| peer.uid() == own || peer.uid() == ROOT)
+}
+
+async fn talk(stream: UnixStream, desk: Desk) {
+    let service = service_fn(move |request| {
+        let desk = desk.clone();
+        async move { Ok::<_, Infallible>(respond(request, &desk).await) }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER_TIMEOUT)
+        .max_buf_size(HEADER_BYTES_MAX)
+        .serve_connection(TokioIo::new(stream), service);
+    // Whoever asked may have gone away.
+    tokio::time::timeout(CONNECTION_AGE_MAX, connection)
+        .await
+        .ok();
+}
+
+async fn respond(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
+    let reply = match question(request).await {
+        Ok(question) => verbs::answer(&question, desk).await,
+        Err(refused) => refused,
+    };
+    reply.into_response()
+}
+
+async fn question(request: Request<Incoming>) -> Result<Question, Reply> {
+    let (head, body) = request.into_parts();
+    let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
+        return Err(Reply::refused(StatusCode::NOT_FOUND, "there is only /v1/"));
+    };
+    let path = path.split('/').map(str::to_owned).collect();
+    let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
+    let body =
+        body.map_err(|_| Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body cannot be read"))?;
+    Ok(Question {
+        method: head.method,
+        path,
+        query: head.uri.query().map(str::to_owned),
+        body: body.to_bytes().to_vec(),
+    })
+}
+
+const PREFIX: &str = "/v1/";
+const ROOT: u32 = 0;
+/// Connections at the same time: a few who run the node.
+const CONNECTIONS_MAX: usize = 32;
+/// How long one may last, whatever comes by it.
+const CONNECTION_AGE_MAX: Duration = Duration::from_mins(10);
+const HEADER_TIMEOUT: Duration = Duration::from_secs(5);
+const HEADER_BYTES_MAX: usize = 16 * 1024;
+const BODY_BYTES_MAX: usize = 64 * 1024;
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);

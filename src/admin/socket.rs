@@ -1,0 +1,136 @@
+//! The Unix socket in the state directory: bound for its owner alone, one at a time.
+//!
+//! A lock beside it tells a socket in use from one that a crash left behind. Who may do what is not decided
+//! here: whoever is let in may do everything.
+
+use std::fs::File;
+use std::fs::OpenOptions;
+use std::fs::TryLockError;
+use std::io;
+use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::path::PathBuf;
+
+/// The name of the socket in the state directory.
+pub const SOCKET: &str = "control.sock";
+
+/// The control socket of a node, listening. It is taken away when this is dropped.
+#[derive(Debug)]
+pub struct ControlSocket {
+    pub(super) listener: UnixListener,
+    path: PathBuf,
+    /// Held for as long as the socket is ours.
+    _lock: File,
+}
+
+/// Why there is no control socket.
+#[derive(Debug, thiserror::Error)]
+pub enum BindError {
+    /// Another gateway has the state directory.
+    #[error("another gateway is running with the state directory {}", .0.display())]
+    InUse(PathBuf),
+    /// The system refuses.
+    #[error("the control socket {} cannot be made", path.display())]
+    Io {
+        /// The socket, or the lock beside it.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl ControlSocket {
+    /// Binds the socket of a state directory, in place of one that nobody listens at any more.
+    ///
+    /// # Errors
+    /// When another gateway has the directory, or the system refuses.
+    pub fn bind(state_dir: &Path) -> Result<Self, BindError> {
+        let lock = lock(state_dir)?;
+        let path = state_dir.join(SOCKET);
+        let refused = |source| BindError::Io {
+            path: path.clone(),
+            source,
+        };
+        // It comes into its place with its permissions, and takes that of a stale one in the same step.
+        let draft = state_dir.join(DRAFT);
+        match std::fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&draft).map_err(refused)?;
+        let owner_alone = std::fs::Permissions::from_mode(0o600);
+        std::fs::set_permissions(&draft, owner_alone).map_err(refused)?;
+        std::fs::rename(&draft, &path).map_err(refused)?;
+        Ok(Self {
+            listener,
+            path,
+            _lock: lock,
+        })
+    }
+}
+
+impl Drop for ControlSocket {
+    fn drop(&mut self) {
+        // A socket that stays behind is stale, which the next start sees by the lock.
+        std::fs::remove_file(&self.path).ok();
+    }
+}
+
+/// Takes the lock of a state directory. The system gives it back however the process ends.
+fn lock(state_dir: &Path) -> Result<File, BindError> {
+    let path = state_dir.join(LOCK);
+    let opened = OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .mode(0o600)
+        .open(&path);
+    let taken = opened.and_then(|file| match file.try_lock() {
+        Ok(()) => Ok(Some(file)),
+        Err(TryLockError::WouldBlock) => Ok(None),
+        Err(TryLockError::Error(error)) => Err(error),
+    });
+    match taken {
+        Ok(Some(file)) => Ok(file),
+        Ok(None) => Err(BindError::InUse(state_dir.to_owned())),
+        Err(source) => Err(BindError::Io { path, source }),
+    }
+}
+
+const LOCK: &str = "control.lock";
+const DRAFT: &str = "control.sock.new";
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    #[test]
+    fn only_its_owner_reaches_the_socket_and_only_while_it_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SOCKET);
+        let socket = ControlSocket::bind(folder.path()).unwrap();
+        let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        UnixStream::connect(&path).unwrap();
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_a_crash_left_is_replaced_and_one_in_use_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SOCKET);
+        drop(UnixListener::bind(&path).unwrap());
+        assert!(path.exists(), "it is left behind");
+        let _socket = ControlSocket::bind(folder.path()).unwrap();
+        UnixStream::connect(&path).unwrap();
+        let second = ControlSocket::bind(folder.path()).unwrap_err();
+        assert!(matches!(second, BindError::InUse(_)), "{second}");
+        UnixStream::connect(&path).unwrap();
+    }
+}

@@ -1,0 +1,37 @@
+//! What there is to ask of a node: the table of verbs. A file for each says what it reads and answers.
+//!
+//! Paths are below `/v1`. A verb that only tells is a GET; one that changes something is a POST.
+
+use http::Method;
+use http::StatusCode;
+
+use crate::admin::Desk;
+use crate::admin::reply::Reply;
+
+mod reload;
+mod status;
+
+/// What was asked: method, the segments of the path below `/v1`, the query, and the body.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) method: Method,
+    pub(super) path: Vec<String>,
+    #[expect(dead_code, reason = "the verbs so far take no parameters")]
+    pub(super) query: Option<String>,
+    #[expect(dead_code, reason = "the verbs so far take no body")]
+    pub(super) body: Vec<u8>,
+}
+
+/// Answers a question.
+pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
+    let path: Vec<&str> = question.path.iter().map(String::as_str).collect();
+    match (&question.method, path.as_slice()) {
+        (&Method::GET, ["status"]) => status::show(desk),
+        (&Method::POST, ["reload"]) => reload::reload(desk).await,
+        (_, ["reload" | "status"]) => Reply::refused(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "this verb has another method",
+        ),
+        _ => Reply::refused(StatusCode::NOT_FOUND, "there is no such verb"),
+    }
+}

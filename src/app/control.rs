@@ -1,0 +1,148 @@
+//! The node as those who run it see it and act on it: gathers what its rooms have to tell, and passes on what
+//! is asked of it.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+
+use crate::app::lasting::Lasting;
+use crate::app::ops::Node;
+use crate::app::record::Record;
+use crate::app::record::written;
+use crate::app::reload::Ask;
+use crate::config::Config;
+use crate::decision::upstream::Member;
+use crate::decision::upstream::MemberState;
+use crate::ports::control::Control;
+use crate::ports::control::ListenerStatus;
+use crate::ports::control::NodeStatus;
+use crate::ports::control::PeerStatus;
+use crate::ports::control::PoolStatus;
+use crate::ports::control::ReloadError;
+use crate::ports::control::ReloadReport;
+use crate::ports::control::UpstreamStatus;
+use crate::ports::vitals::Readiness;
+use crate::ports::vitals::Vitals;
+use crate::proxy::live::Live;
+use crate::proxy::pool::PoolRuntime;
+use crate::proxy::serving::Serving;
+use crate::telemetry::metrics::Circuit;
+use crate::telemetry::metrics::PeerSnapshot;
+
+/// The node, to those who run it.
+pub(super) struct NodeControl {
+    pub(super) node: Arc<Node>,
+    pub(super) lasting: Arc<Lasting>,
+    pub(super) live: Arc<Live>,
+    pub(super) record: Arc<Record>,
+    pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) cluster_id: String,
+}
+
+#[async_trait]
+impl Control for NodeControl {
+    fn status(&self) -> NodeStatus {
+        let now = self.lasting.ports.clock.now();
+        let serving = self.live.take();
+        let engine = self.lasting.engine.snapshot();
+        let federation = engine.as_ref().and_then(|own| own.federation.as_ref());
+        let peers = federation.map_or_else(Vec::new, |all| all.peers.iter().map(peer).collect());
+        NodeStatus {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            process_id: std::process::id(),
+            cluster_id: self.cluster_id.clone(),
+            started: written(self.record.started),
+            uptime_seconds: now.since(self.record.started).as_secs(),
+            readiness: word(self.node.readiness()).to_owned(),
+            configuration: self.record.status(),
+            listeners: self.listeners(&serving),
+            pools: serving.pools.values().map(|at| pool(&at.pool)).collect(),
+            sessions: engine.as_ref().map(|own| own.sessions),
+            peers,
+        }
+    }
+
+    async fn reload(&self) -> Result<ReloadReport, ReloadError> {
+        let (ask, answer) = oneshot::channel();
+        let asked = self.asks.send(ask).await;
+        asked.map_err(|_| ReloadError::Stopping)?;
+        answer.await.map_err(|_| ReloadError::Stopping)
+    }
+}
+
+impl NodeControl {
+    fn listeners(&self, serving: &Serving) -> Vec<ListenerStatus> {
+        let bound = self.lasting.bound.iter();
+        bound
+            .map(|(name, address)| ListenerStatus {
+                name: name.to_string(),
+                address: address.to_string(),
+                tls: serving.tls.contains_key(name),
+            })
+            .collect()
+    }
+}
+
+/// The name of the process's data centre, which no reload changes.
+pub(super) fn cluster_of(config: &Config) -> String {
+    config.cluster.to_string()
+}
+
+/// A path as it is shown.
+pub(super) fn shown(path: &Path) -> String {
+    let whole = std::path::absolute(path);
+    whole
+        .unwrap_or_else(|_| path.to_owned())
+        .display()
+        .to_string()
+}
+
+fn pool(pool: &PoolRuntime) -> PoolStatus {
+    let primaries = pool.tiers.primary.len();
+    let upstreams = pool.tiers.members().map(|(index, member)| UpstreamStatus {
+        address: member.authority.clone(),
+        tier: if index < primaries {
+            "primary"
+        } else {
+            "secondary"
+        }
+        .to_owned(),
+        state: match member.state() {
+            MemberState::Down => "down",
+            MemberState::Healthy => "healthy",
+            MemberState::Suspected => "suspected",
+        }
+        .to_owned(),
+        weight: member.weight(),
+        in_flight: member.in_flight(),
+    });
+    PoolStatus {
+        name: pool.config.name.to_string(),
+        upstreams: upstreams.collect(),
+    }
+}
+
+fn peer(peer: &PeerSnapshot) -> PeerStatus {
+    PeerStatus {
+        cluster_id: peer.cluster.to_string(),
+        circuit: match peer.circuit {
+            Circuit::Closed => "closed",
+            Circuit::Open => "open",
+        }
+        .to_owned(),
+        clock_skew_seconds: peer.skew,
+        ends_pending: peer.ends_pending,
+    }
+}
+
+const fn word(readiness: Readiness) -> &'static str {
+    match readiness {
+        Readiness::Draining => "draining",
+        Readiness::NoEngine => "no_engine",
+        Readiness::Ready => "ready",
+        Readiness::Starting => "starting",
+    }
+}

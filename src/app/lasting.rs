@@ -1,0 +1,196 @@
+//! What outlives a configuration: the engine with its sessions, keys, sockets, requests in flight, counts.
+//!
+//! What is served is built here, by one function, at the start and at every reload. Whatever counts over
+//! time, or is held open, belongs here; whatever follows from the configuration alone does not.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use anyhow::bail;
+
+use crate::app::assembly::Ports;
+use crate::app::engine::Engine;
+use crate::config::Config;
+use crate::config::Listener;
+use crate::config::mdc::CollectorPlace;
+use crate::crypto::key_ring::KeyRing;
+use crate::crypto::tags::Clusters;
+use crate::decision::cookies::CookieNames;
+use crate::decision::cookies::settings::CookieSettings;
+use crate::decision::origins::Origins;
+use crate::decision::routing::HostPattern;
+use crate::engine::collector::Collector;
+use crate::gate::Gate;
+use crate::model::identity::AuthLevel;
+use crate::model::name::HostName;
+use crate::model::name::ListenerName;
+use crate::ports::cookie_terms::CookieTerms;
+use crate::proxy::counts::RequestCounts;
+use crate::proxy::serving::Serving;
+use crate::proxy::serving::ServingParts;
+use crate::proxy::streams::Streams;
+
+/// What outlives a configuration.
+pub(super) struct Lasting {
+    pub(super) ports: Ports,
+    pub(super) engine: Engine,
+    pub(super) streams: Arc<Streams>,
+    pub(super) counts: Arc<RequestCounts>,
+    /// Where the listeners accept.
+    pub(super) bound: Vec<(ListenerName, SocketAddr)>,
+    pub(super) keys: Arc<KeyRing>,
+    names: CookieNames,
+    settings: Arc<CookieSettings>,
+    terms: Arc<CookieTerms>,
+}
+
+impl Lasting {
+    /// Takes what the first configuration makes; the rest of it may change later.
+    pub(super) fn new(
+        config: &Config,
+        ports: Ports,
+        engine: Engine,
+        keys: Arc<KeyRing>,
+        bound: Vec<(ListenerName, SocketAddr)>,
+    ) -> anyhow::Result<Self> {
+        let settings = Arc::new(cookie_settings(config)?);
+        Ok(Self {
+            terms: engine.cookie_terms(&settings),
+            names: CookieNames::new(&config.deployment),
+            settings,
+            ports,
+            engine,
+            keys,
+            bound,
+            streams: Arc::default(),
+            counts: Arc::default(),
+        })
+    }
+
+    /// Builds what is served by a configuration. What it has in common with the one served `before` is taken
+    /// over. Nothing is changed by it: a fault leaves everything as it is.
+    ///
+    /// # Errors
+    /// When something that the configuration names cannot be used.
+    pub(super) fn serving(
+        &self,
+        config: &Config,
+        before: Option<&Serving>,
+    ) -> anyhow::Result<Serving> {
+        let origins = Arc::new(self.origins(config)?);
+        let gate = Gate {
+            engine: self.engine.door(),
+            keys: Arc::clone(&self.keys),
+            names: self.names.clone(),
+            terms: Arc::clone(&self.terms),
+            origins: Arc::clone(&origins),
+            clock: Arc::clone(&self.ports.clock),
+            entropy: Arc::clone(&self.ports.entropy),
+        };
+        let parts = ServingParts {
+            gate: Arc::new(gate),
+            collector: self.collector(config, origins),
+            streams: Arc::clone(&self.streams),
+            counts: Arc::clone(&self.counts),
+            clock: Arc::clone(&self.ports.clock),
+            entropy: Arc::clone(&self.ports.entropy),
+        };
+        Ok(Serving::new(config, parts, before)?)
+    }
+
+    fn collector(&self, config: &Config, origins: Arc<Origins>) -> Option<Arc<Collector>> {
+        let here = config.collector.as_ref();
+        let here = here.filter(|collector| collector.place == CollectorPlace::Here)?;
+        let by = config.authentication.as_ref();
+        Some(Arc::new(Collector {
+            engine: self.engine.door(),
+            keys: Arc::clone(&self.keys),
+            names: self.names.clone(),
+            settings: Arc::clone(&self.settings),
+            origins,
+            host: here.host.clone(),
+            level: by.map_or(AuthLevel::NONE, |by| by.level),
+            clock: Arc::clone(&self.ports.clock),
+            entropy: Arc::clone(&self.ports.entropy),
+        }))
+    }
+
+    /// Where users reach each served host: its configured port, or that of the first TLS listener, which is
+    /// known once it is bound.
+    fn origins(&self, config: &Config) -> anyhow::Result<Origins> {
+        let default = config
+            .listeners
+            .iter()
+            .find(|listener| listener.tls.is_some());
+        let default = default.and_then(|listener| self.address(listener));
+        let default = default.map(|address| address.port());
+        let port = |configured: Option<u16>| configured.or(default).unwrap_or(443);
+        let served = config.virtual_hosts.iter().flat_map(|host| {
+            let port = port(host.public_port);
+            host.hosts
+                .iter()
+                .map(move |pattern| (pattern.clone(), port))
+        });
+        let collector = config.collector.as_ref();
+        if collector.is_some() && default.is_none() {
+            bail!("users sign in by https only, and no listener has TLS");
+        }
+        let collector =
+            collector.map(|collector| (collector.host.clone(), port(collector.public_port)));
+        Ok(Origins::new(collector, served.collect()))
+    }
+
+    fn address(&self, listener: &Listener) -> Option<SocketAddr> {
+        let mut bound = self.bound.iter();
+        let found = bound.find(|(name, _)| *name == listener.name);
+        found.map(|(_, address)| *address)
+    }
+}
+
+/// Warns of hosts that no certificate is for: browsers will not go there.
+pub(super) fn warn_of_certificates(config: &Config, serving: &Serving) {
+    if serving.tls.is_empty() {
+        return;
+    }
+    let tables = config.listeners.iter();
+    let tables: Vec<_> = tables.filter_map(|at| serving.tls.get(&at.name)).collect();
+    for host in served_names(config) {
+        if !tables
+            .iter()
+            .any(|terminator| terminator.table.covers(&host))
+        {
+            tracing::warn!(virtual_host = %host, "no certificate is for this host");
+        }
+    }
+}
+
+fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
+    let collector = config
+        .collector
+        .iter()
+        .map(|collector| collector.host.clone());
+    let hosts = config.virtual_hosts.iter().flat_map(|host| &host.hosts);
+    collector.chain(hosts.filter_map(|pattern| match pattern {
+        HostPattern::Exact(host) => Some(host.clone()),
+        HostPattern::Wildcard(_) => None,
+    }))
+}
+
+/// What is configured about cookies. The gate of an engine node goes by it as its collector does; a gate
+/// without an engine goes by what its engines say.
+fn cookie_settings(config: &Config) -> anyhow::Result<CookieSettings> {
+    let own = config.cluster.clone();
+    let Some(mdc) = &config.mdc else {
+        return Ok(CookieSettings::of_one(own));
+    };
+    let peers = mdc.peers.iter().map(|peer| peer.cluster.clone());
+    Ok(CookieSettings {
+        clusters: Clusters::new(std::iter::once(own.clone()).chain(peers))?,
+        cluster: own,
+        anchor: mdc.adoption.anchor,
+        authn_lifetime: Some(mdc.authn_lifetime),
+        gito: mdc.gito.clone(),
+        skew_allowance: mdc.skew.allowance,
+        skew_hard: mdc.skew.hard,
+    })
+}

@@ -1,0 +1,215 @@
+//! Reads the configuration again when somebody asks or a file has changed, and swaps it in as a whole.
+//!
+//! Everything that can fail is done before anything changes: a fault leaves what is served as it is. One
+//! reload runs at a time. Requests keep what they began with; what they keep is given up here, not by them.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::sync::oneshot;
+use tokio::time::MissedTickBehavior;
+
+use crate::app::changes::Changes;
+use crate::app::hang_ups::HangUps;
+use crate::app::lasting::Lasting;
+use crate::app::lasting::warn_of_certificates;
+use crate::app::pools::PoolWatch;
+use crate::app::prepare::Prepared;
+use crate::app::prepare::UsersChange;
+use crate::app::prepare::prepare;
+use crate::app::record::Record;
+use crate::config::Config;
+use crate::config::sources::Sources;
+use crate::ports::control::FaultReport;
+use crate::ports::control::ReloadReport;
+use crate::ports::control::ReloadResult;
+use crate::ports::control::Trigger;
+use crate::proxy::live::Live;
+use crate::proxy::serving::Serving;
+
+/// Somebody who waits for a reload.
+pub(super) type Ask = oneshot::Sender<ReloadReport>;
+
+/// What a reload starts from.
+pub(super) struct Reloader {
+    pub(super) path: PathBuf,
+    /// What the process goes by.
+    pub(super) running: Arc<Config>,
+    pub(super) sources: Sources,
+    pub(super) lasting: Arc<Lasting>,
+    pub(super) live: Arc<Live>,
+    pub(super) pools: PoolWatch,
+    pub(super) record: Arc<Record>,
+    pub(super) asks: mpsc::Receiver<Ask>,
+}
+
+impl Reloader {
+    /// Begins to watch the pools that are served, and to read the configuration again when it is due. What is
+    /// answered is told when the names of upstreams have been looked up for the first time.
+    pub(super) fn begin(mut self, hang_ups: HangUps) -> Vec<oneshot::Receiver<()>> {
+        let serving = self.live.take();
+        let beginning = self.pools.begin(&serving, &self.lasting.ports.resolver);
+        self.pools = beginning.watch;
+        tokio::spawn(self.run(hang_ups));
+        beginning.names
+    }
+
+    /// Goes on until the process ends.
+    async fn run(mut self, hang_ups: HangUps) {
+        let mut changes = Changes::since(self.sources.clone());
+        let mut earlier: Vec<Arc<Serving>> = Vec::new();
+        let mut ticks = tokio::time::interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let mut asked = Vec::new();
+            let trigger = tokio::select! {
+                ask = self.asks.recv() => {
+                    let Some(ask) = ask else { return };
+                    asked.push(ask);
+                    Trigger::Command
+                }
+                () = hang_ups.next() => Trigger::Signal,
+                _ = ticks.tick() => {
+                    // Whoever lets go of it last also takes it apart, which is not for a request to do.
+                    earlier.retain(|serving| Arc::strong_count(serving) > 1);
+                    self.record.earlier_in_use(earlier.len());
+                    if !changes.are_over().await {
+                        continue;
+                    }
+                    Trigger::Files
+                }
+            };
+            // Whoever asked until now is answered by this one, because it begins after they asked.
+            asked.extend(std::iter::from_fn(|| self.asks.try_recv().ok()));
+            let report = self.reload(trigger, &mut earlier).await;
+            changes = Changes::since(self.sources.clone());
+            self.record.earlier_in_use(earlier.len());
+            for ask in asked {
+                // Some have gone away meanwhile.
+                ask.send(report.clone()).ok();
+            }
+        }
+    }
+
+    async fn reload(&mut self, trigger: Trigger, earlier: &mut Vec<Arc<Serving>>) -> ReloadReport {
+        let (path, running) = (self.path.clone(), Arc::clone(&self.running));
+        let (before, lasting) = (self.live.take(), Arc::clone(&self.lasting));
+        // It reads files and may take long, which must hold up neither requests nor housekeeping.
+        let work = move || prepare(&path, &running, &before, &lasting);
+        let prepared = tokio::task::spawn_blocking(work).await;
+        let clock = Arc::clone(&self.lasting.ports.clock);
+        let now = || clock.now();
+        let (outcome, sources) = match prepared {
+            Ok(prepared) => prepared,
+            Err(error) => {
+                tracing::error!(%error, "reading the configuration broke off");
+                let refused = refused_for("reading the configuration broke off".to_owned());
+                return self.record.refused(now(), trigger, refused);
+            }
+        };
+        match outcome {
+            Ok(prepared) => {
+                self.sources = sources;
+                let told = (prepared.needs_restart.clone(), prepared.warnings.clone());
+                earlier.push(self.apply(*prepared).await);
+                let report = self.record.applied(now(), trigger, told);
+                log(&report);
+                report
+            }
+            Err(result) => {
+                // What was not reached this time may be what has to change next.
+                let before = std::mem::take(&mut self.sources);
+                self.sources = sources.and(before.again());
+                let report = self.record.refused(now(), trigger, result);
+                log(&report);
+                report
+            }
+        }
+    }
+
+    /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
+    async fn apply(&mut self, prepared: Prepared) -> Arc<Serving> {
+        let Prepared {
+            config,
+            serving,
+            users,
+            ..
+        } = prepared;
+        let resolver = &self.lasting.ports.resolver;
+        let beginning = self.pools.begin(&serving, resolver);
+        // Serving before the names of upstreams are known would refuse the first requests to them.
+        let names = tokio::time::timeout(NAMES_WITHIN, join_all(beginning.names));
+        names.await.ok();
+        if let Some(current) = self.lasting.engine.users() {
+            match users {
+                UsersChange::None => {}
+                UsersChange::Other(users) => current.replace(users),
+                UsersChange::SameFile(fresh) => {
+                    current.now().take_over(fresh);
+                }
+            }
+        }
+        self.lasting.engine.retune(&config);
+        for target in serving.pools.values() {
+            target.pool.take_charge();
+        }
+        warn_of_certificates(&config, &serving);
+        let before = self.live.swap(Arc::new(serving));
+        self.pools = beginning.watch;
+        self.running = Arc::new(config);
+        before
+    }
+}
+
+/// A refusal for a reason that has no place in a file.
+pub(super) fn refused_for(message: String) -> ReloadResult {
+    ReloadResult::Refused {
+        text: format!("error: {message}\n"),
+        faults: vec![FaultReport {
+            message,
+            ..FaultReport::default()
+        }],
+    }
+}
+
+fn log(report: &ReloadReport) {
+    let trigger = match report.trigger {
+        Trigger::Command => "command",
+        Trigger::Files => "files",
+        Trigger::Signal => "signal",
+    };
+    match &report.result {
+        ReloadResult::Applied {
+            generation,
+            needs_restart,
+            warnings,
+        } => {
+            for warning in warnings {
+                tracing::warn!("{warning}");
+            }
+            tracing::info!(trigger, generation, "configuration reloaded");
+            if !needs_restart.is_empty() {
+                let keys = needs_restart.join(", ");
+                tracing::warn!(keys, "changed in the configuration, and needs a restart");
+            }
+        }
+        ReloadResult::Refused { faults, .. } => {
+            for fault in faults {
+                tracing::error!("{}", fault.line());
+            }
+            tracing::error!(
+                trigger,
+                faults = faults.len(),
+                "configuration not reloaded; the one before goes on"
+            );
+        }
+    }
+}
+
+/// How often the files are looked at.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How long a reload waits for the names of new upstreams.
+const NAMES_WITHIN: Duration = Duration::from_secs(3);

@@ -1,0 +1,67 @@
+//! The users file of now: a reload may put another in its place while sign-ins are under way.
+//!
+//! A sign-in that is being checked finishes with what it began with. What becomes of the sessions of users
+//! who are not in the new one is for whoever follows it.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use async_trait::async_trait;
+
+use crate::config::Authentication;
+use crate::model::identity::Credential;
+use crate::model::identity::Refreshed;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::ports::identity_provider::IdentityProvider;
+use crate::ports::identity_provider::Verified;
+use crate::ports::identity_provider::VerifyError;
+use crate::provider::users_file::OpenUsersError;
+use crate::provider::users_file::UsersFileProvider;
+
+/// The users file of now.
+#[derive(Debug)]
+pub struct CurrentUsers {
+    /// The same for all that follow one another: sessions are of this store.
+    store: StoreName,
+    now: ArcSwap<UsersFileProvider>,
+}
+
+impl CurrentUsers {
+    /// Begins with this one.
+    ///
+    /// # Errors
+    /// When it cannot be used.
+    pub fn open(settings: &Authentication) -> Result<Self, OpenUsersError> {
+        Ok(Self {
+            store: settings.store.clone(),
+            now: ArcSwap::from_pointee(UsersFileProvider::open(settings)?),
+        })
+    }
+
+    /// The one of now.
+    #[must_use]
+    pub fn now(&self) -> Arc<UsersFileProvider> {
+        self.now.load_full()
+    }
+
+    /// Puts another in its place, of the same store.
+    pub fn replace(&self, users: Arc<UsersFileProvider>) {
+        self.now.store(users);
+    }
+}
+
+#[async_trait]
+impl IdentityProvider for CurrentUsers {
+    fn store(&self) -> &StoreName {
+        &self.store
+    }
+
+    async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
+        self.now().verify(credential).await
+    }
+
+    async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {
+        self.now().refresh(subject).await
+    }
+}
