@@ -31,6 +31,7 @@ use tokio::sync::watch;
 
 use super::*;
 use crate::config::mdc::BackChannel as BackChannelConfig;
+use crate::config::mdc::DataCentreMarks;
 use crate::config::mdc::EnrolledGate;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::Permission;
@@ -308,6 +309,7 @@ impl Plan {
                 adoptions_per_address_max: 64,
                 pull_interval: Duration::from_secs(1),
                 skew: SkewLimits::default(),
+                marks: DataCentreMarks::default(),
                 back_channel: config,
                 peers: Vec::new(),
                 gates: Vec::new(),

@@ -5,6 +5,8 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::config::Upstream;
 use crate::decision::adoption::AdoptionPolicy;
 use crate::decision::cookies::gito::Gito;
@@ -34,12 +36,23 @@ pub struct Mdc {
     pub pull_interval: Duration,
     /// How far clocks may differ.
     pub skew: SkewLimits,
+    /// How balancers in front learn which data centre answered.
+    pub marks: DataCentreMarks,
     /// Where peers and enrolled gates reach this data centre.
     pub back_channel: BackChannel,
     /// The other data centres.
     pub peers: Vec<Peer>,
     /// Gates without an engine that may use this one.
     pub gates: Vec<EnrolledGate>,
+}
+
+/// What an answer says about the data centre it comes from, for balancers that keep a user to one (M-006).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct DataCentreMarks {
+    /// The header that names it.
+    pub header: Option<HeaderName>,
+    /// The cookie that names it.
+    pub cookie: Option<String>,
 }
 
 /// How far clocks may differ (S-22).

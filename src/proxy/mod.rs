@@ -29,3 +29,4 @@ pub mod streams;
 pub mod terms;
 pub mod tls;
 pub mod watch;
+mod whereabouts;

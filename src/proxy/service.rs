@@ -34,6 +34,7 @@ use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
+use crate::proxy::whereabouts::Whereabouts;
 
 /// The gateway as pingora sees it.
 #[derive(Debug)]
@@ -65,7 +66,11 @@ impl ProxyHttp for Portway {
         }
     }
 
-    fn init_downstream_modules(&self, _: &mut HttpModules) {}
+    fn init_downstream_modules(&self, modules: &mut HttpModules) {
+        if let Some(whereabouts) = self.live.take().whereabouts.clone() {
+            modules.add_module(Box::new(whereabouts));
+        }
+    }
 
     async fn early_request_filter(
         &self,
@@ -111,12 +116,14 @@ impl ProxyHttp for Portway {
                 if session.is_upgrade_req() {
                     session.set_read_timeout(None);
                 }
+                Whereabouts::note_origin(session, &admitted.origin);
                 ctx.admitted = Some(admitted);
                 return Ok(false);
             }
             Step::Disallow(methods) => answer::disallow(session, &methods, ctx.id).await?,
             Step::Move(location) => answer::move_to(session, location, ctx.id).await?,
             Step::Own(place, inbound, origin) => {
+                Whereabouts::note_origin(session, &origin);
                 let arrived = (inbound, origin);
                 ctx.serving.serve_own(session, ctx, place, arrived).await?;
             }

@@ -37,6 +37,7 @@ use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::tls::Terminator;
 use crate::proxy::tls::TlsError;
+use crate::proxy::whereabouts::Whereabouts;
 
 /// Everything a request needs.
 pub struct Serving {
@@ -66,6 +67,8 @@ pub struct Serving {
     pub tls: HashMap<ListenerName, Arc<Terminator>>,
     /// Methods that some route names beyond the usual ones.
     pub methods: HashSet<Method>,
+    /// What answers say about this data centre; a process goes by what it began with.
+    pub(super) whereabouts: Option<Whereabouts>,
     /// The pools, for health checks and name resolution.
     pub pools: BTreeMap<PoolName, Arc<Target>>,
     /// The time.
@@ -206,6 +209,7 @@ impl Serving {
             connection: Arc::new(ConnectionTerms::of(&config.limits)),
             tls,
             methods,
+            whereabouts: Whereabouts::of(config),
             pools,
             clock: parts.clock,
             entropy: parts.entropy,

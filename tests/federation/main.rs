@@ -18,6 +18,7 @@ mod support;
 mod link;
 mod pair;
 
+mod balancers;
 mod balancing;
 mod clocks;
 mod conformance;

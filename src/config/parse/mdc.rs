@@ -6,9 +6,12 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::HeaderName;
+
 use crate::config::Collector;
 use crate::config::SessionSettings;
 use crate::config::VirtualHost;
+use crate::config::mdc::DataCentreMarks;
 use crate::config::mdc::Mdc;
 use crate::config::mdc::SkewLimits;
 use crate::config::parse::CLUSTER_DEFAULT;
@@ -58,6 +61,7 @@ impl Reading<'_> {
         let skew = self.skew(section.get("clock_skew"));
         let (adoptions_per_peer_max, adoptions_per_address_max) =
             self.adoption_limits(section.get("limits"));
+        let marks = self.data_centre_marks(&section);
         let connections = self.connections(&section, site);
         let (gito, connections) = (gito?, connections?);
         Some(Mdc {
@@ -71,6 +75,7 @@ impl Reading<'_> {
             adoptions_per_address_max,
             pull_interval: spans.pull_interval,
             skew,
+            marks,
             back_channel: connections.channel,
             peers: connections.peers,
             gates: connections.gates,
@@ -239,6 +244,27 @@ impl Reading<'_> {
         }
     }
 
+    fn data_centre_marks(&mut self, section: &Section<'_>) -> DataCentreMarks {
+        let mut marks = DataCentreMarks {
+            header: Some(HeaderName::from_static("x-dc")),
+            cookie: None,
+        };
+        let header = Self::header_or_none;
+        self.set(section, "data_centre_header", &mut marks.header, header);
+        self.set(
+            section,
+            "data_centre_cookie",
+            &mut marks.cookie,
+            |this, found| {
+                if found.is_null() {
+                    return Some(None);
+                }
+                this.cookie_name(found).map(Some)
+            },
+        );
+        marks
+    }
+
     fn skew(&mut self, found: Option<&Found<'_>>) -> SkewLimits {
         let mut skew = SkewLimits::default();
         let Some(section) = found.and_then(|found| self.section(found, SKEW_KEYS)) else {
@@ -290,6 +316,8 @@ const KEYS: &[&str] = &[
     "authn_lifetime",
     "back_channel",
     "clock_skew",
+    "data_centre_cookie",
+    "data_centre_header",
     "gates",
     "gito_domain",
     "gito_granularity",

@@ -227,7 +227,7 @@ impl Reading<'_> {
         .map(Balance::Hash)
     }
 
-    fn cookie_name(&mut self, found: &Found<'_>) -> Option<String> {
+    pub(super) fn cookie_name(&mut self, found: &Found<'_>) -> Option<String> {
         self.shaped(found, ("the name of a cookie", "JSESSIONID"), |text| {
             let token =
                 |byte: u8| byte.is_ascii_graphic() && !br#"()<>@,;:\"/[]?={}"#.contains(&byte);

@@ -163,7 +163,7 @@ impl Reading<'_> {
             ("email", &mut names.email),
             ("name", &mut names.name),
         ] {
-            self.set(&section, key, place, Self::identity_header);
+            self.set(&section, key, place, Self::header_or_none);
             let (Some(name), Some(found)) = (place.as_ref(), section.get(key)) else {
                 continue;
             };
@@ -185,7 +185,7 @@ impl Reading<'_> {
     }
 
     /// The name of a header, or `null` or `false` for none.
-    fn identity_header(&mut self, found: &Found<'_>) -> Option<Option<HeaderName>> {
+    pub(super) fn header_or_none(&mut self, found: &Found<'_>) -> Option<Option<HeaderName>> {
         if found.is_null() || self.text(found)? == "false" {
             return Some(None);
         }

@@ -35,6 +35,7 @@ use crate::backchannel::Services;
 use crate::backchannel::World;
 use crate::config::Upstream;
 use crate::config::mdc;
+use crate::config::mdc::DataCentreMarks;
 use crate::config::mdc::EnrolledGate;
 use crate::config::mdc::Mdc;
 use crate::config::mdc::PeerTls;
@@ -421,6 +422,7 @@ fn serve(
         adoptions_per_address_max: 64,
         pull_interval: Duration::from_secs(1),
         skew: SkewLimits::default(),
+        marks: DataCentreMarks::default(),
         back_channel: mdc::BackChannel {
             bind: address,
             security,
