@@ -185,7 +185,10 @@ impl Node {
             current: bytes,
             maximum: None,
         };
-        rustix::process::prlimit(Some(self.pid()), Resource::Fsize, limit).unwrap();
+        // Who was killed meanwhile is free of it when it is started again.
+        if let Some(pid) = self.pid() {
+            rustix::process::prlimit(Some(pid), Resource::Fsize, limit).unwrap();
+        }
     }
 
     /// Moves its clock this many seconds ahead of the real one.
@@ -250,13 +253,16 @@ impl Node {
     }
 
     fn signal(&self, signal: Signal) {
-        rustix::process::kill_process(self.pid(), signal).unwrap();
+        if let Some(pid) = self.pid() {
+            rustix::process::kill_process(pid, signal).unwrap();
+        }
     }
 
-    fn pid(&self) -> Pid {
+    /// The process, if it runs.
+    fn pid(&self) -> Option<Pid> {
         let process = self.process.lock();
-        let id = process.0.as_ref().unwrap().id();
-        Pid::from_raw(i32::try_from(id).unwrap()).unwrap()
+        let id = process.0.as_ref()?.id();
+        Pid::from_raw(i32::try_from(id).unwrap())
     }
 }
 

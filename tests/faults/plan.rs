@@ -47,6 +47,24 @@ pub(crate) enum Trouble {
 }
 
 impl Trouble {
+    /// Whether it befalls the process of this gateway, which has to run for it.
+    pub(crate) fn befalls(self, node: NodeId) -> bool {
+        match self {
+            Self::Blackout => true,
+            Self::Full(one)
+            | Self::Killed(one)
+            | Self::Looping(one)
+            | Self::Stopped(one)
+            | Self::Unwritable(one) => one == node,
+            Self::Clock(..)
+            | Self::Held(..)
+            | Self::Isolated(_)
+            | Self::OneWay { .. }
+            | Self::Reset(..)
+            | Self::TwoWay(..) => false,
+        }
+    }
+
     /// What it is called when it is counted: one of [`TROUBLES`].
     pub(crate) fn name(self) -> &'static str {
         match self {

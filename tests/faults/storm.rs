@@ -45,10 +45,25 @@ pub(crate) async fn rage(world: &World, plan: &[Planned]) {
             (_, begin) => {
                 reach(world, begin.unwrap_or_default()).await;
                 if let Some(planned) = coming.next() {
+                    raise(world, planned.trouble, &mut standing).await;
                     standing.extend(begin_one(world, planned, &standing).await);
                 }
             }
         }
+    }
+}
+
+/// Has whoever is down come up again, in time, if the next trouble is to befall a process: on a machine that
+/// is busy all is later than it was planned.
+async fn raise(world: &World, next: Trouble, standing: &mut Vec<Standing>) {
+    let is_down = |fault: &Standing| {
+        let mut what = fault.what.iter();
+        what.any(|what| matches!(what, What::Down(node) if next.befalls(*node)))
+    };
+    while let Some(at) = standing.iter().position(is_down) {
+        let fault = standing.remove(at);
+        reach(world, fault.ends).await;
+        end_one(world, fault, standing).await;
     }
 }
 

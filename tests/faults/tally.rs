@@ -46,14 +46,14 @@ impl Tally {
     pub(crate) fn of_time(chronicle: &Chronicle, history: &History, findings: &Findings) -> Self {
         let mut tally = Self::default();
         let overdue = &findings.refused_as;
-        tally.row("requests", chronicle.counts.requests.get(), 100);
-        tally.row("sign-ins", len(&history.sign_ins), 10);
-        tally.row("accepts judged", number(findings.accepts), 50);
+        tally.row("requests", chronicle.counts.requests.get(), 60);
+        tally.row("sign-ins", len(&history.sign_ins), 6);
+        tally.row("accepts judged", number(findings.accepts), 20);
         for (what, count, least) in [
-            ("refusals of what was too old", overdue.old, 3),
-            ("refusals of what was idle too long", overdue.idle, 3),
-            ("refusals past the lease", overdue.unheard, 3),
-            (PROMPT, findings.prompt, 3),
+            ("refusals of what was too old", overdue.old, 2),
+            ("refusals of what was idle too long", overdue.idle, 2),
+            ("refusals past the lease", overdue.unheard, 2),
+            (PROMPT, findings.prompt, 2),
             ("promises broken", findings.violations.len(), 0),
         ] {
             tally.row(what, number(count), least);
