@@ -13,6 +13,7 @@ use crate::pair::adoptions;
 use crate::pair::assert_dead;
 use crate::pair::served;
 use crate::pair::sign_out;
+use crate::pair::until_dead;
 use crate::pair::visit;
 use crate::support::Answer;
 use crate::support::Browser;
@@ -139,6 +140,33 @@ async fn each_data_centre_keeps_what_it_has_and_needs_nobody_for_it_m_001_m_003(
     let copy = bob.clone();
     sign_out(&mut bob, &pair.a).await;
     assert_dead(&copy, &pair.a).await;
+}
+
+#[tokio::test]
+async fn each_data_centre_counts_the_sessions_of_a_user_by_itself_m_056_x_16_mdc_time_3() {
+    let pair = Pair::start(Plan {
+        session: "per_user_max: 2",
+        ..FREE
+    })
+    .await;
+    let mut browsers = Vec::new();
+    for gateway in [&pair.a, &pair.a, &pair.b, &pair.b] {
+        let mut browser = Browser::new(gateway);
+        browser.sign_in(APP, "alice").await.expect(200);
+        browsers.push((browser, gateway));
+    }
+    // Four in all, and no more than two in either.
+    for (browser, gateway) in &mut browsers {
+        assert_eq!(visit(browser, gateway, OTHER).await, served("alice"));
+    }
+    // A third in one ends the oldest there, and none in the other.
+    pair.signed_in_at_a("alice").await;
+    let (oldest, _) = browsers.remove(0);
+    until_dead(&oldest, &pair.a).await;
+    assert_dead(&oldest, &pair.b).await;
+    for (browser, gateway) in &mut browsers {
+        assert_eq!(visit(browser, gateway, OTHER).await, served("alice"));
+    }
 }
 
 /// What an application is told of whoever asks, and nothing of the request itself.
