@@ -28,6 +28,14 @@ struct Row {
     least: u64,
 }
 
+/// Whether more is to have happened for a part of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Part {
+    /// It was played because too little had happened, so nothing more has to.
+    Besides,
+    Planned,
+}
+
 impl Tally {
     /// Counts a part of a run.
     pub(crate) fn of(chronicle: &Chronicle, history: &History, findings: &Findings) -> Self {
@@ -62,14 +70,16 @@ impl Tally {
     }
 
     /// Adds another part of the same run.
-    pub(crate) fn add(&mut self, other: &Self) {
+    pub(crate) fn add(&mut self, other: &Self, part: Part) {
         if self.rows.is_empty() {
             self.rows.clone_from(&other.rows);
             return;
         }
         for (row, more) in self.rows.iter_mut().zip(&other.rows) {
             row.count += more.count;
-            row.least += more.least;
+            if part == Part::Planned {
+                row.least += more.least;
+            }
         }
     }
 
