@@ -109,6 +109,7 @@ impl Engine {
         let federation = own.federation.as_ref();
         Some(EngineSnapshot {
             sessions: own.store.count(),
+            is_loading: !own.store.is_complete(),
             federation: federation.map(|federation| federation.snapshot(&own.engine)),
         })
     }

@@ -226,7 +226,7 @@ impl EmbeddedEngine {
     pub(super) async fn conclude(&self, facts: &SsoFacts, outcome: Outcome) -> Result<(), NotLive> {
         match outcome {
             Outcome::Serve => {
-                self.note_if_crowded(facts);
+                self.note_if_crowded(facts).await;
                 Ok(())
             }
             Outcome::Ended => {

@@ -160,6 +160,7 @@ impl EmbeddedEngine {
             .parts
             .store
             .list_by_user(store, subject)
+            .await
             .into_iter()
             .filter(|session| session.facts.first_authenticated < before)
             .map(|session| session.facts.sso)

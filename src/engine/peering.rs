@@ -327,7 +327,7 @@ impl EmbeddedEngine {
                 authenticated_before,
                 ..
             } => {
-                let sessions = self.parts.store.list_by_user(store, subject);
+                let sessions = self.parts.store.list_by_user(store, subject).await;
                 let concerned: Vec<SsoId> = sessions
                     .iter()
                     .filter(|session| session.facts.first_authenticated < *authenticated_before)

@@ -1,6 +1,7 @@
 //! Judges claims against records, and is the door [`SessionEngine`] of this engine.
 //!
-//! Judging reads only what is in memory; signing in and out are in `login` and `logout`.
+//! Judging reads what is in memory, and right after a start a record that was not taken up yet; signing in
+//! and out are in `login` and `logout`.
 
 use std::sync::Arc;
 

@@ -77,7 +77,7 @@ impl EmbeddedEngine {
         subject: &UserName,
         most: usize,
     ) -> Result<(), StoreError> {
-        let standing = self.standing_of(store, subject);
+        let standing = self.standing_of(store, subject).await;
         let turns = standing
             .iter()
             .map(|facts| (facts.first_authenticated, facts.sso));
@@ -91,11 +91,11 @@ impl EmbeddedEngine {
     }
 
     /// Keeps in mind a user to whom an adoption has brought more sessions than they may have.
-    pub(super) fn note_if_crowded(&self, facts: &SsoFacts) {
+    pub(super) async fn note_if_crowded(&self, facts: &SsoFacts) {
         let Some(federation) = &self.federation else {
             return;
         };
-        let standing = self.standing_of(&facts.store, &facts.subject).len();
+        let standing = self.standing_of(&facts.store, &facts.subject).await.len();
         if standing > self.terms().per_user_max {
             let user = (facts.store.clone(), facts.subject.clone());
             federation.crowded.note(user);
@@ -121,8 +121,8 @@ impl EmbeddedEngine {
     }
 
     /// The sessions of a user that are held here, or about to be.
-    fn standing_of(&self, store: &StoreName, subject: &UserName) -> Vec<SsoFacts> {
-        let all = self.parts.store.list_by_user(store, subject);
+    async fn standing_of(&self, store: &StoreName, subject: &UserName) -> Vec<SsoFacts> {
+        let all = self.parts.store.list_by_user(store, subject).await;
         let counts = |session: &Session| {
             matches!(session.state, SessionState::Live | SessionState::Pending(_))
         };

@@ -514,8 +514,8 @@ impl SessionStore for SeamedStore {
         self.inner.remembers_since()
     }
 
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
-        self.inner.list_by_user(store, subject)
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+        self.inner.list_by_user(store, subject).await
     }
 
     fn count(&self) -> usize {

@@ -110,7 +110,8 @@ pub enum Confirmation {
 /// Holds sessions. An engine that calls a dead session live gives an account away.
 #[async_trait]
 pub trait SessionEngine: Send + Sync + 'static {
-    /// Judges a claim from what is known here, without waiting. The hot path.
+    /// Judges a claim from what is known here, without asking anybody. The hot path: it waits for nothing but
+    /// the reading of one record, right after a start.
     fn lookup(&self, claim: &Claim, now: Timestamp) -> Lookup;
 
     /// Judges a claim, asking elsewhere where that may help; never answers [`Lookup::Unknown`].

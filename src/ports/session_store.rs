@@ -70,7 +70,8 @@ pub enum StoreError {
 /// loses a record signs a user out.
 #[async_trait]
 pub trait SessionStore: Send + Sync + 'static {
-    /// Looks up a record or tombstone. Called on every request: it neither blocks for long nor writes.
+    /// Looks up a record or tombstone. Called on every request: it neither writes nor blocks for longer than
+    /// reading one record takes that was not taken up yet.
     fn find(&self, sso: &SsoId) -> Found;
 
     /// Inserts a record unless its SSO session has ended or stands already, in one atomic step (S-17).
@@ -109,11 +110,17 @@ pub trait SessionStore: Send + Sync + 'static {
     /// never was here (S-19).
     fn remembers_since(&self) -> Timestamp;
 
-    /// Every record of a user.
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>>;
+    /// Every record of a user. Right after a start it may be waited for until it is known which those are.
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>>;
 
-    /// How many records stand, tombstones not counted.
+    /// How many records stand, tombstones not counted; never waits. Until [`Self::is_complete`], those that
+    /// were taken up so far.
     fn count(&self) -> usize;
+
+    /// Whether every record of an earlier process has been taken up.
+    fn is_complete(&self) -> bool {
+        true
+    }
 
     /// Writes back everything lazily kept and closes; further writes answer [`StoreError::Closed`].
     ///

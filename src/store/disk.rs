@@ -219,9 +219,10 @@ impl SessionStore for DiskStore {
     }
 
     /// None is missed while records are still to be taken up: that would let a user exceed S-21.
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         if self.table.is_loading() {
-            self.backlog.ensure_user(self.rows.user_tag(store, subject));
+            let user_tag = self.rows.user_tag(store, subject);
+            self.backlog.ensure_user(user_tag).await;
         }
         self.table.list_by_user(store, subject)
     }
@@ -237,10 +238,12 @@ impl SessionStore for DiskStore {
             .unwrap_or_else(|| self.life.get().remembers_since)
     }
 
-    /// Waits until every record is taken up.
     fn count(&self) -> usize {
-        self.backlog.wait();
         self.table.count()
+    }
+
+    fn is_complete(&self) -> bool {
+        !self.table.is_loading()
     }
 
     async fn close(&self) -> Result<(), StoreError> {

@@ -101,7 +101,7 @@ impl SessionStore for MemoryStore {
         self.table.due(now, idle_timeout, limit).sessions
     }
 
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         self.table.list_by_user(store, subject)
     }
 

@@ -31,8 +31,10 @@ pub struct Snapshot {
 /// What an engine has to tell.
 #[derive(Clone, Debug, Default)]
 pub struct EngineSnapshot {
-    /// Session records that stand.
+    /// Session records that stand, as far as they have been taken up.
     pub sessions: usize,
+    /// Whether records of an earlier process are still to be taken up.
+    pub is_loading: bool,
     /// What there is to tell of other data centres; none where there is one.
     pub federation: Option<FederationSnapshot>,
 }
@@ -112,6 +114,11 @@ impl Collector for Snapshot {
         };
         let sessions = ("portway_sessions", "Session records that this engine holds");
         page.gauge(sessions, engine.sessions as u64)?;
+        let loading = (
+            "portway_sessions_loading",
+            "Whether sessions of before the start are still being read",
+        );
+        page.gauge(loading, u64::from(engine.is_loading))?;
         match &engine.federation {
             Some(federation) => federation.encode(&mut page),
             None => Ok(()),
@@ -284,12 +291,14 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
             cookies_rejected: Vec::new(),
             engine: Some(EngineSnapshot {
                 sessions: 12,
+                is_loading: true,
                 federation: Some(federation),
             }),
         };
         let text = snapshot.into_text();
         for line in [
             "portway_sessions 12",
+            "portway_sessions_loading 1",
             "portway_adoptions_total{outcome=\"adopted\"} 2",
             "portway_clock_skew_allowance_seconds 30.0",
             "portway_clock_skew_hard_limit_seconds 120.0",

@@ -56,6 +56,18 @@ enum Later {
     Same,
 }
 
+/// How many records there are once all of an earlier process are taken up.
+pub(crate) async fn counted(store: &dyn Store) -> usize {
+    let taken_up = async {
+        while !store.is_complete() {
+            tokio::task::yield_now().await;
+        }
+    };
+    let taken_up = tokio::time::timeout(LONG, taken_up).await;
+    assert!(taken_up.is_ok(), "the records are not taken up");
+    store.count()
+}
+
 /// When a rule looks at what it did.
 #[derive(Clone, Copy)]
 pub(crate) enum Moment {
@@ -153,6 +165,7 @@ impl World {
 /// Runs a rule on a runtime with threads, so that callers truly meet.
 pub(crate) fn run<F: Future<Output = ()>>(world: World, rule: impl FnOnce(World) -> F) {
     let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_time()
         .worker_threads(4)
         .build()
         .unwrap();
@@ -331,3 +344,6 @@ impl RecordSealer for Unsealed {
         Some(sealed.to_vec())
     }
 }
+
+/// Longer than reading a few records takes.
+const LONG: std::time::Duration = std::time::Duration::from_secs(60);

@@ -321,7 +321,7 @@ impl SessionStore for SimStore {
         self.remembers_since
     }
 
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         let memory = self.memory.lock();
         let of_user = memory
             .records

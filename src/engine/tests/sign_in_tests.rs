@@ -104,7 +104,13 @@ async fn without_a_durable_end_of_the_old_session_no_new_one_begins_s_11() {
     ));
     assert!(!world.serves(&alice), "the end holds in memory (S-15)");
     assert_eq!(world.store.count(), 0);
-    assert!(world.store.list_by_user(&staff(), &user("bob")).is_empty());
+    assert!(
+        world
+            .store
+            .list_by_user(&staff(), &user("bob"))
+            .await
+            .is_empty()
+    );
 }
 
 #[tokio::test]
@@ -238,7 +244,7 @@ async fn sign_ins_at_the_same_moment_leave_no_more_than_allowed_s_21_r8() {
     let live = begun.iter().filter(|session| world.serves(session)).count();
     assert_eq!(live, PER_USER_MAX);
     assert!(!world.serves(&first), "the oldest goes first");
-    let standing = world.store.list_by_user(&staff(), &user("alice"));
+    let standing = world.store.list_by_user(&staff(), &user("alice")).await;
     assert_eq!(standing.len(), PER_USER_MAX);
 }
 

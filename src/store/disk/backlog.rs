@@ -14,6 +14,7 @@ use parking_lot::Condvar;
 use parking_lot::Mutex;
 use redb::Range;
 use redb::ReadableTable;
+use tokio::sync::Notify;
 
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
@@ -38,6 +39,8 @@ pub(super) struct Backlog {
     has_gaps: AtomicBool,
     state: Mutex<State>,
     changed: Condvar,
+    /// Told when it is known whose the records are, or that it will not be for now.
+    learned: Notify,
 }
 
 /// How much later than written a last access counts.
@@ -68,8 +71,7 @@ impl std::fmt::Debug for Backlog {
 
 struct State {
     snapshot: Option<Arc<Snapshot>>,
-    /// Which records may be whose, in order, from the moment that it is known.
-    users: Option<Vec<(u64, SsoId)>>,
+    users: Users,
     /// Counts the snapshots: a failed commit closes the file under the one before.
     snapshots: u64,
     phase: Phase,
@@ -82,6 +84,16 @@ impl std::fmt::Debug for State {
             .field("phase", &self.phase)
             .finish_non_exhaustive()
     }
+}
+
+/// Which records may be whose.
+enum Users {
+    /// In order.
+    Known(Vec<(u64, SsoId)>),
+    /// Nobody has looked yet.
+    Unknown,
+    /// The disk does not say for now.
+    Unreadable,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -106,7 +118,7 @@ impl Backlog {
         };
         let state = State {
             snapshot: snapshot.map(Arc::new),
-            users: None,
+            users: Users::Unknown,
             snapshots: 1,
             phase,
             unreadable: 0,
@@ -120,13 +132,16 @@ impl Backlog {
             has_gaps: AtomicBool::new(false),
             state,
             changed: Condvar::new(),
+            learned: Notify::new(),
         }
     }
 
-    /// Takes up every record; returns when all are, or when it is stopped.
+    /// Takes up every record; returns when all are, or when it is stopped. What the disk does not give is
+    /// asked for again until it does.
     pub(super) fn load(&self) {
         let mut after = None;
         let mut snapshots = 0;
+        let mut pause = RETRY_FIRST;
         while let Some(snapshot) = self.snapshot_after(&mut snapshots) {
             match self
                 .learn_users(&snapshot)
@@ -137,6 +152,10 @@ impl Backlog {
                 Err(error) => {
                     tracing::warn!(%error, "reading the sessions stopped; it goes on later");
                     self.release_users();
+                    self.rest(pause);
+                    pause = (pause * 2).min(RETRY_LAST);
+                    // redb refuses every read after one that failed, until the file is opened again.
+                    self.queue.push(Write::Reopen);
                 }
             }
         }
@@ -159,32 +178,14 @@ impl Backlog {
 
     /// Brings the records of a user into the table; waits until it is known which those are, which
     /// takes a fraction of the time of taking all up.
-    pub(super) fn ensure_user(&self, user_tag: u64) {
-        if !self.table.is_loading() {
-            return;
-        }
-        let sessions: Vec<SsoId> = {
-            let mut state = self.state.lock();
-            self.changed.wait_while(&mut state, |state| {
-                state.phase == Phase::Loading && state.users.is_none()
-            });
-            let users = state.users.as_deref().unwrap_or_default();
-            let first = users.partition_point(|(tag, _)| *tag < user_tag);
-            let theirs = users
-                .iter()
-                .skip(first)
-                .take_while(|(tag, _)| *tag == user_tag);
-            theirs.map(|(_, sso)| *sso).collect()
-        };
-        sessions.iter().for_each(|sso| self.ensure(sso));
-    }
-
-    /// Waits until every record is taken up.
-    pub(super) fn wait(&self) {
-        if self.table.is_loading() {
-            let mut state = self.state.lock();
-            self.changed
-                .wait_while(&mut state, |state| state.phase == Phase::Loading);
+    pub(super) async fn ensure_user(&self, user_tag: u64) {
+        while self.table.is_loading() {
+            // Listening begins before the look, so that nothing comes between the two.
+            let learned = self.learned.notified();
+            if let Some(sessions) = self.sessions_of(user_tag) {
+                return sessions.iter().for_each(|sso| self.ensure(sso));
+            }
+            learned.await;
         }
     }
 
@@ -232,9 +233,11 @@ impl Backlog {
         if state.phase == Phase::Loading {
             state.phase = phase;
             state.snapshot = None;
-            state.users = None;
+            state.users = Users::Unknown;
         }
+        drop(state);
         self.changed.notify_all();
+        self.learned.notify_waiters();
     }
 
     /// Waits for a snapshot after the `seen`-th; there is none when the store closes.
@@ -248,24 +251,53 @@ impl Backlog {
     }
 
     fn learn_users(&self, snapshot: &Snapshot) -> Result<(), redb::Error> {
-        if self.state.lock().users.is_none() {
-            let mut users = Vec::new();
-            for row in snapshot.users.iter()? {
-                let (key, user_tag) = row?;
-                users.push((user_tag.value(), SsoId::from_bytes(*key.value())));
-            }
-            users.sort_unstable();
-            self.state.lock().users = Some(users);
-            self.changed.notify_all();
+        if matches!(self.state.lock().users, Users::Known(_)) {
+            return Ok(());
         }
+        let mut users = Vec::new();
+        for row in snapshot.users.iter()? {
+            let (key, user_tag) = row?;
+            users.push((user_tag.value(), SsoId::from_bytes(*key.value())));
+        }
+        users.sort_unstable();
+        self.state.lock().users = Users::Known(users);
+        self.learned.notify_waiters();
         Ok(())
+    }
+
+    /// What may be a user's; none while nobody has looked.
+    fn sessions_of(&self, user_tag: u64) -> Option<Vec<SsoId>> {
+        let state = self.state.lock();
+        let users = match &state.users {
+            Users::Known(users) => users.as_slice(),
+            Users::Unknown if state.phase == Phase::Loading => return None,
+            Users::Unknown | Users::Unreadable => &[],
+        };
+        let first = users.partition_point(|(tag, _)| *tag < user_tag);
+        let theirs = users
+            .iter()
+            .skip(first)
+            .take_while(|(tag, _)| *tag == user_tag);
+        Some(theirs.map(|(_, sso)| *sso).collect())
     }
 
     /// Lets whoever waits for a user's records go on with those taken up so far: a sign-in that waits for
     /// a broken disk would hold up everybody.
     fn release_users(&self) {
-        self.state.lock().users.get_or_insert_default();
-        self.changed.notify_all();
+        let mut state = self.state.lock();
+        if matches!(state.users, Users::Unknown) {
+            state.users = Users::Unreadable;
+        }
+        drop(state);
+        self.learned.notify_waiters();
+    }
+
+    /// Waits, unless the file was opened again or is being closed meanwhile.
+    fn rest(&self, pause: Duration) {
+        let mut state = self.state.lock();
+        let seen = state.snapshots;
+        let waits = |state: &mut State| state.phase == Phase::Loading && state.snapshots == seen;
+        self.changed.wait_while_for(&mut state, waits, pause);
     }
 
     fn load_from(
@@ -341,6 +373,15 @@ impl Backlog {
         self.has_gaps.store(true, Ordering::Release);
     }
 
+    /// Waits until every record is taken up.
+    #[cfg(test)]
+    pub(super) fn is_loaded_within(&self, limit: Duration) -> bool {
+        let mut state = self.state.lock();
+        let waits = |state: &mut State| state.phase == Phase::Loading;
+        let waited = self.changed.wait_while_for(&mut state, waits, limit);
+        !waited.timed_out()
+    }
+
     fn is_loading(&self) -> bool {
         self.state.lock().phase == Phase::Loading
     }
@@ -375,3 +416,7 @@ impl<'s> Accesses<'s> {
             .map(|(_, access)| access))
     }
 }
+
+/// How long the disk is left alone after a read that failed, at first and at most.
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LAST: Duration = Duration::from_secs(60);

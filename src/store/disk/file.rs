@@ -104,7 +104,7 @@ impl Commit<'_> {
     fn is_empty(&self) -> bool {
         self.writes
             .iter()
-            .all(|write| matches!(write, Write::Barrier))
+            .all(|write| matches!(write, Write::Barrier | Write::Reopen))
             && self.accesses.is_empty()
             && self.pulled.is_none()
             && self.closed.is_none()
@@ -236,6 +236,11 @@ impl StoreFile {
         self.database.is_none()
     }
 
+    /// Has the file opened again before the next commit.
+    pub(super) fn lose(&mut self) {
+        self.database = None;
+    }
+
     /// Opens the file again after a commit failed: redb refuses everything from then on.
     pub(super) fn reopen(&mut self) -> Result<(), redb::Error> {
         self.database = Some((self.opener.0)()?);
@@ -313,7 +318,7 @@ impl Tables<'_> {
     fn apply(&mut self, write: &Write) -> Result<(), redb::Error> {
         match write {
             // The header says the rest.
-            Write::Barrier | Write::NewLife(_) => {}
+            Write::Barrier | Write::NewLife(_) | Write::Reopen => {}
             Write::End {
                 position,
                 end,

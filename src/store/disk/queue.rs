@@ -57,6 +57,8 @@ pub(super) enum Write {
     },
     /// A record that is gone.
     Remove(SsoId),
+    /// The file is to be opened again: it refuses to be read.
+    Reopen,
     /// Ends that are of no more use.
     Trim(Vec<Position>),
 }

@@ -60,7 +60,7 @@ async fn a_full_disk_refuses_records_and_keeps_ends_in_memory_until_there_is_roo
     assert!(matches!(store.find(&id(2)), Found::Absent));
     assert_eq!(
         (
-            store.count(),
+            counted(&store),
             store.table.list_by_user(&staff(), &alice()).len()
         ),
         (1, 1)
@@ -79,7 +79,7 @@ async fn a_full_disk_refuses_records_and_keeps_ends_in_memory_until_there_is_roo
     assert!(matches!(store.find(&id(1)), Found::Ended));
     assert!(matches!(store.find(&id(2)), Found::Absent));
     assert!(matches!(store.find(&id(3)), Found::Ended));
-    assert_eq!(store.count(), 0);
+    assert_eq!(counted(&store), 0);
 }
 
 #[tokio::test]
@@ -239,7 +239,7 @@ async fn a_log_that_was_put_back_begins_a_new_life_once_a_peer_tells_that_it_rea
     assert_eq!(store.remembers_since(), at(300));
     assert_eq!(store.since(Position(0), 9), kept);
     gate.open_up();
-    assert_eq!(store.list_by_user(&staff(), &alice()).len(), 2);
+    assert_eq!(store.list_by_user(&staff(), &alice()).await.len(), 2);
 }
 
 #[tokio::test]
@@ -279,8 +279,38 @@ async fn a_commit_that_fails_while_records_are_taken_up_loses_none_of_them() {
     assert!(store.table.is_loading());
     gate.open_up();
     place.full.store(false, Ordering::SeqCst);
-    assert_eq!(store.count(), 200);
+    assert_eq!(counted(&store), 200);
     assert!(matches!(store.find(&id(250)), Found::Ended));
+}
+
+/// Whatever thread counts.
+#[tokio::test]
+async fn counting_does_not_wait_for_records_that_are_still_to_be_taken_up() {
+    let place = Place::new();
+    place.filled_with(1..=9).await;
+    let gate = Gate::shut();
+    let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
+    assert_eq!((store.count(), store.is_complete()), (0, false));
+    gate.open_up();
+    assert_eq!((counted(&store), store.is_complete()), (9, true));
+}
+
+#[tokio::test]
+async fn a_read_that_fails_holds_the_taking_up_of_records_up_for_a_moment_only() {
+    let place = Place::new();
+    place.filled_with(1..=200).await;
+    let gate = Gate::shut();
+    let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
+    place.unreadable.fail();
+    gate.open_up();
+    place.unreadable.wait_until_it_has_failed();
+    assert!(store.count() < 200);
+    let listed = store.list_by_user(&staff(), &alice()).await;
+    assert!(listed.len() < 200, "nobody waits for a broken disk");
+    place.unreadable.recover();
+    assert_eq!(counted(&store), 200);
+    let listed = store.list_by_user(&staff(), &alice()).await;
+    assert_eq!(listed.len(), 200);
 }
 
 #[tokio::test]
@@ -305,7 +335,7 @@ async fn a_record_that_is_not_taken_up_yet_is_read_through() {
     assert_eq!(store.last_access(&id(4)), Some(at(500)));
     assert!(store.table.is_loading());
     gate.open_up();
-    assert_eq!(store.count(), 7);
+    assert_eq!(counted(&store), 7);
     assert!(matches!(store.find(&id(8)), Found::Absent));
     assert!(matches!(store.find(&id(9)), Found::Ended));
     let Found::Record(replaced) = store.find(&id(7)) else {
@@ -337,7 +367,7 @@ async fn s_21_the_sessions_of_a_user_are_listed_while_those_of_others_are_still_
     let store = place.open_with(Arc::clone(&gate) as Arc<dyn RecordSealer>);
     store.insert_unless_ended(session(6)).await.unwrap();
     store.remove(&id(2)).await.unwrap();
-    let listed = store.list_by_user(&staff(), &alice());
+    let listed = store.list_by_user(&staff(), &alice()).await;
     assert_eq!(
         listed
             .iter()
@@ -347,7 +377,7 @@ async fn s_21_the_sessions_of_a_user_are_listed_while_those_of_others_are_still_
     );
     assert!(store.table.is_loading());
     gate.open_up();
-    assert_eq!(store.count(), 4);
+    assert_eq!(counted(&store), 4);
 }
 
 #[tokio::test]
@@ -365,7 +395,7 @@ async fn a_cut_off_concerns_records_that_are_not_taken_up_yet() {
     store.append(end).await.unwrap();
     assert!(matches!(store.find(&id(5)), Found::Absent));
     gate.open_up();
-    assert_eq!(store.count(), 0);
+    assert_eq!(counted(&store), 0);
     store.close().await.unwrap();
     assert_eq!(place.rows(), 0);
 }
@@ -431,7 +461,7 @@ async fn after_an_unclean_stop_no_place_in_the_end_log_is_given_out_twice() {
         .collect();
     assert_eq!(ends, [tombstone(1), tombstone(3)]);
     let last = store.append(tombstone(4)).await.unwrap();
-    assert_eq!(store.count(), 0);
+    assert_eq!(counted(&store), 0);
     store.close().await.unwrap();
     drop(store);
     assert!(place.open().append(tombstone(5)).await.unwrap() > last);
@@ -446,7 +476,7 @@ async fn a_damaged_record_is_left_out_and_counted_and_forgotten_once_it_expired(
     place.damage(3, |bytes| bytes[20] ^= 0xff);
     place.damage(4, |bytes| bytes[0] = 200);
     let store = place.open_at(at(200));
-    assert_eq!((store.count(), store.unreadable()), (1, 4));
+    assert_eq!((counted(&store), store.unreadable()), (1, 4));
     assert!(matches!(store.find(&id(2)), Found::Absent));
     store.close().await.unwrap();
     assert_eq!(
@@ -455,7 +485,7 @@ async fn a_damaged_record_is_left_out_and_counted_and_forgotten_once_it_expired(
         "a key that is missing today may be back tomorrow"
     );
     let store = place.open_at(at(20_000));
-    assert_eq!((store.count(), store.unreadable()), (1, 4));
+    assert_eq!((counted(&store), store.unreadable()), (1, 4));
     store.close().await.unwrap();
     assert_eq!(place.rows(), 3, "those that say when they expire are gone");
 }
@@ -682,7 +712,7 @@ async fn s_6_pending_records_are_told_of_once_they_are_taken_up_or_asked_for() {
     assert_eq!(*told[0], pending(4));
     assert!(store.table.is_loading());
     gate.open_up();
-    assert_eq!((store.count(), store.pending(9).len()), (5, 5));
+    assert_eq!((counted(&store), store.pending(9).len()), (5, 5));
 }
 
 #[tokio::test]
@@ -700,7 +730,7 @@ async fn s_15_a_provider_cut_off_concerns_records_that_are_not_taken_up_yet() {
     assert!(is_ended(&store, &id(4)));
     assert!(store.table.is_loading());
     gate.open_up();
-    assert_eq!(store.count(), 2);
+    assert_eq!(counted(&store), 2);
     store.close().await.unwrap();
     drop(store);
     assert_eq!(place.all_rows()[0], 2);
@@ -715,7 +745,7 @@ async fn s_19_what_may_be_in_the_file_and_was_not_found_is_not_said_to_be_missin
     let place = Place::new();
     place.filled_with(1..=3).await;
     let store = place.open_at(at(200));
-    assert_eq!(store.count(), 3);
+    assert_eq!(counted(&store), 3);
     assert_eq!(store.remembers_since(), at(100));
     drop(store);
     place.damage(2, |bytes| bytes[30] ^= 0xff);
@@ -728,7 +758,7 @@ async fn s_19_what_may_be_in_the_file_and_was_not_found_is_not_said_to_be_missin
     gate.open_up();
     drop(store);
     let store = place.open_at(at(300));
-    assert_eq!((store.count(), store.remembers_since()), (2, at(300)));
+    assert_eq!((counted(&store), store.remembers_since()), (2, at(300)));
     drop(store);
     place.damage(2, |bytes| bytes[30] ^= 0xff);
     let gate = Gate::shut();
@@ -755,7 +785,7 @@ async fn records_that_are_volatile_leave_nothing_in_the_file_and_ends_do() {
     store.note_pulled(&north(), pulled(1, 100));
     let last_access = store.last_access(&id(2));
     assert_eq!(last_access, Some(at(100).after(INTERVAL * 3)));
-    assert_eq!((store.count(), store.pending(9).len()), (2, 0));
+    assert_eq!((counted(&store), store.pending(9).len()), (2, 0));
     store.close().await.unwrap();
     drop(store);
     assert_eq!(place.all_rows(), [0, 0, 0]);
@@ -798,16 +828,16 @@ async fn s_19_records_that_were_kept_before_are_dropped_where_they_are_volatile_
     let store = place.open_volatile(at(200));
     assert!(matches!(store.find(&id(1)), Found::Absent));
     assert!(is_ended(&store, &id(3)));
-    assert_eq!((store.count(), store.remembers_since()), (0, at(200)));
+    assert_eq!((counted(&store), store.remembers_since()), (0, at(200)));
     drop(store);
     assert_eq!(place.all_rows(), [0, 0, 0]);
     let store = place.open_at(at(300));
-    assert_eq!(store.count(), 0);
+    assert_eq!(counted(&store), 0);
     assert_eq!((store.began(), store.remembers_since()), (at(100), at(300)));
     store.insert_unless_ended(session(4)).await.unwrap();
     drop(store);
     let store = place.open_at(at(400));
-    assert_eq!((store.count(), store.remembers_since()), (1, at(300)));
+    assert_eq!((counted(&store), store.remembers_since()), (1, at(300)));
 }
 
 #[tokio::test]
@@ -820,7 +850,7 @@ async fn a_file_of_the_first_release_is_taken_over_with_its_records_and_ends() {
     drop(store);
     place.make_first_format();
     let store = place.open_at(at(500));
-    assert_eq!((store.count(), store.unreadable()), (2, 0));
+    assert_eq!((counted(&store), store.unreadable()), (2, 0));
     let Found::Record(migrated) = store.find(&id(1)) else {
         panic!("it is gone")
     };
@@ -841,7 +871,7 @@ async fn a_file_of_the_first_release_is_taken_over_with_its_records_and_ends() {
     let store = place.open_at(at(600));
     assert_eq!((store.began(), store.remembers_since()), (at(500), at(500)));
     assert_eq!(store.incarnation(), Incarnation([9; 16]));
-    assert_eq!(store.count(), 2);
+    assert_eq!(counted(&store), 2);
 }
 
 /// A directory with a store on a disk that may be full.
@@ -849,6 +879,7 @@ struct Place {
     dir: TempDir,
     full: Arc<AtomicBool>,
     syncs: Arc<Syncs>,
+    unreadable: Arc<Unreadable>,
     /// What the next start goes by where it needs chance.
     chance: Incarnation,
 }
@@ -859,6 +890,7 @@ impl Place {
             dir: tempfile::tempdir().unwrap(),
             full: Arc::default(),
             syncs: Arc::default(),
+            unreadable: Arc::default(),
             chance: Incarnation([9; 16]),
         }
     }
@@ -913,7 +945,7 @@ impl Place {
         file::prepare(self.dir.path())
             .map_err(|error| OpenStoreError::Unusable(path.clone(), error.into()))?;
         let (full, place) = (Arc::clone(&self.full), path.clone());
-        let syncs = Arc::clone(&self.syncs);
+        let (syncs, unreadable) = (Arc::clone(&self.syncs), Arc::clone(&self.unreadable));
         let opener = Opener(Box::new(move || {
             let file = std::fs::OpenOptions::new()
                 .read(true)
@@ -923,8 +955,12 @@ impl Place {
                 file: FileBackend::new(file)?,
                 full: Arc::clone(&full),
                 syncs: Arc::clone(&syncs),
+                unreadable: Arc::clone(&unreadable),
             };
-            redb::Builder::new().create_with_backend(disk)
+            // What is read comes from the disk each time.
+            redb::Builder::new()
+                .set_cache_size(0)
+                .create_with_backend(disk)
         }));
         let fresh = Header {
             first_life: self.chance,
@@ -1016,6 +1052,41 @@ struct Disk {
     file: FileBackend,
     full: Arc<AtomicBool>,
     syncs: Arc<Syncs>,
+    unreadable: Arc<Unreadable>,
+}
+
+/// Whether a disk can be read.
+#[derive(Debug, Default)]
+struct Unreadable {
+    fails: AtomicBool,
+    failed: Mutex<usize>,
+    changed: Condvar,
+}
+
+impl Unreadable {
+    fn fail(&self) {
+        self.fails.store(true, Ordering::SeqCst);
+    }
+
+    fn recover(&self) {
+        self.fails.store(false, Ordering::SeqCst);
+    }
+
+    fn wait_until_it_has_failed(&self) {
+        let mut failed = self.failed.lock();
+        let waits = |failed: &mut usize| *failed == 0;
+        let waited = self.changed.wait_while_for(&mut failed, waits, LONG);
+        assert!(!waited.timed_out());
+    }
+
+    fn check(&self) -> io::Result<()> {
+        if !self.fails.load(Ordering::SeqCst) {
+            return Ok(());
+        }
+        *self.failed.lock() += 1;
+        self.changed.notify_all();
+        Err(io::Error::other("a broken disk"))
+    }
 }
 
 /// What becomes of the syncs of a disk.
@@ -1097,6 +1168,7 @@ impl StorageBackend for Disk {
     }
 
     fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.unreadable.check()?;
         self.file.read(offset, out)
     }
 
@@ -1195,6 +1267,15 @@ impl RecordSealer for Gate {
         Checked.open(sso, sealed)
     }
 }
+
+/// How many records there are once all of an earlier process are taken up.
+fn counted(store: &DiskStore) -> usize {
+    assert!(store.backlog.is_loaded_within(LONG));
+    store.count()
+}
+
+/// Longer than anything takes here.
+const LONG: Duration = Duration::from_secs(60);
 
 /// More syncs than one commit has.
 const SYNCS_MAX: usize = 4;

@@ -87,6 +87,12 @@ impl Writer {
 
     fn write(&mut self, batch: Batch) {
         let Batch { writes, lazy, then } = batch;
+        if writes
+            .iter()
+            .any(|queued| matches!(queued.write, Write::Reopen))
+        {
+            self.file.lose();
+        }
         let (writes, mut refused) = self.refuse_late(writes);
         match self.commit(&writes, &lazy, then) {
             Ok(()) => writes
@@ -206,7 +212,7 @@ impl Writer {
         for queued in writes.into_iter().rev() {
             refused.push((queued.reply, failed.clone()));
             match queued.write {
-                Write::Barrier => {}
+                Write::Barrier | Write::Reopen => {}
                 Write::Put {
                     session, replaced, ..
                 } => {
@@ -278,6 +284,7 @@ fn last_position(writes: &[&Write]) -> Option<Position> {
             | Write::NewLife(_)
             | Write::Put { .. }
             | Write::Remove(_)
+            | Write::Reopen
             | Write::Trim(_) => None,
         })
         .max()
@@ -290,6 +297,7 @@ fn new_life(writes: &[&Write]) -> Option<Life> {
         | Write::End { .. }
         | Write::Put { .. }
         | Write::Remove(_)
+        | Write::Reopen
         | Write::Trim(_) => None,
     });
     lives.next_back()

@@ -124,8 +124,8 @@ impl SessionStore for MutantStore {
         }
     }
 
-    fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
-        self.inner.list_by_user(store, subject)
+    async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
+        self.inner.list_by_user(store, subject).await
     }
 
     fn count(&self) -> usize {
