@@ -97,6 +97,10 @@ fn answer(method: &Method, path: &str, node: &dyn Vitals) -> Response<Full<Bytes
         READY => match node.readiness() {
             Readiness::Ready => text(StatusCode::OK, "ready\n"),
             Readiness::Draining => text(StatusCode::SERVICE_UNAVAILABLE, "draining\n"),
+            Readiness::Lost(lost) => {
+                let said = Bytes::from(format!("lost {lost}\n"));
+                page(StatusCode::SERVICE_UNAVAILABLE, PLAIN_TEXT, said)
+            }
             Readiness::NoEngine => text(StatusCode::SERVICE_UNAVAILABLE, "no engine answers\n"),
             Readiness::Starting => text(StatusCode::SERVICE_UNAVAILABLE, "starting\n"),
         },
@@ -105,11 +109,7 @@ fn answer(method: &Method, path: &str, node: &dyn Vitals) -> Response<Full<Bytes
 }
 
 fn text(status: StatusCode, body: &'static str) -> Response<Full<Bytes>> {
-    page(
-        status,
-        "text/plain; charset=utf-8",
-        Bytes::from_static(body.as_bytes()),
-    )
+    page(status, PLAIN_TEXT, Bytes::from_static(body.as_bytes()))
 }
 
 fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<Bytes>> {
@@ -125,6 +125,7 @@ fn page(status: StatusCode, kind: &'static str, body: Bytes) -> Response<Full<By
 const LIVE: &str = "/livez";
 const METRICS: &str = "/metrics";
 const READY: &str = "/readyz";
+const PLAIN_TEXT: &str = "text/plain; charset=utf-8";
 /// Connections at the same time: a few who watch.
 const CONNECTIONS_MAX: usize = 32;
 /// How long one may last, whatever comes by it.
@@ -162,6 +163,7 @@ mod tests {
     fn a_process_that_does_not_serve_is_alive_and_not_ready() {
         for not_ready in [
             Readiness::Draining,
+            Readiness::Lost("the sweep of sessions"),
             Readiness::NoEngine,
             Readiness::Starting,
         ] {

@@ -3,6 +3,8 @@
 //! It has threads of its own: whoever can connect can have handshakes made, and neither the requests of users
 //! nor what keeps house may wait for those (R12). Asking is part of keeping house.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use pingora::server::ListenFds;
 use pingora::server::ShutdownWatch;
@@ -12,21 +14,28 @@ use pingora_runtime::current_handle;
 use tokio::sync::watch;
 
 use crate::app::federation::Answering;
+use crate::app::tasks::Outage;
 
 /// Answers other nodes.
 pub(super) struct AnsweringService {
     /// There until it runs.
     answering: Option<Answering>,
     settled: watch::Receiver<bool>,
+    outage: Arc<Outage>,
 }
 
 impl AnsweringService {
     /// One that begins when `settled` turns true: before, somebody who was removed meanwhile would be told of
     /// as signed in.
-    pub(super) const fn new(answering: Answering, settled: watch::Receiver<bool>) -> Self {
+    pub(super) const fn new(
+        answering: Answering,
+        settled: watch::Receiver<bool>,
+        outage: Arc<Outage>,
+    ) -> Self {
         Self {
             answering: Some(answering),
             settled,
+            outage,
         }
     }
 }
@@ -55,7 +64,8 @@ impl ServiceWithDependents for AnsweringService {
         } = answering;
         let served = server.serve(socket, services, current_handle, shutdown);
         if let Err(error) = served.await {
-            tracing::error!(%error, "the back-channel stopped");
+            tracing::error!(%error, "the back-channel cannot be used");
+            self.outage.begin("the back-channel");
         }
     }
 

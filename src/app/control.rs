@@ -141,6 +141,7 @@ fn peer(peer: &PeerSnapshot) -> PeerStatus {
 const fn word(readiness: Readiness) -> &'static str {
     match readiness {
         Readiness::Draining => "draining",
+        Readiness::Lost(_) => "lost",
         Readiness::NoEngine => "no_engine",
         Readiness::Ready => "ready",
         Readiness::Starting => "starting",

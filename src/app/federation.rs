@@ -11,6 +11,7 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::app::assembly::Ports;
+use crate::app::tasks::Tasks;
 use crate::backchannel::BackChannel;
 use crate::backchannel::GateLimits;
 use crate::backchannel::GateTerms;
@@ -135,18 +136,25 @@ impl Federation {
     }
 
     /// Starts the asking end and whatever follows the peers; it all ends with the runtime.
-    pub(super) fn start(&self, engine: &Arc<EmbeddedEngine>, shutdown: &watch::Receiver<bool>) {
+    pub(super) fn start(
+        &self,
+        engine: &Arc<EmbeddedEngine>,
+        tasks: &mut Tasks,
+        shutdown: &watch::Receiver<bool>,
+    ) {
         let client = Arc::clone(self.channel.client());
         for peer in client.peers() {
-            tokio::spawn(follow(Arc::clone(engine), peer.clone(), self.pull_interval));
+            let following = follow(Arc::clone(engine), peer.clone(), self.pull_interval);
+            tasks.spawn("the reading of the ends of a peer", following);
             let keys = Arc::clone(&self.keys);
-            tokio::spawn(greet(Arc::clone(engine), peer.clone(), keys));
+            let greeting = greet(Arc::clone(engine), peer.clone(), keys);
+            tasks.spawn("the greeting of a peer", greeting);
         }
-        tokio::spawn(client.run(shutdown.clone()));
-        tokio::spawn(tell(Arc::clone(engine)));
-        tokio::spawn(settle(Arc::clone(engine)));
+        tasks.spawn("the way to the peers", client.run(shutdown.clone()));
+        tasks.spawn("the telling of ends", tell(Arc::clone(engine)));
+        tasks.spawn("the settling of releases", settle(Arc::clone(engine)));
         let channel = Arc::clone(&self.channel);
-        tokio::spawn(reload(move || channel.reload(&read)));
+        tasks.spawn(CERTIFICATES, reload(move || channel.reload(&read)));
     }
 }
 
@@ -218,10 +226,15 @@ async fn settle(engine: Arc<EmbeddedEngine>) {
 }
 
 /// Keeps a gate without an engine of its own at its engines.
-pub(super) fn start_remote(engine: &Arc<RemoteEngine>, shutdown: &watch::Receiver<bool>) {
-    tokio::spawn(Arc::clone(engine).run(shutdown.clone()));
+pub(super) fn start_remote(
+    engine: &Arc<RemoteEngine>,
+    tasks: &mut Tasks,
+    shutdown: &watch::Receiver<bool>,
+) {
+    let running = Arc::clone(engine).run(shutdown.clone());
+    tasks.spawn("the way to the engines", running);
     let engine = Arc::clone(engine);
-    tokio::spawn(reload(move || engine.reload(&read)));
+    tasks.spawn(CERTIFICATES, reload(move || engine.reload(&read)));
 }
 
 /// Takes over changed certificates; a fault in them changes nothing (MDC-SEC-3).
@@ -244,6 +257,7 @@ pub(super) fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     std::fs::read(path)
 }
 
+const CERTIFICATES: &str = "the watch over the certificates of the back-channel";
 const GREET_EVERY: Duration = Duration::from_secs(10);
 const GREET_AGAIN: Duration = Duration::from_secs(1);
 const SETTLE_EVERY: Duration = Duration::from_secs(1);

@@ -27,6 +27,8 @@ use tokio::sync::watch;
 use crate::app::answering::AnsweringService;
 use crate::app::assembly::Assembled;
 use crate::app::hang_ups::HangUps;
+use crate::app::ops::OpsService;
+use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::sources::Sources;
 
@@ -46,6 +48,7 @@ mod record;
 mod reload;
 mod services;
 mod streams;
+mod tasks;
 mod users;
 pub(crate) mod verify;
 
@@ -156,15 +159,21 @@ fn run(
     let drained = Arc::new(Notify::new());
     let store = assembled.lasting.engine.store();
     let is_serving = Arc::new(AtomicBool::new(false));
-    let core = services::Core::new(&mut assembled, started, &is_serving, &draining);
+    let outage = Arc::new(Outage::new(Arc::clone(&stop)));
+    let core = services::Core::new(&mut assembled, started, (&is_serving, &draining), &outage);
+    if let Some(socket) = assembled.ops.take() {
+        server.add_service(OpsService::new(socket, core.node()));
+    }
     let answering = assembled.lasting.engine.answering()?;
-    let answering = answering.map(|answering| AnsweringService::new(answering, core.settled()));
+    let answering = answering
+        .map(|answering| AnsweringService::new(answering, core.settled(), Arc::clone(&outage)));
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
         draining,
         is_serving,
         drained: Arc::clone(&drained),
+        outage: Arc::clone(&outage),
         ready,
     });
     if let Some(answering) = answering {
@@ -181,7 +190,11 @@ fn run(
     server.run(RunArgs {
         shutdown_signal: Box::new(signals),
     });
-    store.map_or(Ok(()), |store| close(store.as_ref()))
+    store.map_or(Ok(()), |store| close(store.as_ref()))?;
+    match outage.lost() {
+        None => Ok(()),
+        Some(lost) => Err(anyhow!("the node stopped because it lost {lost}")),
+    }
 }
 
 /// Writes back what the store kept lazily. The runtimes are gone by now, so it gets one of its own.

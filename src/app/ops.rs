@@ -7,10 +7,17 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use anyhow::Context;
+use async_trait::async_trait;
+use pingora::server::ListenFds;
+use pingora::server::ShutdownWatch;
+use pingora::services::ServiceReadyNotifier;
+use pingora::services::ServiceWithDependents;
 use tokio::sync::watch;
 
 use crate::app::engine::Engine;
+use crate::app::tasks::Outage;
 use crate::crypto::key_ring::KeyRing;
+use crate::ops;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::counts::RequestCounts;
@@ -25,6 +32,8 @@ pub(super) struct Node {
     pub(super) is_serving: Arc<AtomicBool>,
     /// Turns true when the drain begins.
     pub(super) draining: watch::Receiver<bool>,
+    /// What the node has lost, if it has.
+    pub(super) outage: Arc<Outage>,
 }
 
 impl Vitals for Node {
@@ -37,7 +46,9 @@ impl Vitals for Node {
     }
 
     fn readiness(&self) -> Readiness {
-        if *self.draining.borrow() {
+        if let Some(lost) = self.outage.lost() {
+            Readiness::Lost(lost)
+        } else if *self.draining.borrow() {
             Readiness::Draining
         } else if !self.is_serving.load(Ordering::Acquire) {
             Readiness::Starting
@@ -46,6 +57,51 @@ impl Vitals for Node {
         } else {
             Readiness::Ready
         }
+    }
+}
+
+/// Answers on the ops listener, on a thread of its own: whoever asks how the node is neither waits for what
+/// keeps it busy nor holds it up.
+pub(super) struct OpsService {
+    socket: Option<TcpListener>,
+    node: Arc<Node>,
+}
+
+impl OpsService {
+    pub(super) const fn new(socket: TcpListener, node: Arc<Node>) -> Self {
+        Self {
+            socket: Some(socket),
+            node,
+        }
+    }
+}
+
+#[async_trait]
+impl ServiceWithDependents for OpsService {
+    async fn start_service(
+        &mut self,
+        _: Option<ListenFds>,
+        shutdown: ShutdownWatch,
+        _: usize,
+        ready: ServiceReadyNotifier,
+    ) {
+        ready.notify_ready();
+        let Some(socket) = self.socket.take() else {
+            return;
+        };
+        let node = Arc::<Node>::clone(&self.node);
+        if let Err(error) = ops::serve(socket, node, shutdown).await {
+            tracing::error!(%error, "the ops listener cannot be used");
+            self.node.outage.begin("the ops listener");
+        }
+    }
+
+    fn name(&self) -> &'static str {
+        "ops"
+    }
+
+    fn threads(&self) -> Option<usize> {
+        Some(1)
     }
 }
 

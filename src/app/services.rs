@@ -3,7 +3,6 @@
 //!
 //! Each has a runtime of its own, so that housekeeping never delays a request.
 
-use std::net::TcpListener;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
@@ -39,10 +38,11 @@ use crate::app::pools::PoolWatch;
 use crate::app::record::Record;
 use crate::app::reload::Reloader;
 use crate::app::streams::StreamWatch;
+use crate::app::tasks::Outage;
+use crate::app::tasks::Tasks;
 use crate::app::users::UsersWatch;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
-use crate::ops;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
 use crate::proxy::service::Portway;
@@ -52,21 +52,21 @@ use crate::proxy::service::Portway;
 pub(super) struct Core {
     lasting: Arc<Lasting>,
     users: Option<UsersWatch>,
-    ops: Option<TcpListener>,
     node: Arc<Node>,
     control: Arc<NodeControl>,
     socket: Option<ControlSocket>,
     reloader: Option<(Reloader, HangUps)>,
     /// To be set when whoever was removed meanwhile is cut off.
     settled: watch::Sender<bool>,
+    outage: Arc<Outage>,
 }
 
 impl Core {
     pub(super) fn new(
         assembled: &mut Assembled,
         (origin, hang_ups): (Origin, HangUps),
-        is_serving: &Arc<AtomicBool>,
-        draining: &watch::Receiver<bool>,
+        (is_serving, draining): (&Arc<AtomicBool>, &watch::Receiver<bool>),
+        outage: &Arc<Outage>,
     ) -> Self {
         let lasting = &assembled.lasting;
         let node = Arc::new(Node {
@@ -75,6 +75,7 @@ impl Core {
             keys: Arc::clone(&lasting.keys),
             is_serving: Arc::clone(is_serving),
             draining: draining.clone(),
+            outage: Arc::clone(outage),
         });
         let (asks, asked) = tokio::sync::mpsc::channel(ASKS_MAX);
         let now = lasting.ports.clock.now();
@@ -100,13 +101,18 @@ impl Core {
         Self {
             lasting: Arc::clone(lasting),
             users: assembled.users.take(),
-            ops: assembled.ops.take(),
             node,
             control: Arc::new(control),
             socket: assembled.control.take(),
             reloader: Some((reloader, hang_ups)),
             settled: watch::Sender::new(false),
+            outage: Arc::clone(outage),
         }
+    }
+
+    /// The node, as those who run it see it.
+    pub(super) fn node(&self) -> Arc<Node> {
+        Arc::clone(&self.node)
     }
 
     /// Turns true when sessions may be told of.
@@ -124,32 +130,32 @@ impl ServiceWithDependents for Core {
         _: usize,
         ready: ServiceReadyNotifier,
     ) {
+        let mut tasks = Tasks::default();
         if let Some(socket) = self.socket.take() {
             let control = Arc::<NodeControl>::clone(&self.control);
-            tokio::spawn(obey(socket, control, shutdown.clone()));
-        }
-        if let Some(socket) = self.ops.take() {
-            let node = Arc::<Node>::clone(&self.node);
-            tokio::spawn(tell(socket, node, shutdown.clone()));
+            tasks.spawn(
+                "the control socket",
+                obey(socket, control, shutdown.clone()),
+            );
         }
         let engine = &self.lasting.engine;
         let door = engine.door();
         let ended = door.watch_ended();
         let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
         let streams = StreamWatch::new(door, Arc::clone(running), Arc::clone(clock));
-        tokio::spawn(Arc::clone(&streams).close(ended));
+        tasks.spawn("the cutting of streams", Arc::clone(&streams).close(ended));
         if engine.has_others() {
-            tokio::spawn(streams.check());
+            tasks.spawn("the check of streams", streams.check());
         }
         if let Some(mut users) = self.users.take() {
             // Before anybody is served: somebody may have been removed since the last run.
             users.settle().await;
-            tokio::spawn(users.run());
+            tasks.spawn("the watch over the users file", users.run());
         }
         self.settled.send_replace(true);
         match engine {
-            Engine::Own(own) => keep_house(own, &shutdown),
-            Engine::Remote(engine) => federation::start_remote(engine, &shutdown),
+            Engine::Own(own) => keep_house(own, &mut tasks, &shutdown),
+            Engine::Remote(engine) => federation::start_remote(engine, &mut tasks, &shutdown),
         }
         let names = match self.reloader.take() {
             Some((reloader, hang_ups)) => reloader.begin(hang_ups),
@@ -160,7 +166,13 @@ impl ServiceWithDependents for Core {
         let beginning = join(join_all(names), told(engine));
         tokio::time::timeout(BEGINNING, beginning).await.ok();
         ready.notify_ready();
-        // The runtime of this service ends the tasks above when this returns.
+        tokio::select! {
+            // Some of the tasks end by themselves then.
+            biased;
+            _ = shutdown.wait_for(|stop| *stop) => {}
+            lost = tasks.first_to_end() => self.outage.begin(lost),
+        }
+        // What is left keeps house while connections are drained.
         shutdown.wait_for(|stop| *stop).await.ok();
     }
 
@@ -176,14 +188,7 @@ impl ServiceWithDependents for Core {
 /// Lets those who run the node act on it.
 async fn obey(socket: ControlSocket, control: Arc<NodeControl>, shutdown: ShutdownWatch) {
     if let Err(error) = admin::serve(socket, Desk { control }, shutdown).await {
-        tracing::error!(%error, "the control socket stopped");
-    }
-}
-
-/// Tells those who run the node how it is.
-async fn tell(socket: TcpListener, node: Arc<Node>, shutdown: ShutdownWatch) {
-    if let Err(error) = ops::serve(socket, node, shutdown).await {
-        tracing::error!(%error, "the ops listener stopped");
+        tracing::error!(%error, "the control socket cannot be used");
     }
 }
 
@@ -195,10 +200,10 @@ async fn told(engine: &Engine) {
 }
 
 /// Starts what an engine of this process needs done for it.
-fn keep_house(own: &OwnEngine, shutdown: &ShutdownWatch) {
-    tokio::spawn(sweep(Arc::clone(&own.engine)));
+fn keep_house(own: &OwnEngine, tasks: &mut Tasks, shutdown: &ShutdownWatch) {
+    tasks.spawn("the sweep of sessions", sweep(Arc::clone(&own.engine)));
     if let Some(federation) = &own.federation {
-        federation.start(&own.engine, shutdown);
+        federation.start(&own.engine, tasks, shutdown);
     }
 }
 
@@ -234,6 +239,8 @@ pub(super) struct EdgeParts {
     pub(super) is_serving: Arc<AtomicBool>,
     /// Told when the drain is over.
     pub(super) drained: Arc<Notify>,
+    /// What the node has lost; a listener may be it.
+    pub(super) outage: Arc<Outage>,
     /// Told when connections are accepted.
     pub(super) ready: mpsc::Sender<()>,
 }
@@ -245,6 +252,7 @@ pub(super) struct EdgeService {
     draining: watch::Receiver<bool>,
     is_serving: Arc<AtomicBool>,
     drained: Arc<Notify>,
+    outage: Arc<Outage>,
     ready: Option<mpsc::Sender<()>>,
 }
 
@@ -256,6 +264,7 @@ impl EdgeService {
             draining,
             is_serving,
             drained,
+            outage,
             ready,
         } = parts;
         let live = assembled.live;
@@ -268,6 +277,7 @@ impl EdgeService {
             draining,
             is_serving,
             drained,
+            outage,
             ready: Some(ready),
         }
     }
@@ -282,12 +292,19 @@ impl ServiceWithDependents for EdgeService {
         _: usize,
         notifier: ServiceReadyNotifier,
     ) {
+        if self.outage.lost().is_some() {
+            // Whoever waits for the start learns that there is none.
+            self.ready = None;
+            self.drained.notify_one();
+            return;
+        }
+        let mut tasks = Tasks::default();
         for bound in self.listeners.drain(..) {
             let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
-            tokio::spawn(async move {
+            tasks.spawn("a listener", async move {
                 let name = bound.name.clone();
                 if let Err(error) = edge.accept(bound, draining).await {
-                    tracing::error!(listener = %name, %error, "the listener stopped");
+                    tracing::error!(listener = %name, %error, "the listener cannot be used");
                 }
             });
         }
@@ -297,7 +314,14 @@ impl ServiceWithDependents for EdgeService {
             // Nobody waits for it any more when the start was given up.
             ready.send(()).ok();
         }
-        self.draining.wait_for(|drain| *drain).await.ok();
+        let drain = |drain: &bool| *drain;
+        tokio::select! {
+            // The listeners end by themselves then.
+            biased;
+            _ = self.draining.wait_for(drain) => {}
+            lost = tasks.first_to_end() => self.outage.begin(lost),
+        }
+        self.draining.wait_for(drain).await.ok();
         let open = self.edge.drain().await;
         if open > 0 {
             tracing::warn!(

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::FutureExt;
 use futures_util::future::join_all;
 use tokio::sync::watch;
 
@@ -32,8 +33,10 @@ impl Client {
     /// Keeps the connections to all peers until the shutdown begins. Nothing is connected without it.
     pub async fn run(self: Arc<Self>, mut shutdown: watch::Receiver<bool>) {
         let keeping = join_all(self.lines.iter().map(Line::run));
+        // Where there are gates only, there is nobody to be connected to.
+        let keeping = keeping.then(|_| std::future::pending::<()>());
         tokio::select! {
-            _ = keeping => {}
+            () = keeping => {}
             // Without anybody to say so there is no shutdown; an error means that the end is near.
             _ = shutdown.wait_for(|stop| *stop) => {}
         }
@@ -65,5 +68,20 @@ impl PeerChannel for Client {
             return Err(Silence::Protocol);
         }
         Ok(answer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn whoever_has_no_peers_goes_on_until_the_shutdown_all_the_same() {
+        let client = Arc::new(Client::new(Vec::new()));
+        let (stop, shutdown) = watch::channel(false);
+        let running = Arc::clone(&client).run(shutdown.clone());
+        assert!(running.now_or_never().is_none());
+        stop.send_replace(true);
+        client.run(shutdown).await;
     }
 }

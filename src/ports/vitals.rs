@@ -16,6 +16,8 @@ pub trait Vitals: Send + Sync + 'static {
 pub enum Readiness {
     /// The process is about to stop.
     Draining,
+    /// Something has ended that the node cannot do without, and it is about to stop.
+    Lost(&'static str),
     /// No engine is there to ask.
     NoEngine,
     /// They are.

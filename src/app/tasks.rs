@@ -1,0 +1,127 @@
+//! The background tasks of a node, by name, and what becomes of a node that loses one.
+//!
+//! Each goes on until the process stops. One that ends before, by a panic or by returning, would leave
+//! something undone without anybody noticing: streams of ended sessions, records that have expired, the ends
+//! of other data centres. So the node says that it is not ready, and stops.
+
+use std::collections::HashMap;
+use std::future::Future;
+use std::sync::Arc;
+use std::sync::OnceLock;
+
+use tokio::sync::Notify;
+use tokio::task::Id;
+use tokio::task::JoinSet;
+
+/// Tasks that go on until their runtime ends, and are watched while this is there.
+#[derive(Debug, Default)]
+pub(super) struct Tasks {
+    running: JoinSet<()>,
+    names: HashMap<Id, &'static str>,
+}
+
+impl Tasks {
+    /// Starts a task; the name is what the log and `/readyz` call it.
+    pub(super) fn spawn(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        let id = self.running.spawn(task).id();
+        self.names.insert(id, name);
+    }
+
+    /// Waits until one of them ends, and answers which; for ever where all of them go on.
+    pub(super) async fn first_to_end(&mut self) -> &'static str {
+        let ended = match self.running.join_next_with_id().await {
+            Some(Ok((id, ()))) => id,
+            Some(Err(error)) => {
+                tracing::error!(%error, "a background task broke off");
+                error.id()
+            }
+            None => return std::future::pending().await,
+        };
+        self.names.get(&ended).copied().unwrap_or("a task")
+    }
+}
+
+impl Drop for Tasks {
+    /// Some of them have last words to say when the process stops.
+    fn drop(&mut self) {
+        self.running.detach_all();
+    }
+}
+
+/// Whether a node has lost something that it cannot do without, and the way to stop it then.
+#[derive(Debug)]
+pub(super) struct Outage {
+    lost: OnceLock<&'static str>,
+    stop: Arc<Notify>,
+}
+
+impl Outage {
+    /// Nothing is lost; `stop` is what is told when something is.
+    pub(super) const fn new(stop: Arc<Notify>) -> Self {
+        Self {
+            lost: OnceLock::new(),
+            stop,
+        }
+    }
+
+    /// Notes what is lost, and has the node stop. The first is what is told.
+    pub(super) fn begin(&self, lost: &'static str) {
+        if self.lost.set(lost).is_ok() {
+            tracing::error!(task = lost, "this has ended, and the node stops");
+            self.stop.notify_one();
+        }
+    }
+
+    /// What is lost; none in a node that is well.
+    pub(super) fn lost(&self) -> Option<&'static str> {
+        self.lost.get().copied()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use futures_util::FutureExt;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_task_that_returns_or_panics_is_named() {
+        let mut tasks = Tasks::default();
+        tasks.spawn("sweep", std::future::pending());
+        assert_eq!(tasks.first_to_end().now_or_never(), None);
+        tasks.spawn("follow", async {});
+        assert_eq!(tasks.first_to_end().await, "follow");
+        tasks.spawn("close", async { panic!("by a fault of its own") });
+        assert_eq!(tasks.first_to_end().await, "close");
+        assert_eq!(tasks.first_to_end().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_nobody_watches_any_more_goes_on() {
+        let (said, heard) = tokio::sync::oneshot::channel();
+        let mut tasks = Tasks::default();
+        tasks.spawn("the last words", async {
+            tokio::task::yield_now().await;
+            said.send(()).ok();
+        });
+        drop(tasks);
+        heard.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_node_is_stopped_by_the_first_loss_and_says_what_it_was() {
+        let stop = Arc::new(Notify::new());
+        let outage = Outage::new(Arc::clone(&stop));
+        assert_eq!(outage.lost(), None);
+        assert!(stop.notified().now_or_never().is_none());
+        outage.begin("sweep");
+        outage.begin("follow");
+        assert_eq!(outage.lost(), Some("sweep"));
+        stop.notified().await;
+        assert!(stop.notified().now_or_never().is_none());
+    }
+}
