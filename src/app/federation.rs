@@ -238,13 +238,17 @@ pub(super) fn start_remote(
 }
 
 /// Takes over changed certificates; a fault in them changes nothing (MDC-SEC-3).
-async fn reload(again: impl Fn() -> Result<Reloaded, TrustError>) {
+async fn reload(again: impl Fn() -> Result<Reloaded, TrustError> + Clone + Send + 'static) {
     loop {
         tokio::time::sleep(RELOAD_EVERY).await;
-        match again() {
-            Ok(Reloaded::Changed) => tracing::info!("certificates of the back-channel read again"),
-            Ok(Reloaded::Unchanged) => {}
-            Err(error) => tracing::error!(
+        // The disk may take its time, and the streams of ended sessions are not to wait for it.
+        match tokio::task::spawn_blocking(again.clone()).await {
+            Ok(Ok(Reloaded::Changed)) => {
+                tracing::info!("certificates of the back-channel read again");
+            }
+            Ok(Ok(Reloaded::Unchanged)) => {}
+            Err(error) => tracing::error!(%error, "certificates could not be read again"),
+            Ok(Err(error)) => tracing::error!(
                 error = &error as &dyn std::error::Error,
                 "certificates of the back-channel have a fault; those before go on"
             ),

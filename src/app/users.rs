@@ -7,6 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
+use parking_lot::Mutex;
+use tokio::task::spawn_blocking;
 
 use crate::engine::EmbeddedEngine;
 use crate::model::name::UserName;
@@ -15,6 +17,7 @@ use crate::ports::session_engine::SessionEngine;
 use crate::provider::users_file::FileVersion;
 use crate::provider::users_file::UsersFileProvider;
 use crate::provider::users_file::current::CurrentUsers;
+use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::known::KnownUsers;
 
 /// The users file, followed.
@@ -24,9 +27,11 @@ pub(super) struct UsersWatch {
     /// The one that was looked at last.
     looked_at: Arc<UsersFileProvider>,
     engine: Arc<EmbeddedEngine>,
-    known: KnownUsers,
-    /// The version of the file that was looked at last.
+    known: Arc<Mutex<KnownUsers>>,
+    /// The version of the file that was read last, be it right or wrong.
     seen: Option<FileVersion>,
+    /// One that could not be read, and was complained about.
+    unread: Option<FileVersion>,
     standing: Standing,
     /// Users whose end is durable, while that of others is not yet.
     cut_off: BTreeSet<UserName>,
@@ -60,7 +65,8 @@ impl UsersWatch {
             looked_at,
             users,
             engine,
-            known,
+            known: Arc::new(Mutex::new(known)),
+            unread: None,
             standing: Standing::Unsettled,
             cut_off: BTreeSet::new(),
         })
@@ -71,13 +77,14 @@ impl UsersWatch {
         let mut ticks = tokio::time::interval(EVERY);
         loop {
             ticks.tick().await;
-            self.look();
+            self.look().await;
             self.settle().await;
         }
     }
 
-    /// Takes over a change of the file. One with a fault in it changes nothing.
-    fn look(&mut self) {
+    /// Takes over a change of the file. One with a fault in it changes nothing; one that the system does not
+    /// give is looked at again, since it may forbid somebody to sign in.
+    async fn look(&mut self) {
         let users = self.users.now();
         if !Arc::ptr_eq(&users, &self.looked_at) {
             // A reload has put it there, read and found right.
@@ -85,21 +92,39 @@ impl UsersWatch {
             self.looked_at = users;
             self.unsettle();
         }
-        let version = self.looked_at.version();
-        // While a file is being replaced there may be none for a moment.
-        if version == self.seen || version.is_none() {
-            return;
-        }
-        self.seen = version;
-        match self.looked_at.reload() {
+        let (users, seen) = (Arc::clone(&self.looked_at), self.seen.clone());
+        let look = move || {
+            // While a file is being replaced there may be none for a moment.
+            let version = users.version().filter(|now| seen.as_ref() != Some(now))?;
+            Some((version, users.reload()))
+        };
+        // A large file takes a while, and the streams of ended sessions are not to wait for it.
+        let (version, read) = match spawn_blocking(look).await {
+            Ok(Some(looked)) => looked,
+            Ok(None) => return,
+            Err(error) => return tracing::error!(%error, "the users file could not be looked at"),
+        };
+        match read {
             Ok(users) => {
                 tracing::info!(users, "users file read again");
+                self.seen = Some(version);
                 self.unsettle();
             }
-            Err(error) => tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the users file has a fault; the users are as before"
-            ),
+            Err(error @ LoadUsersError::Read { .. }) => {
+                if self.unread.replace(version.clone()) != Some(version) {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "the users file cannot be read; the users are as before, and it is tried again"
+                    );
+                }
+            }
+            Err(error @ (LoadUsersError::Invalid { .. } | LoadUsersError::Syntax { .. })) => {
+                self.seen = Some(version);
+                tracing::error!(
+                    error = &error as &dyn std::error::Error,
+                    "the users file has a fault; the users are as before"
+                );
+            }
         }
     }
 
@@ -113,7 +138,7 @@ impl UsersWatch {
         if self.standing == Standing::Settled {
             return;
         }
-        let lost = self.known.lost(&self.looked_at);
+        let lost = self.known.lock().lost(&self.looked_at);
         let mut durable = true;
         for user in &lost {
             if self.cut_off.contains(user) {
@@ -137,7 +162,9 @@ impl UsersWatch {
             return;
         }
         self.cut_off.clear();
-        match self.known.replace(&self.looked_at) {
+        let (known, users) = (Arc::clone(&self.known), Arc::clone(&self.looked_at));
+        let noted = spawn_blocking(move || known.lock().replace(&users)).await;
+        match noted.unwrap_or_else(|error| Err(error.into())) {
             Ok(()) => self.standing = Standing::Settled,
             Err(error) => tracing::error!(
                 %error,
@@ -151,3 +178,77 @@ impl UsersWatch {
 const KNOWN_USERS: &str = "users.known";
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
+
+#[cfg(test)]
+mod tests {
+    use tempfile::TempDir;
+
+    use super::*;
+    use crate::config::Authentication;
+    use crate::engine::EngineParts;
+    use crate::engine::EngineSettings;
+    use crate::model::end::Incarnation;
+    use crate::model::identity::AuthLevel;
+    use crate::model::name::ClusterId;
+    use crate::model::name::StoreName;
+    use crate::model::time::Timestamp;
+    use crate::ports::peer_channel::NoPeers;
+    use crate::store::memory::MemoryStore;
+    use crate::system::SystemClock;
+    use crate::system::SystemEntropy;
+
+    fn watch(dir: &TempDir) -> UsersWatch {
+        let users = UsersFileProvider::open(&Authentication {
+            store: StoreName::parse("staff").unwrap(),
+            users_file: dir.path().join("users.yaml"),
+            level: AuthLevel::NONE,
+            hashing_threads: 1,
+            hashing_queue: 1,
+        });
+        let users = Arc::new(users.unwrap());
+        let store = Arc::new(MemoryStore::new(
+            Incarnation([1; 16]),
+            Timestamp::from_millis(0),
+        ));
+        let parts = EngineParts {
+            store: Arc::<MemoryStore>::clone(&store),
+            ends: store,
+            peers: Arc::new(NoPeers),
+            provider: Arc::<UsersFileProvider>::clone(&users),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::new()),
+        };
+        let settings = EngineSettings {
+            cluster: ClusterId::parse("here").unwrap(),
+            idle_timeout: Duration::from_secs(60),
+            lifetime: Duration::from_secs(60),
+            per_user_max: 1,
+            federation: None,
+        };
+        let engine = Arc::new(EmbeddedEngine::new(parts, settings));
+        let users = Arc::new(CurrentUsers::new(users));
+        UsersWatch::open(users, engine, dir.path()).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_system_does_not_give_is_looked_at_again_and_one_with_a_fault_is_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("users.yaml");
+        std::fs::write(&file, "users: []\n").unwrap();
+        let mut watch = watch(&dir);
+        std::fs::remove_file(&file).unwrap();
+        std::fs::create_dir(&file).unwrap();
+        watch.look().await;
+        assert_ne!(watch.seen, watch.looked_at.version());
+        assert_eq!(watch.unread, watch.looked_at.version());
+        std::fs::remove_dir(&file).unwrap();
+        std::fs::write(&file, "users: [").unwrap();
+        watch.look().await;
+        assert_eq!(watch.seen, watch.looked_at.version());
+        std::fs::write(&file, "users:   []\n").unwrap();
+        watch.standing = Standing::Settled;
+        watch.look().await;
+        assert_eq!(watch.seen, watch.looked_at.version());
+        assert_eq!(watch.standing, Standing::Unsettled);
+    }
+}
