@@ -25,7 +25,6 @@ use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::end::End;
-use crate::model::end::Position;
 use crate::model::id::AdoptionId;
 use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
@@ -258,25 +257,20 @@ impl EmbeddedEngine {
 
     /// Becomes a stub at once where the own log knows of a holder above the rank that was announced: it may
     /// have been told before the record stood, and is not told again (S-4).
-    async fn yield_to_higher(&self, facts: &SsoFacts, announced: Option<Rank>) {
+    pub(super) async fn yield_to_higher(&self, facts: &SsoFacts, announced: Option<Rank>) {
         let Some(own) = announced else {
             return;
         };
-        // A rank that stands keeps its place, and that is where to look.
-        let Ok(position) = self.parts.ends.append(moved(facts, own)).await else {
+        let known = self.parts.ends.holder(&facts.sso);
+        let Some(higher) = known.filter(|known| *known > own) else {
             return;
         };
-        let before = Position(position.0.saturating_sub(1));
-        for (_, end) in self.parts.ends.since(before, 1) {
-            if let End::Moved { sso, holder, .. } = end
-                && let Err(error) = self.step_down(&sso, &holder).await
-            {
-                tracing::error!(
-                    session = sso.short_hash(),
-                    error = &error as &dyn std::error::Error,
-                    "a session held elsewhere could not be let go of"
-                );
-            }
+        if let Err(error) = self.step_down(&facts.sso, &higher).await {
+            tracing::error!(
+                session = facts.sso.short_hash(),
+                error = &error as &dyn std::error::Error,
+                "a session held elsewhere could not be let go of"
+            );
         }
     }
 

@@ -37,6 +37,17 @@ use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::StoreError;
 
+/// Why an end that a peer told of was not taken over.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum TakeEndError {
+    /// The record that was to give way changed each time: it stands as it did.
+    #[error("the record of a session that is held elsewhere kept changing")]
+    Raced,
+    /// What was to be written is not durable.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
 #[async_trait]
 impl PeerService for EmbeddedEngine {
     async fn answer(&self, from: &ClusterId, question: Question) -> Answer {
@@ -228,7 +239,7 @@ impl EmbeddedEngine {
     }
 
     /// Takes over ends that a peer told of; they share their commits.
-    pub(super) async fn apply_ends(&self, ends: Vec<End>) -> Result<(), StoreError> {
+    pub(super) async fn apply_ends(&self, ends: Vec<End>) -> Result<(), TakeEndError> {
         let Some(federation) = &self.federation else {
             return Ok(());
         };
@@ -288,7 +299,7 @@ impl EmbeddedEngine {
 
     /// Takes over an end that a peer told of, wherever it happened. It stands in the own log from then
     /// on, so that peers who could not be reached from there learn of it here (S-15).
-    async fn apply_end(&self, end: End) -> Result<(), StoreError> {
+    async fn apply_end(&self, end: End) -> Result<(), TakeEndError> {
         match &end {
             End::Tombstone { sso, .. } => {
                 let sso = *sso;
@@ -297,7 +308,7 @@ impl EmbeddedEngine {
                 {
                     federation.note_visited(sso, &session.visited, self.parts.clock.now());
                 }
-                self.append_announcing(end, &[sso]).await
+                Ok(self.append_announcing(end, &[sso]).await?)
             }
             End::Moved {
                 sso,
@@ -333,9 +344,9 @@ impl EmbeddedEngine {
                     .filter(|session| session.facts.first_authenticated < *authenticated_before)
                     .map(|session| session.facts.sso)
                     .collect();
-                self.append_announcing(end, &concerned).await
+                Ok(self.append_announcing(end, &concerned).await?)
             }
-            End::ProviderCutOff { .. } => self.cut_off_provider(end).await,
+            End::ProviderCutOff { .. } => Ok(self.cut_off_provider(end).await?),
         }
     }
 
@@ -365,7 +376,10 @@ impl EmbeddedEngine {
     }
 
     /// Becomes a stub if another data centre ranks above what is held here (S-4, S-14).
-    pub(super) async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), StoreError> {
+    ///
+    /// # Errors
+    /// When the record holds the session still; the end is to be read again then.
+    pub(super) async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), TakeEndError> {
         for _ in 0..REPLACE_TRIES_MAX {
             let found = self.parts.store.find(sso);
             let Found::Record(session) = &found else {
@@ -383,7 +397,7 @@ impl EmbeddedEngine {
                 return Ok(());
             }
         }
-        Ok(())
+        Err(TakeEndError::Raced)
     }
 }
 

@@ -37,6 +37,7 @@ use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
 use crate::model::session::EndCause;
+use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
@@ -560,6 +561,10 @@ impl EndLog for SeamedStore {
 
     fn cut_off(&self, store: &StoreName, subject: &UserName) -> Option<Timestamp> {
         self.inner.cut_off(store, subject)
+    }
+
+    fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        self.inner.holder(sso)
     }
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {

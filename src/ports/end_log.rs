@@ -6,9 +6,11 @@ use crate::model::end::End;
 use crate::model::end::Incarnation;
 use crate::model::end::Position;
 use crate::model::end::Pulled;
+use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::model::session::Rank;
 use crate::model::time::Timestamp;
 use crate::ports::session_store::StoreError;
 
@@ -40,6 +42,9 @@ pub trait EndLog: Send + Sync + 'static {
 
     /// When the user's cut-off lies, if there is one: whatever was first authenticated before is over.
     fn cut_off(&self, store: &StoreName, subject: &UserName) -> Option<Timestamp>;
+
+    /// The holder of a session that ranks highest among those that moves in the log name (S-4).
+    fn holder(&self, sso: &SsoId) -> Option<Rank>;
 
     /// The entries after `position`, oldest first, at most `limit`.
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)>;

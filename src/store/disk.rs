@@ -21,6 +21,7 @@ use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::ports::end_log::EndLog;
@@ -289,6 +290,10 @@ impl EndLog for DiskStore {
 
     fn cut_off(&self, store: &StoreName, subject: &UserName) -> Option<Timestamp> {
         self.table.cut_off(store, subject)
+    }
+
+    fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        self.table.holder(sso)
     }
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {

@@ -74,6 +74,15 @@ impl Ends {
         }
     }
 
+    /// The holder that the standing move of a session names.
+    pub(super) fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        let log = self.log.lock();
+        match log.entries.get(log.moves.get(sso)?)? {
+            End::Moved { holder, .. } => Some(holder.clone()),
+            End::Tombstone { .. } | End::UserCutOff { .. } | End::ProviderCutOff { .. } => None,
+        }
+    }
+
     /// Puts back an entry that was durable before this process began.
     pub(super) fn restore(&self, position: Position, end: End) {
         match &end {

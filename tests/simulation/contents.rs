@@ -181,7 +181,7 @@ impl Contents {
         }
     }
 
-    fn moved(&self, wanted: &SsoId) -> Option<(Position, &End)> {
+    pub(crate) fn moved(&self, wanted: &SsoId) -> Option<(Position, &End)> {
         self.log.iter().find_map(|(position, end)| match end {
             End::Moved { sso, .. } if sso == wanted => Some((*position, end)),
             _ => None,

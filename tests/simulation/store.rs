@@ -19,6 +19,7 @@ use portway::model::id::SsoId;
 use portway::model::name::ClusterId;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::session::Rank;
 use portway::model::session::Session;
 use portway::model::session::SessionState;
 use portway::model::time::Timestamp;
@@ -374,6 +375,13 @@ impl EndLog for SimStore {
             .lock()
             .cut_off(store, subject)
             .map(|(_, before)| before)
+    }
+
+    fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        match self.memory.lock().moved(sso)? {
+            (_, End::Moved { holder, .. }) => Some(holder.clone()),
+            _ => None,
+        }
     }
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {

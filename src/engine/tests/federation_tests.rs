@@ -30,6 +30,27 @@ mod clock_tests;
 mod store_name_tests;
 mod surplus_tests;
 
+/// Puts a record in the place of one that says the same.
+fn rewrite(store: &MemoryStore, sso: &SsoId) {
+    let Found::Record(standing) = store.find(sso) else {
+        panic!("it is gone")
+    };
+    let replaced = store.replace_if_version(Session::clone(&standing));
+    replaced.now_or_never().unwrap().unwrap();
+}
+
+/// The peer holds a session, in the generation after.
+fn moved_to_peer(session: &Session) -> End {
+    End::Moved {
+        sso: session.facts.sso,
+        holder: Rank {
+            generation: Generation(session.facts.generation.0 + 1),
+            cluster: peer(),
+        },
+        expires: session.facts.expires,
+    }
+}
+
 #[tokio::test]
 async fn the_visited_hosts_are_told_though_the_end_was_read_before_it_was_told_of_mdc_logout_1() {
     let world = World::beside(Peer::default());
@@ -56,6 +77,43 @@ async fn the_visited_hosts_are_told_though_the_end_was_read_before_it_was_told_o
     let answer = world.engine.answer(&peer(), push).await;
     let visited = Vec::new();
     assert_eq!(answer, Answer::Noted { visited }, "nobody waits now");
+}
+
+#[tokio::test]
+async fn a_move_is_not_noted_while_the_record_that_is_to_give_way_keeps_changing_s_4() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let sso = session.facts.sso;
+    for _ in 0..16 {
+        let rewrite = move |store: &MemoryStore| rewrite(store, &sso);
+        world.store.before_replace(Meanwhile::new(rewrite));
+    }
+    let ends = vec![moved_to_peer(&session)];
+    let push = Question::PushEnds { ends };
+    let answer = world.engine.answer(&peer(), push.clone()).await;
+    assert_eq!(answer, Answer::NotDurable);
+    assert!(world.engine.is_standing(&sso));
+    let answer = world.engine.answer(&peer(), push).await;
+    let visited = Vec::new();
+    assert_eq!(answer, Answer::Noted { visited });
+    assert!(!world.engine.is_standing(&sso));
+}
+
+#[tokio::test]
+async fn a_holder_that_ranks_below_one_that_is_known_gives_way_whatever_the_disk_says_s_4() {
+    let world = World::beside(Peer::default());
+    let session = world.sign_in("alice").await;
+    let moved = world.store.inner.append(moved_to_peer(&session)).await;
+    moved.unwrap();
+    world.store.ends_are(Ends::Failing);
+    assert!(world.engine.is_standing(&session.facts.sso));
+    let announced = Rank {
+        generation: session.facts.generation,
+        cluster: world.engine.settings.cluster.clone(),
+    };
+    let facts = &session.facts;
+    world.engine.yield_to_higher(facts, Some(announced)).await;
+    assert!(!world.engine.is_standing(&facts.sso));
 }
 
 #[tokio::test]

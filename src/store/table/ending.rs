@@ -53,6 +53,10 @@ impl Table {
         self.ends.cut_off(&UserKey::new(store, subject))
     }
 
+    pub(in crate::store) fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        self.ends.holder(sso)
+    }
+
     /// The last place of the end log that was given out.
     pub(in crate::store) fn head(&self) -> Position {
         self.ends.head()

@@ -12,6 +12,7 @@ use portway::model::id::SsoId;
 use portway::model::name::ClusterId;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::session::Rank;
 use portway::model::session::Session;
 use portway::model::session::SessionState;
 use portway::model::time::Timestamp;
@@ -167,6 +168,10 @@ impl EndLog for MutantStore {
             Mutation::NoTombstoneCheck => None,
             _ => self.inner.cut_off(store, subject),
         }
+    }
+
+    fn holder(&self, sso: &SsoId) -> Option<Rank> {
+        self.inner.holder(sso)
     }
 
     fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
