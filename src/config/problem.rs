@@ -10,6 +10,7 @@ use crate::config::parse::quantity::QuantityError;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
+use crate::model::end::End;
 use crate::model::name::NameError;
 
 pub mod advice;
@@ -107,6 +108,9 @@ pub enum Problem {
         /// The level a sign-in gives.
         reached: u8,
     },
+    /// A session that would outlive the memory of its end.
+    #[error("lifetime is longer than {}d", End::KEPT_MAX.as_secs() / 86_400)]
+    Lifetime,
     /// What does not fit together about several data centres.
     #[error("{0}")]
     Mdc(#[source] MdcProblem),

@@ -169,7 +169,8 @@ impl EmbeddedEngine {
             store: store.clone(),
             subject: subject.clone(),
             authenticated_before: before,
-            expires: now.after(self.terms().lifetime),
+            // Other data centres may have longer lifetimes, and so may this one have had.
+            expires: now.after(End::KEPT_MAX),
         };
         if let Some(federation) = &self.federation {
             federation.tell_later(end.clone());

@@ -2,6 +2,8 @@
 //!
 //! Keeping them is the matter of the port `end_log`; who is told is decided elsewhere.
 
+use std::time::Duration;
+
 use serde::Deserialize;
 use serde::Serialize;
 
@@ -52,6 +54,11 @@ pub enum End {
         /// When the last session it may concern expires.
         expires: Timestamp,
     },
+}
+
+impl End {
+    /// No end is kept for longer: none is needed for longer, since no session may live for longer anywhere.
+    pub const KEPT_MAX: Duration = Duration::from_hours(366 * 24);
 }
 
 /// The place of an entry in the log of one incarnation; the first is 1.

@@ -20,6 +20,7 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
+use crate::model::end::End;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
@@ -111,6 +112,11 @@ impl Reading<'_> {
         self.set(&section, "store", &mut settings.store, |this, found| {
             this.word(found, STORES)
         });
+        if let Some(place) = section.get("lifetime")
+            && settings.lifetime > End::KEPT_MAX
+        {
+            self.fault(place, Problem::Lifetime);
+        }
         if settings.idle_timeout > settings.lifetime {
             let place = section
                 .get("idle_timeout")

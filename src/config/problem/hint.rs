@@ -46,6 +46,7 @@ impl Problem {
             Self::FailoverThreshold { .. } => "the secondaries would serve always",
             Self::HealthCheckTimeout => "make `timeout` shorter or `interval` longer",
             Self::IdleTimeout => "lower `idle_timeout` or raise `lifetime`",
+            Self::Lifetime => "that is how long it is remembered that a session has ended",
             Self::LevelUnreachable { .. } => "lower it, or raise `authentication.level`",
             Self::Method(_) => {
                 "such as `GET`, in upper case; CONNECT and TRACE are never forwarded"

@@ -10,7 +10,7 @@ use crate::model::time::Timestamp;
 /// longer than any session lasts.
 #[must_use]
 pub fn plausible(mut end: End, now: Timestamp, hard_skew: Duration) -> End {
-    let last = now.after(KEPT_MAX);
+    let last = now.after(End::KEPT_MAX);
     match &mut end {
         End::Tombstone { expires, .. }
         | End::Moved { expires, .. }
@@ -28,9 +28,6 @@ pub fn plausible(mut end: End, now: Timestamp, hard_skew: Duration) -> End {
     }
     end
 }
-
-/// Longer than a session is meant to last anywhere.
-const KEPT_MAX: Duration = Duration::from_hours(366 * 24);
 
 #[cfg(test)]
 mod tests {
@@ -56,7 +53,7 @@ mod tests {
     #[test]
     fn a_clock_that_is_years_ahead_locks_nobody_out_for_years_s_15_s_22() {
         let end = plausible(cut_off(NOW.after(YEARS), NOW.after(2 * YEARS)), NOW, HARD);
-        assert_eq!(end, cut_off(NOW.after(2 * HARD), NOW.after(KEPT_MAX)));
+        assert_eq!(end, cut_off(NOW.after(2 * HARD), NOW.after(End::KEPT_MAX)));
     }
 
     #[test]
