@@ -13,7 +13,6 @@ use tokio::task::spawn_blocking;
 use crate::engine::EmbeddedEngine;
 use crate::model::name::UserName;
 use crate::ports::identity_provider::IdentityProvider;
-use crate::ports::session_engine::SessionEngine;
 use crate::provider::users_file::FileVersion;
 use crate::provider::users_file::UsersFileProvider;
 use crate::provider::users_file::current::CurrentUsers;

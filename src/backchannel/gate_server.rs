@@ -27,9 +27,12 @@ use crate::backchannel::wire::WireError;
 use crate::crypto::claims::TOKEN_LIFETIME;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::End;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
+use crate::model::session::EndCause;
+use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::session_engine::Confirmation;
@@ -68,7 +71,8 @@ pub struct GateLimits {
 struct GateService {
     engine: Arc<dyn SessionEngine>,
     feed: Feed,
-    shares: Shares,
+    tokens: Shares,
+    ends: Shares,
     terms: GateTerms,
     limits: GateLimits,
     clock: Arc<dyn Clock>,
@@ -84,7 +88,8 @@ impl GateService {
         Self {
             feed: Feed::new(engine.watch_ended(), Arc::clone(&world.entropy)),
             engine,
-            shares: Shares::default(),
+            tokens: Shares::of_tokens(),
+            ends: Shares::of_ends(),
             terms,
             limits,
             clock: Arc::clone(&world.clock),
@@ -93,13 +98,7 @@ impl GateService {
 
     async fn act(&self, gate: &ClusterId, question: GateQuestion) -> GateAnswer {
         match question {
-            GateQuestion::End { facts, cause } => ended(self.engine.end(&facts, cause).await),
-            GateQuestion::EndAll { store, subject } => {
-                match self.engine.end_all(&store, &subject).await {
-                    Ok(count) => GateAnswer::EndedAll(count as u64),
-                    Err(_) => GateAnswer::NotDurable,
-                }
-            }
+            GateQuestion::End { facts, cause } => self.end(gate, &facts, cause).await,
             GateQuestion::Judge { claim } => {
                 let claim = Claim::from(claim);
                 let found = self.engine.judge(&claim, self.clock.now()).await;
@@ -133,6 +132,21 @@ impl GateService {
         }
     }
 
+    /// Ends a session for a gate. One that does not stand here has to be believed, since the end may be all
+    /// that is known of it (S-18), and is remembered until the session would have expired; so a gate may
+    /// have only so many of these remembered.
+    async fn end(&self, gate: &ClusterId, facts: &SsoFacts, cause: EndCause) -> GateAnswer {
+        let now = self.clock.now();
+        let expires = facts.expires.min(now.after(End::KEPT_MAX));
+        let is_believed =
+            self.engine.is_standing(&facts.sso) || self.ends.take(gate, expires, now, || true);
+        if is_believed {
+            ended(self.engine.end(facts, cause).await)
+        } else {
+            GateAnswer::NotDurable
+        }
+    }
+
     /// Spends a token for a gate, which neither has it remembered for longer than a token is good, give or
     /// take what clocks may differ, nor fills the memory of all (S-24). The clock that made it may be ahead
     /// by as much, and the gate takes it for as much longer.
@@ -144,7 +158,7 @@ impl GateService {
             return false;
         }
         let spend = || self.engine.spend(token, expires);
-        self.shares.spend(gate, expires, now, spend)
+        self.tokens.take(gate, expires, now, spend)
     }
 
     /// Looks again after the place in the feed is taken: judging may have taken long, and an end before

@@ -25,8 +25,6 @@ use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::peer::Rest;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
@@ -43,13 +41,6 @@ pub(super) enum GateQuestion {
         facts: SsoFacts,
         /// Why.
         cause: EndCause,
-    },
-    /// End everything that a user authenticated before now.
-    EndAll {
-        /// The identity store of the user.
-        store: StoreName,
-        /// The user.
-        subject: UserName,
     },
     /// Does this claim's session serve?
     Judge {
@@ -106,8 +97,6 @@ pub(super) enum GateAnswer {
         /// The other data centres, and whether the end is durable there.
         peers: Vec<(ClusterId, Durability)>,
     },
-    /// To `EndAll`: how many sessions that were.
-    EndedAll(u64),
     /// To `Judge` and `Visit`.
     Judged {
         /// What is to be said of the claim.
@@ -115,7 +104,7 @@ pub(super) enum GateAnswer {
         /// It holds up to here in the feed.
         at: Mark,
     },
-    /// The end is not durable; it holds in memory.
+    /// To `End`: it is not taken now; the gate tells it again later.
     NotDurable,
     /// To `Standing`: those that do not.
     NotStanding(Vec<SsoId>),
@@ -264,7 +253,7 @@ enum Reason {
 
 impl Body for GateQuestion {
     const VERBS: &'static [&'static str] = &[
-        "End", "EndAll", "Judge", "Spend", "Standing", "Terms", "Touch", "Visit", "Watch",
+        "End", "Judge", "Spend", "Standing", "Terms", "Touch", "Visit", "Watch",
     ];
 
     fn check(&self) -> Result<(), WireError> {
@@ -276,7 +265,7 @@ impl Body for GateQuestion {
             }
             Self::Standing { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
             Self::Touch { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
-            Self::EndAll { .. } | Self::Spend { .. } | Self::Terms | Self::Watch { .. } => Ok(()),
+            Self::Spend { .. } | Self::Terms | Self::Watch { .. } => Ok(()),
         }
     }
 }
@@ -285,7 +274,6 @@ impl Body for GateAnswer {
     const VERBS: &'static [&'static str] = &[
         "Done",
         "Ended",
-        "EndedAll",
         "Judged",
         "NotDurable",
         "NotStanding",
@@ -310,7 +298,7 @@ impl Body for GateAnswer {
                 News::Ended { sessions, .. } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
                 News::Lost => Ok(()),
             },
-            Self::Done | Self::EndedAll(_) | Self::NotDurable | Self::SpentBefore => Ok(()),
+            Self::Done | Self::NotDurable | Self::SpentBefore => Ok(()),
         }
     }
 }
@@ -334,6 +322,8 @@ mod tests {
     use crate::backchannel::wire::Letterhead;
     use crate::crypto::pki::node_name::NodeName;
     use crate::model::identity::AuthLevel;
+    use crate::model::name::StoreName;
+    use crate::model::name::UserName;
     use crate::model::session::Generation;
 
     #[test]

@@ -34,8 +34,6 @@ use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::peer::Silence;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
@@ -87,8 +85,6 @@ enum RemoteFault {
     GateOnly,
     #[error("no engine answered")]
     Silent(#[source] Silence),
-    #[error("the engine answered something else")]
-    OffTopic,
 }
 
 impl RemoteEngine {
@@ -241,30 +237,6 @@ impl SessionEngine for RemoteEngine {
                 peers: Vec::new(),
             },
         }
-    }
-
-    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError> {
-        let question = GateQuestion::EndAll {
-            store: store.clone(),
-            subject: subject.clone(),
-        };
-        let answered = self.ask(subject.as_str().as_bytes(), &question).await;
-        let answered = answered.map_err(|why| failed(ENDING, RemoteFault::Silent(why)))?;
-        if let GateAnswer::EndedAll(count) = answered.answer {
-            return Ok(usize::try_from(count).unwrap_or(usize::MAX));
-        }
-        let fault = match answered.answer {
-            GateAnswer::NotDurable => RemoteFault::NotDurable,
-            GateAnswer::Done
-            | GateAnswer::Ended { .. }
-            | GateAnswer::EndedAll(_)
-            | GateAnswer::Judged { .. }
-            | GateAnswer::NotStanding(_)
-            | GateAnswer::SpentBefore
-            | GateAnswer::Terms(_)
-            | GateAnswer::Watched { .. } => RemoteFault::OffTopic,
-        };
-        Err(failed(ENDING, fault))
     }
 
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {

@@ -238,7 +238,7 @@ impl EmbeddedEngine {
                 Err(NotLive::Ended)
             }
             Outcome::CutOff => {
-                if let Err(error) = self.cut_off(&facts.store, &facts.subject).await {
+                if let Err(error) = self.end_all(&facts.store, &facts.subject).await {
                     tracing::error!(
                         user = facts.subject.as_str(),
                         error = &error as &dyn std::error::Error,

@@ -35,7 +35,10 @@ impl EmbeddedEngine {
         let end = End::Tombstone {
             sso: facts.sso,
             cause,
-            expires: facts.expires,
+            // A gate may say anything: no entry is to be kept for ever.
+            expires: facts
+                .expires
+                .min(self.parts.clock.now().after(End::KEPT_MAX)),
         };
         let concerned = [facts.sso];
         let (appended, peers) = match (cause, &self.federation) {
@@ -142,8 +145,12 @@ impl EmbeddedEngine {
         confirmations
     }
 
-    /// Ends everything that a user authenticated before now; answers how many sessions that were.
-    pub(super) async fn cut_off(
+    /// Ends everything that a user authenticated before now; answers how many sessions that were. It is for
+    /// the data centre itself to find that a user is gone: no gate has a word for it.
+    ///
+    /// # Errors
+    /// When the cut-off is not durable; it holds in memory all the same.
+    pub async fn end_all(
         &self,
         store: &StoreName,
         subject: &UserName,

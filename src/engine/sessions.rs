@@ -16,8 +16,6 @@ use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
 use crate::model::session::Session;
@@ -31,7 +29,6 @@ use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
-use crate::ports::session_store::StoreError;
 
 #[async_trait]
 impl SessionEngine for EmbeddedEngine {
@@ -81,10 +78,6 @@ impl SessionEngine for EmbeddedEngine {
 
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
         self.end_session(facts, cause).await
-    }
-
-    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError> {
-        self.cut_off(store, subject).await
     }
 
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {

@@ -575,10 +575,6 @@ impl SessionEngine for StandIn {
         }
     }
 
-    async fn end_all(&self, _: &StoreName, _: &UserName) -> Result<usize, StoreError> {
-        Err(StoreError::Closed)
-    }
-
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {
         broadcast::channel(1).1
     }

@@ -18,8 +18,6 @@ use crate::model::id::TokenId;
 use crate::model::identity::Credential;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
 use crate::model::session::Session;
@@ -158,12 +156,6 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Ends an SSO session, known here or not (S-18); durable when it returns (S-14).
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended;
-
-    /// Ends everything that a user authenticated before `now`.
-    ///
-    /// # Errors
-    /// When the cut-off is not durable; it holds in memory all the same.
-    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError>;
 
     /// Tells of every SSO session that stops serving, whatever the reason. A receiver that lagged must
     /// look up every session it cares about.

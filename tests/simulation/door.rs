@@ -50,6 +50,19 @@ pub(crate) struct Door {
 
 impl Door {
     /// Whose turn it is.
+    /// Cuts a user off, at the node whose turn it is.
+    pub(crate) async fn end_all(
+        &self,
+        store: &StoreName,
+        subject: &UserName,
+    ) -> Result<usize, StoreError> {
+        let ended = self.engine().end_all(store, subject).await;
+        let durability = durability(&ended);
+        let noted = Event::CutOffAnswered(self.dc, subject, durability);
+        self.witness.note(&noted);
+        ended
+    }
+
     fn engine(&self) -> &EmbeddedEngine {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         &self.engines[turn % self.engines.len()]
@@ -171,14 +184,6 @@ impl SessionEngine for Door {
         let ended = self.engine().end(facts, cause).await;
         let durability = durability(&ended.durable);
         let noted = Event::EndAnswered(self.dc, facts, cause, durability);
-        self.witness.note(&noted);
-        ended
-    }
-
-    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError> {
-        let ended = self.engine().end_all(store, subject).await;
-        let durability = durability(&ended);
-        let noted = Event::CutOffAnswered(self.dc, subject, durability);
         self.witness.note(&noted);
         ended
     }

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use super::shares::SHARE_MAX;
+use super::shares::ENDS_MAX;
+use super::shares::TOKENS_MAX;
 use super::*;
 use crate::backchannel::gate_terms::tests::terms;
 use crate::backchannel::gate_wire::SESSIONS_MAX;
@@ -110,13 +111,13 @@ fn a_gate_that_has_spent_its_share_leaves_room_for_others() {
         let number = u128::from(number);
         TokenId::from_bytes(number.to_be_bytes())
     };
-    for number in 0..SHARE_MAX as u64 {
+    for number in 0..TOKENS_MAX as u64 {
         assert!(service.spend(&edge(), token(number), expires));
     }
     assert!(!service.spend(&edge(), token(u64::MAX), expires));
     let other = ClusterId::parse("edge-2").unwrap();
     assert!(service.spend(&other, token(u64::MAX), expires));
-    for _ in 0..SHARE_MAX {
+    for _ in 0..TOKENS_MAX {
         let again = service.spend(&other, token(u64::MAX), expires);
         assert!(!again, "spent before");
     }
@@ -124,6 +125,37 @@ fn a_gate_that_has_spent_its_share_leaves_room_for_others() {
         service.spend(&other, token(u64::MAX - 1), expires),
         "its own share is there"
     );
+}
+
+/// S-18
+#[tokio::test]
+async fn a_gate_may_have_only_so_many_ends_remembered_of_sessions_that_nobody_knows() {
+    let engine = Arc::new(StandIn::new());
+    let claim = engine.hold(1);
+    let service = service(&engine);
+    let now = SystemClock.now();
+    let end = async |gate: ClusterId, sso: SsoId, expires| {
+        let facts = SsoFacts {
+            sso,
+            expires,
+            ..claim.facts.clone()
+        };
+        let cause = EndCause::LoggedOut;
+        let question = GateQuestion::End { facts, cause };
+        service.act(&gate, question).await
+    };
+    let is_taken = |answer: &GateAnswer| matches!(answer, GateAnswer::Ended { .. });
+    let unknown = |number: usize| SsoId::from_bytes((u128::MAX - number as u128).to_be_bytes());
+    let never = Timestamp::from_millis(u64::MAX);
+    for number in 0..ENDS_MAX {
+        assert!(is_taken(&end(edge(), unknown(number), never).await));
+    }
+    let refused = end(edge(), unknown(ENDS_MAX), never).await;
+    assert_eq!(refused, GateAnswer::NotDurable);
+    let known = end(edge(), sso(1), now.after(Duration::from_mins(1))).await;
+    assert!(is_taken(&known), "its record goes for it");
+    let other = ClusterId::parse("edge-2").unwrap();
+    assert!(is_taken(&end(other, unknown(ENDS_MAX), never).await));
 }
 
 fn edge() -> ClusterId {

@@ -82,10 +82,6 @@ impl SessionEngine for Listening {
         ended
     }
 
-    async fn end_all(&self, store: &StoreName, subject: &UserName) -> Result<usize, StoreError> {
-        self.engine.end_all(store, subject).await
-    }
-
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {
         self.engine.watch_ended()
     }

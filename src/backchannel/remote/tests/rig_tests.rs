@@ -237,13 +237,6 @@ impl SessionEngine for StandIn {
         }
     }
 
-    async fn end_all(&self, _: &StoreName, subject: &UserName) -> Result<usize, StoreError> {
-        let mut of_user = self.sessions.lock().clone();
-        of_user.retain(|_, session| session.facts.subject == *subject);
-        of_user.keys().for_each(|sso| self.drop_session(*sso));
-        Ok(of_user.len())
-    }
-
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {
         self.ended.subscribe()
     }

@@ -209,23 +209,6 @@ async fn an_end_that_memory_forgot_and_no_engine_has_heard_holds_and_is_told_lat
 }
 
 #[tokio::test]
-async fn all_sessions_of_a_user_end_at_the_engine_and_then_here() {
-    let ny = Site::start("ny", &[GATE]).await;
-    let claims = [ny.engine.hold(1), ny.engine.hold(2)];
-    let gate = Plan::at(&ny).start();
-    gate.follows(0).await;
-    for claim in &claims {
-        assert!(is_live(&gate.resolve(claim).await));
-    }
-    let facts = &claims[0].facts;
-    let ended = gate.remote.end_all(&facts.store, &facts.subject).await;
-    assert_eq!(ended.unwrap(), 2);
-    for claim in &claims {
-        until("it is over", || !is_live(&gate.lookup(claim))).await;
-    }
-}
-
-#[tokio::test]
 async fn nobody_signs_in_at_a_gate() {
     let ny = Site::start("ny", &[GATE]).await;
     let gate = Plan::at(&ny).start();
