@@ -126,6 +126,8 @@ pub enum Notice {
     Again,
     /// Too many sign-ins are waiting; or the provider or store did not answer.
     Busy,
+    /// The credential was right; the user's sessions have just been ended, and this one with them.
+    CutOff,
     /// Nothing; it is the first.
     None,
     /// The credential was not accepted. One wording for every reason.

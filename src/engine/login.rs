@@ -47,9 +47,12 @@ impl EmbeddedEngine {
             .await?
         {
             Inserted::Inserted => self.settle(session).await,
-            // A cut-off arrived between the check of the password and here, or 128 random bits
-            // came twice; either way there is no session.
-            Inserted::Ended | Inserted::Exists => Err(StoreError::Closed.into()),
+            Inserted::Ended => Err(SignInError::CutOff),
+            // 128 random bits came twice.
+            Inserted::Exists => Err(SignInError::Store(StoreError::Failed {
+                operation: "keep a new session",
+                source: "one of that id stands".into(),
+            })),
         }
     }
 

@@ -51,6 +51,10 @@ pub struct SignIn {
 /// Why a sign-in did not happen.
 #[derive(Debug, thiserror::Error)]
 pub enum SignInError {
+    /// The sessions of the user were ended while the sign-in was under way, or are to have ended by a clock
+    /// that is ahead (S-15, S-17).
+    #[error("the sessions of the user have just been ended")]
+    CutOff,
     /// The credential was not accepted, or could not be checked.
     #[error("the credential was not verified")]
     Verify(#[from] VerifyError),

@@ -234,7 +234,7 @@ fn login_page(login: &LoginPage, title: &str) -> Page {
     let status = match login.notice {
         Notice::Again | Notice::None => StatusCode::OK,
         Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
-        Notice::Busy => StatusCode::SERVICE_UNAVAILABLE,
+        Notice::Busy | Notice::CutOff => StatusCode::SERVICE_UNAVAILABLE,
     };
     html(status, &pages::Login { title, page: login })
 }

@@ -326,6 +326,7 @@ fn is_recent_enough(signed_in: &IdCookie, request: &SignInRequest) -> bool {
 /// One wording for every reason that has to do with the credential; nothing tells them apart.
 const fn notice_of(error: &SignInError) -> Notice {
     match error {
+        SignInError::CutOff => Notice::CutOff,
         SignInError::Verify(VerifyError::Refused) => Notice::Refused,
         SignInError::Verify(VerifyError::Busy | VerifyError::Unavailable(..))
         | SignInError::Store(_) => Notice::Busy,

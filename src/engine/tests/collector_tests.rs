@@ -431,6 +431,25 @@ async fn a_form_may_be_posted_again_after_a_typing_error() {
 }
 
 #[tokio::test]
+async fn whoever_was_cut_off_a_moment_ago_is_told_to_wait() {
+    let mut desk = Desk::new();
+    let now = desk.world.now();
+    // As with several data centres, whose clocks may differ.
+    let cut_off = End::UserCutOff {
+        store: staff(),
+        subject: user("alice"),
+        authenticated_before: now.after(MINUTE),
+        expires: now.after(LIFETIME),
+    };
+    desk.world.store.append(cut_off).await.unwrap();
+    let page = login_page(desk.sign_in_for(None, "alice").await);
+    assert_eq!(page.notice, Notice::CutOff);
+    desk.world.pass(MINUTE);
+    let signed_in = desk.sign_in_for(None, "alice").await;
+    assert!(matches!(signed_in, ReplyKind::Redirect(_)));
+}
+
+#[tokio::test]
 async fn when_nothing_can_be_checked_or_kept_the_page_asks_to_try_again() {
     let mut desk = Desk::new();
     let silent = VerifyError::Unavailable(staff(), "no answer".into());

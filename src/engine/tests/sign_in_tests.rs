@@ -133,7 +133,7 @@ async fn an_sso_session_that_ended_before_its_insert_does_not_begin_s_17() {
     };
     world.store.before_insert(Meanwhile::ends(end));
     let refused = world.sign_in_replacing("alice", None).await;
-    assert!(matches!(refused, Err(SignInError::Store(_))));
+    assert!(matches!(refused, Err(SignInError::CutOff)));
     assert!(matches!(world.store.find(&sso), Found::Ended));
     assert_eq!(world.store.count(), 0);
 }
@@ -153,7 +153,7 @@ async fn a_cut_off_between_the_check_and_the_insert_leaves_no_session_s_17() {
     let cut_off = cut_off_alice(world.now().after(MILLISECOND));
     world.store.before_insert(Meanwhile::ends(cut_off));
     let refused = world.sign_in_replacing("alice", None).await;
-    assert!(matches!(refused, Err(SignInError::Store(_))));
+    assert!(matches!(refused, Err(SignInError::CutOff)));
     assert_eq!(world.store.count(), 0);
 }
 
@@ -170,7 +170,7 @@ async fn a_cut_off_while_the_credential_is_checked_leaves_no_session_s_17() {
         clock.set(clock.now().after(Duration::from_millis(200)));
     });
     let refused = world.sign_in_replacing("alice", None).await;
-    assert!(matches!(refused, Err(SignInError::Store(_))));
+    assert!(matches!(refused, Err(SignInError::CutOff)));
     assert_eq!(world.store.count(), 0);
     let again = world.sign_in("alice").await;
     assert!(world.serves(&again), "a sign-in begun later is good");

@@ -30,6 +30,9 @@ impl Login<'_> {
             Notice::Busy => {
                 Some("Signing in is not possible at the moment. Please try again shortly.")
             }
+            Notice::CutOff => {
+                Some("Your sessions have just been ended. Please try again in a few minutes.")
+            }
             Notice::None => None,
             Notice::Refused => Some("The user name or the password is not right."),
             Notice::Stale => Some(
