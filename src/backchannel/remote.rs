@@ -25,10 +25,10 @@ use crate::backchannel::remote::known::Known;
 use crate::backchannel::remote::known::Remembered;
 use crate::backchannel::remote::node::EngineNode;
 use crate::backchannel::remote::outbox::Outbox;
-use crate::backchannel::remote::spent::Spent;
 use crate::backchannel::trust::Trust;
 use crate::config::mdc;
 use crate::decision::upstream::Tiers;
+use crate::engine::spent::SpentTokens;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
@@ -55,7 +55,6 @@ mod known;
 mod lines;
 mod node;
 mod outbox;
-mod spent;
 mod terms;
 #[cfg(test)]
 pub(in crate::backchannel) mod tests;
@@ -65,7 +64,7 @@ pub struct RemoteEngine {
     nodes: Tiers<Arc<EngineNode>>,
     known: Known,
     outbox: Outbox,
-    spent: Spent,
+    spent: SpentTokens,
     ended: broadcast::Sender<SsoId>,
     /// How long an engine may take to answer.
     timeout: Duration,
@@ -116,7 +115,7 @@ impl RemoteEngine {
             nodes,
             known: Known::new(config.cache_max, ended.clone()),
             outbox: Outbox::default(),
-            spent: Spent::default(),
+            spent: SpentTokens::default(),
             ended,
             timeout: config.timeout,
             clock,

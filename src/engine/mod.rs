@@ -31,7 +31,7 @@ mod peering;
 mod reconciliation;
 mod refusals;
 mod sessions;
-mod spent;
+pub(crate) mod spent;
 mod surplus;
 
 use crate::engine::federation::Federation;

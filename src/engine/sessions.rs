@@ -73,7 +73,7 @@ impl SessionEngine for EmbeddedEngine {
     }
 
     fn spend(&self, token: TokenId, expires: Timestamp) -> bool {
-        self.spent.spend(token, expires)
+        self.spent.spend(token, expires, self.parts.clock.now())
     }
 
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
