@@ -4,6 +4,7 @@
 //! nothing: it holds in memory before anything is asked of the disk, and there are never more of them
 //! in the queue than callers that wait for one.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -123,15 +124,15 @@ pub(super) struct Batch {
 /// What is written with whichever commit comes next, and costs at most a later time after a crash.
 #[derive(Debug, Default)]
 pub(super) struct Lazy {
-    /// Records whose last access is to be written.
-    pub(super) touched: Vec<SsoId>,
+    /// Records whose last access is to be written; each once, however often a commit fails.
+    pub(super) touched: BTreeSet<SsoId>,
     /// How far the logs of peers were read, if it is to be written. It was noted after every end in
     /// this batch and the batches before, so a crash never leaves a cursor without its ends.
     pub(super) pulled: Option<AllPulled>,
 }
 
 impl Lazy {
-    const fn is_empty(&self) -> bool {
+    fn is_empty(&self) -> bool {
         self.touched.is_empty() && self.pulled.is_none()
     }
 }
@@ -202,7 +203,9 @@ impl Queue {
 
     /// Asks for the last access of a record to be written with one of the next commits.
     pub(super) fn note_touched(&self, sso: SsoId) {
-        self.note(|lazy| lazy.touched.push(sso));
+        self.note(|lazy| {
+            lazy.touched.insert(sso);
+        });
     }
 
     /// Asks for the cursors to be written with one of the next commits.
@@ -353,4 +356,22 @@ struct State {
     then: Then,
     /// While the writer gathers: how many changes are worth waking it.
     wake_at: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_access_takes_one_place_however_often_it_is_noted_and_a_commit_fails() {
+        let queue = Queue::new();
+        for _ in 0..2 {
+            for number in [1, 2, 1, 2, 1] {
+                queue.note_touched(SsoId::from_bytes([number; 16]));
+            }
+            let batch = queue.next(Owed::Nothing, 0, Duration::ZERO);
+            assert_eq!(batch.lazy.touched.len(), 2);
+            queue.put_back(batch.lazy);
+        }
+    }
 }
