@@ -4,24 +4,10 @@
 //! in `places`, how many there may be in a second here. Nothing here waits, locks or looks at a clock.
 
 use std::collections::HashMap;
-use std::net::IpAddr;
-use std::net::Ipv6Addr;
 use std::time::Duration;
 
+use crate::model::network::Network;
 use crate::model::time::Timestamp;
-
-/// An IPv4 address, or the 64 leading bits of an IPv6 address: who has one of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub(super) struct Network(IpAddr);
-
-impl Network {
-    pub(super) fn of(address: IpAddr) -> Self {
-        Self(match address.to_canonical() {
-            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() & !HOST_BITS).into(),
-            address @ IpAddr::V4(_) => address,
-        })
-    }
-}
 
 /// Whom a connection shares its bounds with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -178,8 +164,6 @@ const FEW: u64 = 16;
 /// Networks that are counted one by one.
 const NETWORKS_MAX: usize = 4096;
 const TIDY_EVERY: Duration = Duration::from_secs(1);
-/// The part of an IPv6 address that its owner chooses freely.
-const HOST_BITS: u128 = u64::MAX as u128;
 
 #[cfg(test)]
 mod tests {
@@ -273,16 +257,5 @@ mod tests {
         let later = BEGINNING.after(Duration::from_secs(10));
         assert!(handshakes.begin(network(1), later));
         assert_eq!(handshakes.networks.len(), 1);
-    }
-
-    #[test]
-    fn the_addresses_of_one_ipv6_network_are_one() {
-        let v6 = |network, host| {
-            Network::of(Ipv6Addr::new(0x2001, 0xdb8, 0, network, 1, 2, 3, host).into())
-        };
-        assert_eq!(v6(1, 1), v6(1, 2));
-        assert_ne!(v6(1, 1), v6(2, 1));
-        let mapped = Ipv4Addr::from_bits(7).to_ipv6_mapped();
-        assert_eq!(network(7), Network::of(mapped.into()));
     }
 }

@@ -19,7 +19,7 @@ use tokio::sync::Notify;
 use crate::backchannel::handshakes;
 use crate::backchannel::handshakes::Group;
 use crate::backchannel::handshakes::Handshakes;
-use crate::backchannel::handshakes::Network;
+use crate::model::network::Network;
 use crate::model::time::Timestamp;
 
 /// Counts connections: all of them, and those that have proven nothing yet by network.

@@ -33,6 +33,7 @@ use crate::model::id::KeyId;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
+use crate::model::network::Network;
 use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Greeting;
 use crate::model::session::SsoFacts;
@@ -74,7 +75,7 @@ pub(super) struct Federation {
     pub(super) refusals: Refusals,
     /// Where sessions had been that other data centres ended a moment ago.
     visited: Mutex<HashMap<SsoId, (Timestamp, Vec<HostName>)>>,
-    per_address: Mutex<HashMap<IpAddr, usize>>,
+    per_address: Mutex<HashMap<Network, usize>>,
     untold: Mutex<Vec<End>>,
     has_untold: Notify,
     /// What came of adoptions.
@@ -123,7 +124,7 @@ pub(super) struct Flight<'f> {
 /// A place among the adoptions of one client address; given back when dropped.
 pub(super) struct Seat<'f> {
     federation: &'f Federation,
-    address: IpAddr,
+    network: Network,
 }
 
 /// A place among the questions to one peer; given back when dropped.
@@ -223,15 +224,16 @@ impl Federation {
 
     /// Takes a place among the adoptions of a client address; none is left where it has too many.
     pub(super) fn seat(&self, address: IpAddr) -> Option<Seat<'_>> {
+        let network = Network::of(address);
         let mut seats = self.per_address.lock();
-        let taken = seats.entry(address).or_insert(0);
+        let taken = seats.entry(network).or_insert(0);
         if *taken >= self.settings.adoptions_per_address_max {
             return None;
         }
         *taken += 1;
         Some(Seat {
             federation: self,
-            address,
+            network,
         })
     }
 
@@ -339,10 +341,10 @@ impl Drop for Flight<'_> {
 impl Drop for Seat<'_> {
     fn drop(&mut self) {
         let mut seats = self.federation.per_address.lock();
-        if let Some(taken) = seats.get_mut(&self.address) {
+        if let Some(taken) = seats.get_mut(&self.network) {
             *taken -= 1;
             if *taken == 0 {
-                seats.remove(&self.address);
+                seats.remove(&self.network);
             }
         }
     }

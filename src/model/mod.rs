@@ -7,6 +7,7 @@ pub mod end;
 pub mod identity;
 pub mod id;
 pub mod name;
+pub mod network;
 pub mod peer;
 pub mod secret;
 pub mod session;
