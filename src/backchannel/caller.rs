@@ -261,8 +261,9 @@ enum Ended {
 }
 
 fn complain(server: &Server, address: SocketAddr, code: Option<Code>, why: &str) {
-    let now = server.clock.now();
-    server.complaints.tell(address.ip(), code, why, now);
+    server
+        .complaints
+        .tell(address.ip(), code, why, server.clock.now());
 }
 
 /// First bytes of a TLS handshake and of HTTP/2 (RFC 9113 §3.4).

@@ -36,6 +36,7 @@ use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
 use crate::model::name::ListenerName;
+use crate::model::network::Network;
 use crate::proxy::connections::Connections;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::ConnectionFacts;
@@ -48,6 +49,7 @@ use crate::proxy::service::Portway;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::watch::Expired;
 use crate::proxy::watch::RequestWatch;
+use crate::telemetry::complaints::Complaints;
 
 /// A listener that has been bound and is about to accept.
 pub struct Bound {
@@ -70,6 +72,7 @@ pub struct Edge {
     proxy: Arc<HttpProxy<Portway>>,
     live: Arc<Live>,
     connections: Arc<Connections>,
+    complaints: Complaints,
 }
 
 impl Edge {
@@ -80,6 +83,7 @@ impl Edge {
             proxy,
             live,
             connections: Arc::default(),
+            complaints: Complaints::default(),
         }
     }
 
@@ -137,7 +141,11 @@ impl Edge {
         };
         let serving = self.live.look();
         let Some(place) = self.connections.admit(peer.ip(), &serving.limits) else {
-            tracing::warn!(client = %peer.ip(), "too many connections; one was closed");
+            let why = "too many connections";
+            let (network, now) = (Network::of(peer.ip()), serving.clock.now());
+            if let Some(kept_back) = self.complaints.note(network, why, now) {
+                tracing::warn!(client = %peer.ip(), kept_back, "too many connections; one was closed");
+            }
             return;
         };
         let tls = serving.tls.get(listener);

@@ -62,29 +62,39 @@ pub async fn check(
     }
 }
 
-/// Resolves the name of a member for as long as it runs; a failure keeps the last addresses. `first` is
-/// told after the first answer, whatever it is.
+/// Resolves the name of a member for as long as it runs; a failure keeps the last addresses, and is logged
+/// when it begins and when it is over. `first` is told after the first answer, whatever it is.
 pub async fn resolve(
     member: Arc<MemberRuntime>,
     resolver: Arc<dyn Resolver>,
     first: oneshot::Sender<()>,
 ) {
     let mut first = Some(first);
+    let mut naming = Naming::default();
     loop {
         let pause = match resolver.resolve(&member.upstream.host).await {
-            Ok(resolved) if resolved.addresses.is_empty() => RESOLVE_AGAIN_MIN,
+            Ok(resolved) if resolved.addresses.is_empty() => {
+                if naming.fails("no address") {
+                    let upstream = &member.authority;
+                    tracing::warn!(upstream, "a name has no address");
+                }
+                RESOLVE_AGAIN_MIN
+            }
             Ok(resolved) => {
+                naming.works(&member);
                 member.resolved_to(resolved.addresses);
                 resolved
                     .valid_for
                     .clamp(RESOLVE_AGAIN_MIN, RESOLVE_AGAIN_MAX)
             }
             Err(error) => {
-                tracing::warn!(
-                    upstream = member.authority,
-                    error = &error as &dyn std::error::Error,
-                    "a name was not resolved"
-                );
+                if naming.fails(&error.to_string()) {
+                    tracing::warn!(
+                        upstream = member.authority,
+                        error = &error as &dyn std::error::Error,
+                        "a name was not resolved"
+                    );
+                }
                 RESOLVE_AGAIN_MIN
             }
         };
@@ -93,6 +103,30 @@ pub async fn resolve(
             first.send(()).ok();
         }
         tokio::time::sleep(pause).await;
+    }
+}
+
+/// How the resolving of one name goes.
+#[derive(Debug, Default)]
+struct Naming {
+    /// Why it does not work.
+    fault: Option<String>,
+}
+
+impl Naming {
+    /// Whether this is news.
+    fn fails(&mut self, why: &str) -> bool {
+        let is_news = self.fault.as_deref() != Some(why);
+        if is_news {
+            self.fault = Some(why.to_owned());
+        }
+        is_news
+    }
+
+    fn works(&mut self, member: &MemberRuntime) {
+        if self.fault.take().is_some() {
+            tracing::info!(upstream = member.authority, "a name is resolved again");
+        }
     }
 }
 
@@ -147,3 +181,16 @@ where
 
 const RESOLVE_AGAIN_MIN: Duration = Duration::from_secs(5);
 const RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(300);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_name_that_is_not_resolved_is_news_once_for_each_reason() {
+        let mut naming = Naming::default();
+        let told = ["refused", "refused", "no address", "no address", "refused"];
+        let told = told.map(|why| naming.fails(why));
+        assert_eq!(told, [true, false, true, false, true]);
+    }
+}

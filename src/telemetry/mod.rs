@@ -6,6 +6,7 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+pub mod complaints;
 pub mod metrics;
 
 /// How log lines look.
