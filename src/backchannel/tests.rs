@@ -34,7 +34,6 @@ use crate::config::mdc::BackChannel as BackChannelConfig;
 use crate::config::mdc::DataCentreMarks;
 use crate::config::mdc::EnrolledGate;
 use crate::config::mdc::PeerTls;
-use crate::config::mdc::Permission;
 use crate::config::mdc::SkewLimits;
 use crate::decision::adoption::AdoptionPolicy;
 use crate::model::end::Incarnation;
@@ -351,7 +350,6 @@ impl Plan {
             failover_threshold: 1,
             security: self.mdc.back_channel.security.clone(),
             password: Some(secret("what both know")),
-            permission: Permission::Sessions,
         });
         self
     }

@@ -122,17 +122,6 @@ pub struct Peer {
     pub security: Security,
     /// What is shared with it: required in `open` mode.
     pub password: Option<Secret>,
-    /// What it may do.
-    pub permission: Permission,
-}
-
-/// What a peer may do besides adopting sessions and telling of ends, which every peer may (S-15, MDC-SEC-6).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Permission {
-    /// Nothing more.
-    Sessions,
-    /// Management operations.
-    Management,
 }
 
 /// A gate without an engine that may use this one.

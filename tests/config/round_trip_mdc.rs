@@ -9,7 +9,6 @@ use std::time::Duration;
 use portway::config::Upstream;
 use portway::config::mdc::EngineSource;
 use portway::config::mdc::Mdc;
-use portway::config::mdc::Permission;
 use portway::config::mdc::Security;
 use portway::config::mdc::SkewLimits;
 use portway::decision::adoption::AdoptionPolicy;
@@ -63,7 +62,6 @@ struct PeerSettings {
     threshold: usize,
     password: String,
     mode: &'static str,
-    permission: Permission,
 }
 
 proptest! {
@@ -172,7 +170,6 @@ fn same_peers(mdc: &Mdc, settings: &Settings) -> Result<(), TestCaseError> {
         prop_assert_eq!(&read.primary, &tiers.0);
         prop_assert_eq!(&read.secondary, &tiers.1);
         prop_assert_eq!(read.failover_threshold, written.threshold);
-        prop_assert_eq!(read.permission, written.permission);
         let password = read
             .password
             .as_ref()
@@ -286,23 +283,20 @@ fn channel() -> impl Strategy<Value = Channel> {
 
 fn peer() -> impl Strategy<Value = PeerSettings> {
     let mode = prop_oneof![Just("cert"), Just("open"), Just("simple")];
-    let permission = prop_oneof![Just(Permission::Sessions), Just(Permission::Management)];
     // Everything a password may hold: quotes, colons, dollars, braces, emoji.
     let parts = (
         (1_usize..4, 0_usize..3, 1_u32..1000),
         0_usize..4,
         "[^\\pC]{8,20}",
         mode,
-        permission,
     );
     parts.prop_map(
-        |((primary, secondary, weight), threshold, password, mode, permission)| PeerSettings {
+        |((primary, secondary, weight), threshold, password, mode)| PeerSettings {
             ports: (primary, secondary),
             weight,
             threshold: threshold.min(primary),
             password,
             mode,
-            permission,
         },
     )
 }
@@ -418,10 +412,6 @@ fn write_adoption(out: &mut String, policy: &AdoptionPolicy) {
 
 fn write_peer(out: &mut String, index: usize, peer: &PeerSettings) {
     let (primary, secondary) = tiers(index, peer);
-    let permission = match peer.permission {
-        Permission::Management => "management",
-        Permission::Sessions => "sessions",
-    };
     writeln!(
         out,
         "    - cluster_id: dc-{index}
@@ -429,8 +419,7 @@ fn write_peer(out: &mut String, index: usize, peer: &PeerSettings) {
       secondary: [{}]
       failover_threshold: {}
       password: {}
-      security: {}
-      permission: {permission}",
+      security: {}",
         show_tier(&primary),
         show_tier(&secondary),
         peer.threshold,

@@ -10,7 +10,6 @@ use portway::config::mdc::CollectorPlace;
 use portway::config::mdc::EngineSource;
 use portway::config::mdc::Mdc;
 use portway::config::mdc::PeerTls;
-use portway::config::mdc::Permission;
 use portway::config::mdc::RemoteEngine;
 use portway::config::mdc::Security;
 use portway::config::problem::advice::Advice;
@@ -62,7 +61,6 @@ fn what_is_not_said_has_a_default() {
     assert_eq!((channel.questions_max, channel.circuit_failures), (1024, 3));
     assert_eq!(channel.circuit_pause, Duration::from_secs(2));
     let peer = &mdc.peers[0];
-    assert_eq!(peer.permission, Permission::Sessions, "MDC-SEC-6");
     assert_eq!((peer.failover_threshold, peer.secondary.len()), (1, 0));
 }
 

@@ -41,6 +41,22 @@ use crate::model::session::SsoFacts;
 
 mod carrying_tests;
 
+/// None of them manages another data centre.
+#[test]
+fn data_centres_have_words_for_sessions_and_their_ends_only_mdc_sec_6() {
+    let words = [
+        "Abort",
+        "Commit",
+        "Fetch",
+        "Hello",
+        "LastAccess",
+        "PullEnds",
+        "PushEnds",
+        "Reserve",
+    ];
+    assert_eq!(Question::VERBS, words);
+}
+
 fn time() -> impl Strategy<Value = Timestamp> {
     any::<u64>().prop_map(Timestamp::from_millis)
 }

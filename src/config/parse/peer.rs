@@ -6,7 +6,6 @@ use std::collections::BTreeMap;
 
 use crate::config::mdc::EnrolledGate;
 use crate::config::mdc::Peer;
-use crate::config::mdc::Permission;
 use crate::config::mdc::Security;
 use crate::config::parse::back_channel::Addresses;
 use crate::config::parse::back_channel::Tiers;
@@ -84,9 +83,6 @@ impl Reading<'_> {
         let section = self.section(found, PEER_KEYS)?;
         let cluster = self.peer_name(&section, around, known);
         let security = self.peer_security(&section, around.given);
-        let permission = self.or(&section, "permission", Permission::Sessions, |this, at| {
-            this.word(at, PERMISSIONS)
-        });
         let password = self.password(&section);
         let tiers = self.tiers(&section, |this, item| {
             this.upstream(item, "the address and port of a peer")
@@ -104,7 +100,6 @@ impl Reading<'_> {
             secondary: values(tiers.secondary),
             security,
             password,
-            permission,
         })
     }
 
@@ -228,14 +223,9 @@ const PEER_KEYS: &[&str] = &[
     "key_file",
     "password",
     "password_file",
-    "permission",
     "primary",
     "secondary",
     "security",
 ];
 const SECURITY_KEYS: &[&str] = &["ca_file", "certificate_file", "key_file", "security"];
 const GATE_KEYS: &[&str] = &["name", "password", "password_file"];
-const PERMISSIONS: &[(&str, Permission)] = &[
-    ("management", Permission::Management),
-    ("sessions", Permission::Sessions),
-];
