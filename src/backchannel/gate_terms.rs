@@ -12,6 +12,7 @@ use crate::backchannel::gate_wire::millis;
 use crate::backchannel::wire::WireError;
 use crate::backchannel::wire::bounds;
 use crate::config::mdc::Mdc;
+use crate::config::mdc::SkewLimits;
 use crate::config::problem::mdc::DATA_CENTRES_MAX;
 use crate::crypto::tags::Clusters;
 use crate::crypto::tags::SameTag;
@@ -32,7 +33,8 @@ pub struct GateTerms {
     authn_lifetime: u64,
     /// How far ahead the clock that wrote a cookie may be (S-22).
     skew_allowance: u64,
-    /// How far apart clocks may be between which sessions move (S-22).
+    /// How far apart clocks may be between which sessions move (S-22). Earlier engines do not say.
+    #[serde(default = "skew_hard_default")]
     skew_hard: u64,
     /// How long an adoption may take (S-7).
     adoption_deadline: u64,
@@ -86,8 +88,14 @@ impl GateTerms {
     }
 }
 
+fn skew_hard_default() -> u64 {
+    millis(SkewLimits::default().hard)
+}
+
 #[cfg(test)]
 pub(super) mod tests {
+    use ciborium::Value;
+
     use super::*;
 
     /// What an engine of north says that knows south.
@@ -121,5 +129,29 @@ pub(super) mod tests {
         assert_eq!(settings.cluster, proven);
         assert_eq!(settings.authn_lifetime, Some(Duration::from_mins(15)));
         assert_eq!(terms().adoption_deadline(), Duration::from_secs(3));
+    }
+
+    fn fields() -> Vec<(Value, Value)> {
+        let written = Value::serialized(&terms()).unwrap();
+        written.into_map().unwrap()
+    }
+
+    #[test]
+    fn the_terms_of_an_engine_of_before_can_be_read() {
+        let mut fields = fields();
+        fields.retain(|(name, _)| name.as_text() != Some("skew_hard"));
+        let read: GateTerms = Value::Map(fields).deserialized().unwrap();
+        assert_eq!(read, terms(), "the default is what the configuration has");
+    }
+
+    #[test]
+    fn the_page_about_gates_names_every_field_of_the_terms() {
+        let page = include_str!("../../docs/gate-only.md");
+        let mut rows = page.lines();
+        let row = rows.find(|row| row.starts_with("| `Terms` |")).unwrap();
+        for (name, _) in fields() {
+            let name = name.into_text().unwrap();
+            assert!(row.contains(&name), "{name}");
+        }
     }
 }

@@ -192,10 +192,7 @@ impl MemberRuntime {
 
     /// A request failed at it.
     pub fn failed(&self, now: Timestamp) {
-        let mut passive = self.standing.passive.lock();
-        let was_out = passive.is_out(now);
-        passive.failed(now);
-        if !was_out && passive.is_out(now) {
+        if self.standing.passive.lock().failed(now) == Some(Change::Down) {
             tracing::warn!(
                 upstream = self.authority,
                 "pool member down: requests fail there"
@@ -205,7 +202,12 @@ impl MemberRuntime {
 
     /// A request was answered by it.
     pub fn succeeded(&self, now: Timestamp) {
-        self.standing.passive.lock().succeeded(now);
+        if self.standing.passive.lock().succeeded(now) == Some(Change::Up) {
+            tracing::info!(
+                upstream = self.authority,
+                "pool member up: requests are answered there"
+            );
+        }
     }
 
     /// Takes over the answer of a health check.

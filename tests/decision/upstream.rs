@@ -288,6 +288,20 @@ fn w_07_one_request_at_a_time_tries_an_upstream_that_was_out() {
 }
 
 #[test]
+fn w_34_that_requests_fail_and_that_they_are_answered_again_is_told_once_each() {
+    let at = Timestamp::from_millis;
+    let mut health = PassiveHealth::new(2, Duration::from_secs(10));
+    assert_eq!(health.failed(at(100_000)), None);
+    assert_eq!(health.failed(at(100_001)), Some(Change::Down));
+    assert_eq!(health.failed(at(100_002)), None);
+    assert_eq!(health.succeeded(at(100_003)), None, "it is still out");
+    assert_eq!(health.failed(at(120_000)), None, "it has not been in");
+    assert_eq!(health.succeeded(at(130_000)), Some(Change::Up));
+    assert_eq!(health.succeeded(at(130_001)), None);
+    assert_eq!(health.failed(at(140_000)), None);
+}
+
+#[test]
 fn checks_change_a_state_only_after_enough_answers_in_a_row() {
     let mut health = ActiveHealth::new(2, 3);
     assert!(!health.is_down());

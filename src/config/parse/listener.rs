@@ -112,6 +112,17 @@ impl Reading<'_> {
     ) -> Option<SocketAddr> {
         let found = self.required(section, "bind")?;
         let bind = self.socket_address(found)?;
+        self.check_bind(found, bind, seen);
+        Some(bind)
+    }
+
+    /// Reports an address that is listened on already; `found` is where this one stands.
+    pub(super) fn check_bind(
+        &mut self,
+        found: &Found<'_>,
+        bind: SocketAddr,
+        seen: &mut BTreeMap<SocketAddr, usize>,
+    ) {
         // Port 0 is another free port each time.
         if let Some(first) = seen.get(&bind).filter(|_| bind.port() != 0) {
             let text = bind.to_string();
@@ -126,7 +137,6 @@ impl Reading<'_> {
         } else {
             seen.insert(bind, found.node.at.line);
         }
-        Some(bind)
     }
 
     fn listener_tls(&mut self, found: &Found<'_>) -> Option<ListenerTls> {

@@ -16,7 +16,9 @@ impl Reading<'_> {
     ) -> Option<SocketAddr> {
         let section = self.section(found?, KEYS)?;
         let Some(place) = section.get("bind") else {
-            return Some(SocketAddr::from((Ipv4Addr::LOCALHOST, PORT)));
+            let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
+            self.check_bind(&section.found, bind, &mut listeners.binds);
+            return Some(bind);
         };
         let bind = self.listener_bind(&section, &mut listeners.binds)?;
         if !bind.ip().to_canonical().is_loopback() {

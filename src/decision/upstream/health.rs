@@ -46,22 +46,28 @@ impl PassiveHealth {
         }
     }
 
-    /// Notes that the upstream failed.
-    pub fn failed(&mut self, now: Timestamp) {
+    /// Notes that the upstream failed, and tells when that takes it out (W-34).
+    pub fn failed(&mut self, now: Timestamp) -> Option<Change> {
+        let was_spent = self.is_spent();
         if !self.is_spent() && !self.is_within_timeout(self.failed_at, now) {
             self.failures = 0;
         }
         self.failures = self.failures.saturating_add(1);
         self.failed_at = now;
         self.checked = now;
+        (!was_spent && self.is_spent()).then_some(Change::Down)
     }
 
     /// Notes that the upstream answered. Soon after a failure this clears nothing: the answer may
     /// belong to a request from before, and an upstream that fails every other request is not well.
-    pub fn succeeded(&mut self, now: Timestamp) {
-        if !self.is_within_timeout(self.failed_at, now) {
-            self.failures = 0;
+    /// Tells when it is in order again (W-34).
+    pub fn succeeded(&mut self, now: Timestamp) -> Option<Change> {
+        if self.is_within_timeout(self.failed_at, now) {
+            return None;
         }
+        let was_spent = self.is_spent();
+        self.failures = 0;
+        was_spent.then_some(Change::Up)
     }
 
     /// Whether the upstream is out.
