@@ -58,7 +58,6 @@ const FENCES: &[(&str, &[&str])] = &[
             "proxy/health.rs",
         ],
     ),
-    ("miette", &["cli/", "config/"]),
     ("mimalloc", &["main.rs"]),
     ("nix", &["proxy/"]),
     ("pingora", &["app/", "proxy/"]),
@@ -304,6 +303,50 @@ fn the_tables_name_places_that_exist() {
             "nothing lives in {place}"
         );
     }
+}
+
+/// What is fenced is there, so that no rule guards against a crate that nobody uses.
+#[test]
+fn the_fences_are_around_dependencies() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let manifest = fs::read_to_string(root.join("Cargo.toml")).unwrap();
+    let locked = fs::read_to_string(root.join("Cargo.lock")).unwrap();
+    for (name, _) in FENCES.iter().filter(|(name, _)| !name.contains("::")) {
+        let names = [(*name).to_owned(), name.replace('_', "-")];
+        let is_direct = |name: &String| manifest.contains(&format!("\n{name} = "));
+        let is_locked = |name: &String| locked.contains(&format!("name = \"{name}\"\n"));
+        let is_there = |name| is_direct(name) || is_locked(name);
+        assert!(names.iter().any(is_there), "nothing depends on {name}");
+    }
+}
+
+/// The table of the page has a row for every room, and names every topic of `decision/`.
+#[test]
+fn the_page_names_every_room_and_every_kind_of_decision() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let page = fs::read_to_string(root.join("ARCHITECTURE.md")).unwrap();
+    let row_of = |room: &str| {
+        let starts = [format!("| `{room}/` |"), format!("| `{room}.rs` |")];
+        let mut rows = page.lines();
+        rows.find(|row| starts.iter().any(|start| row.starts_with(start)))
+    };
+    for room in modules(&root.join("src/lib.rs")) {
+        assert!(row_of(&room).is_some(), "no row for {room}");
+    }
+    let decisions = row_of("decision").unwrap();
+    for topic in modules(&root.join("src/decision/mod.rs")) {
+        assert!(decisions.contains(&format!("`{topic}`")), "{topic}");
+    }
+}
+
+fn modules(file: &Path) -> Vec<String> {
+    let text = fs::read_to_string(file).unwrap();
+    let modules = text
+        .lines()
+        .filter_map(|line| line.strip_prefix("pub mod "));
+    modules
+        .map(|name| name.trim_end_matches(';').to_owned())
+        .collect()
 }
 
 /// Everything that one file of `src/` does against the rules.

@@ -1,7 +1,8 @@
 //! Plain decisions: functions and small state machines without clock, randomness, log, lock or I/O.
 //!
-//! The files carry the words of a request's journey in its order: path and routing, cookies, admission
-//! and authorization, identity headers, upstream. What happens because of a decision lives above.
+//! Some are about a request (path and routing, cookies, admission and authorization, identity headers,
+//! upstream), some about signing in and out, some about what data centres say to each other;
+//! `ARCHITECTURE.md` sorts the files. What happens because of a decision lives above.
 
 pub mod admission;
 pub mod adoption;
