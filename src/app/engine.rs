@@ -110,6 +110,7 @@ impl Engine {
         Some(EngineSnapshot {
             sessions: own.store.count(),
             is_loading: !own.store.is_complete(),
+            unreadable: own.store.unreadable(),
             federation: federation.map(|federation| federation.snapshot(&own.engine)),
         })
     }

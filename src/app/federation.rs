@@ -94,19 +94,25 @@ impl Federation {
     /// What there is to tell about the other data centres.
     pub(super) fn snapshot(&self, engine: &EmbeddedEngine) -> FederationSnapshot {
         let lines = self.channel.status();
-        let circuit = |peer: &ClusterId| {
-            let line = lines.iter().find(|line| line.cluster == *peer);
-            match line.map(|line| line.line.circuit) {
-                Some(CircuitState::Open) => Circuit::Open,
-                Some(CircuitState::Closed) | None => Circuit::Closed,
+        let peers = engine.peers().into_iter().map(|peer| {
+            let status = lines.iter().find(|status| status.cluster == peer.cluster);
+            let is_open = status.is_some_and(|seen| seen.line.circuit == CircuitState::Open);
+            let addresses = status.map_or(&[][..], |status| &status.line.addresses);
+            let connected = addresses.iter().filter(|address| address.connected);
+            PeerSnapshot {
+                skew: peer.clock.map(|(offset, _)| offset.seconds()),
+                circuit: if is_open {
+                    Circuit::Open
+                } else {
+                    Circuit::Closed
+                },
+                ends_pending: peer.ends_pending,
+                stores_differ: peer.stores.map(|stores| stores == Stores::Differ),
+                connections: connected.count(),
+                asked: status.map_or_else(Vec::new, |status| status.line.asked.named()),
+                served: status.map_or_else(Vec::new, |status| status.served.named()),
+                cluster: peer.cluster,
             }
-        };
-        let peers = engine.peers().into_iter().map(|peer| PeerSnapshot {
-            skew: peer.clock.map(|(offset, _)| offset.seconds()),
-            circuit: circuit(&peer.cluster),
-            ends_pending: peer.ends_pending,
-            stores_differ: peer.stores.map(|stores| stores == Stores::Differ),
-            cluster: peer.cluster,
         });
         FederationSnapshot {
             adoptions: engine.adoptions(),

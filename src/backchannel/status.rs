@@ -75,6 +75,19 @@ impl AskedCounts {
         self.answered + self.silent()
     }
 
+    /// Each count with its name.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("answered", self.answered),
+            ("busy", self.busy),
+            ("circuit_open", self.circuit_open),
+            ("protocol", self.protocol),
+            ("timed_out", self.timed_out),
+            ("unreachable", self.unreachable),
+        ]
+    }
+
     /// Every question that got no answer.
     #[must_use]
     pub const fn silent(&self) -> u64 {
@@ -89,6 +102,17 @@ pub struct ServedCounts {
     pub answered: u64,
     /// Questions that were turned away.
     pub turned_away: u64,
+}
+
+impl ServedCounts {
+    /// Each count with its name.
+    #[must_use]
+    pub fn named(&self) -> Vec<(&'static str, u64)> {
+        vec![
+            ("answered", self.answered),
+            ("turned_away", self.turned_away),
+        ]
+    }
 }
 
 /// Counts what becomes of questions.

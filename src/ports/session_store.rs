@@ -122,6 +122,11 @@ pub trait SessionStore: Send + Sync + 'static {
         true
     }
 
+    /// How many stored records could not be read and were left out.
+    fn unreadable(&self) -> usize {
+        0
+    }
+
     /// Writes back everything lazily kept and closes; further writes answer [`StoreError::Closed`].
     ///
     /// # Errors

@@ -83,12 +83,6 @@ impl std::fmt::Debug for DiskStore {
 }
 
 impl DiskStore {
-    /// How many stored records could not be read and were left out.
-    #[must_use]
-    pub fn unreadable(&self) -> usize {
-        self.backlog.unreadable()
-    }
-
     /// Queues a record for the disk, or the end that kept it out; called while its place in memory is
     /// locked.
     fn put(&self, change: Change, row: Row, place: OwnedSemaphorePermit) -> Option<Pending> {
@@ -245,6 +239,10 @@ impl SessionStore for DiskStore {
 
     fn is_complete(&self) -> bool {
         !self.table.is_loading()
+    }
+
+    fn unreadable(&self) -> usize {
+        self.backlog.unreadable()
     }
 
     async fn close(&self) -> Result<(), StoreError> {

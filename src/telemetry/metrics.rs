@@ -35,6 +35,8 @@ pub struct EngineSnapshot {
     pub sessions: usize,
     /// Whether records of an earlier process are still to be taken up.
     pub is_loading: bool,
+    /// Stored records that were left out, because they do not open or hold no session.
+    pub unreadable: usize,
     /// What there is to tell of other data centres; none where there is one.
     pub federation: Option<FederationSnapshot>,
 }
@@ -66,6 +68,12 @@ pub struct PeerSnapshot {
     pub ends_pending: usize,
     /// Whether its identity stores have other names; none before the first hello (MDC-ADOPT-8).
     pub stores_differ: Option<bool>,
+    /// Connections to its addresses that are proven at both ends.
+    pub connections: usize,
+    /// What became of the questions that were put to it, by name.
+    pub asked: Vec<(&'static str, u64)>,
+    /// And of those that it put, by name.
+    pub served: Vec<(&'static str, u64)>,
 }
 
 /// Whether a peer is asked.
@@ -119,10 +127,16 @@ impl Collector for Snapshot {
             "Whether sessions of before the start are still being read",
         );
         page.gauge(loading, u64::from(engine.is_loading))?;
-        match &engine.federation {
-            Some(federation) => federation.encode(&mut page),
-            None => Ok(()),
-        }
+        let unreadable = (
+            "portway_sessions_unreadable",
+            "Sessions of before the start that were left out because they could not be read",
+        );
+        page.gauge(unreadable, engine.unreadable as u64)?;
+        let Some(federation) = &engine.federation else {
+            return Ok(());
+        };
+        federation.encode(&mut page)?;
+        federation.encode_lines(&mut page)
     }
 }
 
@@ -188,6 +202,33 @@ impl FederationSnapshot {
             greeted.map(|(cluster, differ)| (cluster, u64::from(differ))),
         )
     }
+
+    /// What there is to tell of the lines to the peers.
+    fn encode_lines(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.of_peers(
+            (
+                "portway_peer_connections",
+                "Connections to the addresses of a peer that are proven at both ends",
+            ),
+            self.peers
+                .iter()
+                .map(|peer| (&peer.cluster, peer.connections as u64)),
+        )?;
+        page.counters_of_peers(
+            (
+                "portway_peer_questions",
+                "Questions that were put to a peer, by what became of them",
+            ),
+            self.peers.iter().map(|peer| (&peer.cluster, &peer.asked)),
+        )?;
+        page.counters_of_peers(
+            (
+                "portway_peer_questions_served",
+                "Questions that a peer put, by what became of them",
+            ),
+            self.peers.iter().map(|peer| (&peer.cluster, &peer.served)),
+        )
+    }
 }
 
 /// A page that is being written.
@@ -224,6 +265,21 @@ impl Page<'_> {
         Ok(())
     }
 
+    fn counters_of_peers<'p>(
+        &mut self,
+        title: Title,
+        peers: impl Iterator<Item = (&'p ClusterId, &'p Vec<(&'static str, u64)>)>,
+    ) -> fmt::Result {
+        let mut metric = self.begin(title, MetricType::Counter)?;
+        for (peer, counts) in peers {
+            for (outcome, count) in counts {
+                let labels = [("peer", peer.as_str()), ("outcome", outcome)];
+                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
+            }
+        }
+        Ok(())
+    }
+
     fn of_peers<'p, N>(
         &mut self,
         title: Title,
@@ -252,6 +308,9 @@ mod tests {
             circuit,
             ends_pending: 3,
             stores_differ: skew.map(|_| true),
+            connections: 2,
+            asked: vec![("answered", 9), ("timed_out", 1)],
+            served: vec![("answered", 4), ("turned_away", 0)],
         }
     }
 
@@ -292,6 +351,7 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
             engine: Some(EngineSnapshot {
                 sessions: 12,
                 is_loading: true,
+                unreadable: 4,
                 federation: Some(federation),
             }),
         };
@@ -299,6 +359,7 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
         for line in [
             "portway_sessions 12",
             "portway_sessions_loading 1",
+            "portway_sessions_unreadable 4",
             "portway_adoptions_total{outcome=\"adopted\"} 2",
             "portway_clock_skew_allowance_seconds 30.0",
             "portway_clock_skew_hard_limit_seconds 120.0",
@@ -307,6 +368,9 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
             "portway_peer_circuit_open{peer=\"sfo\"} 1",
             "portway_peer_ends_pending{peer=\"sfo\"} 3",
             "portway_peer_identity_stores_differ{peer=\"ldc\"} 1",
+            "portway_peer_connections{peer=\"sfo\"} 2",
+            "portway_peer_questions_total{peer=\"ldc\",outcome=\"timed_out\"} 1",
+            "portway_peer_questions_served_total{peer=\"ldc\",outcome=\"answered\"} 4",
         ] {
             assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
         }
