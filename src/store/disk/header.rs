@@ -76,7 +76,7 @@ pub(super) enum FoundHeader {
     Read(Header),
 }
 
-/// Reads the header of a file. The first format did not say since when the file remembers: its end log
+/// Reads the header of a file. The first format, which no release wrote, did not say since when the file remembers: its end log
 /// counts as begun at `now`, because what may have been forgotten before is not known (S-15).
 pub(super) fn read(database: &Database, now: Timestamp) -> Result<FoundHeader, redb::Error> {
     let reading = database.begin_read()?;
@@ -201,6 +201,6 @@ const LAST_POSITION: &str = "last_position";
 /// More ends than any process appends between two commits.
 const POSITIONS_LOST_MAX: u64 = 1 << 32;
 
-/// The layout of the tables; a release reads its own and older ones.
+/// The layout of the tables; a build reads its own and older ones.
 pub(super) const FORMAT: u64 = 2;
 const FORMAT_FIRST: u64 = 1;

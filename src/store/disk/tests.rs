@@ -841,7 +841,7 @@ async fn s_19_records_that_were_kept_before_are_dropped_where_they_are_volatile_
 }
 
 #[tokio::test]
-async fn a_file_of_the_first_release_is_taken_over_with_its_records_and_ends() {
+async fn a_file_of_the_first_format_is_taken_over_with_its_records_and_ends() {
     let place = Place::new();
     let store = place.open();
     store.insert_unless_ended(session(2)).await.unwrap();
@@ -1030,7 +1030,7 @@ impl Place {
         [self.rows(), accesses, users]
     }
 
-    /// Makes the file one of the first format, with one record of that release.
+    /// Makes the file one of the first format, with one record of that time.
     fn make_first_format(&self) {
         self.change(|writing| {
             let mut meta = writing.open_table(META).unwrap();

@@ -1,4 +1,5 @@
-//! Records as the first release wrote them, and what they are to this one.
+//! Records as builds wrote them that knew of one data centre only, and what they are to this one. None of
+//! those was released; whoever runs one keeps its sessions.
 //!
 //! Nothing writes them. The names of the fields are those in the files.
 
@@ -18,7 +19,7 @@ use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 
-/// A record of the first release.
+/// A record of such a build.
 #[derive(Debug, Deserialize)]
 pub(super) struct Record {
     id: SessionId,
@@ -44,7 +45,7 @@ enum State {
 }
 
 impl Record {
-    /// The record as this release has it. The first release served one data centre, which has held
+    /// The record as this release has it. Such a build served one data centre, which has held
     /// the session ever since it began.
     pub(super) fn migrate(self) -> Session {
         let state = match self.state {
@@ -75,7 +76,7 @@ impl Record {
     }
 }
 
-/// Records as the first release wrote them, behind a seal that is the sum of their bytes.
+/// Records as such a build wrote them, behind a seal that is the sum of their bytes.
 #[cfg(test)]
 pub(in crate::store) mod example {
     /// A live one.
