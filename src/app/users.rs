@@ -197,7 +197,7 @@ mod tests {
     use crate::system::SystemEntropy;
 
     fn watch(dir: &TempDir) -> UsersWatch {
-        let users = UsersFileProvider::open(&Authentication {
+        let users = CurrentUsers::open(&Authentication {
             store: StoreName::parse("staff").unwrap(),
             users_file: dir.path().join("users.yaml"),
             level: AuthLevel::NONE,
@@ -213,7 +213,7 @@ mod tests {
             store: Arc::<MemoryStore>::clone(&store),
             ends: store,
             peers: Arc::new(NoPeers),
-            provider: Arc::<UsersFileProvider>::clone(&users),
+            provider: Arc::<CurrentUsers>::clone(&users),
             clock: Arc::new(SystemClock),
             entropy: Arc::new(SystemEntropy::new()),
         };
@@ -225,7 +225,6 @@ mod tests {
             federation: None,
         };
         let engine = Arc::new(EmbeddedEngine::new(parts, settings));
-        let users = Arc::new(CurrentUsers::new(users));
         UsersWatch::open(users, engine, dir.path()).unwrap()
     }
 

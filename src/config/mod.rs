@@ -32,6 +32,7 @@ use crate::model::name::PoolName;
 use crate::model::name::StoreName;
 use crate::model::secret::Secret;
 
+mod authority;
 pub mod diagnostic;
 pub mod load;
 pub mod mdc;

@@ -140,10 +140,7 @@ impl MemberRuntime {
         clock: &Arc<dyn Clock>,
     ) -> Self {
         let literal = upstream.host.parse::<IpAddr>().ok();
-        let authority = match literal {
-            Some(IpAddr::V6(v6)) => format!("[{v6}]:{}", upstream.port),
-            Some(IpAddr::V4(_)) | None => format!("{}:{}", upstream.host, upstream.port),
-        };
+        let authority = upstream.authority();
         let fresh = || Arc::new(Standing::new(literal, pool));
         Self {
             upstream: upstream.clone(),

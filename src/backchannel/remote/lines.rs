@@ -55,7 +55,7 @@ pub(super) fn lines(
         };
         let place = NodePlace {
             cluster: address.cluster.clone(),
-            name: format!("{}:{}", target.host, target.port),
+            name: address.address.authority(),
             weight: address.address.weight,
         };
         let weight = place.weight;

@@ -170,7 +170,7 @@ impl Reading<'_> {
         security: Option<&Security>,
         addresses: &mut Addresses<'n>,
     ) {
-        let shown = show_address(address);
+        let shown = address.authority();
         self.distinct(found, ("address", &shown), &mut addresses.seen);
         if matches!(security, Some(Security::Open)) && !is_loopback(address) {
             addresses.exposed.push((found.clone(), shown));
@@ -227,16 +227,6 @@ fn exposed_bind<'n>(
     let is_exposed = !channel.bind.ip().to_canonical().is_loopback();
     let found = section.get("bind")?;
     (takes_clear_text && is_exposed).then(|| (found.clone(), channel.bind.to_string()))
-}
-
-/// An address as it is written.
-fn show_address(upstream: &Upstream) -> String {
-    let Upstream { host, port, .. } = upstream;
-    if host.contains(':') {
-        format!("[{host}]:{port}")
-    } else {
-        format!("{host}:{port}")
-    }
 }
 
 const CHANNEL_KEYS: &[&str] = &[
