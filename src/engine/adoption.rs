@@ -195,7 +195,10 @@ impl EmbeddedEngine {
                 }
                 Effect::Reread => Input::Reread(self.reread(&facts).await),
                 Effect::Keep(session) => {
-                    let kept = self.keep(*session, stands).await;
+                    let kept = match stands {
+                        true => self.keep_over(*session).await,
+                        false => self.keep_first(*session).await,
+                    };
                     stands = true;
                     self.yield_to_higher(&facts, announced.take()).await;
                     Input::Kept(kept)

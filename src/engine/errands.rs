@@ -19,6 +19,7 @@ use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
+use crate::ports::session_store::StoreError;
 
 impl EmbeddedEngine {
     pub(super) async fn ask_for_adoption(
@@ -75,34 +76,36 @@ impl EmbeddedEngine {
         }
     }
 
-    /// Stores a record: in place of the one that stands, or where none does.
-    pub(super) async fn keep(&self, session: Session, stands: bool) -> Kept {
-        let version = session.version;
-        let sso = session.facts.sso;
-        let kept = if stands {
-            let replaced = self.parts.store.replace_if_version(session).await;
-            replaced.map(|replaced| match replaced {
-                Replaced::Replaced => Kept::Kept {
-                    version: version.saturating_add(1),
-                },
-                Replaced::Ended => Kept::Ended,
-                Replaced::Missing | Replaced::Stale(_) => Kept::Raced,
-            })
-        } else {
-            let inserted = self.parts.store.insert_unless_ended(session).await;
-            inserted.map(|inserted| match inserted {
-                Inserted::Inserted => Kept::Kept { version },
-                Inserted::Ended => Kept::Ended,
-                Inserted::Exists => Kept::Raced,
-            })
-        };
-        kept.unwrap_or_else(|error| {
-            tracing::error!(
-                session = sso.short_hash(),
-                error = &error as &dyn std::error::Error,
-                "an adopted session could not be stored"
-            );
-            Kept::Failed
-        })
+    /// Stores a record where none stands.
+    pub(super) async fn keep_first(&self, session: Session) -> Kept {
+        let (sso, version) = (session.facts.sso, session.version);
+        match self.parts.store.insert_unless_ended(session).await {
+            Ok(Inserted::Inserted) => Kept::Kept { version },
+            Ok(Inserted::Ended) => Kept::Ended,
+            Ok(Inserted::Exists) => Kept::Raced,
+            Err(error) => not_kept(&sso, &error),
+        }
     }
+
+    /// Stores a record in place of the one that stands.
+    pub(super) async fn keep_over(&self, session: Session) -> Kept {
+        let (sso, version) = (session.facts.sso, session.version);
+        match self.parts.store.replace_if_version(session).await {
+            Ok(Replaced::Replaced) => Kept::Kept {
+                version: version.saturating_add(1),
+            },
+            Ok(Replaced::Ended) => Kept::Ended,
+            Ok(Replaced::Missing | Replaced::Stale(_)) => Kept::Raced,
+            Err(error) => not_kept(&sso, &error),
+        }
+    }
+}
+
+fn not_kept(sso: &SsoId, error: &StoreError) -> Kept {
+    tracing::error!(
+        session = sso.short_hash(),
+        error = error as &dyn std::error::Error,
+        "an adopted session could not be stored"
+    );
+    Kept::Failed
 }

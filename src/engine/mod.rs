@@ -148,6 +148,9 @@ impl std::fmt::Debug for EmbeddedEngine {
     }
 }
 
+/// Tries to replace a record that others keep changing before giving up.
+const REPLACE_TRIES_MAX: usize = 16;
+
 /// Ends that a slow watcher may lag behind before it has to look every session up.
 const ENDED_BUFFER: usize = 8192;
 

@@ -12,6 +12,7 @@ use crate::decision::release::Holding;
 use crate::decision::release::Known;
 use crate::decision::release::Reply;
 use crate::engine::EmbeddedEngine;
+use crate::engine::REPLACE_TRIES_MAX;
 use crate::engine::federation::Federation;
 use crate::engine::federation::PeerState;
 use crate::model::end::End;
@@ -400,6 +401,3 @@ impl EmbeddedEngine {
         Err(TakeEndError::Raced)
     }
 }
-
-/// Tries to replace a record that others keep changing before giving up.
-const REPLACE_TRIES_MAX: usize = 16;

@@ -10,6 +10,7 @@ use tokio::sync::broadcast;
 
 use crate::decision::adoption::Anchor;
 use crate::engine::EmbeddedEngine;
+use crate::engine::REPLACE_TRIES_MAX;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
@@ -36,7 +37,7 @@ impl SessionEngine for EmbeddedEngine {
         match self.parts.store.find(&claim.facts.sso) {
             Found::Absent => self.absent(claim, now),
             Found::Ended => Lookup::NotLive(NotLive::Ended),
-            Found::Record(session) => match self.judge(&session, claim, now) {
+            Found::Record(session) => match self.weigh(&session, claim, now) {
                 Judgement::Serves => Lookup::Live(session),
                 Judgement::Refused(why) => Lookup::NotLive(why),
                 Judgement::AskElsewhere(why) => self.ask_elsewhere(claim, why, now),
@@ -87,7 +88,7 @@ impl SessionEngine for EmbeddedEngine {
 
 impl EmbeddedEngine {
     /// Whether a record serves a claim.
-    fn judge(&self, session: &Session, claim: &Claim, now: Timestamp) -> Judgement {
+    fn weigh(&self, session: &Session, claim: &Claim, now: Timestamp) -> Judgement {
         let (own, theirs) = (&session.facts, &claim.facts);
         if session.state == SessionState::Ended {
             return Judgement::Refused(NotLive::Ended);
@@ -202,7 +203,7 @@ impl EmbeddedEngine {
     async fn note_visit(&self, claim: &Claim, host: &HostName) -> Lookup {
         for _ in 0..REPLACE_TRIES_MAX {
             // The token may have been made in another data centre.
-            let found = SessionEngine::judge(self, claim, self.parts.clock.now()).await;
+            let found = self.judge(claim, self.parts.clock.now()).await;
             let Lookup::Live(session) = &found else {
                 return found;
             };
@@ -238,6 +239,3 @@ enum Judgement {
     /// It serves.
     Serves,
 }
-
-/// Tries to replace a record that others keep changing before giving up.
-const REPLACE_TRIES_MAX: usize = 16;
