@@ -14,7 +14,6 @@ use crate::backchannel::desk::services::GateVerbs;
 use crate::backchannel::gate_server::feed::Feed;
 use crate::backchannel::gate_server::shares::Shares;
 use crate::backchannel::gate_terms::GateTerms;
-use crate::backchannel::gate_wire::Durability;
 use crate::backchannel::gate_wire::GateAnswer;
 use crate::backchannel::gate_wire::GateQuestion;
 use crate::backchannel::gate_wire::Mark;
@@ -27,6 +26,7 @@ use crate::backchannel::wire::WireError;
 use crate::crypto::claims::TOKEN_LIFETIME;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::Confirmed;
 use crate::model::end::End;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -35,7 +35,6 @@ use crate::model::session::EndCause;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
@@ -216,18 +215,10 @@ impl GateVerbs for GateService {
 }
 
 fn ended(ended: Ended) -> GateAnswer {
-    let confirmed = |said| match said {
-        Confirmation::Confirmed => Durability::Durable,
-        Confirmation::Outstanding => Durability::Outstanding,
-    };
-    let peers = ended.peers.into_iter();
     GateAnswer::Ended {
         visited: ended.visited,
-        durability: match ended.durable {
-            Ok(()) => Durability::Durable,
-            Err(_) => Durability::Outstanding,
-        },
-        peers: peers.map(|(peer, said)| (peer, confirmed(said))).collect(),
+        durability: Confirmed::from(&ended.durable),
+        peers: ended.peers,
     }
 }
 

@@ -20,6 +20,7 @@ use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
+use crate::model::end::Confirmed;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -93,9 +94,9 @@ pub(super) enum GateAnswer {
         /// The application hosts that hold an authn cookie of it.
         visited: Vec<HostName>,
         /// Whether the end is durable here.
-        durability: Durability,
+        durability: Confirmed,
         /// The other data centres, and whether the end is durable there.
-        peers: Vec<(ClusterId, Durability)>,
+        peers: Vec<(ClusterId, Confirmed)>,
     },
     /// To `Judge` and `Visit`.
     Judged {
@@ -141,7 +142,7 @@ pub(super) enum Verdict {
         idle_timeout: u64,
     },
     /// It does not, for this reason.
-    NotLive(#[serde(with = "Reason")] NotLive),
+    NotLive(NotLive),
 }
 
 /// What there is to tell of ends.
@@ -156,15 +157,6 @@ pub(super) enum News {
     },
     /// The place is not known: anything may have stopped serving since.
     Lost,
-}
-
-/// Whether an end is durable.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) enum Durability {
-    /// It is.
-    Durable,
-    /// Not yet.
-    Outstanding,
 }
 
 /// A claim, as a gate passes it on.
@@ -230,25 +222,6 @@ impl From<GateClaim> for Claim {
             },
         }
     }
-}
-
-/// [`NotLive`], as it is written.
-#[derive(Serialize, Deserialize)]
-#[serde(remote = "NotLive")]
-enum Reason {
-    Ended,
-    Reauthenticate,
-    Disabled,
-    LeaseOver,
-    HeldElsewhere,
-    Expired,
-    Idle,
-    Mismatched,
-    Missing,
-    Refused,
-    Skew,
-    Unanswered,
-    UnknownStore,
 }
 
 impl Body for GateQuestion {

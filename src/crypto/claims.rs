@@ -13,6 +13,7 @@ use crate::crypto::sealed::SealNonce;
 use crate::crypto::tags::AddressTag;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
+use crate::model::end::Confirmed;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
@@ -210,15 +211,6 @@ pub struct SignOut {
     pub data_centres: Vec<(ClusterId, Confirmed)>,
     /// When this stops being good.
     pub expires: Timestamp,
-}
-
-/// Whether an end is durable (S-15).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirmed {
-    /// It is.
-    Durable,
-    /// It holds in memory only.
-    Pending,
 }
 
 impl KeyRing {

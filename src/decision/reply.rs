@@ -2,8 +2,8 @@
 //!
 //! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
 
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::Seen;
+use crate::model::end::Confirmed;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 

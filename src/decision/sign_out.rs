@@ -4,11 +4,11 @@
 
 use std::time::Duration;
 
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::SignOut;
 use crate::decision::origins::Origins;
 use crate::decision::reply::ReplyKind;
 use crate::decision::reply::SignedOut;
+use crate::model::end::Confirmed;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
@@ -59,8 +59,8 @@ pub fn note(state: &mut SignOut, outcome: Outcome) {
     if !state.ended.contains(&outcome.sso) && state.ended.len() < ENDED_MAX {
         state.ended.push(outcome.sso);
     }
-    if outcome.here == Confirmed::Pending {
-        state.confirmed = Confirmed::Pending;
+    if outcome.here == Confirmed::Outstanding {
+        state.confirmed = Confirmed::Outstanding;
     }
     if let Some(own) = outcome.cluster.filter(|_| !outcome.elsewhere.is_empty()) {
         note_data_centre(state, own, outcome.here);
@@ -85,8 +85,8 @@ pub fn report_anew(state: &mut SignOut, about_to_end: &[SsoId]) {
 fn note_data_centre(state: &mut SignOut, cluster: ClusterId, confirmed: Confirmed) {
     let list = &mut state.data_centres;
     if let Some((_, known)) = list.iter_mut().find(|(known, _)| *known == cluster) {
-        if confirmed == Confirmed::Pending {
-            *known = Confirmed::Pending;
+        if confirmed == Confirmed::Outstanding {
+            *known = Confirmed::Outstanding;
         }
     } else if list.len() < DATA_CENTRES_MAX {
         list.push((cluster, confirmed));

@@ -7,6 +7,7 @@ use futures_util::future::join_all;
 
 use crate::engine::EmbeddedEngine;
 use crate::engine::federation::Federation;
+use crate::model::end::Confirmed;
 use crate::model::end::End;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
@@ -19,7 +20,6 @@ use crate::model::peer::Silence;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::StoreError;
@@ -127,7 +127,7 @@ impl EmbeddedEngine {
         &self,
         told: Vec<(ClusterId, Result<Answer, Silence>)>,
         visited: &mut Vec<HostName>,
-    ) -> Vec<(ClusterId, Confirmation)> {
+    ) -> Vec<(ClusterId, Confirmed)> {
         let mut confirmations = Vec::new();
         for (cluster, answer) in told {
             let confirmation = match answer {
@@ -136,9 +136,9 @@ impl EmbeddedEngine {
                     let new: Vec<_> = new.collect();
                     visited.extend(new);
                     visited.truncate(Session::VISITED_MAX);
-                    Confirmation::Confirmed
+                    Confirmed::Durable
                 }
-                Ok(_) | Err(_) => Confirmation::Outstanding,
+                Ok(_) | Err(_) => Confirmed::Outstanding,
             };
             confirmations.push((cluster, confirmation));
         }

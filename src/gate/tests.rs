@@ -20,7 +20,6 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::*;
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::Seen;
@@ -49,6 +48,7 @@ use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
+use crate::model::end::Confirmed;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
@@ -67,7 +67,6 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SignIn;
@@ -485,7 +484,7 @@ struct StandIn {
     /// The data centre that serves, where it is not north.
     served_by: Mutex<Option<ClusterId>>,
     /// What the other data centres say to an end.
-    peers: Mutex<Vec<(ClusterId, Confirmation)>>,
+    peers: Mutex<Vec<(ClusterId, Confirmed)>>,
     /// The claims it was last asked about.
     claims: Mutex<Vec<Claim>>,
     /// Why it does not honour what it does not know; nothing: it is missing.

@@ -4,6 +4,9 @@
 
 use std::net::IpAddr;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
 use crate::model::session::Holder;
@@ -58,7 +61,7 @@ pub enum Place {
 }
 
 /// Why a session does not serve. Nothing of it is told to the client.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotLive {
     /// The SSO session, or everything the user had, has been ended.
     Ended,

@@ -61,6 +61,25 @@ impl End {
     pub const KEPT_MAX: Duration = Duration::from_hours(366 * 24);
 }
 
+/// Whether a data centre has confirmed an end (S-15).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Confirmed {
+    /// It has: the end is durable there.
+    Durable,
+    /// Not yet: where it is known at all it holds in memory only, and it will be told again (MDC-FAIL-5).
+    Outstanding,
+}
+
+impl<E> From<&Result<(), E>> for Confirmed {
+    /// What an attempt to write an end came to.
+    fn from(written: &Result<(), E>) -> Self {
+        match written {
+            Ok(()) => Self::Durable,
+            Err(_) => Self::Outstanding,
+        }
+    }
+}
+
 /// The place of an entry in the log of one incarnation; the first is 1.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -9,10 +9,10 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
-use crate::crypto::claims::Confirmed;
 use crate::decision::sign_out::Outcome;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::Confirmed;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
@@ -73,40 +73,21 @@ pub struct Ended {
     /// Whether the end is durable; if not, it holds in memory and the user is told so (S-15).
     pub durable: Result<(), StoreError>,
     /// What each peer said to it, in the order of configuration (MDC-LOGOUT-3).
-    pub peers: Vec<(ClusterId, Confirmation)>,
+    pub peers: Vec<(ClusterId, Confirmed)>,
 }
 
 impl Ended {
     /// What is told of it when the user signs out.
     #[must_use]
     pub fn outcome(self, sso: SsoId) -> Outcome {
-        let confirmed = |said| match said {
-            Confirmation::Confirmed => Confirmed::Durable,
-            Confirmation::Outstanding => Confirmed::Pending,
-        };
-        let elsewhere = self.peers.into_iter();
         Outcome {
             sso,
             cluster: self.cluster,
             visited: self.visited,
-            here: match self.durable {
-                Ok(()) => Confirmed::Durable,
-                Err(_) => Confirmed::Pending,
-            },
-            elsewhere: elsewhere
-                .map(|(cluster, said)| (cluster, confirmed(said)))
-                .collect(),
+            here: Confirmed::from(&self.durable),
+            elsewhere: self.peers,
         }
     }
-}
-
-/// Whether a data centre has confirmed an end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Confirmation {
-    /// It has: the end is durable there.
-    Confirmed,
-    /// Not yet; it will be told when it is back (MDC-FAIL-5).
-    Outstanding,
 }
 
 /// Holds sessions. An engine that calls a dead session live gives an account away.

@@ -6,7 +6,6 @@ use std::num::NonZeroU8;
 
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
-use portway::crypto::claims::Confirmed;
 use portway::crypto::claims::Form;
 use portway::crypto::claims::Freshness;
 use portway::crypto::claims::GitoCookie;
@@ -23,6 +22,7 @@ use portway::crypto::codec::Writer;
 use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::ClusterTag;
 use portway::crypto::tags::UserTag;
+use portway::model::end::Confirmed;
 use portway::model::id::Nonce;
 use portway::model::id::SessionId;
 use portway::model::id::SsoId;
@@ -213,7 +213,7 @@ fn form() -> impl Strategy<Value = Form> {
 
 fn sign_out() -> impl Strategy<Value = SignOut> {
     let ended = vec(id().prop_map(SsoId::from_bytes), 0..6);
-    let confirmed = || select(vec![Confirmed::Durable, Confirmed::Pending]);
+    let confirmed = || select(vec![Confirmed::Durable, Confirmed::Outstanding]);
     let data_centres = vec((cluster(), confirmed()), 0..=16);
     let said = (confirmed(), data_centres);
     (

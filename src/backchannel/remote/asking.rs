@@ -9,7 +9,6 @@ use std::time::Duration;
 use futures_util::future::Either;
 use futures_util::future::select;
 
-use crate::backchannel::gate_wire::Durability;
 use crate::backchannel::gate_wire::GateAnswer;
 use crate::backchannel::gate_wire::GateQuestion;
 use crate::backchannel::gate_wire::Mark;
@@ -29,6 +28,7 @@ use crate::decision::upstream::Pick;
 use crate::decision::upstream::choose;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::Confirmed;
 use crate::model::id::SsoId;
 use crate::model::peer::Silence;
 use crate::model::session::EndCause;
@@ -36,7 +36,6 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 
@@ -203,21 +202,14 @@ impl RemoteEngine {
         else {
             return Err(Silence::Protocol);
         };
-        let confirmed = |said| match said {
-            Durability::Durable => Confirmation::Confirmed,
-            Durability::Outstanding => Confirmation::Outstanding,
-        };
         Ok(Ended {
             cluster: engine.map(|node| node.cluster().clone()),
             visited,
             durable: match durability {
-                Durability::Durable => Ok(()),
-                Durability::Outstanding => Err(failed(ENDING, RemoteFault::NotDurable)),
+                Confirmed::Durable => Ok(()),
+                Confirmed::Outstanding => Err(failed(ENDING, RemoteFault::NotDurable)),
             },
-            peers: peers
-                .into_iter()
-                .map(|(peer, said)| (peer, confirmed(said)))
-                .collect(),
+            peers,
         })
     }
 }

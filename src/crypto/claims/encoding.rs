@@ -3,7 +3,6 @@
 
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::Form;
 use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::IdCookie;
@@ -22,6 +21,7 @@ use crate::crypto::codec::Reader;
 use crate::crypto::codec::Writer;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
+use crate::model::end::Confirmed;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
@@ -305,13 +305,13 @@ fn read_holder(from: &mut Reader<'_>) -> Result<Holder, Malformed> {
 fn write_confirmed(to: &mut Writer, confirmed: Confirmed) {
     to.byte(match confirmed {
         Confirmed::Durable => 1,
-        Confirmed::Pending => 0,
+        Confirmed::Outstanding => 0,
     });
 }
 
 fn read_confirmed(from: &mut Reader<'_>) -> Result<Confirmed, Malformed> {
     match from.byte()? {
-        0 => Ok(Confirmed::Pending),
+        0 => Ok(Confirmed::Outstanding),
         1 => Ok(Confirmed::Durable),
         _ => Err(Malformed),
     }

@@ -5,7 +5,7 @@ use crate::decision::routing::HostPattern;
 
 const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const DURABLE: Confirmed = Confirmed::Durable;
-const PENDING: Confirmed = Confirmed::Pending;
+const PENDING: Confirmed = Confirmed::Outstanding;
 
 fn cluster(name: &str) -> ClusterId {
     ClusterId::parse(name).unwrap()

@@ -11,7 +11,6 @@ use super::collector_tests::sealed_in;
 use super::collector_tests::sign_out_binding;
 use super::collector_tests::visitor;
 use super::*;
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::claims::SignOut;
@@ -25,18 +24,18 @@ use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::reply::ReplyKind;
 use crate::decision::sign_out;
 use crate::engine::collector::Provenance;
+use crate::model::end::Confirmed;
 use crate::model::id::SessionId;
 use crate::model::id::TokenId;
 use crate::model::session::Generation;
 use crate::model::session::Holder;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 
 /// An engine that remembers the claims it judged, and has other data centres to tell of ends.
 struct Listening {
     engine: Arc<EmbeddedEngine>,
     claims: Mutex<Vec<Claim>>,
-    peers: Mutex<Vec<(ClusterId, Confirmation)>>,
+    peers: Mutex<Vec<(ClusterId, Confirmed)>>,
     visited_elsewhere: Mutex<Vec<HostName>>,
 }
 
@@ -364,8 +363,8 @@ async fn the_page_at_the_end_lists_which_data_centres_have_confirmed_mdc_logout_
     let mut federated = Federated::new(Anchor::Free);
     federated.desk.sign_in("alice").await;
     *federated.engine.peers.lock() = vec![
-        (named("south"), Confirmation::Outstanding),
-        (named("west"), Confirmation::Confirmed),
+        (named("south"), Confirmed::Outstanding),
+        (named("west"), Confirmed::Durable),
     ];
     let address = "https://app.test/bye";
     let ReplyKind::SignedOut(page) = federated.sign_out(None, Some(address)).await else {
@@ -373,7 +372,7 @@ async fn the_page_at_the_end_lists_which_data_centres_have_confirmed_mdc_logout_
     };
     let listed = [
         (named("north"), Confirmed::Durable),
-        (named("south"), Confirmed::Pending),
+        (named("south"), Confirmed::Outstanding),
         (named("west"), Confirmed::Durable),
     ];
     assert_eq!(page.data_centres, listed);
@@ -385,7 +384,7 @@ async fn the_page_at_the_end_lists_which_data_centres_have_confirmed_mdc_logout_
 async fn where_everyone_has_confirmed_the_user_goes_where_they_wanted_mdc_logout_3() {
     let mut federated = Federated::new(Anchor::Free);
     federated.desk.sign_in("alice").await;
-    *federated.engine.peers.lock() = vec![(named("south"), Confirmation::Confirmed)];
+    *federated.engine.peers.lock() = vec![(named("south"), Confirmed::Durable)];
     let address = "https://app.test/bye";
     let reply = federated.sign_out(None, Some(address)).await;
     assert_eq!(reply, ReplyKind::Redirect(address.to_owned()));
@@ -395,8 +394,8 @@ async fn where_everyone_has_confirmed_the_user_goes_where_they_wanted_mdc_logout
 #[tokio::test]
 async fn what_was_outstanding_at_the_application_may_be_confirmed_at_the_collector_mdc_logout_3() {
     for (confirmation, told) in [
-        (Confirmation::Confirmed, Confirmed::Durable),
-        (Confirmation::Outstanding, Confirmed::Pending),
+        (Confirmed::Durable, Confirmed::Durable),
+        (Confirmed::Outstanding, Confirmed::Outstanding),
     ] {
         let mut federated = Federated::new(Anchor::Free);
         let session = federated.desk.sign_in("alice").await;
@@ -405,7 +404,7 @@ async fn what_was_outstanding_at_the_application_may_be_confirmed_at_the_collect
         begun.ended.push(session.facts.sso);
         begun.data_centres = vec![
             (named("south"), Confirmed::Durable),
-            (named("north"), Confirmed::Pending),
+            (named("north"), Confirmed::Outstanding),
         ];
         let ReplyKind::SignedOut(page) = federated.sign_out(Some(&begun), None).await else {
             panic!("this is the end");

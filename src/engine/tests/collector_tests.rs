@@ -833,7 +833,7 @@ pub(super) fn no_sign_out(expires: Timestamp) -> SignOut {
         ended: Vec::new(),
         hosts: Vec::new(),
         return_to: None,
-        confirmed: crate::crypto::claims::Confirmed::Durable,
+        confirmed: crate::model::end::Confirmed::Durable,
         data_centres: Vec::new(),
         expires,
     }

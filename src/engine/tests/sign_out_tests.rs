@@ -7,11 +7,11 @@ use super::collector_tests::sealed_in;
 use super::collector_tests::sign_out_binding;
 use super::collector_tests::visitor;
 use super::*;
-use crate::crypto::claims::Confirmed;
 use crate::crypto::claims::SignOut;
 use crate::decision::reply::ReplyKind;
 use crate::decision::reply::SignedOut;
 use crate::engine::collector::Provenance;
+use crate::model::end::Confirmed;
 
 const MINUTES: Duration = Duration::from_secs(5 * 60);
 
@@ -230,11 +230,11 @@ async fn an_end_that_is_not_durable_is_told_to_the_user_s_15() {
     desk.world.store.ends_are(Ends::Failing);
     let reply = desk.sign_out(Provenance::Own, None, None).await;
     let state = desk.sent_to(&reply, "app.test", "https://app.test");
-    assert_eq!(state.confirmed, Confirmed::Pending);
+    assert_eq!(state.confirmed, Confirmed::Outstanding);
     assert!(!desk.world.serves(&session));
     let sealed = desk.state(&state);
     let page = desk.collector.signed_out(Some(&sealed)).kind;
-    assert_eq!(page, signed_out(Confirmed::Pending));
+    assert_eq!(page, signed_out(Confirmed::Outstanding));
 }
 
 #[tokio::test]
@@ -245,7 +245,7 @@ async fn a_return_address_does_not_hide_that_an_end_is_not_durable_s_15() {
     let address = Some("https://app.test/bye");
     let reply = desk.sign_out(Provenance::Own, None, address).await;
     let page = ReplyKind::SignedOut(SignedOut {
-        confirmed: Confirmed::Pending,
+        confirmed: Confirmed::Outstanding,
         data_centres: Vec::new(),
         return_to: address.map(str::to_owned),
     });
@@ -256,10 +256,10 @@ async fn a_return_address_does_not_hide_that_an_end_is_not_durable_s_15() {
 async fn an_end_that_was_not_durable_at_the_application_stays_told_s_15() {
     let mut desk = Desk::new();
     let mut begun = desk.fresh();
-    begun.confirmed = Confirmed::Pending;
+    begun.confirmed = Confirmed::Outstanding;
     let sealed = desk.state(&begun);
     let reply = desk.sign_out(Provenance::Elsewhere, Some(&sealed), None);
-    assert_eq!(reply.await, signed_out(Confirmed::Pending));
+    assert_eq!(reply.await, signed_out(Confirmed::Outstanding));
 }
 
 #[test]

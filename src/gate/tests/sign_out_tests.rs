@@ -64,15 +64,15 @@ async fn what_the_other_data_centres_said_travels_with_the_sign_out_mdc_logout_3
     let session = session(1);
     post.engine.begin(&session);
     *post.engine.peers.lock() = vec![
-        (cluster("south"), Confirmation::Confirmed),
-        (cluster("west"), Confirmation::Outstanding),
+        (cluster("south"), Confirmed::Durable),
+        (cluster("west"), Confirmed::Outstanding),
     ];
     let reply = post.sign_out(&[post.cookie(&session, APP)], None).await;
     let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
     let expected = [
         (cluster("north"), Confirmed::Durable),
         (cluster("south"), Confirmed::Durable),
-        (cluster("west"), Confirmed::Pending),
+        (cluster("west"), Confirmed::Outstanding),
     ];
     assert_eq!(state.data_centres, expected);
     assert_eq!(state.confirmed, Confirmed::Durable);
@@ -110,7 +110,7 @@ async fn an_end_that_is_not_durable_travels_with_the_sign_out_s_15() {
     post.engine.disk_full.store(true, Ordering::SeqCst);
     let reply = post.sign_out(&[post.cookie(&session, APP)], None).await;
     let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
-    assert_eq!(state.confirmed, Confirmed::Pending);
+    assert_eq!(state.confirmed, Confirmed::Outstanding);
 }
 
 #[tokio::test]
@@ -128,7 +128,7 @@ async fn a_sign_out_that_no_engine_hears_is_told_before_it_goes_on_s_15() {
     let reply = Reply::new(ReplyKind::Redirect(onward));
     let state = post.state_in(&reply, TO_COLLECTOR, "login.test");
     assert_eq!(state.ended, [sso(1)]);
-    assert_eq!(state.confirmed, Confirmed::Pending);
+    assert_eq!(state.confirmed, Confirmed::Outstanding);
     assert!(state.data_centres.is_empty(), "nobody has it");
 }
 
@@ -195,12 +195,12 @@ fn a_return_address_does_not_hide_that_an_end_is_not_durable_s_15() {
     let post = Post::new();
     let mut state = post.passing();
     state.return_to = Some("https://app.test/bye".to_owned());
-    state.confirmed = Confirmed::Pending;
+    state.confirmed = Confirmed::Outstanding;
     let sealed = post.sealed_state(&state, APP);
     let reply = post.clear(&[], Some(&sealed));
     let page = format!("{LOGIN}/.portway/signed-out?c=");
     let sent = post.state_in(&reply, &page, "login.test");
-    assert_eq!(sent.confirmed, Confirmed::Pending);
+    assert_eq!(sent.confirmed, Confirmed::Outstanding);
 }
 
 #[test]

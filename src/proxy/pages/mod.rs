@@ -4,10 +4,10 @@
 
 use askama::Template;
 
-use crate::crypto::claims::Confirmed;
 use crate::decision::reply;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
+use crate::model::end::Confirmed;
 
 /// The style sheet of all pages.
 pub const STYLE: &str = include_str!("style.css");
@@ -87,7 +87,7 @@ impl SignedOut<'_> {
     /// The heading, and what happened.
     fn words(&self) -> (&'static str, &'static str) {
         let mut elsewhere = self.page.data_centres.iter();
-        let is_outstanding = elsewhere.any(|(_, confirmed)| *confirmed == Confirmed::Pending);
+        let is_outstanding = elsewhere.any(|(_, confirmed)| *confirmed == Confirmed::Outstanding);
         match (self.page.confirmed, is_outstanding) {
             (Confirmed::Durable, false) => (
                 "You are signed out",
@@ -98,7 +98,7 @@ impl SignedOut<'_> {
                 "Your session has ended, but not every data centre has confirmed it yet. The others will \
                  be told as soon as they can be reached. Close the browser to be safe.",
             ),
-            (Confirmed::Pending, _) => (
+            (Confirmed::Outstanding, _) => (
                 "You are signed out here",
                 "Your session has ended on this server, but that could not be written down yet. Close \
                  the browser to be safe.",
@@ -110,7 +110,7 @@ impl SignedOut<'_> {
     const fn said(confirmed: &Confirmed) -> &'static str {
         match confirmed {
             Confirmed::Durable => "confirmed",
-            Confirmed::Pending => "not confirmed yet",
+            Confirmed::Outstanding => "not confirmed yet",
         }
     }
 }
@@ -141,7 +141,10 @@ mod tests {
 
     #[test]
     fn the_page_says_in_words_who_has_confirmed_mdc_logout_3() {
-        let others = [("north", Confirmed::Durable), ("south", Confirmed::Pending)];
+        let others = [
+            ("north", Confirmed::Durable),
+            ("south", Confirmed::Outstanding),
+        ];
         let page = rendered(
             Confirmed::Durable,
             &others,
@@ -185,8 +188,8 @@ mod tests {
 
     #[test]
     fn an_end_that_is_not_written_down_is_told_s_15() {
-        for others in [&[][..], &[("south", Confirmed::Pending)]] {
-            let page = rendered(Confirmed::Pending, others, None);
+        for others in [&[][..], &[("south", Confirmed::Outstanding)]] {
+            let page = rendered(Confirmed::Outstanding, others, None);
             assert!(page.contains("could not be written down yet"));
         }
     }

@@ -54,6 +54,7 @@ use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
+use crate::model::end::Confirmed;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -79,7 +80,6 @@ use crate::ports::peer_service::PeerService;
 use crate::ports::resolver::ResolveError;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Resolver;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
@@ -231,8 +231,8 @@ impl SessionEngine for StandIn {
                 Err(StoreError::Closed)
             },
             peers: vec![
-                (cluster("ldc"), Confirmation::Confirmed),
-                (cluster("sfo"), Confirmation::Outstanding),
+                (cluster("ldc"), Confirmed::Durable),
+                (cluster("sfo"), Confirmed::Outstanding),
             ],
         }
     }

@@ -7,6 +7,7 @@ use futures_util::FutureExt;
 use crate::backchannel::remote::known::Held;
 use crate::backchannel::remote::tests::rig_tests::*;
 use crate::model::claim::NotLive;
+use crate::model::end::Confirmed;
 use crate::model::id::TokenId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
@@ -16,7 +17,6 @@ use crate::model::secret::Secret;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
 use crate::ports::clock::Clock;
-use crate::ports::session_engine::Confirmation;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_engine::SignIn;
@@ -116,8 +116,8 @@ async fn a_logout_at_a_gate_is_final_there_and_says_who_confirmed_it_mdc_logout_
     let ended = gate.remote.end(&claim.facts, EndCause::LoggedOut).await;
     assert!(ended.durable.is_ok());
     let peers = [
-        (cluster("ldc"), Confirmation::Confirmed),
-        (cluster("sfo"), Confirmation::Outstanding),
+        (cluster("ldc"), Confirmed::Durable),
+        (cluster("sfo"), Confirmed::Outstanding),
     ];
     assert_eq!(ended.peers, peers);
     assert_eq!(ended.cluster, Some(cluster("ny")));
