@@ -258,25 +258,6 @@ impl EmbeddedEngine {
         self.note_end(moved(facts, holder)).await;
     }
 
-    /// Becomes a stub at once where the own log knows of a holder above the rank that was announced: it may
-    /// have been told before the record stood, and is not told again (S-4).
-    pub(super) async fn yield_to_higher(&self, facts: &SsoFacts, announced: Option<Rank>) {
-        let Some(own) = announced else {
-            return;
-        };
-        let known = self.parts.ends.holder(&facts.sso);
-        let Some(higher) = known.filter(|known| *known > own) else {
-            return;
-        };
-        if let Err(error) = self.step_down(&facts.sso, &higher).await {
-            tracing::error!(
-                session = facts.sso.short_hash(),
-                error = &error as &dyn std::error::Error,
-                "a session held elsewhere could not be let go of"
-            );
-        }
-    }
-
     fn case(&self, federation: &Federation, claim: &Claim, local: Local) -> Case {
         let now = self.parts.clock.now();
         let entropy = self.parts.entropy.as_ref();

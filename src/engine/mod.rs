@@ -33,6 +33,7 @@ mod refusals;
 mod sessions;
 pub(crate) mod spent;
 mod surplus;
+mod yielding;
 
 use crate::engine::federation::Federation;
 pub use crate::engine::federation::FederationSettings;

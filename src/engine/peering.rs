@@ -15,6 +15,7 @@ use crate::engine::EmbeddedEngine;
 use crate::engine::REPLACE_TRIES_MAX;
 use crate::engine::federation::Federation;
 use crate::engine::federation::PeerState;
+use crate::engine::yielding::TakeEndError;
 use crate::model::end::End;
 use crate::model::end::Incarnation;
 use crate::model::end::Position;
@@ -28,7 +29,6 @@ use crate::model::peer::Greeting;
 use crate::model::peer::Question;
 use crate::model::peer::Refusal;
 use crate::model::peer::Rest;
-use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
@@ -37,17 +37,6 @@ use crate::ports::peer_service::PeerService;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::StoreError;
-
-/// Why an end that a peer told of was not taken over.
-#[derive(Debug, thiserror::Error)]
-pub(super) enum TakeEndError {
-    /// The record that was to give way changed each time: it stands as it did.
-    #[error("the record of a session that is held elsewhere kept changing")]
-    Raced,
-    /// What was to be written is not durable.
-    #[error(transparent)]
-    Store(#[from] StoreError),
-}
 
 #[async_trait]
 impl PeerService for EmbeddedEngine {
@@ -361,43 +350,5 @@ impl EmbeddedEngine {
             }
         }
         Ok(())
-    }
-
-    /// The rank at which a session is held here, or is about to be, where that is above another holder's.
-    fn outranking(&self, sso: &SsoId, other: &Rank) -> Option<Rank> {
-        let Found::Record(session) = self.parts.store.find(sso) else {
-            return None;
-        };
-        let own = Rank {
-            generation: session.facts.generation,
-            cluster: self.cluster.clone(),
-        };
-        let holds = matches!(session.state, SessionState::Live | SessionState::Pending(_));
-        (holds && own > *other).then_some(own)
-    }
-
-    /// Becomes a stub if another data centre ranks above what is held here (S-4, S-14).
-    ///
-    /// # Errors
-    /// When the record holds the session still; the end is to be read again then.
-    pub(super) async fn step_down(&self, sso: &SsoId, holder: &Rank) -> Result<(), TakeEndError> {
-        for _ in 0..REPLACE_TRIES_MAX {
-            let found = self.parts.store.find(sso);
-            let Found::Record(session) = &found else {
-                return Ok(());
-            };
-            let known = Known::Record {
-                session,
-                last_access: self.noted_access(session),
-            };
-            let Change::Replace(stub) = release::moved(&self.cluster, &known, holder) else {
-                return Ok(());
-            };
-            if let Replaced::Replaced = self.parts.store.replace_if_version(*stub).await? {
-                self.announce(*sso);
-                return Ok(());
-            }
-        }
-        Err(TakeEndError::Raced)
     }
 }

@@ -109,7 +109,7 @@ async fn a_holder_that_ranks_below_one_that_is_known_gives_way_whatever_the_disk
     assert!(world.engine.is_standing(&session.facts.sso));
     let announced = Rank {
         generation: session.facts.generation,
-        cluster: world.engine.settings.cluster.clone(),
+        cluster: world.engine.cluster.clone(),
     };
     let facts = &session.facts;
     world.engine.yield_to_higher(facts, Some(announced)).await;

@@ -12,7 +12,6 @@ use std::time::Duration;
 
 use parking_lot::Condvar;
 use parking_lot::Mutex;
-use redb::Range;
 use redb::ReadableTable;
 use tokio::sync::Notify;
 
@@ -20,6 +19,7 @@ use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
 use crate::ports::session_store::Found;
 use crate::store::RecordSealer;
+use crate::store::disk::backlog::accesses::Accesses;
 use crate::store::disk::file::Snapshot;
 use crate::store::disk::file::StoreFile;
 use crate::store::disk::queue::Queue;
@@ -28,6 +28,8 @@ use crate::store::record;
 use crate::store::table::Access;
 use crate::store::table::Loaded;
 use crate::store::table::Table;
+
+mod accesses;
 
 /// The records that are still to be taken up.
 pub(super) struct Backlog {
@@ -384,36 +386,6 @@ impl Backlog {
 
     fn is_loading(&self) -> bool {
         self.state.lock().phase == Phase::Loading
-    }
-}
-
-/// The last accesses beside the records, walked together: both are in the order of their ids.
-struct Accesses<'s> {
-    rows: Range<'s, &'static [u8; 16], u64>,
-    next: Option<(SsoId, Timestamp)>,
-}
-
-impl<'s> Accesses<'s> {
-    const fn new(rows: Range<'s, &'static [u8; 16], u64>) -> Self {
-        Self { rows, next: None }
-    }
-
-    fn of(&mut self, sso: &SsoId) -> Result<Option<Timestamp>, redb::Error> {
-        while self.next.is_none_or(|(next, _)| next < *sso) {
-            let Some(row) = self.rows.next() else {
-                return Ok(None);
-            };
-            let (key, access) = row?;
-            let next = (
-                SsoId::from_bytes(*key.value()),
-                Timestamp::from_millis(access.value()),
-            );
-            self.next = Some(next);
-        }
-        Ok(self
-            .next
-            .filter(|(next, _)| next == sso)
-            .map(|(_, access)| access))
     }
 }
 
