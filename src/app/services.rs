@@ -166,11 +166,8 @@ impl ServiceWithDependents for Core {
         let beginning = join(join_all(names), told(engine));
         tokio::time::timeout(BEGINNING, beginning).await.ok();
         ready.notify_ready();
-        tokio::select! {
-            // Some of the tasks end by themselves then.
-            biased;
-            _ = shutdown.wait_for(|stop| *stop) => {}
-            lost = tasks.first_to_end() => self.outage.begin(lost),
+        if let Some(lost) = tasks.lost_before(&mut shutdown).await {
+            self.outage.begin(lost);
         }
         // What is left keeps house while connections are drained.
         shutdown.wait_for(|stop| *stop).await.ok();
@@ -314,14 +311,10 @@ impl ServiceWithDependents for EdgeService {
             // Nobody waits for it any more when the start was given up.
             ready.send(()).ok();
         }
-        let drain = |drain: &bool| *drain;
-        tokio::select! {
-            // The listeners end by themselves then.
-            biased;
-            _ = self.draining.wait_for(drain) => {}
-            lost = tasks.first_to_end() => self.outage.begin(lost),
+        if let Some(lost) = tasks.lost_before(&mut self.draining).await {
+            self.outage.begin(lost);
         }
-        self.draining.wait_for(drain).await.ok();
+        self.draining.wait_for(|drain| *drain).await.ok();
         let open = self.edge.drain().await;
         if open > 0 {
             tracing::warn!(

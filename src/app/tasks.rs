@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::sync::OnceLock;
 
 use tokio::sync::Notify;
+use tokio::sync::watch;
 use tokio::task::Id;
 use tokio::task::JoinSet;
 
@@ -31,8 +32,22 @@ impl Tasks {
         self.names.insert(id, name);
     }
 
+    /// Waits until one of them ends before the time has come to stop, and answers which; none where all of
+    /// them went on until then.
+    pub(super) async fn lost_before(
+        &mut self,
+        stop: &mut watch::Receiver<bool>,
+    ) -> Option<&'static str> {
+        let lost = tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return None,
+            lost = self.first_to_end() => lost,
+        };
+        // A task that ends because of the stop may be heard of before the stop is.
+        (!*stop.borrow()).then_some(lost)
+    }
+
     /// Waits until one of them ends, and answers which; for ever where all of them go on.
-    pub(super) async fn first_to_end(&mut self) -> &'static str {
+    async fn first_to_end(&mut self) -> &'static str {
         let ended = match self.running.join_next_with_id().await {
             Some(Ok((id, ()))) => id,
             Some(Err(error)) => {
@@ -98,6 +113,32 @@ mod tests {
         tasks.spawn("close", async { panic!("by a fault of its own") });
         assert_eq!(tasks.first_to_end().await, "close");
         assert_eq!(tasks.first_to_end().now_or_never(), None);
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_because_of_the_stop_is_not_lost() {
+        let (stop, mut stopped) = watch::channel(false);
+        let stop = Arc::new(stop);
+        let mut tasks = Tasks::default();
+        let silent = Arc::clone(&stop);
+        tasks.spawn("a listener", async move {
+            // The stop is there, and whoever waits for it has not been told yet.
+            silent.send_if_modified(set_silently);
+        });
+        assert_eq!(tasks.lost_before(&mut stopped).await, None);
+    }
+
+    fn set_silently(stop: &mut bool) -> bool {
+        *stop = true;
+        false
+    }
+
+    #[tokio::test]
+    async fn a_task_that_ends_before_the_stop_is_lost() {
+        let (_stop, mut stopped) = watch::channel(false);
+        let mut tasks = Tasks::default();
+        tasks.spawn("sweep", async {});
+        assert_eq!(tasks.lost_before(&mut stopped).await, Some("sweep"));
     }
 
     #[tokio::test]
