@@ -47,7 +47,7 @@ release:
 	@scripts/need.sh
 	cargo build --release --locked
 
-# The machine should do nothing else meanwhile. PARTS=… measures less: hops, silence, stores.
+# The machine should do nothing else meanwhile. PARTS=… measures less: hops, sign_ins, silence, stores.
 bench: release
 	$(CARGO) bench --locked --bench figures -- $(PARTS)
 

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
 # Installs the real programs that the black-box and browser tests drive: nginx, wrk, curl, openssl,
-# Chromium, Node.js, faketime, and playwright-core in ./node_modules. No service is started by it.
+# Chromium, Node.js, faketime, and playwright-core and axe-core in ./node_modules. No service is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
 # because tests without their parts are counted as skipped and a green run would prove too little.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 playwright_version=1.65.1
+axe_version=4.14.1
 policy=/usr/sbin/policy-rc.d
 
 say() { printf '%s\n' "$*" >&2; }
@@ -60,14 +61,17 @@ if [ "${#packages[@]}" -gt 0 ]; then
     fi
 fi
 
-manifest=node_modules/playwright-core/package.json
-installed=none
-[ ! -e "$manifest" ] || installed=$(sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "$manifest")
-if [ "$installed" != "$playwright_version" ] && command -v npm >/dev/null 2>&1; then
-    say "portway: installing playwright-core $playwright_version into ./node_modules"
-    if ! npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
-        "playwright-core@$playwright_version" >/dev/null; then
-        say "portway: playwright-core could not be installed"
-        if [ "${CI:-}" = true ]; then exit 1; fi
+# One of the parts that npm has: its name and version. All are installed together, or npm would remove the
+# others.
+version_of() { sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "node_modules/$1/package.json" 2>/dev/null | head -n 1; }
+
+if [ "$(version_of playwright-core)" != "$playwright_version" ] || [ "$(version_of axe-core)" != "$axe_version" ]; then
+    if command -v npm >/dev/null 2>&1; then
+        say "portway: installing playwright-core $playwright_version and axe-core $axe_version into ./node_modules"
+        if ! npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+            "playwright-core@$playwright_version" "axe-core@$axe_version" >/dev/null; then
+            say "portway: they could not be installed"
+            if [ "${CI:-}" = true ]; then exit 1; fi
+        fi
     fi
 fi

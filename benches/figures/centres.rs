@@ -155,7 +155,7 @@ listeners:
     bind: 127.0.0.1:0
     tls: {{ certificates: [{{ certificate_file: cert.pem, key_file: key.pem }}] }}
 collector: {{ host: login.apps.test, title: Sign in, public_port: 443 }}
-authentication: {{ users_file: users.yaml }}
+authentication: {{ users_file: users.yaml, throttle: {{ per_account: 100 }} }}
 session: {{ {} }}
 mdc:
   adoption: {{ {} }}

@@ -1,7 +1,7 @@
-//! The figures of several data centres: processes of the built binary, over TLS on loopback, driven by a
+//! The figures of sign-ins and of several data centres: processes of the built binary, over TLS on loopback, driven by a
 //! small client and read from the outside.
 //!
-//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `silence`, `stores`);
+//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `sign_ins`, `silence`, `stores`);
 //! `quick` takes a twentieth of each number, which tries the program and measures nothing.
 
 #![expect(
@@ -25,6 +25,7 @@ mod line;
 mod logout;
 mod process;
 mod round_trip;
+mod sign_ins;
 mod silence;
 mod stores;
 mod table;
@@ -64,9 +65,10 @@ async fn main() {
 async fn measure(part: &str, scale: Scale) -> Vec<Figure> {
     match part {
         "hops" => Box::pin(hops::measure(scale)).await,
+        "sign_ins" => Box::pin(sign_ins::measure(scale)).await,
         "silence" => Box::pin(silence::measure(scale)).await,
         _ => Box::pin(stores::measure(scale)).await,
     }
 }
 
-const PARTS: &[&str] = &["hops", "silence", "stores"];
+const PARTS: &[&str] = &["hops", "sign_ins", "silence", "stores"];

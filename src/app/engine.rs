@@ -20,6 +20,8 @@ use crate::crypto::key_ring::KeyRing;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
 use crate::decision::cookies::settings::CookieSettings;
+use crate::decision::password::PasswordRules;
+use crate::decision::throttle::ThrottleRules;
 use crate::engine::EmbeddedEngine;
 use crate::engine::EngineParts;
 use crate::engine::EngineSettings;
@@ -111,6 +113,7 @@ impl Engine {
             sessions: own.store.count(),
             is_loading: !own.store.is_complete(),
             unreadable: own.store.unreadable(),
+            sign_ins: own.engine.sign_ins(),
             federation: federation.map(|federation| federation.snapshot(&own.engine)),
         })
     }
@@ -174,6 +177,9 @@ impl Engine {
                 idle_timeout: config.session.idle_timeout,
                 lifetime: config.session.lifetime,
                 per_user_max: config.session.per_user_max,
+                kept_posts: config.limits.kept,
+                password: password(config),
+                throttle: throttle(config),
             });
         }
     }
@@ -230,12 +236,25 @@ fn provider(users: Option<Arc<CurrentUsers>>) -> anyhow::Result<Arc<dyn Identity
     })
 }
 
+fn password(config: &Config) -> PasswordRules {
+    let by = config.authentication.as_ref();
+    by.map(|by| by.password).unwrap_or_default()
+}
+
+fn throttle(config: &Config) -> ThrottleRules {
+    let by = config.authentication.as_ref();
+    by.map(|by| by.throttle).unwrap_or_default()
+}
+
 fn engine_settings(config: &Config, keys: &KeyRing) -> EngineSettings {
     EngineSettings {
         cluster: config.cluster.clone(),
         idle_timeout: config.session.idle_timeout,
         lifetime: config.session.lifetime,
         per_user_max: config.session.per_user_max,
+        kept_posts: config.limits.kept,
+        password: password(config),
+        throttle: throttle(config),
         federation: config
             .mdc
             .as_ref()

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use anyhow::bail;
 
 use crate::app::assembly::Ports;
+use crate::app::branding;
 use crate::app::engine::Engine;
 use crate::config::Config;
 use crate::config::Listener;
@@ -25,10 +26,12 @@ use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::ports::cookie_terms::CookieTerms;
+use crate::ports::entropy::id_bytes;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingParts;
 use crate::proxy::streams::Streams;
+use crate::proxy::upgrades::Upgrades;
 
 /// What outlives a configuration.
 pub(super) struct Lasting {
@@ -36,6 +39,7 @@ pub(super) struct Lasting {
     pub(super) engine: Engine,
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
+    upgrades: Arc<Upgrades>,
     /// Where the listeners accept.
     pub(super) bound: Vec<(ListenerName, SocketAddr)>,
     pub(super) keys: Arc<KeyRing>,
@@ -54,7 +58,9 @@ impl Lasting {
         bound: Vec<(ListenerName, SocketAddr)>,
     ) -> anyhow::Result<Self> {
         let settings = Arc::new(cookie_settings(config)?);
+        let upgrades = Upgrades::new(id_bytes(ports.entropy.as_ref()));
         Ok(Self {
+            upgrades: Arc::new(upgrades),
             terms: engine.cookie_terms(&settings),
             names: CookieNames::new(&config.deployment),
             settings,
@@ -90,6 +96,8 @@ impl Lasting {
         let parts = ServingParts {
             gate: Arc::new(gate),
             collector: self.collector(config, origins),
+            pages: branding::pages(config)?,
+            upgrades: Arc::clone(&self.upgrades),
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
             clock: Arc::clone(&self.ports.clock),
@@ -109,6 +117,7 @@ impl Lasting {
             settings: Arc::clone(&self.settings),
             origins,
             host: here.host.clone(),
+            password: by.map(|by| by.password).unwrap_or_default(),
             level: by.map_or(AuthLevel::NONE, |by| by.level),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),

@@ -34,6 +34,7 @@ use crate::config::sources::Sources;
 
 mod answering;
 mod assembly;
+pub mod branding;
 mod changes;
 mod control;
 mod engine;

@@ -184,6 +184,9 @@ mod tests {
 
     use super::*;
     use crate::config::Authentication;
+    use crate::decision::kept_posts::KeptRules;
+    use crate::decision::password::PasswordRules;
+    use crate::decision::throttle::ThrottleRules;
     use crate::engine::EngineParts;
     use crate::engine::EngineSettings;
     use crate::model::end::Incarnation;
@@ -203,6 +206,8 @@ mod tests {
             level: AuthLevel::NONE,
             hashing_threads: 1,
             hashing_queue: 1,
+            password: PasswordRules::default(),
+            throttle: ThrottleRules::default(),
         });
         let users = Arc::new(users.unwrap());
         let store = Arc::new(MemoryStore::new(
@@ -222,6 +227,9 @@ mod tests {
             idle_timeout: Duration::from_secs(60),
             lifetime: Duration::from_secs(60),
             per_user_max: 1,
+            kept_posts: KeptRules::default(),
+            password: PasswordRules::default(),
+            throttle: ThrottleRules::default(),
             federation: None,
         };
         let engine = Arc::new(EmbeddedEngine::new(parts, settings));

@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use crate::app;
+use crate::app::branding;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::Pool;
@@ -36,7 +37,9 @@ pub(super) fn check(config: &Path) -> ExitCode {
     match load(config) {
         Ok(valid) => {
             let stderr = std::io::stderr();
-            let unusable = app::verify::unusable(&valid, SystemClock.now());
+            let pages = branding::check(&valid);
+            let mut unusable = app::verify::unusable(&valid, SystemClock.now());
+            unusable.extend(pages.faults.iter().map(|fault| format!("error: {fault}\n")));
             if !unusable.is_empty() {
                 let shown = format!(
                     "{}\n{}",
@@ -48,6 +51,9 @@ pub(super) fn check(config: &Path) -> ExitCode {
             }
             let warnings = advice(&valid.warnings, colour_of(&stderr));
             write_all(stderr.lock(), &warnings);
+            for warning in &pages.warnings {
+                write_all(stderr.lock(), &format!("warning: {warning}\n"));
+            }
             write_all(std::io::stdout().lock(), &summary(config, &valid));
             ExitCode::SUCCESS
         }
@@ -335,6 +341,47 @@ mod tests {
         assert_eq!(
             format!("{:?}", check(&path)),
             format!("{:?}", ExitCode::SUCCESS)
+        );
+    }
+
+    #[test]
+    fn pages_of_the_operators_are_tried_and_their_faults_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        let branding = "branding: { templates_dir: pages, language: es }\n";
+        std::fs::write(&path, format!("{branding}{VALID}")).unwrap();
+        let faults = || branding::check(&load(&path).unwrap()).faults;
+        let found = faults();
+        assert_eq!(found.len(), 2, "{found:?}");
+        assert!(found[0].contains("pages: No such file"), "{found:?}");
+        assert!(
+            found[1].starts_with("branding.language: `es` is not spoken"),
+            "{found:?}"
+        );
+        std::fs::create_dir_all(folder.path().join("pages/messages")).unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join("pages").join(name), text).unwrap();
+        };
+        write("messages/es.txt", "sign_in = Entrar\n");
+        assert_eq!(faults(), Vec::<String>::new());
+        let warnings = branding::check(&load(&path).unwrap()).warnings;
+        assert!(
+            warnings[0].contains("pages/messages/es.txt: the key"),
+            "{warnings:?}"
+        );
+        assert_eq!(
+            format!("{:?}", check(&path)),
+            format!("{:?}", ExitCode::SUCCESS)
+        );
+        write("login.html", "{{ nothing }}");
+        let found = faults();
+        assert!(
+            found[0].contains("pages/login.html:1: undefined"),
+            "{found:?}"
+        );
+        assert_eq!(
+            format!("{:?}", check(&path)),
+            format!("{:?}", ExitCode::from(2))
         );
     }
 

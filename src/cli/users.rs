@@ -7,6 +7,7 @@ use std::io;
 use std::io::BufRead;
 use std::io::IsTerminal;
 use std::io::Write;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -15,15 +16,21 @@ use clap::Args;
 use clap::Subcommand;
 
 use crate::config;
+use crate::model::name::GroupName;
 use crate::model::secret::Secret;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
+use crate::provider::users_file::document::PasswordAge;
+use crate::provider::users_file::document::Status;
 use crate::provider::users_file::document::User;
 use crate::provider::users_file::edit;
 use crate::provider::users_file::edit::EditUsersError;
+use crate::provider::users_file::edit::Existing;
+use crate::provider::users_file::edit::NewPassword;
 use crate::provider::users_file::edit::NewUser;
 use crate::provider::users_file::hash;
 use crate::provider::users_file::hash::HashPasswordError;
+use crate::provider::users_file::htpasswd;
 
 /// Adds, changes, lists and removes users of the users file.
 #[derive(Args, Debug)]
@@ -48,12 +55,28 @@ enum UsersCommand {
         /// A group of the user; may be given several times
         #[arg(long = "group", value_name = "GROUP")]
         groups: Vec<String>,
+        /// The user is to choose another password at the first sign-in
+        #[arg(long)]
+        must_change: bool,
         #[command(flatten)]
         password: PasswordArgs,
         #[command(flatten)]
         place: PlaceArgs,
     },
-    /// Lists the users: name, groups, e-mail address, whether disabled
+    /// Takes users over from a file of `htpasswd`, with their bcrypt hashes
+    Import {
+        /// The file of `htpasswd`
+        from: PathBuf,
+        /// A group of every user taken over; may be given several times
+        #[arg(long = "group", value_name = "GROUP")]
+        groups: Vec<String>,
+        /// Leaves users as they are that are there already
+        #[arg(long)]
+        skip_existing: bool,
+        #[command(flatten)]
+        place: PlaceArgs,
+    },
+    /// Lists the users: name, groups, e-mail address, and `disabled`, `must change` or `weak hash`
     List {
         #[command(flatten)]
         place: PlaceArgs,
@@ -62,6 +85,9 @@ enum UsersCommand {
     Passwd {
         /// The user's name
         name: String,
+        /// The user is to choose another one at the next sign-in
+        #[arg(long)]
+        must_change: bool,
         #[command(flatten)]
         password: PasswordArgs,
         #[command(flatten)]
@@ -138,6 +164,7 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
             display_name,
             email,
             groups,
+            must_change,
             password,
             place,
         } => {
@@ -146,27 +173,43 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 name: document::user_name(name).map_err(|problem| argument(name, problem))?,
                 display_name: checked(display_name.as_deref(), "display name")?,
                 email: checked(email.as_deref(), "e-mail address")?,
-                groups: groups
-                    .iter()
-                    .map(|group| {
-                        document::group_name(group).map_err(|fault| argument(group, fault))
-                    })
-                    .collect::<Result<_, _>>()?,
+                groups: group_names(groups)?,
                 hash: hash::hash_password(read_password(password)?.expose())?,
+                age: age(*must_change),
             };
             edit::add(&path, &user)?;
             writeln!(out, "added {}", shown(user.name.as_str()))?;
         }
+        UsersCommand::Import {
+            from,
+            groups,
+            skip_existing,
+            place,
+        } => {
+            let users = imported(from, &group_names(groups)?)?;
+            let existing = if *skip_existing {
+                Existing::Keep
+            } else {
+                Existing::Refuse
+            };
+            let added = edit::add_all(&users_file(place)?, &users, existing)?;
+            writeln!(out, "added {added} of {}", users.len())?;
+        }
         UsersCommand::List { place } => list(&document::load(&users_file(place)?)?, out)?,
         UsersCommand::Passwd {
             name,
+            must_change,
             password,
             place,
         } => {
             let path = users_file(place)?;
             edit::spelling(&path, name)?;
             let hash = hash::hash_password(read_password(password)?.expose())?;
-            let name = edit::set_password(&path, name, &hash)?;
+            let new = NewPassword {
+                hash: &hash,
+                age: age(*must_change),
+            };
+            let name = edit::set_password(&path, name, &new)?;
             writeln!(out, "changed the password of {}", shown(&name))?;
         }
         UsersCommand::Remove { name, place } => {
@@ -177,6 +220,35 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
     Ok(())
 }
 
+const fn age(must_change: bool) -> PasswordAge {
+    if must_change {
+        PasswordAge::MustChange
+    } else {
+        PasswordAge::Lasting
+    }
+}
+
+fn group_names(groups: &[String]) -> Result<Vec<GroupName>, Refusal> {
+    let checked = |group: &String| document::group_name(group).map_err(|why| argument(group, why));
+    groups.iter().map(checked).collect()
+}
+
+/// The users of a file of `htpasswd`. The hashes are checked, and taken over as they are written.
+fn imported(from: &Path, groups: &[GroupName]) -> anyhow::Result<Vec<NewUser>> {
+    let text = document::read(from)?;
+    let written: Vec<_> = htpasswd::hashes(&text).map(str::to_owned).collect();
+    let users = htpasswd::parse(&text, from)?;
+    let users = users.into_iter().zip(written).map(|(user, hash)| NewUser {
+        name: user.name,
+        display_name: None,
+        email: None,
+        groups: groups.to_vec(),
+        hash,
+        age: PasswordAge::Lasting,
+    });
+    Ok(users.collect())
+}
+
 fn list(users: &[User], out: &mut dyn Write) -> io::Result<()> {
     for user in users {
         let groups: Vec<_> = user
@@ -184,7 +256,12 @@ fn list(users: &[User], out: &mut dyn Write) -> io::Result<()> {
             .iter()
             .map(|group| shown(group.as_str()))
             .collect();
-        let status = if user.may_sign_in() { "" } else { "disabled" };
+        let status = match (user.status, user.age) {
+            (Status::Disabled, _) => "disabled",
+            (Status::Active, PasswordAge::MustChange) => "must change",
+            (Status::Active, PasswordAge::Lasting) if user.password.is_weak() => "weak hash",
+            (Status::Active, PasswordAge::Lasting) => "",
+        };
         let line = [
             shown(user.name.as_str()),
             groups.join(","),
@@ -274,7 +351,12 @@ fn is_refusal(error: &anyhow::Error) -> bool {
         || matches!(error.downcast_ref(), Some(HashPasswordError::Password(_)))
         || matches!(
             error.downcast_ref(),
-            Some(EditUsersError::Exists(_) | EditUsersError::Load(_) | EditUsersError::Unknown(_))
+            Some(
+                EditUsersError::Exists(_)
+                    | EditUsersError::Foreign
+                    | EditUsersError::Load(_)
+                    | EditUsersError::Unknown(_)
+            )
         )
 }
 
@@ -350,6 +432,48 @@ mod tests {
         let error = printed("remove", Some("Al"), &path).unwrap_err();
         assert!(is_refusal(&error), "{error:#}");
         assert_eq!(error.to_string(), "there is no user Al");
+    }
+
+    #[test]
+    fn users_of_htpasswd_are_taken_over_as_they_are_or_refused_with_their_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let (from, path) = (
+            folder.path().join("htpasswd"),
+            folder.path().join("users.yaml"),
+        );
+        let bcrypt = "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe";
+        std::fs::write(&from, format!("# head\nAlice:{bcrypt}\nbob:{bcrypt}:x\n")).unwrap();
+        let from = from.to_str().unwrap();
+        let import = |more: &[&str]| {
+            let place = path.to_str().unwrap();
+            let line = ["users", "import", from, "--file", place];
+            let args = Line::try_parse_from(line.iter().chain(more)).unwrap();
+            let mut out = Vec::new();
+            execute(&args.users.command, &mut out).map(|()| String::from_utf8(out).unwrap())
+        };
+        assert_eq!(import(&["--group", "staff"]).unwrap(), "added 2 of 2\n");
+        assert_eq!(
+            printed("list", None, &path).unwrap(),
+            "Alice\tstaff\t\tweak hash\nbob\tstaff\t\tweak hash\n"
+        );
+        assert_eq!(
+            std::fs::read_to_string(&path)
+                .unwrap()
+                .matches(bcrypt)
+                .count(),
+            2
+        );
+        assert!(is_refusal(&import(&[]).unwrap_err()));
+        assert_eq!(import(&["--skip-existing"]).unwrap(), "added 0 of 2\n");
+        std::fs::write(from, "carol:$apr1$salt$hash\n").unwrap();
+        let error = import(&[]).unwrap_err();
+        assert!(is_refusal(&error), "{error:#}");
+        assert!(
+            error
+                .to_string()
+                .contains("htpasswd:1:1: the password of carol"),
+            "{error:#}"
+        );
     }
 
     #[test]

@@ -16,7 +16,10 @@ use crate::config::diagnostic::Warnings;
 use crate::config::mdc::CollectorPlace;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::Mdc;
+pub use crate::config::sign_in::Authentication;
+pub use crate::config::sign_in::Branding;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
+use crate::decision::kept_posts::KeptRules;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
@@ -29,7 +32,6 @@ use crate::model::name::DeploymentId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
-use crate::model::name::StoreName;
 use crate::model::secret::Secret;
 
 mod authority;
@@ -40,6 +42,7 @@ pub mod parse;
 pub mod problem;
 pub mod raw;
 pub mod restart;
+mod sign_in;
 pub mod sources;
 
 /// A whole, valid configuration.
@@ -61,6 +64,8 @@ pub struct Config {
     pub listeners: Vec<Listener>,
     /// The host that signs users in; absent when no route needs one.
     pub collector: Option<Collector>,
+    /// How Portway's own pages look.
+    pub branding: Branding,
     /// How long sessions live and where they are kept.
     pub session: SessionSettings,
     /// Where the engine is.
@@ -132,8 +137,8 @@ pub struct Collector {
     pub place: CollectorPlace,
     /// The port users reach it on; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
-    /// The title of the login page.
-    pub title: String,
+    /// The title of the login page; by default its own words in the reader's language.
+    pub title: Option<String>,
 }
 
 /// How long sessions live and where they are kept.
@@ -156,21 +161,6 @@ pub enum StoreKind {
     Disk,
     /// In memory; gone with the process.
     Memory,
-}
-
-/// How users prove who they are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Authentication {
-    /// The name of the identity store (MDC-ADOPT-8).
-    pub store: StoreName,
-    /// The file of users and password hashes.
-    pub users_file: PathBuf,
-    /// The level a password gives.
-    pub level: AuthLevel,
-    /// Password hashes computed at the same time.
-    pub hashing_threads: usize,
-    /// Sign-ins that may wait for one; more are told to try again.
-    pub hashing_queue: usize,
 }
 
 /// Bounds on what a client may take. None is infinite.
@@ -196,6 +186,8 @@ pub struct Limits {
     pub connections_max: usize,
     /// Most connections at the same time from one address.
     pub connections_per_address_max: usize,
+    /// What is kept of posts while their users sign in (D-22).
+    pub kept: KeptRules,
     /// How long running requests may take to finish when the process is asked to stop.
     pub drain_timeout: Duration,
 }

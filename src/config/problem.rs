@@ -198,6 +198,14 @@ pub enum Problem {
         #[source]
         error: QuantityError,
     },
+    /// A time that must be at least as long as another.
+    #[error("`{key}` is shorter than `{than}`")]
+    Shorter {
+        /// The shorter one.
+        key: &'static str,
+        /// The longer one.
+        than: &'static str,
+    },
     /// A range of statuses that is none.
     #[error("`{0}` is not a range of statuses")]
     StatusRange(String),

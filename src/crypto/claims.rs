@@ -14,7 +14,9 @@ use crate::crypto::tags::AddressTag;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
 use crate::model::end::Confirmed;
+use crate::model::id::DeviceId;
 use crate::model::id::Nonce;
+use crate::model::id::PostId;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -26,6 +28,7 @@ use crate::model::session::Holder;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 
+mod device;
 mod encoding;
 mod on_the_way;
 
@@ -118,6 +121,24 @@ pub struct GitoCookie {
     pub created: Timestamp,
 }
 
+/// The device cookie of the collector: its account has been signed in to with this device before. It opens
+/// nothing; attempts that come with it are counted on their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct DeviceCookie {
+    /// The device.
+    pub device: DeviceId,
+    /// The account.
+    pub account: UserTag,
+    /// When it was issued.
+    pub issued: Timestamp,
+}
+
+/// With more data centres the cookies of the collector have no room for a device cookie (D-1).
+pub const DEVICE_CLUSTERS_MAX: usize = 10;
+
+/// How long a device is known after a sign-in with it.
+pub const DEVICE_LIFETIME: Duration = Duration::from_hours(180 * 24);
+
 /// A request for a sign-in, from an application host to the collector.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignInRequest {
@@ -135,6 +156,15 @@ pub struct SignInRequest {
     pub freshness: Freshness,
     /// What came with the browser, which tells why it is sent.
     pub seen: Seen,
+}
+
+/// The way to a post that is kept while its user signs in (D-22).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ReplayRequest {
+    /// The post.
+    pub post: PostId,
+    /// Path and query that it was made to.
+    pub target: String,
 }
 
 /// How recent an authentication is, or has to be.

@@ -43,15 +43,21 @@ pub enum Purpose {
     Token = 7,
     /// The GITO cookie of a domain (MDC-COOKIE-4).
     Gito = 8,
+    /// The device cookie of the collector.
+    Device = 9,
+    /// The way to a post that is kept while its user signs in (D-22).
+    Replay = 10,
 }
 
 impl Purpose {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 10] = [
         Self::AuthnCookie,
+        Self::Device,
         Self::Form,
         Self::Gito,
         Self::IdCookie,
         Self::Record,
+        Self::Replay,
         Self::SignInRequest,
         Self::SignOut,
         Self::Token,
@@ -60,10 +66,12 @@ impl Purpose {
     const fn label(self) -> &'static [u8] {
         match self {
             Self::AuthnCookie => b"portway/1/authn-cookie",
+            Self::Device => b"portway/1/device-cookie",
             Self::Form => b"portway/1/form",
             Self::Gito => b"portway/1/gito-cookie",
             Self::IdCookie => b"portway/1/id-cookie",
             Self::Record => b"portway/1/record",
+            Self::Replay => b"portway/1/replay",
             Self::SignInRequest => b"portway/1/sign-in-request",
             Self::SignOut => b"portway/1/sign-out",
             Self::Token => b"portway/1/token",
@@ -249,13 +257,26 @@ impl Expanded {
     }
 
     const fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [authn, form, gito, id, record, request, sign_out, token] = &self.0;
+        let [
+            authn,
+            device,
+            form,
+            gito,
+            id,
+            record,
+            replay,
+            request,
+            sign_out,
+            token,
+        ] = &self.0;
         match purpose {
             Purpose::AuthnCookie => authn,
+            Purpose::Device => device,
             Purpose::Form => form,
             Purpose::Gito => gito,
             Purpose::IdCookie => id,
             Purpose::Record => record,
+            Purpose::Replay => replay,
             Purpose::SignInRequest => request,
             Purpose::SignOut => sign_out,
             Purpose::Token => token,

@@ -21,9 +21,11 @@ impl Rejected {
             Purpose::AuthnCookie => &self.authn,
             Purpose::Gito => &self.gito,
             Purpose::IdCookie => &self.id,
-            // No cookies.
-            Purpose::Form
+            // No cookies, or one that opens nothing.
+            Purpose::Device
+            | Purpose::Form
             | Purpose::Record
+            | Purpose::Replay
             | Purpose::SignInRequest
             | Purpose::SignOut
             | Purpose::Token => return,

@@ -53,12 +53,18 @@ impl UserTag {
     /// The tag of a user.
     #[must_use]
     pub fn of(store: &StoreName, subject: &UserName) -> Self {
+        Self::of_account(store, subject.as_str())
+    }
+
+    /// The tag of an account by the name that its store knows it by, or of one that does not exist.
+    #[must_use]
+    pub fn of_account(store: &StoreName, name: &str) -> Self {
         let store = store.as_str().as_bytes();
         // The length keeps one pair from reading like another.
         let hash = Sha256::new()
             .chain_update((store.len() as u64).to_be_bytes())
             .chain_update(store)
-            .chain_update(subject.as_str());
+            .chain_update(name);
         Self(first(&hash.finalize()))
     }
 
@@ -131,6 +137,12 @@ impl Clusters {
             }
         }
         Ok(known)
+    }
+
+    /// How many there are.
+    #[must_use]
+    pub const fn count(&self) -> usize {
+        self.0.len()
     }
 
     /// The data centre with this tag, if it is configured.

@@ -30,6 +30,8 @@ pub struct CookieNames {
     pub nonce: String,
     /// The GITO cookie of a domain.
     pub gito: String,
+    /// The device cookie of the collector.
+    pub device: String,
 }
 
 impl CookieNames {
@@ -41,6 +43,7 @@ impl CookieNames {
             id: format!("__Host-portway-id-{deployment}"),
             nonce: format!("__Host-portway-nonce-{deployment}"),
             gito: format!("__Secure-portway-gito-{deployment}"),
+            device: format!("__Host-portway-device-{deployment}"),
         }
     }
 
@@ -48,7 +51,7 @@ impl CookieNames {
     /// compare the prefix without regard to case, and so does this.
     #[must_use]
     pub fn is_ours(&self, name: &[u8]) -> bool {
-        [&self.authn, &self.id, &self.nonce, &self.gito]
+        [&self.authn, &self.id, &self.nonce, &self.gito, &self.device]
             .iter()
             .any(|own| name.eq_ignore_ascii_case(own.as_bytes()))
     }
@@ -106,6 +109,16 @@ impl CookieNames {
 #[must_use]
 pub fn set(name: &str, value: &str) -> String {
     kept_safe(name, value).build().to_string()
+}
+
+/// A `Set-Cookie` value for a host-only cookie that outlasts the browser: only for what opens nothing.
+#[must_use]
+pub fn set_lasting(name: &str, value: &str, lasts: std::time::Duration) -> String {
+    let seconds = i64::try_from(lasts.as_secs()).unwrap_or(i64::MAX);
+    kept_safe(name, value)
+        .max_age(Duration::seconds(seconds))
+        .build()
+        .to_string()
 }
 
 /// A `Set-Cookie` value that makes the browser forget a host-only cookie.

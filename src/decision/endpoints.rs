@@ -10,6 +10,10 @@ pub const CALLBACK: &str = "/.portway/callback";
 pub const CLEAR: &str = "/.portway/clear";
 /// Ends the session; on application hosts and on the collector.
 pub const LOGOUT: &str = "/.portway/logout";
+/// The page on which a password is changed, on the collector.
+pub const PASSWORD: &str = "/.portway/password";
+/// Sends a kept post again, on an application host.
+pub const REPLAY: &str = "/.portway/replay";
 /// The login page, on the collector.
 pub const SIGN_IN: &str = "/.portway/sign-in";
 /// Where a sign-out ends, on the collector.
@@ -17,6 +21,11 @@ pub const SIGNED_OUT: &str = "/.portway/signed-out";
 /// The style sheet of Portway's pages.
 pub const STYLE: &str = "/.portway/style.css";
 
+/// Files that the pages refer to stand below it.
+pub const STATIC: &str = "/.portway/static/";
+
+/// The query parameter of a kept post.
+pub const POST: &str = "p";
 /// The query parameter of a sealed sign-in request.
 pub const REQUEST: &str = "r";
 /// The query parameter of a one-step token.

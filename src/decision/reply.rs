@@ -2,7 +2,12 @@
 //!
 //! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
 
+use std::time::Duration;
+
 use crate::crypto::claims::Seen;
+use crate::decision::form::Encoding;
+use crate::decision::form::Field;
+use crate::decision::password::Weakness;
 use crate::model::end::Confirmed;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
@@ -59,8 +64,17 @@ pub enum ReplyKind {
     },
     /// A page that leads on to an address by itself: browsers follow only so many redirects in a row.
     Onward(String),
+    /// The password was changed.
+    PasswordChanged {
+        /// Whose.
+        user: String,
+    },
+    /// The page on which a password is changed.
+    PasswordPage(PasswordPage),
     /// 303 to an address.
     Redirect(String),
+    /// A page that sends a form again which was posted before its user had signed in (D-22).
+    Replay(Replay),
     /// Signed out, and this is the end of the journey.
     SignedOut(SignedOut),
     /// Signed out at this gate, and no engine could be told of it. The address is where it can be ended yet.
@@ -108,6 +122,63 @@ pub struct LoginPage {
     pub notice: Notice,
 }
 
+/// What the page shows on which a password is changed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PasswordPage {
+    /// The sealed sign-in request that is to go on afterwards, to be posted back.
+    pub request: String,
+    /// The sealed form, to be posted back.
+    pub form: String,
+    /// Whose password; typed by the user where it is not known.
+    pub user: Option<String>,
+    /// The host to sign in for.
+    pub application: Option<String>,
+    /// Least length of the new password, in characters.
+    pub length_min: usize,
+    /// What to say about the last attempt.
+    pub notice: PasswordNotice,
+}
+
+/// What is said about the last attempt to change a password.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PasswordNotice {
+    /// Too much is waiting; or the provider or store did not answer.
+    Busy,
+    /// Somebody else has changed it meanwhile.
+    Changed,
+    /// The user's sessions have just been ended.
+    CutOff,
+    /// The new password was typed in two ways.
+    Differ,
+    /// Passwords are not changed here.
+    Elsewhere,
+    /// It has to be changed before anything else.
+    MustChange,
+    /// Nothing; it is the first.
+    None,
+    /// The old password was not accepted. One wording for every reason.
+    Refused,
+    /// The page was open too long, or the browser did not return its cookie.
+    Stale,
+    /// Too many attempts were made; the next may be made after this time.
+    Wait(Duration),
+    /// The new one is not taken.
+    Weak(Weakness),
+}
+
+/// What the page shows that sends a form again.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Replay {
+    /// The host that it is sent to.
+    pub application: String,
+    /// Path and query that it is sent to.
+    pub target: String,
+    /// How it is encoded.
+    pub encoding: Encoding,
+    /// Its fields, in their order.
+    pub fields: Vec<Field>,
+}
+
 /// What the page at the end of a sign-out shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SignedOut {
@@ -134,4 +205,6 @@ pub enum Notice {
     Refused,
     /// The page was open too long, or the browser did not return its cookie.
     Stale,
+    /// Too many were made; the next may be made after this time.
+    Wait(Duration),
 }

@@ -31,6 +31,7 @@ use crate::model::name::GroupName;
 use crate::model::name::UserName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
+use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::edit;
 use crate::provider::users_file::edit::NewUser;
 use crate::provider::users_file::hash;
@@ -182,6 +183,7 @@ fn user(name: &str, shown: &str, groups: &[&str]) -> anyhow::Result<NewUser> {
             .map(|group| GroupName::parse(group))
             .collect::<Result<_, _>>()?,
         hash: hash::hash_password(password_of(name).as_bytes())?,
+        age: PasswordAge::Lasting,
     })
 }
 

@@ -15,6 +15,7 @@ use crate::decision::cookies::chain;
 use crate::decision::cookies::gito::GitoReader;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
+use crate::decision::password::PasswordRules;
 use crate::model::claim::Claim;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -27,6 +28,8 @@ use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
 use crate::ports::session_engine::SessionEngine;
 
+mod device;
+pub mod password;
 mod sign_in;
 mod sign_out;
 
@@ -44,6 +47,8 @@ pub struct Collector {
     pub origins: Arc<Origins>,
     /// The collector's own host.
     pub host: HostName,
+    /// What a new password has to be.
+    pub password: PasswordRules,
     /// The highest level that a sign-in here gives.
     pub level: AuthLevel,
     /// The time.

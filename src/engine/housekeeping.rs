@@ -27,6 +27,7 @@ impl EmbeddedEngine {
     pub async fn sweep(&self) -> Result<Swept, StoreError> {
         let now = self.parts.clock.now();
         self.spent.forget_expired(now);
+        self.posts.lock().forget_old(now);
         let idle = self.terms().idle_timeout.saturating_add(self.idle_kept());
         let due = self.parts.store.due(now, idle, SWEEP_MAX);
         // The removals are gone from memory once each has been polled, which is before any stream is cut,

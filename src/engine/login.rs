@@ -16,6 +16,7 @@ use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::entropy::id_bytes;
+use crate::ports::identity_provider::PasswordAge;
 use crate::ports::identity_provider::Verified;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
@@ -30,13 +31,26 @@ impl EmbeddedEngine {
     /// the check covers it (S-17): the credential may be what was changed.
     pub(super) async fn begin(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
         let begun = self.parts.clock.now();
-        let verified = self.parts.provider.verify(request.credential).await?;
-        if let Some(replaced) = &request.replaces {
+        let (address, device) = (request.client_address, request.device.as_ref());
+        let verified = self.check(request.credential, address, device).await?;
+        if verified.age == PasswordAge::MustChange {
+            return Err(SignInError::MustChange);
+        }
+        let session = self.new_session(verified, request.client_address, begun);
+        self.establish(session, request.replaces.as_ref()).await
+    }
+
+    /// Puts a new session in the place of the one that it replaces.
+    pub(super) async fn establish(
+        &self,
+        session: Session,
+        replaces: Option<&SsoFacts>,
+    ) -> Result<Arc<Session>, SignInError> {
+        if let Some(replaced) = replaces {
             self.end_session(replaced, EndCause::Replaced)
                 .await
                 .durable?;
         }
-        let session = self.new_session(verified, request.client_address, begun);
         let room = self.terms().per_user_max.saturating_sub(1);
         let SsoFacts { store, subject, .. } = &session.facts;
         self.keep_newest(store, subject, room).await?;
@@ -75,7 +89,12 @@ impl EmbeddedEngine {
         Ok(Arc::new(session))
     }
 
-    fn new_session(&self, verified: Verified, client_address: IpAddr, begun: Timestamp) -> Session {
+    pub(super) fn new_session(
+        &self,
+        verified: Verified,
+        client_address: IpAddr,
+        begun: Timestamp,
+    ) -> Session {
         let entropy = self.parts.entropy.as_ref();
         let facts = SsoFacts {
             sso: SsoId::from_bytes(id_bytes(entropy)),

@@ -20,6 +20,7 @@ use crate::model::peer::Silence;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
+use crate::model::time::Timestamp;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::StoreError;
@@ -162,7 +163,17 @@ impl EmbeddedEngine {
             .federation
             .as_ref()
             .map_or(MOMENT, |federation| federation.settings.skew.hard);
-        let before = now.after(allowance);
+        self.cut_off_before(store, subject, now.after(allowance))
+            .await
+    }
+
+    /// Ends everything that a user authenticated before a moment; answers how many sessions that were.
+    pub(super) async fn cut_off_before(
+        &self,
+        store: &StoreName,
+        subject: &UserName,
+        before: Timestamp,
+    ) -> Result<usize, StoreError> {
         let concerned: Vec<_> = self
             .parts
             .store
@@ -177,7 +188,7 @@ impl EmbeddedEngine {
             subject: subject.clone(),
             authenticated_before: before,
             // Other data centres may have longer lifetimes, and so may this one have had.
-            expires: now.after(End::KEPT_MAX),
+            expires: self.parts.clock.now().after(End::KEPT_MAX),
         };
         if let Some(federation) = &self.federation {
             federation.tell_later(end.clone());
@@ -190,4 +201,4 @@ impl EmbeddedEngine {
 /// How long a sign-out waits for the other data centres; who is later is told all the same.
 const CONFIRM_WAIT: Duration = Duration::from_secs(1);
 /// The least that two points in time differ by.
-const MOMENT: Duration = Duration::from_millis(1);
+pub(super) const MOMENT: Duration = Duration::from_millis(1);

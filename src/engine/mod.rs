@@ -7,8 +7,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
+use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
+use crate::decision::kept_posts::KeptPosts;
+use crate::decision::kept_posts::KeptRules;
+use crate::decision::password::PasswordRules;
+use crate::decision::throttle::ThrottleRules;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::ports::clock::Clock;
@@ -19,6 +24,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_store::SessionStore;
 
 mod adoption;
+mod attempts;
 pub mod collector;
 mod counts;
 mod errands;
@@ -27,6 +33,7 @@ mod following;
 mod housekeeping;
 mod login;
 mod logout;
+mod password;
 mod peering;
 mod reconciliation;
 mod refusals;
@@ -35,6 +42,7 @@ pub(crate) mod spent;
 mod surplus;
 mod yielding;
 
+use crate::engine::attempts::Attempts;
 use crate::engine::federation::Federation;
 pub use crate::engine::federation::FederationSettings;
 pub use crate::engine::following::Followed;
@@ -77,6 +85,12 @@ pub struct EngineSettings {
     pub lifetime: Duration,
     /// The most sessions a user may have (S-21).
     pub per_user_max: usize,
+    /// How many posts of users who are signing in are kept.
+    pub kept_posts: KeptRules,
+    /// What a new password has to be.
+    pub password: PasswordRules,
+    /// How often credentials may be guessed.
+    pub throttle: ThrottleRules,
     /// What is done about other data centres; none where there is one.
     pub federation: Option<FederationSettings>,
 }
@@ -90,6 +104,12 @@ pub struct SessionTerms {
     pub lifetime: Duration,
     /// The most sessions a user may have (S-21).
     pub per_user_max: usize,
+    /// How many posts of users who are signing in are kept.
+    pub kept_posts: KeptRules,
+    /// What a new password has to be.
+    pub password: PasswordRules,
+    /// How often credentials may be guessed.
+    pub throttle: ThrottleRules,
 }
 
 /// The engine of a node that holds sessions itself.
@@ -100,6 +120,9 @@ pub struct EmbeddedEngine {
     /// What is known of other data centres; none where there is one.
     federation: Option<Federation>,
     spent: SpentTokens,
+    attempts: Attempts,
+    /// Posts of users who are signing in.
+    posts: Mutex<KeptPosts>,
     ended: broadcast::Sender<SsoId>,
 }
 
@@ -112,12 +135,18 @@ impl EmbeddedEngine {
             idle_timeout: settings.idle_timeout,
             lifetime: settings.lifetime,
             per_user_max: settings.per_user_max,
+            kept_posts: settings.kept_posts,
+            password: settings.password,
+            throttle: settings.throttle,
         };
         let federation = settings
             .federation
             .map(|settings| Federation::new(settings, parts.peers.peers(), parts.ends.as_ref()));
+        let attempts = Attempts::new(settings.throttle, parts.entropy.as_ref());
         Self {
             federation,
+            attempts,
+            posts: Mutex::new(KeptPosts::new(settings.kept_posts)),
             parts,
             cluster: settings.cluster,
             terms: ArcSwap::from_pointee(terms),
@@ -128,11 +157,19 @@ impl EmbeddedEngine {
 
     /// Goes by other terms from now on. Sessions that stand keep the end that they were given.
     pub fn retune(&self, terms: SessionTerms) {
+        self.attempts.retune(terms.throttle);
+        self.posts.lock().retune(terms.kept_posts);
         self.terms.store(Arc::new(terms));
     }
 
     fn terms(&self) -> SessionTerms {
         **self.terms.load()
+    }
+
+    /// How many sign-ins there were, by what came of them.
+    #[must_use]
+    pub fn sign_ins(&self) -> Vec<(&'static str, u64)> {
+        self.attempts.counts()
     }
 
     /// Tells the watchers that a session stopped serving. Nobody listening is fine.

@@ -3,16 +3,21 @@
 //! Judging reads what is in memory, and right after a start a record that was not taken up yet; signing in
 //! and out are in `login` and `logout`.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::decision::adoption::Anchor;
+use crate::decision::kept_posts::Kept;
+use crate::decision::kept_posts::KeptPost;
 use crate::engine::EmbeddedEngine;
 use crate::engine::REPLACE_TRIES_MAX;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::id::Nonce;
+use crate::model::id::PostId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
@@ -23,6 +28,8 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::session_engine::ChangePassword;
+use crate::ports::session_engine::ChangePasswordError;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
@@ -67,6 +74,23 @@ impl SessionEngine for EmbeddedEngine {
 
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
         self.begin(request).await
+    }
+
+    async fn change_password(
+        &self,
+        request: ChangePassword,
+    ) -> Result<Arc<Session>, ChangePasswordError> {
+        self.change(request).await
+    }
+
+    fn keep_post(&self, id: PostId, post: KeptPost, from: IpAddr) -> Kept {
+        let now = self.parts.clock.now();
+        self.posts.lock().keep(id, post, from, now)
+    }
+
+    fn take_post(&self, id: PostId, nonces: &[Nonce], host: &HostName) -> Option<KeptPost> {
+        let now = self.parts.clock.now();
+        self.posts.lock().take(id, nonces, host, now)
     }
 
     async fn visit(&self, claim: &Claim, host: &HostName) -> Lookup {

@@ -41,6 +41,8 @@ use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::identity_provider::ChangeError;
+use crate::ports::identity_provider::PasswordAge;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
 use crate::ports::peer_channel::NoPeers;
@@ -55,6 +57,7 @@ use crate::ports::session_store::Replaced;
 use crate::ports::session_store::StoreError;
 use crate::store::memory::MemoryStore;
 
+mod attempt_tests;
 mod chain_tests;
 mod collector_tests;
 mod ending_tests;
@@ -109,6 +112,12 @@ impl World {
             idle_timeout: IDLE,
             lifetime: LIFETIME,
             per_user_max: PER_USER_MAX,
+            kept_posts: KeptRules::default(),
+            password: PasswordRules::default(),
+            throttle: ThrottleRules {
+                per_account: 100,
+                ..ThrottleRules::default()
+            },
             federation,
         };
         let engine = Arc::new(EmbeddedEngine::new(parts, settings));
@@ -144,9 +153,14 @@ impl World {
         let request = SignIn {
             credential: credential(user, PASSWORD),
             client_address: ADDRESS,
+            device: None,
             replaces,
         };
         self.engine.sign_in(request).await
+    }
+
+    fn sign_ins(&self) -> Vec<(&'static str, u64)> {
+        self.engine.sign_ins()
     }
 
     /// Why a claim is refused at this moment; `None` when it serves.
@@ -298,6 +312,8 @@ struct Users {
     trouble: Mutex<Option<VerifyError>>,
     during: Mutex<Option<Box<dyn FnOnce() + Send>>>,
     asked: AtomicUsize,
+    changes: AtomicUsize,
+    hangs: AtomicBool,
 }
 
 impl Users {
@@ -309,6 +325,8 @@ impl Users {
             trouble: Mutex::new(None),
             during: Mutex::new(None),
             asked: AtomicUsize::new(0),
+            changes: AtomicUsize::new(0),
+            hangs: AtomicBool::new(false),
         }
     }
 
@@ -325,6 +343,10 @@ impl Users {
     fn asked(&self) -> usize {
         self.asked.load(Ordering::SeqCst)
     }
+
+    fn changes(&self) -> usize {
+        self.changes.load(Ordering::SeqCst)
+    }
 }
 
 #[async_trait]
@@ -333,10 +355,17 @@ impl IdentityProvider for Users {
         &self.store
     }
 
+    fn account(&self, typed: &str) -> String {
+        typed.trim().to_lowercase()
+    }
+
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.asked.fetch_add(1, Ordering::SeqCst);
         if let Some(happens) = self.during.lock().take() {
             happens();
+        }
+        if self.hangs.load(Ordering::SeqCst) {
+            std::future::pending::<()>().await;
         }
         if let Some(error) = self.trouble.lock().take() {
             return Err(error);
@@ -355,11 +384,18 @@ impl IdentityProvider for Users {
                 groups: self.groups.lock().clone(),
             },
             level: *self.level.lock(),
+            age: PasswordAge::Lasting,
         })
     }
 
     async fn refresh(&self, _: &UserName) -> Result<Refreshed, VerifyError> {
         Ok(Refreshed::Unsupported)
+    }
+
+    /// Everybody keeps the one password.
+    async fn change_password(&self, _: &UserName, _: Secret, _: Secret) -> Result<(), ChangeError> {
+        self.changes.fetch_add(1, Ordering::SeqCst);
+        Ok(())
     }
 }
 

@@ -153,6 +153,7 @@ impl Gate {
                 cookies: caller.cookies,
                 freshness: Freshness::Now,
                 refused: Some(why),
+                post: None,
             }),
             Upshot::TryLater => {
                 let (path, name) = (endpoints::CALLBACK, endpoints::TOKEN);

@@ -14,6 +14,7 @@ use crate::decision::origins::is_plain_target;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::gate::Gate;
+use crate::gate::replay::Post;
 use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
 use crate::model::identity::AuthLevel;
@@ -46,6 +47,8 @@ pub struct Challenged<'a> {
     pub freshness: Freshness,
     /// Why the session of a good cookie was not honoured, where there was one.
     pub refused: Option<NotLive>,
+    /// What is to be sent again after the sign-in, if anything is.
+    pub post: Option<&'a Post>,
 }
 
 impl Gate {
@@ -72,7 +75,7 @@ impl Gate {
             .filter(|target| target.starts_with('/') && is_plain_target(target));
         let request = SignInRequest {
             host: challenged.host.clone(),
-            target: target.unwrap_or("/").to_owned(),
+            target: self.target_after(challenged, target.unwrap_or("/"), &nonce),
             nonce,
             level: challenged.level,
             issued: self.clock.now(),

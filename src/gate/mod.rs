@@ -34,6 +34,7 @@ use crate::ports::session_engine::SessionEngine;
 pub mod admit;
 pub mod callback;
 pub mod challenge;
+pub mod replay;
 pub mod sign_out;
 
 /// A request as far as the gate reads it.

@@ -227,6 +227,7 @@ impl Post {
             cookies: &cookies,
             freshness: Freshness::Earlier,
             refused: None,
+            post: None,
         })
     }
 

@@ -68,6 +68,16 @@ random_id! {
 }
 
 random_id! {
+    /// The id of a device with which somebody has signed in.
+    DeviceId
+}
+
+random_id! {
+    /// The id of a post that is kept while somebody signs in.
+    PostId
+}
+
+random_id! {
     /// The value of a nonce cookie: it ties a sign-in to the browser that began it.
     Nonce
 }

@@ -7,7 +7,7 @@ use std::net::IpAddr;
 use std::net::Ipv6Addr;
 
 /// An IPv4 address, or the 64 leading bits of an IPv6 address: who has one address of those has all of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Network(IpAddr);
 
 impl Network {

@@ -5,24 +5,34 @@
 
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use tokio::sync::broadcast;
 
+use crate::crypto::claims::DeviceCookie;
+use crate::decision::kept_posts::Kept;
+use crate::decision::kept_posts::KeptPost;
+use crate::decision::password::Weakness;
 use crate::decision::sign_out::Outcome;
+use crate::decision::throttle::Counter;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
+use crate::model::id::Nonce;
+use crate::model::id::PostId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
+use crate::model::secret::Secret;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::VerifyError;
 use crate::ports::session_store::StoreError;
 
@@ -44,6 +54,8 @@ pub struct SignIn {
     pub credential: Credential,
     /// Where the user is.
     pub client_address: IpAddr,
+    /// The device cookie presented.
+    pub device: Option<DeviceCookie>,
     /// The SSO session of the ID cookie presented, which the new one replaces (S-11).
     pub replaces: Option<SsoFacts>,
 }
@@ -55,12 +67,65 @@ pub enum SignInError {
     /// that is ahead (S-15, S-17).
     #[error("the sessions of the user have just been ended")]
     CutOff,
+    /// The credential is right, and good for nothing but being changed.
+    #[error("the password has to be changed first")]
+    MustChange,
+    /// Too many were attempted before; this one was not looked at.
+    #[error("too many attempts, by {by}; the next may be made in {} s", wait.as_secs_f32().ceil())]
+    Throttled {
+        /// What was tried too often.
+        by: Counter,
+        /// How long until one may be made.
+        wait: Duration,
+    },
     /// The credential was not accepted, or could not be checked.
     #[error("the credential was not verified")]
     Verify(#[from] VerifyError),
     /// The session could not be kept.
     #[error("the session could not be stored")]
     Store(#[from] StoreError),
+}
+
+/// A user's change of their own password.
+#[derive(Debug)]
+pub struct ChangePassword {
+    /// The name as the user typed it.
+    pub user: String,
+    /// The password so far.
+    pub old: Secret,
+    /// The one to be.
+    pub new: Secret,
+    /// Where the user is.
+    pub client_address: IpAddr,
+    /// The device cookie presented.
+    pub device: Option<DeviceCookie>,
+    /// The SSO session of the ID cookie presented, which the new one replaces (S-11).
+    pub replaces: Option<SsoFacts>,
+    /// What becomes of the user's other sessions.
+    pub others: Others,
+}
+
+/// What becomes of a user's other sessions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Others {
+    /// They end.
+    End,
+    /// They go on.
+    Keep,
+}
+
+/// Why a password was not changed.
+#[derive(Debug, thiserror::Error)]
+pub enum ChangePasswordError {
+    /// The provider did not change it.
+    #[error("the password was not changed")]
+    Change(#[from] ChangeError),
+    /// The old password was not accepted, or the session that follows could not be begun.
+    #[error(transparent)]
+    SignIn(#[from] SignInError),
+    /// The new one is not taken.
+    #[error("the new password is not taken: {0}")]
+    Weak(#[from] Weakness),
 }
 
 /// What ending an SSO session came to.
@@ -127,6 +192,19 @@ pub trait SessionEngine: Send + Sync + 'static {
     /// See [`SignInError`]; no session exists then.
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError>;
 
+    /// Changes a user's password and begins a new SSO session with it. The old password is counted like any
+    /// other attempt.
+    ///
+    /// # Errors
+    /// See [`ChangePasswordError`]. The password may have been changed where no session could be begun.
+    async fn change_password(
+        &self,
+        request: ChangePassword,
+    ) -> Result<Arc<Session>, ChangePasswordError> {
+        drop(request);
+        Err(ChangeError::Unsupported.into())
+    }
+
     /// Notes that `host` is about to hold an authn cookie of the SSO session, and answers its record.
     async fn visit(&self, claim: &Claim, host: &HostName) -> Lookup;
 
@@ -137,6 +215,18 @@ pub trait SessionEngine: Send + Sync + 'static {
     /// engine, so that a token is good at one of several gates only (S-24).
     async fn spend_once(&self, token: TokenId, expires: Timestamp) -> bool {
         self.spend(token, expires)
+    }
+
+    /// Keeps a post while its user signs in (D-22).
+    fn keep_post(&self, id: PostId, post: KeptPost, from: IpAddr) -> Kept {
+        drop((id, post, from));
+        Kept::No
+    }
+
+    /// Takes a kept post out, for the browser that made it at that host.
+    fn take_post(&self, id: PostId, nonces: &[Nonce], host: &HostName) -> Option<KeptPost> {
+        let _ = (id, nonces, host);
+        None
     }
 
     /// Ends an SSO session, known here or not (S-18); durable when it returns (S-14).

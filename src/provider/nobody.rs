@@ -28,6 +28,10 @@ impl IdentityProvider for Nobody {
         &self.0
     }
 
+    fn account(&self, typed: &str) -> String {
+        typed.to_owned()
+    }
+
     async fn verify(&self, _: Credential) -> Result<Verified, VerifyError> {
         Err(VerifyError::Refused)
     }

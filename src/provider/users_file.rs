@@ -1,7 +1,7 @@
 //! The users file as an identity provider: names, groups and argon2id hashes in one YAML document.
 //!
 //! Whatever a sign-in is refused for, it costs exactly one hash, so that neither answer nor time tells
-//! who has an account. Throttling by address or user is not done here; the bounded pool keeps the cost
+//! who has an account. How often somebody may try is the engine's to say; the bounded pool keeps the cost
 //! of guessing from becoming the cost of everything else.
 
 use std::collections::BTreeMap;
@@ -24,11 +24,15 @@ use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
+use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
 use crate::provider::users_file::document::LoadUsersError;
+use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::User;
+use crate::provider::users_file::edit::EditUsersError;
+use crate::provider::users_file::edit::NewPassword;
 use crate::provider::users_file::hash::Outcome;
 use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::pool::Check;
@@ -39,6 +43,7 @@ pub mod current;
 pub mod document;
 pub mod edit;
 pub mod hash;
+pub mod htpasswd;
 pub mod known;
 pub mod pool;
 mod replace;
@@ -93,7 +98,21 @@ impl UsersFileProvider {
     /// # Errors
     /// When the file is missing or wrong, or no thread can be started.
     pub fn open(settings: &Authentication) -> Result<Self, OpenUsersError> {
-        Self::open_with(settings, Box::new(PasswordHash::verify))
+        let opened = Self::open_with(settings, Box::new(PasswordHash::verify))?;
+        opened.warn_of_weak_hashes();
+        Ok(opened)
+    }
+
+    fn warn_of_weak_hashes(&self) {
+        let roster = self.roster.load();
+        let weak = roster.users.values().filter(|user| user.password.is_weak());
+        let users = weak.count();
+        if users > 0 {
+            tracing::warn!(
+                users,
+                "password hashes of the users file are guessed at quickly; `portway users list` names them"
+            );
+        }
     }
 
     fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
@@ -180,8 +199,43 @@ impl UsersFileProvider {
             (Some(user), Outcome::Match) if acceptable && user.may_sign_in() => Ok(Verified {
                 identity: self.identity(user),
                 level: self.level,
+                age: user.age,
             }),
             (_, Outcome::Match | Outcome::Mismatch) => Err(VerifyError::Refused),
+        }
+    }
+
+    /// Writes a new password into the file, if the old one is that of the file. It is written on a thread that
+    /// hashes: the lock of the file may be waited for.
+    async fn write_password(&self, user: &User, new: Secret) -> Result<(), ChangeError> {
+        let (path, name) = (self.path.clone(), user.name.clone());
+        let known = Arc::clone(&user.password);
+        let write = move || -> Result<(), ChangeError> {
+            let hash = hash::hash_password(new.expose());
+            let hash = hash.map_err(|error| ChangeError::Failed(Box::new(error)))?;
+            let new = NewPassword {
+                hash: &hash,
+                age: PasswordAge::Lasting,
+            };
+            match edit::change_password(&path, name.as_str(), &known, &new) {
+                Ok(_) => Ok(()),
+                Err(EditUsersError::Changed(_) | EditUsersError::Unknown(_)) => {
+                    Err(ChangeError::Changed)
+                }
+                Err(EditUsersError::Foreign) => Err(ChangeError::Unsupported),
+                Err(
+                    error @ (EditUsersError::Exists(_)
+                    | EditUsersError::Load(_)
+                    | EditUsersError::Write(_)),
+                ) => Err(ChangeError::Failed(Box::new(error))),
+            }
+        };
+        match self.pool.run(write).await {
+            Ok(written) => written,
+            Err(HashingError::Busy) => Err(ChangeError::Busy),
+            Err(error @ (HashingError::Failed(_) | HashingError::Stopped)) => {
+                Err(ChangeError::Failed(Box::new(error)))
+            }
         }
     }
 
@@ -202,10 +256,44 @@ impl IdentityProvider for UsersFileProvider {
         &self.store
     }
 
+    fn account(&self, typed: &str) -> String {
+        let roster = self.roster.load();
+        let known = roster.find(typed);
+        known.map_or_else(|| document::fold(typed), |user| user.name.to_string())
+    }
+
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         match credential {
             Credential::Password { user, password } => self.verify_password(&user, password).await,
         }
+    }
+
+    async fn change_password(
+        &self,
+        subject: &UserName,
+        old: Secret,
+        new: Secret,
+    ) -> Result<(), ChangeError> {
+        let roster = self.roster.load_full();
+        let user = roster.find(subject.as_str());
+        let user = user.filter(|user| user.may_sign_in());
+        let user = user.ok_or(ChangeError::Changed)?;
+        // Between the sign-in and now an administrator may have given the user another password.
+        match self.pool.verify(Arc::clone(&user.password), old).await {
+            Ok(Outcome::Match) => {}
+            Ok(Outcome::Mismatch) => return Err(ChangeError::Changed),
+            Err(HashingError::Busy) => return Err(ChangeError::Busy),
+            Err(error) => return Err(ChangeError::Failed(Box::new(error))),
+        }
+        self.write_password(user, new).await?;
+        // The file is followed anyway; so the new password is good at once.
+        if let Err(error) = self.reload() {
+            tracing::error!(
+                error = &error as &dyn std::error::Error,
+                "the users file could not be read after a change"
+            );
+        }
+        Ok(())
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {

@@ -1,8 +1,11 @@
-//! Turns what Portway itself has to say into HTTP: replies, refusals, errors. One exhaustive match each.
+//! Turns what Portway itself has to say into HTTP: replies, refusals, errors. What is said is in `render`.
 //!
 //! The user sees a short reason and the request id; the reasons behind a refusal stay in the log.
 
-use askama::Template;
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::Method;
@@ -10,33 +13,96 @@ use http::StatusCode;
 use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
+use sha2::Digest;
+use sha2::Sha256;
 
-use crate::decision::reply::LoginPage;
-use crate::decision::reply::Notice;
 use crate::decision::reply::Reply;
-use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
+use crate::proxy::answer::render::further;
+use crate::proxy::answer::render::page;
+use crate::proxy::answer::render::set_back;
 use crate::proxy::outbound::REQUEST_ID;
-use crate::proxy::pages;
+use crate::proxy::pages::Pages;
+use crate::proxy::pages::Reader;
+use crate::proxy::pages::asset::Asset;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::setback::Setback;
+
+mod render;
+
+/// What an answer of Portway's own is made with.
+#[derive(Clone, Copy, Debug)]
+pub struct Voice<'a> {
+    /// The pages.
+    pub pages: &'a Pages,
+    /// The id of the request.
+    pub id: RequestId,
+}
 
 /// An answer that is ready to be written.
 struct Page {
     status: StatusCode,
     content_type: &'static str,
     body: Bytes,
+    /// What lets the page's own scripts run; none where it has none.
+    nonce: Option<String>,
+    /// Whether the page may refer to files of the operator's.
+    files: Files,
+}
+
+/// Whether there are files that pages refer to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Files {
+    None,
+    Some,
+}
+
+/// The reader of an answer: what they would rather have, and in which language.
+struct Audience<'a> {
+    taste: Taste,
+    reader: Reader<'a>,
+    /// For programs, which get English.
+    english: Reader<'a>,
+    id: RequestId,
+    nonce: String,
+    files: Files,
+}
+
+impl<'a> Voice<'a> {
+    fn audience(&self, headers: &HeaderMap) -> Audience<'a> {
+        let accept = headers.get(header::ACCEPT_LANGUAGE);
+        let accept = accept.and_then(|accept| accept.to_str().ok());
+        // Random, and known to nobody before this answer.
+        let nonce = Sha256::new_with_prefix("portway/1/script").chain_update(self.id.to_hex());
+        let nonce = nonce.finalize();
+        Audience {
+            taste: taste(headers),
+            reader: self.pages.for_reader(accept),
+            english: self.pages.in_english(),
+            id: self.id,
+            files: if self.pages.has_assets() {
+                Files::Some
+            } else {
+                Files::None
+            },
+            nonce: URL_SAFE_NO_PAD.encode(nonce.get(..16).unwrap_or(&nonce)),
+        }
+    }
 }
 
 /// Answers a refusal.
 ///
 /// # Errors
 /// When the client is gone.
-pub async fn refuse(session: &mut Session, refusal: Refusal, id: RequestId) -> pingora::Result<()> {
+pub async fn refuse(
+    session: &mut Session,
+    refusal: Refusal,
+    voice: Voice<'_>,
+) -> pingora::Result<()> {
     if refusal.closes() {
         session.set_keepalive(None);
     }
-    let (mut head, body) = refused(session, refusal, id)?;
+    let (mut head, body) = refused(session, refusal, voice)?;
     if refusal == Refusal::Unavailable {
         head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
     }
@@ -50,9 +116,9 @@ pub async fn refuse(session: &mut Session, refusal: Refusal, id: RequestId) -> p
 pub async fn disallow(
     session: &mut Session,
     methods: &[Method],
-    id: RequestId,
+    voice: Voice<'_>,
 ) -> pingora::Result<()> {
-    let (mut head, body) = refused(session, Refusal::MethodNotAllowed, id)?;
+    let (mut head, body) = refused(session, Refusal::MethodNotAllowed, voice)?;
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     head.insert_header(header::ALLOW, names.join(", "))?;
     write(session, head, body).await
@@ -61,51 +127,30 @@ pub async fn disallow(
 fn refused(
     session: &Session,
     refusal: Refusal,
-    id: RequestId,
+    voice: Voice<'_>,
 ) -> pingora::Result<(ResponseHeader, Bytes)> {
     let setback = Setback::refused(refusal);
-    let page = set_back(&setback, taste(&session.req_header().headers), id);
-    Ok((head(&page, id)?, page.body))
+    let audience = voice.audience(&session.req_header().headers);
+    let page = set_back(&setback, &audience);
+    Ok((head(&page, voice.id)?, page.body))
 }
 
-/// Answers with a reply of gate or collector.
+/// Answers with a reply of gate or collector; `title` is the operator's for the login page, if there is one.
 ///
 /// # Errors
 /// When the client is gone.
 pub async fn reply(
     session: &mut Session,
     reply: Reply,
-    title: &str,
-    id: RequestId,
+    title: Option<&str>,
+    voice: Voice<'_>,
 ) -> pingora::Result<()> {
-    let location = match &reply.kind {
-        ReplyKind::Redirect(location) => Some(location.clone()),
-        ReplyKind::Circling(_)
-        | ReplyKind::ClocksDiffer { .. }
-        | ReplyKind::ConfirmSignOut
-        | ReplyKind::LevelUnreachable
-        | ReplyKind::LoginPage(_)
-        | ReplyKind::NotAccepted { .. }
-        | ReplyKind::Onward(_)
-        | ReplyKind::SignOutUnheard(_)
-        | ReplyKind::SignedOut(_)
-        | ReplyKind::SignInRequired { .. }
-        | ReplyKind::Unconfirmed { .. }
-        | ReplyKind::Welcome { .. } => None,
-    };
-    let signs_in = matches!(reply.kind, ReplyKind::SignInRequired { .. });
-    let may_pass = matches!(reply.kind, ReplyKind::Unconfirmed { .. });
-    let taste = taste(&session.req_header().headers);
-    let page = page(reply.kind, title, taste, id);
-    let mut head = head(&page, id)?;
-    if let Some(location) = location {
-        head.insert_header(header::LOCATION, location)?;
-    }
-    if signs_in {
-        head.insert_header(header::WWW_AUTHENTICATE, CHALLENGE)?;
-    }
-    if may_pass {
-        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    let audience = voice.audience(&session.req_header().headers);
+    let further = further(&reply.kind);
+    let page = page(&reply.kind, title, &audience);
+    let mut head = head(&page, voice.id)?;
+    if let Some((name, value)) = further {
+        head.insert_header(name, value)?;
     }
     for cookie in reply.cookies {
         head.append_header(header::SET_COOKIE, cookie)?;
@@ -120,13 +165,13 @@ pub async fn reply(
 pub async fn move_to(
     session: &mut Session,
     location: String,
-    id: RequestId,
+    voice: Voice<'_>,
 ) -> pingora::Result<()> {
     let mut page = empty(StatusCode::PERMANENT_REDIRECT);
     if matches!(session.req_header().method, Method::GET | Method::HEAD) {
         page.status = StatusCode::MOVED_PERMANENTLY;
     }
-    let mut head = head(&page, id)?;
+    let mut head = head(&page, voice.id)?;
     head.insert_header(header::LOCATION, location)?;
     write(session, head, page.body).await
 }
@@ -135,133 +180,45 @@ pub async fn move_to(
 ///
 /// # Errors
 /// When the client is gone.
-pub async fn style(session: &mut Session, id: RequestId) -> pingora::Result<()> {
-    let body = Bytes::from_static(pages::STYLE.as_bytes());
-    let page = Page {
-        body,
+pub async fn style(session: &mut Session, voice: Voice<'_>) -> pingora::Result<()> {
+    let style = Asset {
         content_type: "text/css; charset=utf-8",
+        content: voice.pages.style(),
+    };
+    asset(session, &style, voice).await
+}
+
+/// Answers with a file that the operator's pages refer to, or that there is none.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn file(session: &mut Session, name: &str, voice: Voice<'_>) -> pingora::Result<()> {
+    match voice.pages.asset(name) {
+        Some(found) => asset(session, found, voice).await,
+        None => refuse(session, Refusal::NotFound, voice).await,
+    }
+}
+
+async fn asset(session: &mut Session, asset: &Asset, voice: Voice<'_>) -> pingora::Result<()> {
+    let page = Page {
+        body: asset.content.clone(),
+        content_type: asset.content_type,
         ..empty(StatusCode::OK)
     };
-    let mut head = head(&page, id)?;
+    let mut head = head(&page, voice.id)?;
     head.insert_header(header::CACHE_CONTROL, "public, max-age=3600")?;
+    // An image may hold scripts; opened by itself it runs none.
+    head.insert_header(header::CONTENT_SECURITY_POLICY, ASSET_POLICY)?;
     write(session, head, page.body).await
 }
 
-fn page(kind: ReplyKind, title: &str, taste: Taste, id: RequestId) -> Page {
-    let message = |status, (heading, text): (&str, &str), button| {
-        html(
-            status,
-            &pages::Message {
-                heading,
-                text,
-                reference: None,
-                button,
-                again: None,
-            },
-        )
-    };
-    match kind {
-        ReplyKind::Circling(circling) => set_back(&Setback::circling(&circling), taste, id),
-        ReplyKind::ClocksDiffer { place, again } => {
-            set_back(&Setback::clocks_differ(&place, &again), taste, id)
-        }
-        ReplyKind::ConfirmSignOut => message(
-            StatusCode::OK,
-            (
-                "Sign out?",
-                "Another page asks to sign you out of all applications.",
-            ),
-            Some("Sign out"),
-        ),
-        ReplyKind::LevelUnreachable => set_back(&Setback::level_unreachable(), taste, id),
-        ReplyKind::LoginPage(login) => login_page(&login, title),
-        ReplyKind::NotAccepted { place } => set_back(&Setback::not_accepted(&place), taste, id),
-        ReplyKind::Onward(address) => html(StatusCode::OK, &pages::Onward { address: &address }),
-        ReplyKind::Redirect(_) => empty(StatusCode::SEE_OTHER),
-        ReplyKind::SignedOut(page) => html(StatusCode::OK, &pages::SignedOut { page: &page }),
-        ReplyKind::SignOutUnheard(address) => html(
-            StatusCode::SERVICE_UNAVAILABLE,
-            &pages::SignOutUnheard { address: &address },
-        ),
-        ReplyKind::SignInRequired { sign_in } => {
-            let body = serde_json::json!({
-                "error": "sign_in_required", "status": 401, "sign_in": sign_in,
-                "message": "Open `sign_in` in a browser window to sign in, then try again.",
-                "reference": id.to_string(),
-            });
-            json(StatusCode::UNAUTHORIZED, &body)
-        }
-        ReplyKind::Unconfirmed { place, again } => {
-            set_back(&Setback::unconfirmed(&place, &again), taste, id)
-        }
-        ReplyKind::Welcome { user } => {
-            let text = format!("You are signed in as {user}.");
-            message(StatusCode::OK, ("Signed in", &text), None)
-        }
-    }
-}
-
-fn set_back(setback: &Setback<'_>, taste: Taste, id: RequestId) -> Page {
-    let reference = id.to_string();
-    let &Setback {
-        status,
-        heading,
-        ref text,
-        again,
-    } = setback;
-    match taste {
-        Taste::Html => {
-            let message = pages::Message {
-                heading,
-                text,
-                reference: Some(reference),
-                button: None,
-                again,
-            };
-            html(status, &message)
-        }
-        Taste::Json => {
-            let body = serde_json::json!({
-                "error": heading, "message": text, "status": status.as_u16(),
-                "reference": reference,
-            });
-            json(status, &body)
-        }
-    }
-}
-
-fn login_page(login: &LoginPage, title: &str) -> Page {
-    let status = match login.notice {
-        Notice::Again | Notice::None => StatusCode::OK,
-        Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
-        Notice::Busy | Notice::CutOff => StatusCode::SERVICE_UNAVAILABLE,
-    };
-    html(status, &pages::Login { title, page: login })
-}
-
-fn html(status: StatusCode, template: &impl Template) -> Page {
-    // Rendering to a string fails only if the template itself returns an error, and none does.
-    let body = template.render().unwrap_or_default();
-    Page {
-        body: Bytes::from(body),
-        content_type: "text/html; charset=utf-8",
-        ..empty(status)
-    }
-}
-
-fn json(status: StatusCode, body: &serde_json::Value) -> Page {
-    Page {
-        body: Bytes::from(body.to_string()),
-        content_type: "application/json",
-        ..empty(status)
-    }
-}
-
-fn empty(status: StatusCode) -> Page {
+const fn empty(status: StatusCode) -> Page {
     Page {
         status,
         content_type: "",
         body: Bytes::new(),
+        nonce: None,
+        files: Files::None,
     }
 }
 
@@ -274,10 +231,27 @@ fn head(page: &Page, id: RequestId) -> pingora::Result<ResponseHeader> {
     head.insert_header(header::CACHE_CONTROL, "no-store")?;
     head.insert_header(header::X_CONTENT_TYPE_OPTIONS, "nosniff")?;
     head.insert_header(header::REFERRER_POLICY, "same-origin")?;
-    head.insert_header(header::CONTENT_SECURITY_POLICY, POLICY)?;
+    head.insert_header(header::CONTENT_SECURITY_POLICY, policy(page).as_ref())?;
     head.insert_header(header::X_FRAME_OPTIONS, "DENY")?;
     head.insert_header(REQUEST_ID, id.to_string())?;
     Ok(head)
+}
+
+/// What a page may load and run.
+fn policy(page: &Page) -> Cow<'static, str> {
+    if page.nonce.is_none() && page.files == Files::None {
+        return Cow::Borrowed(POLICY);
+    }
+    let mut policy = POLICY.to_owned();
+    if page.files == Files::Some {
+        policy.push_str(FILES_POLICY);
+    }
+    if let Some(nonce) = &page.nonce {
+        policy.push_str("; script-src 'nonce-");
+        policy.push_str(nonce);
+        policy.push('\'');
+    }
+    Cow::Owned(policy)
 }
 
 async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
@@ -314,6 +288,9 @@ const HEADERS: usize = 12;
 /// sign-out, and wherever the application itself leads on to after a sign-in. So any https is permitted.
 const POLICY: &str = "default-src 'none'; style-src 'self'; form-action 'self' https:; base-uri 'none'; \
                       frame-ancestors 'none'";
-const RETRY_AFTER_SECONDS: &str = "5";
-/// RFC 9110 §11.6.1 asks a 401 for a challenge; no browser shows a dialogue for this scheme.
-const CHALLENGE: &str = "Portway-Session realm=\"portway\"";
+/// What pages with files of the operator's need beyond that; without it browsers ask for no icon either.
+const FILES_POLICY: &str = "; img-src 'self'; font-src 'self'";
+/// Nothing that such a file holds is done.
+const ASSET_POLICY: &str =
+    "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
+const RETRY_AFTER_SECONDS: u64 = 5;

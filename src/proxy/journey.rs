@@ -37,6 +37,7 @@ use crate::proxy::context::Transport;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
+use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_of;
 use crate::proxy::serving::RouteRuntime;
@@ -49,6 +50,8 @@ pub(super) enum Step {
     Disallow(Vec<Method>),
     /// It is forwarded.
     Forward(Box<Admitted>),
+    /// It needs a sign-in, and its body may be kept meanwhile.
+    KeepPost(Box<Unkept>),
     /// It belongs at this address.
     Move(String),
     /// One of Portway's own paths, at this host with this origin.
@@ -91,7 +94,9 @@ impl Serving {
             .ok_or(Refusal::Misdirected)?;
         match (origin.scheme, host.plain_http) {
             (Scheme::Http, PlainHttp::Refuse) => return Err(Refusal::Misdirected),
-            (Scheme::Http, PlainHttp::Redirect) => return Ok(self.to_https(&inbound, head)),
+            (Scheme::Http, PlainHttp::Redirect) => {
+                return Ok(self.to_https(&inbound, &origin, head));
+            }
             (Scheme::Http, PlainHttp::Serve) | (Scheme::Https, _) => {}
         }
         if path.as_str().starts_with(endpoints::PREFIX) {
@@ -156,7 +161,7 @@ impl Serving {
     ) -> Step {
         match origin.scheme {
             Scheme::Https => Step::Own(place, inbound, origin),
-            Scheme::Http => self.to_https(&inbound, head),
+            Scheme::Http => self.to_https(&inbound, &origin, head),
         }
     }
 
@@ -170,7 +175,7 @@ impl Serving {
         let head = session.req_header();
         let config = &found.route.config;
         if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
-            return Ok(self.to_https(&found.inbound, head));
+            return Ok(self.to_https(&found.inbound, &found.origin, head));
         }
         self.check_form(session, &found)?;
         let lets_preflight = config.preflight == Preflight::Forward
@@ -247,6 +252,16 @@ impl Serving {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
+        if let Some(form) = self.keepable(head, &found.inbound.host, found.origin.scheme) {
+            return Step::KeepPost(Box::new(Unkept {
+                host: found.inbound.host.clone(),
+                address: found.origin.client,
+                target: found.canonical.as_deref().unwrap_or(written).to_owned(),
+                level: found.route.config.level,
+                refused,
+                form,
+            }));
+        }
         Step::Reply(self.gate.challenge(&Challenged {
             host: &found.inbound.host,
             target: found.canonical.as_deref().unwrap_or(written),
@@ -255,6 +270,7 @@ impl Serving {
             cookies,
             freshness: demanded(refused),
             refused,
+            post: None,
         }))
     }
 
@@ -297,24 +313,6 @@ impl Serving {
         };
         let plain_own = is_plain && origin.strip_prefix("http://").is_some_and(own);
         plain_own || self.gate.origins.return_address(origin).is_some()
-    }
-
-    fn to_https(&self, inbound: &Inbound, head: &RequestHeader) -> Step {
-        let origins = &self.gate.origins;
-        let is_collector = origins.collector_host() == Some(&inbound.host);
-        let own = origins.of(&inbound.host);
-        let origin = if is_collector {
-            origins.collector()
-        } else {
-            own
-        };
-        let target = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        origin.map_or(Step::Refuse(Refusal::Misdirected), |origin| {
-            Step::Move(format!("{origin}{target}"))
-        })
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reads queries and forms into values, hands them to gate or collector, and answers. No application
 //! sees a request that comes by here.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use bytes::BytesMut;
@@ -18,11 +19,13 @@ use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
+use crate::engine::collector::password::NewPassword;
 use crate::gate::Caller;
-use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
+use crate::ports::session_engine::Others;
 use crate::proxy::answer;
+use crate::proxy::answer::Voice;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::inbound::Inbound;
@@ -40,8 +43,8 @@ struct OwnRequest<'a> {
     origin: &'a str,
     /// Where it came from.
     client: std::net::IpAddr,
-    /// Its id.
-    id: RequestId,
+    /// What it is answered with.
+    voice: Voice<'a>,
     /// For the whole of a posted form.
     form_timeout: Duration,
 }
@@ -66,13 +69,15 @@ impl Serving {
             host: &inbound.host,
             origin: &public,
             client: origin.client,
-            id: ctx.id,
+            voice: self.voice(ctx.id),
             form_timeout: self.limits.body_idle_timeout,
         };
         match (place, &self.collector) {
             (Place::Application, _) => application(session, self, &own).await,
-            (Place::Collector, Some(its)) => collector(session, its, &own, &self.title).await,
-            (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, ctx.id).await,
+            (Place::Collector, Some(its)) => {
+                collector(session, its, &own, self.title.as_deref()).await
+            }
+            (Place::Collector, None) => answer::refuse(session, Refusal::NotFound, own.voice).await,
         }
     }
 }
@@ -85,11 +90,14 @@ async fn collector(
     session: &mut Session,
     collector: &Collector,
     own: &OwnRequest<'_>,
-    title: &str,
+    title: Option<&str>,
 ) -> pingora::Result<()> {
     let (path, method) = path_and_method(session);
     let reply = match (path.as_str(), &method) {
-        (endpoints::STYLE, _) => return answer::style(session, own.id).await,
+        (endpoints::STYLE, _) => return answer::style(session, own.voice).await,
+        (asset, _) if asset.starts_with(endpoints::STATIC) => {
+            return file(session, asset, own).await;
+        }
         ("/" | endpoints::SIGN_IN, &Method::GET | &Method::HEAD) => {
             let request = parameter(session, endpoints::REQUEST);
             let cookies = cookie_headers(&session.req_header().headers);
@@ -98,17 +106,28 @@ async fn collector(
                 .await
         }
         (endpoints::SIGN_IN, &Method::POST) => {
-            let form = match tokio::time::timeout(own.form_timeout, read_form(session)).await {
-                Ok(Ok(Some(form))) => form,
-                Ok(Ok(None)) => {
-                    return answer::refuse(session, Refusal::BodyTooLarge, own.id).await;
-                }
-                Ok(Err(error)) => return Err(error),
-                Err(_) => return answer::refuse(session, Refusal::BodyTooSlow, own.id).await,
+            let Some(form) = posted(session, own).await? else {
+                return Ok(());
             };
             let cookies = cookie_headers(&session.req_header().headers);
             collector
                 .submit(&visitor(session, &cookies, own), submission(&form))
+                .await
+        }
+        (endpoints::PASSWORD, &Method::GET | &Method::HEAD) => {
+            let request = parameter(session, endpoints::REQUEST);
+            let cookies = cookie_headers(&session.req_header().headers);
+            collector
+                .show_password(&visitor(session, &cookies, own), request.as_deref())
+                .await
+        }
+        (endpoints::PASSWORD, &Method::POST) => {
+            let Some(form) = posted(session, own).await? else {
+                return Ok(());
+            };
+            let cookies = cookie_headers(&session.req_header().headers);
+            collector
+                .submit_password(&visitor(session, &cookies, own), new_password(&form))
                 .await
         }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
@@ -123,19 +142,19 @@ async fn collector(
         (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
             collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
         }
-        (endpoints::SIGN_IN, _) => {
+        (endpoints::PASSWORD | endpoints::SIGN_IN, _) => {
             let methods = [Method::GET, Method::HEAD, Method::POST];
-            return answer::disallow(session, &methods, own.id).await;
+            return answer::disallow(session, &methods, own.voice).await;
         }
         (endpoints::LOGOUT, _) => {
-            return answer::disallow(session, &[Method::GET, Method::POST], own.id).await;
+            return answer::disallow(session, &[Method::GET, Method::POST], own.voice).await;
         }
         (endpoints::SIGNED_OUT, _) => {
-            return answer::disallow(session, &[Method::GET, Method::HEAD], own.id).await;
+            return answer::disallow(session, &[Method::GET, Method::HEAD], own.voice).await;
         }
-        _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
+        _ => return answer::refuse(session, Refusal::NotFound, own.voice).await,
     };
-    answer::reply(session, reply, title, own.id).await
+    answer::reply(session, reply, title, own.voice).await
 }
 
 /// Answers a request to one of Portway's paths on an application host.
@@ -150,7 +169,10 @@ async fn application(
     let (path, method) = path_and_method(session);
     let gate = &serving.gate;
     let reply = match (path.as_str(), &method) {
-        (endpoints::STYLE, _) => return answer::style(session, own.id).await,
+        (endpoints::STYLE, _) => return answer::style(session, own.voice).await,
+        (asset, _) if asset.starts_with(endpoints::STATIC) => {
+            return file(session, asset, own).await;
+        }
         (endpoints::CALLBACK, &Method::GET) => {
             let token = parameter(session, endpoints::TOKEN);
             let cookies = cookie_headers(&session.req_header().headers);
@@ -163,6 +185,11 @@ async fn application(
             let cookies = cookie_headers(&session.req_header().headers);
             gate.clear(&caller(&cookies, own), state.as_deref())
         }
+        (endpoints::REPLAY, &Method::GET) => {
+            let sealed = parameter(session, endpoints::POST);
+            let cookies = cookie_headers(&session.req_header().headers);
+            gate.replay(&caller(&cookies, own), sealed.as_deref())
+        }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
             match provenance(session.req_header(), own.origin) {
                 Provenance::Elsewhere => confirm_sign_out(),
@@ -174,15 +201,20 @@ async fn application(
                 }
             }
         }
-        (endpoints::CALLBACK | endpoints::CLEAR, _) => {
-            return answer::disallow(session, &[Method::GET], own.id).await;
+        (endpoints::CALLBACK | endpoints::CLEAR | endpoints::REPLAY, _) => {
+            return answer::disallow(session, &[Method::GET], own.voice).await;
         }
         (endpoints::LOGOUT, _) => {
-            return answer::disallow(session, &[Method::GET, Method::POST], own.id).await;
+            return answer::disallow(session, &[Method::GET, Method::POST], own.voice).await;
         }
-        _ => return answer::refuse(session, Refusal::NotFound, own.id).await,
+        _ => return answer::refuse(session, Refusal::NotFound, own.voice).await,
     };
-    answer::reply(session, reply, "", own.id).await
+    answer::reply(session, reply, None, own.voice).await
+}
+
+async fn file(session: &mut Session, path: &str, own: &OwnRequest<'_>) -> pingora::Result<()> {
+    let name = path.strip_prefix(endpoints::STATIC).unwrap_or_default();
+    answer::file(session, name, own.voice).await
 }
 
 const fn caller<'a>(cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a> {
@@ -235,6 +267,18 @@ fn parameter(session: &Session, name: &str) -> Option<String> {
         .map(|(_, value)| value.into_owned())
 }
 
+/// The posted form; none where the request has been answered, because it is too large or too slow.
+async fn posted(session: &mut Session, own: &OwnRequest<'_>) -> pingora::Result<Option<Secret>> {
+    let refusal = match tokio::time::timeout(own.form_timeout, read_form(session)).await {
+        Ok(Ok(Some(form))) => return Ok(Some(form)),
+        Ok(Ok(None)) => Refusal::BodyTooLarge,
+        Ok(Err(error)) => return Err(error),
+        Err(_) => Refusal::BodyTooSlow,
+    };
+    answer::refuse(session, refusal, own.voice).await?;
+    Ok(None)
+}
+
 /// Reads a posted form; `None` when it is too large.
 async fn read_form(session: &mut Session) -> pingora::Result<Option<Secret>> {
     let mut body = BytesMut::new();
@@ -264,6 +308,32 @@ fn submission(form: &Secret) -> Submission {
         }
     }
     submission
+}
+
+fn new_password(form: &Secret) -> NewPassword {
+    let secret = |value: Cow<'_, str>| Secret::new(value.into_owned().into_bytes());
+    let mut posted = NewPassword {
+        request: String::new(),
+        form: String::new(),
+        user: String::new(),
+        old: Secret::new(Vec::new()),
+        new: Secret::new(Vec::new()),
+        again: Secret::new(Vec::new()),
+        others: Others::Keep,
+    };
+    for (name, value) in form_urlencoded::parse(form.expose()) {
+        match name.as_ref() {
+            "r" => posted.request = value.into_owned(),
+            "form" => posted.form = value.into_owned(),
+            "username" => posted.user = value.into_owned(),
+            "password" => posted.old = secret(value),
+            "new" => posted.new = secret(value),
+            "again" => posted.again = secret(value),
+            "others" if value == "end" => posted.others = Others::End,
+            _ => {}
+        }
+    }
+    posted
 }
 
 /// Largest posted login form: a sealed request of a long deep link, and a password.

@@ -18,6 +18,8 @@ pub enum Refusal {
     BodyTooLarge,
     /// Its body comes too slowly.
     BodyTooSlow,
+    /// It was sent to https again and again, and comes back by http (D-10).
+    Circling,
     /// The policy denies it.
     Denied,
     /// It expects what cannot be done.
@@ -48,6 +50,7 @@ impl Refusal {
             Self::BadRequest => StatusCode::BAD_REQUEST,
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::Circling => StatusCode::LOOP_DETECTED,
             Self::Denied => StatusCode::FORBIDDEN,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
@@ -61,30 +64,22 @@ impl Refusal {
         }
     }
 
-    /// What the user reads: a heading and a sentence.
+    /// What the user reads: the keys of a heading and a sentence.
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
-            Self::BadRequest | Self::Expectation => {
-                ("Bad request", "The request could not be understood.")
-            }
-            Self::BodyTooLarge => ("Too large", "What was sent is larger than allowed here."),
-            Self::BodyTooSlow => ("Too slow", "The request took too long to arrive."),
-            Self::Denied => (
-                "Access denied",
-                "You are signed in, but not allowed to open this page. If you should be, give the \
-                 reference below to whoever runs this service.",
-            ),
-            Self::HeaderTooLarge => ("Too large", "The header of the request is too large."),
-            Self::Internal => ("Something went wrong", "The request could not be handled."),
-            Self::MethodNotAllowed => ("Not allowed", "This address does not take such requests."),
-            Self::Misdirected => ("Not served here", "No such host is served here."),
-            Self::NotFound => ("Not found", "There is nothing at this address."),
-            Self::UpstreamLate => ("No answer", "The application did not answer in time."),
-            Self::UpstreamBroken => ("No answer", "The application did not answer properly."),
-            Self::Unavailable => (
-                "Not available",
-                "The application is not available. Please try again shortly.",
-            ),
+            Self::BadRequest | Self::Expectation => ("bad_request", "bad_request_text"),
+            Self::BodyTooLarge => ("too_large", "too_large_text"),
+            Self::BodyTooSlow => ("too_slow", "too_slow_text"),
+            Self::Circling => ("circling", "circling_http_text"),
+            Self::Denied => ("denied", "denied_text"),
+            Self::HeaderTooLarge => ("too_large", "header_too_large_text"),
+            Self::Internal => ("internal", "internal_text"),
+            Self::MethodNotAllowed => ("not_allowed", "not_allowed_text"),
+            Self::Misdirected => ("misdirected", "misdirected_text"),
+            Self::NotFound => ("not_found", "not_found_text"),
+            Self::UpstreamLate => ("no_answer", "late_text"),
+            Self::UpstreamBroken => ("no_answer", "broken_text"),
+            Self::Unavailable => ("unavailable", "unavailable_text"),
         }
     }
 

@@ -120,15 +120,27 @@ impl ProxyHttp for Portway {
                 ctx.admitted = Some(admitted);
                 return Ok(false);
             }
-            Step::Disallow(methods) => answer::disallow(session, &methods, ctx.id).await?,
-            Step::Move(location) => answer::move_to(session, location, ctx.id).await?,
+            Step::Disallow(methods) => {
+                answer::disallow(session, &methods, ctx.serving.voice(ctx.id)).await?;
+            }
+            Step::KeepPost(unkept) => {
+                let reply = ctx.serving.challenge_keeping(session, *unkept).await;
+                answer::reply(session, reply, None, ctx.serving.voice(ctx.id)).await?;
+            }
+            Step::Move(location) => {
+                answer::move_to(session, location, ctx.serving.voice(ctx.id)).await?;
+            }
             Step::Own(place, inbound, origin) => {
                 Whereabouts::note_origin(session, &origin);
                 let arrived = (inbound, origin);
                 ctx.serving.serve_own(session, ctx, place, arrived).await?;
             }
-            Step::Refuse(refusal) => answer::refuse(session, refusal, ctx.id).await?,
-            Step::Reply(reply) => answer::reply(session, reply, "", ctx.id).await?,
+            Step::Refuse(refusal) => {
+                answer::refuse(session, refusal, ctx.serving.voice(ctx.id)).await?;
+            }
+            Step::Reply(reply) => {
+                answer::reply(session, reply, None, ctx.serving.voice(ctx.id)).await?;
+            }
         }
         Ok(true)
     }
@@ -316,7 +328,9 @@ impl ProxyHttp for Portway {
         if let Some(refusal) = refusal.filter(|_| !is_answered(session)) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
-            answer::refuse(session, refusal, ctx.id).await.ok();
+            answer::refuse(session, refusal, ctx.serving.voice(ctx.id))
+                .await
+                .ok();
         }
         FailToProxy {
             error_code: status,

@@ -26,17 +26,21 @@ use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
 use crate::engine::collector::Collector;
 use crate::gate::Gate;
+use crate::model::id::RequestId;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
+use crate::proxy::answer::Voice;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::pages::Pages;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::tls::Terminator;
 use crate::proxy::tls::TlsError;
+use crate::proxy::upgrades::Upgrades;
 use crate::proxy::whereabouts::Whereabouts;
 
 /// Everything a request needs.
@@ -47,8 +51,12 @@ pub struct Serving {
     pub gate: Arc<Gate>,
     /// The collector, where this node serves one.
     pub collector: Option<Arc<Collector>>,
-    /// The title of the login page.
-    pub title: String,
+    /// The operator's title of the login page.
+    pub title: Option<String>,
+    /// Portway's own pages.
+    pub pages: Arc<Pages>,
+    /// The redirects from http to https.
+    pub upgrades: Arc<Upgrades>,
     /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
     /// The requests that are over, since the start of the process.
@@ -114,6 +122,10 @@ pub struct ServingParts {
     pub gate: Arc<Gate>,
     /// The collector, where this node serves one.
     pub collector: Option<Arc<Collector>>,
+    /// Portway's own pages.
+    pub pages: Arc<Pages>,
+    /// The redirects from http to https.
+    pub upgrades: Arc<Upgrades>,
     /// The requests in flight.
     pub streams: Arc<Streams>,
     /// The requests that are over.
@@ -199,7 +211,9 @@ impl Serving {
             hosts,
             gate: parts.gate,
             collector: parts.collector,
-            title: collector.map_or_else(String::new, |collector| collector.title.clone()),
+            title: collector.and_then(|collector| collector.title.clone()),
+            pages: parts.pages,
+            upgrades: parts.upgrades,
             streams: parts.streams,
             counts: parts.counts,
             protected: ProtectedNames::new(own),
@@ -214,6 +228,17 @@ impl Serving {
             clock: parts.clock,
             entropy: parts.entropy,
         })
+    }
+}
+
+impl Serving {
+    /// What an answer of Portway's own is made with.
+    #[must_use]
+    pub fn voice(&self, id: RequestId) -> Voice<'_> {
+        Voice {
+            pages: &self.pages,
+            id,
+        }
     }
 }
 

@@ -4,21 +4,20 @@
 //! Why something was refused is said as far as it helps whoever reads it; the log has the rest. Data
 //! centres are not named.
 
-use std::borrow::Cow;
-
 use http::StatusCode;
 
 use crate::crypto::claims::Seen;
 use crate::decision::reply::Circling;
 use crate::model::name::HostName;
+use crate::proxy::pages::message::Message;
 use crate::proxy::refusal::Refusal;
 
 /// What is told to somebody who gets no further.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Setback<'a> {
     pub(super) status: StatusCode,
-    pub(super) heading: &'static str,
-    pub(super) text: Cow<'static, str>,
+    pub(super) heading: Message,
+    pub(super) text: Message,
     /// What to open to try again.
     pub(super) again: Option<&'a str>,
 }
@@ -29,8 +28,8 @@ impl<'a> Setback<'a> {
         let (heading, text) = refusal.words();
         Self {
             status: refusal.status(),
-            heading,
-            text: Cow::Borrowed(text),
+            heading: Message::of(heading),
+            text: Message::of(text),
             again: None,
         }
     }
@@ -39,53 +38,38 @@ impl<'a> Setback<'a> {
     pub(super) const fn level_unreachable() -> Self {
         Self {
             status: StatusCode::FORBIDDEN,
-            heading: "A stronger sign-in is needed",
-            text: Cow::Borrowed(
-                "This application asks for a stronger proof of who you are than can be given here.",
-            ),
+            heading: Message::of("level"),
+            text: Message::of("level_text"),
             again: None,
         }
     }
 
     /// A session cannot be taken up here at the moment (MDC-FAIL-3).
     pub(super) fn unconfirmed(place: &HostName, again: &'a str) -> Self {
-        let text = format!(
-            "Your sign-in is known, but {place} cannot confirm it just now. You need not sign in again; \
-             please try again shortly."
-        );
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            heading: "Not available just now",
-            text: Cow::Owned(text),
+            heading: Message::of("unconfirmed"),
+            text: Message::of("unconfirmed_text").with("place", place.to_string()),
             again: Some(again),
         }
     }
 
     /// A session is not accepted here.
     pub(super) fn not_accepted(place: &HostName) -> Self {
-        let text = format!(
-            "Your sign-in is known, but {place} does not accept it. If it should, give the reference below \
-             to whoever runs this service."
-        );
         Self {
             status: StatusCode::FORBIDDEN,
-            heading: "Access denied",
-            text: Cow::Owned(text),
+            heading: Message::of("denied"),
+            text: Message::of("not_accepted_text").with("place", place.to_string()),
             again: None,
         }
     }
 
     /// A session is not taken over because clocks differ too much (S-22).
     pub(super) fn clocks_differ(place: &HostName, again: &'a str) -> Self {
-        let text = format!(
-            "Your sign-in is known, but {place} cannot accept it: the clocks of the servers differ too much. \
-             Signing in again does not help. If it stays so, give the reference below to whoever runs this \
-             service."
-        );
         Self {
             status: StatusCode::SERVICE_UNAVAILABLE,
-            heading: "Not available just now",
-            text: Cow::Owned(text),
+            heading: Message::of("unconfirmed"),
+            text: Message::of("clocks_differ_text").with("place", place.to_string()),
             again: Some(again),
         }
     }
@@ -101,39 +85,62 @@ impl<'a> Setback<'a> {
             | Seen::Unconfirmed
             | Seen::Unreadable => StatusCode::SERVICE_UNAVAILABLE,
         };
-        let text = format!(
-            "You are signed in, but {} keeps sending you back here. {} If it stays so, give the reference \
-             below to whoever runs this service.",
-            circling.application,
-            likely_cause(circling.seen)
-        );
+        let text = Message::of("circling_text")
+            .with("application", circling.application.to_string())
+            .with_message("cause", likely_cause(circling.seen));
         Self {
             status,
-            heading: "Signing in does not come to an end",
-            text: Cow::Owned(text),
+            heading: Message::of("circling"),
+            text,
             again: Some(&circling.again),
         }
     }
 }
 
 /// Why a browser comes back again and again, as far as what came with it tells (D-10).
-const fn likely_cause(seen: Seen) -> &'static str {
-    match seen {
-        Seen::ClocksDiffer => "The clocks of its servers differ too much.",
-        Seen::Good => {
-            "What it keeps of your sign-in lapses at once; the clocks of its servers may differ."
-        }
-        Seen::NonceOnly => {
-            "Your sign-in does not arrive there: the clocks of its servers may differ, or they have no key \
-             in common."
-        }
-        Seen::Nothing => {
-            "Your browser does not return its cookies: please allow cookies for that address, and try again."
-        }
-        Seen::Over => "Your session is over at one place, and not yet known to be at another.",
-        Seen::Unconfirmed => "The place that holds your session does not confirm it just now.",
-        Seen::Unreadable => {
-            "It cannot read the cookie that it was given: its servers have no key in common."
+const fn likely_cause(seen: Seen) -> Message {
+    Message::of(match seen {
+        Seen::ClocksDiffer => "cause_clocks",
+        Seen::Good => "cause_good",
+        Seen::NonceOnly => "cause_nonce_only",
+        Seen::Nothing => "cause_nothing",
+        Seen::Over => "cause_over",
+        Seen::Unconfirmed => "cause_unconfirmed",
+        Seen::Unreadable => "cause_unreadable",
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::proxy::pages::Pages;
+
+    #[test]
+    fn the_page_that_ends_a_circle_names_the_cause_in_every_language_d_10() {
+        let pages = Pages::built_in();
+        for (seen, cause) in [
+            (Seen::ClocksDiffer, "clocks of its servers differ"),
+            (Seen::Good, "lapses at once"),
+            (Seen::NonceOnly, "does not arrive there"),
+            (Seen::Nothing, "does not return its cookies"),
+            (Seen::Over, "is over at one place"),
+            (Seen::Unconfirmed, "does not confirm it"),
+            (Seen::Unreadable, "a cookie of the same name"),
+        ] {
+            let circling = Circling {
+                application: HostName::parse("app.test").unwrap(),
+                seen,
+                again: "https://app.test/x".to_owned(),
+            };
+            let setback = Setback::circling(&circling);
+            assert_eq!(setback.again, Some("https://app.test/x"));
+            let said = pages.in_english().say(&setback.text);
+            assert!(said.contains(cause) && said.contains("app.test"), "{said}");
+            for language in ["ar", "de", "fr"] {
+                let said = pages.for_reader(Some(language)).say(&setback.text);
+                assert!(said.contains("app.test") && !said.contains('{'), "{said}");
+                assert!(!said.contains(cause), "{language}: {said}");
+            }
         }
     }
 }

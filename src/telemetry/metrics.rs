@@ -37,6 +37,8 @@ pub struct EngineSnapshot {
     pub is_loading: bool,
     /// Stored records that were left out, because they do not open or hold no session.
     pub unreadable: usize,
+    /// Sign-ins, by what came of them.
+    pub sign_ins: Vec<(&'static str, u64)>,
     /// What there is to tell of other data centres; none where there is one.
     pub federation: Option<FederationSnapshot>,
 }
@@ -132,6 +134,14 @@ impl Collector for Snapshot {
             "Sessions of before the start that were left out because they could not be read",
         );
         page.gauge(unreadable, engine.unreadable as u64)?;
+        page.counters(
+            (
+                "portway_sign_ins",
+                "Credentials that users gave, by what came of it",
+            ),
+            "outcome",
+            &engine.sign_ins,
+        )?;
         let Some(federation) = &engine.federation else {
             return Ok(());
         };
@@ -352,6 +362,7 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
                 sessions: 12,
                 is_loading: true,
                 unreadable: 4,
+                sign_ins: vec![("accepted", 4), ("throttled_account", 9)],
                 federation: Some(federation),
             }),
         };
@@ -360,6 +371,8 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
             "portway_sessions 12",
             "portway_sessions_loading 1",
             "portway_sessions_unreadable 4",
+            "portway_sign_ins_total{outcome=\"accepted\"} 4",
+            "portway_sign_ins_total{outcome=\"throttled_account\"} 9",
             "portway_adoptions_total{outcome=\"adopted\"} 2",
             "portway_clock_skew_allowance_seconds 30.0",
             "portway_clock_skew_hard_limit_seconds 120.0",

@@ -39,7 +39,12 @@ describe('signing in', { skip: missing, timeout: 120_000, concurrency: 2 }, () =
         'other __Host-portway-authn-main',
         'other __Host-portway-nonce-main',
       ]);
-      const cookies = await context.cookies();
+      const all = await context.cookies();
+      const isDevice = ({ name }) => name === '__Host-portway-device-main';
+      const [device] = all.filter(isDevice);
+      assert.equal(device.domain, 'login.portway.localhost');
+      assert.ok(device.expires > Date.now() / 1000 + 170 * 24 * 3600, 'it knows the browser for half a year');
+      const cookies = all.map((cookie) => (isDevice(cookie) ? { ...cookie, expires: -1 } : cookie));
       for (const { domain, httpOnly, secure, sameSite, expires, path } of cookies) {
         assert.match(domain, /^[a-z]*\.portway\.localhost$/);
         assert.deepEqual(
@@ -47,8 +52,11 @@ describe('signing in', { skip: missing, timeout: 120_000, concurrency: 2 }, () =
           { httpOnly: true, secure: true, sameSite: 'Lax', expires: -1, path: '/' },
         );
       }
-      const bytes = cookies.reduce((sum, { name, value }) => sum + name.length + value.length, 0);
-      assert.ok(bytes < 1024, `${bytes} bytes on three hosts`);
+      for (const host of ['app', 'other', 'login']) {
+        const own = cookies.filter(({ domain }) => `${host}.portway.localhost`.endsWith(domain));
+        const bytes = own.reduce((sum, { name, value }) => sum + name.length + value.length + 3, 0);
+        assert.ok(bytes < 1024, `${bytes} bytes on ${host}`);
+      }
       assert.equal(await page.evaluate(() => document.cookie), '');
       assert.doesNotMatch(await page.locator('table').innerText(), /portway-(authn|gito|nonce|id)/);
     }));

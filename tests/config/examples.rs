@@ -96,10 +96,10 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&example.session, &silent.session);
     said(&example.identity_headers, &silent.identity_headers);
     said(&example.authentication, &silent.authentication);
-    said(
-        &example.collector.as_ref().unwrap().title,
-        &silent.collector.as_ref().unwrap().title,
-    );
+    said(&example.branding, &silent.branding);
+    // Without a title the page says the same, in the reader's language.
+    said(&example.collector.as_ref().unwrap().title, &Some("Sign in"));
+    said(&silent.collector.as_ref().unwrap().title, &None::<String>);
     said(
         &example.collector.as_ref().unwrap().place,
         &silent.collector.as_ref().unwrap().place,

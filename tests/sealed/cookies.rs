@@ -1,5 +1,5 @@
 //! How large the cookies are (D-1): an application host has an authn, a GITO and a nonce cookie, the
-//! collector an ID, a GITO and a nonce cookie, and none of them carries attributes.
+//! collector an ID, a GITO, a nonce and a device cookie, and none of them carries attributes.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
@@ -7,11 +7,14 @@ use std::num::NonZeroU8;
 
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
+use portway::crypto::claims::DEVICE_CLUSTERS_MAX;
+use portway::crypto::claims::DeviceCookie;
 use portway::crypto::claims::Rounds;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
 use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::Clusters;
+use portway::crypto::tags::UserTag;
 use portway::decision::adoption::Anchor;
 use portway::decision::cookies::CookieNames;
 use portway::decision::cookies::chain::id_cookie;
@@ -19,6 +22,7 @@ use portway::decision::cookies::encode_nonce;
 use portway::decision::cookies::gito;
 use portway::decision::cookies::gito::Gito;
 use portway::decision::cookies::settings::CookieSettings;
+use portway::model::id::DeviceId;
 use portway::model::id::Nonce;
 use portway::model::id::SessionId;
 use portway::model::id::SsoId;
@@ -173,7 +177,23 @@ impl Names {
             since: LATE,
         });
         assert_eq!(cookie.earlier.len(), self.clusters.len() - 1);
-        self.header(&session, Purpose::IdCookie, &cookie)
+        if self.clusters.len() > DEVICE_CLUSTERS_MAX {
+            return self.header(&session, Purpose::IdCookie, &cookie);
+        }
+        let device = DeviceCookie {
+            device: DeviceId::from_bytes([0xFF; 16]),
+            account: UserTag::of(&session.facts.store, &session.facts.subject),
+            issued: LATE,
+        };
+        let name = self.cookies().device;
+        let binding = Binding {
+            purpose: Purpose::Device,
+            name: &name,
+            scope: "app.example.test",
+        };
+        let device = one_key().seal_claims(&binding, [3; 12], &device);
+        let others = self.header(&session, Purpose::IdCookie, &cookie);
+        others + format!("; {name}={device}").len()
     }
 
     fn application_header(&self, groups: usize) -> usize {
@@ -248,8 +268,10 @@ fn the_cookies_of_an_application_host_fit_whatever_the_names_d_1() {
 
 #[test]
 fn the_cookies_of_the_collector_fit_with_sixteen_data_centres_of_the_longest_names_d_1_x_22() {
-    let bytes = Names::longest(DATA_CENTRES_MAX).collector_header(500);
-    assert!(bytes < KIBIBYTE, "{bytes} bytes");
+    for data_centres in [DEVICE_CLUSTERS_MAX, DATA_CENTRES_MAX] {
+        let bytes = Names::longest(data_centres).collector_header(500);
+        assert!(bytes < KIBIBYTE, "{bytes} bytes");
+    }
 }
 
 #[test]

@@ -20,12 +20,14 @@ use portway::crypto::key_ring::KeyRing;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
 
-const PURPOSES: [Purpose; 8] = [
+const PURPOSES: [Purpose; 10] = [
     Purpose::AuthnCookie,
     Purpose::Form,
+    Purpose::Device,
     Purpose::Gito,
     Purpose::IdCookie,
     Purpose::Record,
+    Purpose::Replay,
     Purpose::SignInRequest,
     Purpose::SignOut,
     Purpose::Token,

@@ -19,8 +19,11 @@ use portway::crypto::tags::Clusters;
 use portway::decision::cookies::CookieNames;
 use portway::decision::cookies::gito::Gito;
 use portway::decision::cookies::settings::CookieSettings;
+use portway::decision::kept_posts::KeptRules;
 use portway::decision::origins::Origins;
+use portway::decision::password::PasswordRules;
 use portway::decision::routing::HostPattern;
+use portway::decision::throttle::ThrottleRules;
 use portway::engine::EmbeddedEngine;
 use portway::engine::EngineParts;
 use portway::engine::EngineSettings;
@@ -278,6 +281,7 @@ impl Centre {
                 settings: cookies,
                 origins: Arc::clone(&shared.origins),
                 host: HostName::parse(COLLECTOR).unwrap(),
+                password: PasswordRules::default(),
                 level: LEVEL,
                 clock,
                 entropy,
@@ -317,6 +321,9 @@ fn settings(shared: &Shared, cluster: &ClusterId) -> EngineSettings {
         idle_timeout: plan.idle,
         lifetime: plan.lifetime,
         per_user_max: plan.per_user_max,
+        kept_posts: KeptRules::default(),
+        password: PasswordRules::default(),
+        throttle: ThrottleRules::default(),
         federation: Some(mutant::settings(
             shared.mutation,
             FederationSettings {

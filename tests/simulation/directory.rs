@@ -16,6 +16,7 @@ use portway::model::name::GroupName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
 use portway::ports::identity_provider::IdentityProvider;
+use portway::ports::identity_provider::PasswordAge;
 use portway::ports::identity_provider::Verified;
 use portway::ports::identity_provider::VerifyError;
 
@@ -87,6 +88,10 @@ impl IdentityProvider for Provider {
         &self.directory.store
     }
 
+    fn account(&self, typed: &str) -> String {
+        typed.to_owned()
+    }
+
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.answer().await?;
         let Credential::Password { user, password } = credential;
@@ -98,6 +103,7 @@ impl IdentityProvider for Provider {
         Ok(Verified {
             identity: self.directory.identity(&user),
             level: LEVEL,
+            age: PasswordAge::Lasting,
         })
     }
 

@@ -235,6 +235,7 @@ impl Process {
             cookies: caller.cookies,
             freshness: demanded(admission.refused),
             refused: admission.refused,
+            post: None,
         };
         self.gate.challenge(&challenged).into()
     }
@@ -259,9 +260,12 @@ impl From<Reply> for Response {
             | ReplyKind::SignInRequired { .. }
             | ReplyKind::Unconfirmed { .. } => ResponseKind::Refused,
             ReplyKind::Circling(_) => ResponseKind::Circling,
-            ReplyKind::SignOutUnheard(_) | ReplyKind::SignedOut(..) | ReplyKind::Welcome { .. } => {
-                ResponseKind::Page
-            }
+            ReplyKind::PasswordChanged { .. }
+            | ReplyKind::PasswordPage(_)
+            | ReplyKind::Replay(_)
+            | ReplyKind::SignOutUnheard(_)
+            | ReplyKind::SignedOut(..)
+            | ReplyKind::Welcome { .. } => ResponseKind::Page,
         };
         Self {
             kind,

@@ -146,10 +146,9 @@ async fn life_goes_on(world: &Arc<World>, browser: &Arc<Browser>) -> Result<(), 
         };
         let again = seen == Seen::LoginPage && plan.policy.hop == Hop::Silent;
         if let Some(before) = held.filter(|_| again)
-            && !world
-                .shared
-                .witness
-                .ask(|truth| has_forgotten(truth, dc, &before))
+            && !world.shared.witness.ask(|truth| {
+                has_forgotten(truth, dc, &before) || has_expired(truth, plan.centres, &before)
+            })
         {
             return Err(format!(
                 "{user} has to sign in again at {dc} when all is healed, after {}",
@@ -168,6 +167,13 @@ fn has_forgotten(truth: &Truth, dc: Dc, sso: &SsoId) -> bool {
     start.is_none_or(|start| {
         born.is_none_or(|born| born.facts.first_authenticated < start.remembers_since)
     })
+}
+
+/// R6: whoever's session ends while this is looked at signs in again.
+fn has_expired(truth: &Truth, centres: usize, sso: &SsoId) -> bool {
+    let born = truth.sessions.get(sso);
+    let mut clocks = (0..centres).map(|dc| truth.clock(Dc(dc)));
+    born.is_some_and(|born| clocks.any(|now| now >= born.facts.expires))
 }
 
 /// Longer than rounds are counted.

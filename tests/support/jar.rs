@@ -87,9 +87,11 @@ impl Jar {
             .retain(|kept| kept.host != host || !kept.name.contains(part));
     }
 
-    /// How many cookies there are.
+    /// How many cookies there are, the one left out that is to survive a sign-out.
     pub(crate) fn len(&self) -> usize {
-        self.cookies.len()
+        let cookies = self.cookies.iter();
+        let others = cookies.filter(|cookie| !cookie.name.contains("-device-"));
+        others.count()
     }
 }
 

@@ -34,6 +34,7 @@ use security::Given;
 
 mod adoption;
 mod back_channel;
+mod branding;
 mod engine;
 pub mod expand;
 mod health;
@@ -51,6 +52,7 @@ mod route;
 mod scalar;
 mod security;
 mod settings;
+mod throttle;
 
 /// What a configuration may ask of the world around its text.
 #[derive(Clone, Copy)]
@@ -147,9 +149,8 @@ impl Reading<'_> {
         let ops = self.ops(section.get("ops"), &mut listeners);
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
-        let authentication = section
-            .get("authentication")
-            .and_then(|found| self.authentication(found));
+        let authentication = section.get("authentication");
+        let authentication = authentication.and_then(|found| self.authentication(found));
         let session = self.session(section.get("session"));
         let identity_headers = self.identity_headers(section.get("identity_headers"));
         let policies = self.policies(section.get("policies"));
@@ -191,6 +192,7 @@ impl Reading<'_> {
             trusted_proxies: process.trusted_proxies,
             listeners: listeners.valid,
             collector,
+            branding: self.branding(section.get("branding")),
             session,
             engine: engine?,
             mdc: mdc?,
@@ -254,6 +256,7 @@ impl Reading<'_> {
 
 const KEYS: &[&str] = &[
     "authentication",
+    "branding",
     "cluster_id",
     "collector",
     "deployment",

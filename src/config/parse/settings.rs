@@ -2,6 +2,7 @@
 //!
 //! The defaults are those of the specification; `gateway.yaml.example` shows each.
 
+use std::ops::RangeInclusive;
 use std::time::Duration;
 
 use http::HeaderName;
@@ -20,6 +21,8 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
+use crate::decision::kept_posts::KeptRules;
+use crate::decision::password::PasswordRules;
 use crate::model::end::End;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
@@ -39,7 +42,7 @@ impl Reading<'_> {
         // The listeners of this node say nothing about a collector elsewhere.
         let elsewhere = (place == CollectorPlace::Elsewhere).then_some(HTTPS);
         let public_port = public_port.or(elsewhere);
-        let title = self.or(&section, "title", TITLE_DEFAULT.to_owned(), Self::title);
+        let title = section.get("title").and_then(|found| self.title(found));
         let found = self.required(&section, "host")?;
         let host = self.name(found, "a host name", HostName::parse)?;
         if host.as_str() == "localhost" {
@@ -142,6 +145,10 @@ impl Reading<'_> {
         let hashing_queue = self.or(&section, "hashing_queue", 64, |this, found| {
             this.count(found, 1..=100_000)
         });
+        let least = PasswordRules::default().length_min;
+        let password_length_min = self.or(&section, "password_length_min", least, |this, found| {
+            this.count(found, PASSWORD_LENGTH_MIN)
+        });
         let users_file = self.required(&section, "users_file").cloned();
         let users_file = users_file.and_then(|found| self.path(&found));
         Some(Authentication {
@@ -150,6 +157,10 @@ impl Reading<'_> {
             level: level?,
             hashing_threads,
             hashing_queue,
+            password: PasswordRules {
+                length_min: password_length_min,
+            },
+            throttle: self.throttle(section.get("throttle")),
         })
     }
 
@@ -237,6 +248,7 @@ impl Reading<'_> {
             &mut limits.body_rate_min,
             Self::size,
         );
+        self.kept_posts(&section, &mut limits.kept);
         self.set(
             &section,
             "header_size",
@@ -260,6 +272,39 @@ impl Reading<'_> {
             },
         );
         limits
+    }
+
+    fn kept_posts(&mut self, section: &Section<'_>, kept: &mut KeptRules) {
+        self.set(
+            section,
+            "kept_post_size",
+            &mut kept.bytes_max,
+            |this, found| {
+                let bytes = this.size(found)?;
+                let fits = bytes <= KEPT_BYTES_MAX;
+                if !fits {
+                    let (what, example) = ("a size of at most 16MiB", "256KiB");
+                    let text = this.text(found)?;
+                    this.fault(
+                        found,
+                        Problem::Address {
+                            text,
+                            what,
+                            example,
+                        },
+                    );
+                }
+                usize::try_from(bytes).ok().filter(|_| fits)
+            },
+        );
+        for (key, place, least) in [
+            ("kept_posts", &mut kept.posts_max, 0),
+            ("kept_posts_per_address", &mut kept.per_address_max, 1),
+        ] {
+            self.set(section, key, place, |this, found| {
+                this.count(found, least..=100_000)
+            });
+        }
     }
 
     /// Sets a value that has a default when its key is there and right.
@@ -288,6 +333,11 @@ const fn default_limits() -> Limits {
         keep_alive_timeout: Duration::from_secs(75),
         connections_max: 10_000,
         connections_per_address_max: 1_000,
+        kept: KeptRules {
+            bytes_max: 256 << 10,
+            per_address_max: 8,
+            posts_max: 256,
+        },
         drain_timeout: Duration::from_secs(30),
     }
 }
@@ -298,7 +348,9 @@ const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
     "hashing_threads",
     "level",
+    "password_length_min",
     "store",
+    "throttle",
     "users_file",
 ];
 const IDENTITY_HEADER_KEYS: &[&str] = &["email", "groups", "name", "user"];
@@ -313,15 +365,20 @@ const LIMIT_KEYS: &[&str] = &[
     "header_size",
     "header_timeout",
     "keep_alive_timeout",
+    "kept_post_size",
+    "kept_posts",
+    "kept_posts_per_address",
     "send_timeout",
 ];
 
 const STORES: &[(&str, StoreKind)] = &[("disk", StoreKind::Disk), ("memory", StoreKind::Memory)];
+/// What NIST SP 800-63B-4 §3.1.1.2 allows at the least with a second factor, and what it wants taken at the most.
+const PASSWORD_LENGTH_MIN: RangeInclusive<u32> = 8..=64;
 const STORE_DEFAULT: &str = "local";
 const LEVEL_DEFAULT: u8 = 10;
 /// Where a collector is when nobody says otherwise.
 const HTTPS: u16 = 443;
-const TITLE_DEFAULT: &str = "Sign in";
 const TITLE_CHARACTERS_MAX: usize = 120;
+const KEPT_BYTES_MAX: u64 = 16 << 20;
 const HEADER_BYTES_MIN: u64 = 1 << 10;
 const HEADER_BYTES_MAX: u64 = 1 << 20;

@@ -62,6 +62,7 @@ impl Problem {
                 "add a listener with `tls`, state `public_port`, or write `plain_http: serve` or `refuse`"
             }
             Self::PoolTimeouts(_) => "state it in the route's `timeouts`, or alike in both pools",
+            Self::Shorter { .. } => "make it longer, or the other one shorter",
             Self::StatusRange(_) => "such as `200-399` or `204`",
             Self::Tree(error) => return tree_hint(error),
             Self::Exclusive { .. }

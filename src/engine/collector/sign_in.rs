@@ -22,6 +22,7 @@ use crate::decision::hand_over::one_more;
 use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
+use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::model::id::Nonce;
@@ -41,7 +42,7 @@ use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
 
 /// What a sealed sign-in request came to.
-enum Wanted {
+pub(super) enum Wanted {
     /// Nothing in particular.
     Nothing,
     /// An application, by this request.
@@ -50,14 +51,23 @@ enum Wanted {
     Stale(SignInRequest),
 }
 
+impl Wanted {
+    /// What a page shows of it: the sealed request, to be posted back, and the host.
+    pub(super) fn shown(&self) -> (String, Option<String>) {
+        match self {
+            Self::Application(request, sealed) => {
+                (sealed.clone(), Some(request.host.as_str().to_owned()))
+            }
+            Self::Nothing | Self::Stale(_) => (String::new(), None),
+        }
+    }
+}
+
 impl Collector {
     /// Answers a visit of the login page: straight back to the application where the user is signed in
     /// already, otherwise the page.
     pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
-        let wanted = match self.wanted(request) {
-            Wanted::Stale(request) => self.renewed(request),
-            wanted @ (Wanted::Nothing | Wanted::Application(..)) => wanted,
-        };
+        let wanted = self.wanted_now(request);
         let Some(mut signed_in) = self.signed_in(visitor).await else {
             return self.login_page(visitor, &wanted, Notice::None);
         };
@@ -91,16 +101,17 @@ impl Collector {
             return Reply::new(ReplyKind::Redirect(format!("{origin}{target}")));
         }
         if visitor.provenance == Provenance::Elsewhere
-            || !self.form_is_good(visitor, &submission.form)
+            || !self.form_is_good(visitor, FORM_NAME, &submission.form)
         {
             return self.login_page(visitor, &wanted, Notice::Stale);
         }
         let sign_in = SignIn {
             credential: Credential::Password {
-                user: submission.user,
+                user: submission.user.clone(),
                 password: submission.password,
             },
             client_address: visitor.address,
+            device: self.device(visitor),
             replaces: self.id_cookies(visitor).next().map(|cookie| cookie.facts),
         };
         match self.engine.sign_in(sign_in).await {
@@ -110,7 +121,12 @@ impl Collector {
                     self.engine.end(&other.facts, EndCause::Replaced).await;
                 }
                 // The chain of the cookies presented is that of another SSO session (S-11).
-                self.signed_in_for(&self.id_cookie(&session, None), &wanted)
+                let reply = self.signed_in_for(&self.id_cookie(&session, None), &wanted);
+                self.knowing_device(reply, &session, visitor)
+            }
+            Err(SignInError::MustChange) => {
+                let user = Some(submission.user);
+                self.password_page(visitor, &wanted, user, PasswordNotice::MustChange)
             }
             Err(error) => {
                 let notice = notice_of(&error);
@@ -141,6 +157,14 @@ impl Collector {
         Wanted::Application(request, sealed.to_owned())
     }
 
+    /// What a request came to; one that is too old is as good as made now.
+    pub(super) fn wanted_now(&self, request: Option<&str>) -> Wanted {
+        match self.wanted(request) {
+            Wanted::Stale(request) => self.renewed(request),
+            wanted @ (Wanted::Nothing | Wanted::Application(..)) => wanted,
+        }
+    }
+
     /// What is wanted by a request that is too old, as if it were made now (D-9). To have the application
     /// make a new one would go round and round where its clock is behind by that much (S-22, D-10).
     fn renewed(&self, mut request: SignInRequest) -> Wanted {
@@ -152,7 +176,7 @@ impl Collector {
 
     /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the future is as good as
     /// absent (MDC-COOKIE-6).
-    async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<IdCookie> {
+    pub(super) async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<IdCookie> {
         let now = self.clock.now();
         let cookies = self.id_cookies(visitor);
         for cookie in cookies {
@@ -178,12 +202,12 @@ impl Collector {
     }
 
     /// The ID cookie that a browser is to have whose session serves here (MDC-COOKIE-2).
-    fn id_cookie(&self, session: &Session, presented: Option<&IdCookie>) -> IdCookie {
+    pub(super) fn id_cookie(&self, session: &Session, presented: Option<&IdCookie>) -> IdCookie {
         chain::id_cookie(session, presented, &self.settings, self.clock.now())
     }
 
-    fn form_is_good(&self, visitor: &Visitor<'_>, sealed: &str) -> bool {
-        let binding = self.binding(Purpose::Form, FORM_NAME);
+    pub(super) fn form_is_good(&self, visitor: &Visitor<'_>, name: &str, sealed: &str) -> bool {
+        let binding = self.binding(Purpose::Form, name);
         let Some(form) = self.keys.open_claims::<Form>(&binding, sealed) else {
             return false;
         };
@@ -194,34 +218,34 @@ impl Collector {
                 .any(|nonce| nonce.matches(&form.nonce))
     }
 
-    fn login_page(&self, visitor: &Visitor<'_>, wanted: &Wanted, notice: Notice) -> Reply {
+    /// A sealed form for a browser, and the `Set-Cookie` that ties it to one without a nonce.
+    pub(super) fn form(&self, visitor: &Visitor<'_>, name: &str) -> (String, Option<String>) {
         let held = self.names.nonces(visitor.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
         let form = Form {
             nonce,
             issued: self.clock.now(),
         };
-        let (request, application) = match wanted {
-            Wanted::Application(request, sealed) => (sealed.clone(), Some(&request.host)),
-            Wanted::Nothing | Wanted::Stale(_) => (String::new(), None),
-        };
-        let page = LoginPage {
-            request,
-            form: self.seal(&self.binding(Purpose::Form, FORM_NAME), &form),
-            application: application.map(|host| host.as_str().to_owned()),
-            notice,
-        };
-        let reply = Reply::new(ReplyKind::LoginPage(page));
-        match held {
-            Some(_) => reply,
-            None => reply.with_cookie(cookies::set(
-                &self.names.nonce,
-                &cookies::encode_nonce(&nonce),
-            )),
-        }
+        let sealed = self.seal(&self.binding(Purpose::Form, name), &form);
+        let cookie = cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce));
+        (sealed, held.is_none().then_some(cookie))
     }
 
-    fn signed_in_for(&self, signed_in: &IdCookie, wanted: &Wanted) -> Reply {
+    fn login_page(&self, visitor: &Visitor<'_>, wanted: &Wanted, notice: Notice) -> Reply {
+        let (form, cookie) = self.form(visitor, FORM_NAME);
+        let (request, application) = wanted.shown();
+        let page = LoginPage {
+            request,
+            form,
+            application,
+            notice,
+        };
+        let mut reply = Reply::new(ReplyKind::LoginPage(page));
+        reply.cookies.extend(cookie);
+        reply
+    }
+
+    pub(super) fn signed_in_for(&self, signed_in: &IdCookie, wanted: &Wanted) -> Reply {
         let reply = match wanted {
             Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
                 self.hand_over(signed_in, request, Freshness::Now)
@@ -306,7 +330,7 @@ impl Collector {
     }
 
     /// Has an answer rewrite the ID cookie (MDC-COOKIE-2).
-    fn remembering(&self, reply: Reply, signed_in: &IdCookie) -> Reply {
+    pub(super) fn remembering(&self, reply: Reply, signed_in: &IdCookie) -> Reply {
         let binding = self.binding(Purpose::IdCookie, &self.names.id);
         let sealed = self.seal(&binding, signed_in);
         reply.with_cookie(cookies::set(&self.names.id, &sealed))
@@ -327,7 +351,8 @@ fn is_recent_enough(signed_in: &IdCookie, request: &SignInRequest) -> bool {
 const fn notice_of(error: &SignInError) -> Notice {
     match error {
         SignInError::CutOff => Notice::CutOff,
-        SignInError::Verify(VerifyError::Refused) => Notice::Refused,
+        SignInError::MustChange | SignInError::Verify(VerifyError::Refused) => Notice::Refused,
+        SignInError::Throttled { wait, .. } => Notice::Wait(*wait),
         SignInError::Verify(VerifyError::Busy | VerifyError::Unavailable(..))
         | SignInError::Store(_) => Notice::Busy,
     }

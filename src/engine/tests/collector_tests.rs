@@ -18,6 +18,7 @@ use crate::decision::cookies::CookieNames;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::endpoints;
 use crate::decision::origins::Origins;
+use crate::decision::password::PasswordRules;
 use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
@@ -60,6 +61,7 @@ impl Desk {
             origins: Arc::new(Origins::new(Some((host(COLLECTOR), 443)), served.into())),
             host: host(COLLECTOR),
             settings: Arc::new(CookieSettings::of_one(cluster())),
+            password: PasswordRules::default(),
             level: level(20),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
@@ -185,8 +187,8 @@ impl Browser {
         self.0.retain(|(found, _)| found != name);
     }
 
-    pub(super) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+    pub(super) fn names(&self) -> Vec<&str> {
+        self.0.iter().map(|(name, _)| name.as_str()).collect()
     }
 
     /// `Cookie` headers as HTTP/2 splits them, one for each cookie.
@@ -279,7 +281,10 @@ fn login_page(reply: ReplyKind) -> LoginPage {
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)
+        | ReplyKind::PasswordChanged { .. }
+        | ReplyKind::PasswordPage(_)
         | ReplyKind::Redirect(_)
+        | ReplyKind::Replay(_)
         | ReplyKind::SignInRequired { .. }
         | ReplyKind::SignedOut(_)
         | ReplyKind::SignOutUnheard(_)

@@ -49,6 +49,7 @@ async fn a_wrong_credential_begins_nothing_and_ends_nothing() {
         let request = SignIn {
             credential: credential(name, password),
             client_address: ADDRESS,
+            device: None,
             replaces: Some(old.facts.clone()),
         };
         let refused = world.engine.sign_in(request).await;

@@ -98,6 +98,7 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         cookies: &[],
         freshness: Freshness::Earlier,
         refused: None,
+        post: None,
     });
     let sign_in = "https://shop.apps.test:8443/".to_owned();
     assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
@@ -122,6 +123,7 @@ fn seen(post: &Post, cookies: &[Vec<u8>], refused: Option<NotLive>) -> Seen {
         cookies: &cookies,
         freshness: Freshness::Earlier,
         refused,
+        post: None,
     });
     post.request_in(&reply).seen
 }

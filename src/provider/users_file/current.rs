@@ -13,6 +13,8 @@ use crate::model::identity::Credential;
 use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::model::secret::Secret;
+use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
@@ -57,11 +59,24 @@ impl IdentityProvider for CurrentUsers {
         &self.store
     }
 
+    fn account(&self, typed: &str) -> String {
+        self.now().account(typed)
+    }
+
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.now().verify(credential).await
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {
         self.now().refresh(subject).await
+    }
+
+    async fn change_password(
+        &self,
+        subject: &UserName,
+        old: Secret,
+        new: Secret,
+    ) -> Result<(), ChangeError> {
+        self.now().change_password(subject, old, new).await
     }
 }

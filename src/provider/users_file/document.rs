@@ -1,4 +1,4 @@
-//! The users file as a document: YAML in, checked users out, every fault at once with its place.
+//! The users file as a document: YAML (or the form of `htpasswd`) in, checked users out, every fault at once with its place.
 //!
 //! No message quotes the file: a password hash must not reach a log. Unknown keys are refused, because
 //! a misspelt `disabled` would leave an account open. Writing is in `edit`.
@@ -17,8 +17,10 @@ use serde_saphyr::Spanned;
 use crate::model::name::GroupName;
 use crate::model::name::NameError;
 use crate::model::name::UserName;
+pub use crate::ports::identity_provider::PasswordAge;
 use crate::provider::users_file::hash::ParseHashError;
 use crate::provider::users_file::hash::PasswordHash;
+use crate::provider::users_file::htpasswd;
 
 /// Largest users file, in bytes.
 const FILE_BYTES_MAX: u64 = 64 * 1024 * 1024;
@@ -40,6 +42,8 @@ pub struct User {
     pub groups: Vec<GroupName>,
     /// The hash of the password.
     pub password: Arc<PasswordHash>,
+    /// How long the password lasts.
+    pub age: PasswordAge,
     /// Whether the account is open.
     pub status: Status,
 }
@@ -124,6 +128,9 @@ pub enum Problem {
     /// A display name or e-mail address cannot travel in a header.
     #[error("the {0} holds a control character or is longer than {LABEL_BYTES_MAX} bytes")]
     Label(&'static str),
+    /// A line of an `htpasswd` file without a colon.
+    #[error("this line is not `name:hash`")]
+    NotAPair,
     /// The user name is none.
     #[error("this is not a user name: {0}")]
     Name(#[source] NameError),
@@ -160,7 +167,7 @@ pub fn load(path: &Path) -> Result<Vec<User>, LoadUsersError> {
 ///
 /// # Errors
 /// `Read`, also when it is too large or not UTF-8.
-pub(super) fn read(path: &Path) -> Result<String, LoadUsersError> {
+pub fn read(path: &Path) -> Result<String, LoadUsersError> {
     let text = || -> io::Result<String> {
         if std::fs::metadata(path)?.len() > FILE_BYTES_MAX {
             return Err(io::Error::new(
@@ -181,6 +188,9 @@ pub(super) fn read(path: &Path) -> Result<String, LoadUsersError> {
 /// # Errors
 /// `Invalid` or `Syntax`.
 pub fn parse(text: &str, path: &Path) -> Result<Vec<User>, LoadUsersError> {
+    if htpasswd::is_one(text) {
+        return htpasswd::parse(text, path);
+    }
     let raw = parse_raw(text, path)?;
     let mut faults = Vec::new();
     let mut lines = BTreeMap::new();
@@ -256,6 +266,8 @@ pub(super) struct RawUser {
     pub(super) groups: Vec<Spanned<String>>,
     pub(super) password: Spanned<String>,
     #[serde(default)]
+    pub(super) must_change: bool,
+    #[serde(default)]
     pub(super) disabled: bool,
 }
 
@@ -315,6 +327,11 @@ fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
         email: raw.email.map(|text| text.value),
         groups,
         password: Arc::new(password.ok()?),
+        age: if raw.must_change {
+            PasswordAge::MustChange
+        } else {
+            PasswordAge::Lasting
+        },
         status: if raw.disabled {
             Status::Disabled
         } else {

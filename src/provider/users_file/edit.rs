@@ -11,8 +11,15 @@ use crate::model::name::GroupName;
 use crate::model::name::UserName;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
+use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::RawUser;
+use crate::provider::users_file::edit::entry::Entry;
+use crate::provider::users_file::edit::entry::quoted;
+use crate::provider::users_file::hash::PasswordHash;
+use crate::provider::users_file::htpasswd;
 use crate::provider::users_file::replace::FileLock;
+
+mod entry;
 
 /// Why the users file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +30,15 @@ pub enum EditUsersError {
     /// The file is missing or wrong as it stands.
     #[error(transparent)]
     Load(#[from] LoadUsersError),
+    /// The password was changed by somebody else meanwhile.
+    #[error("the password of {0} was changed meanwhile")]
+    Changed(String),
+    /// The file is kept by another tool.
+    #[error(
+        "the file is kept by `htpasswd`: change it with that, or take its users over with \
+         `portway users import`"
+    )]
+    Foreign,
     /// There is no such user.
     #[error("there is no user {0}")]
     Unknown(String),
@@ -42,8 +58,28 @@ pub struct NewUser {
     pub email: Option<String>,
     /// The groups.
     pub groups: Vec<GroupName>,
-    /// The hash of the password, in PHC string format.
+    /// The hash of the password.
     pub hash: String,
+    /// How long the password lasts.
+    pub age: PasswordAge,
+}
+
+/// A new password of a user.
+#[derive(Clone, Debug)]
+pub struct NewPassword<'a> {
+    /// Its hash.
+    pub hash: &'a str,
+    /// How long it lasts.
+    pub age: PasswordAge,
+}
+
+/// What becomes of users that are there already.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Nothing: they are left as they are.
+    Keep,
+    /// They are a reason to add nobody.
+    Refuse,
 }
 
 /// Adds a user; makes the file where there is none.
@@ -52,13 +88,7 @@ pub struct NewUser {
 /// `Exists` when the name, whatever its case, is taken; see [`EditUsersError`].
 pub fn add(path: &Path, user: &NewUser) -> Result<(), EditUsersError> {
     let lock = FileLock::acquire(path).map_err(EditUsersError::Write)?;
-    let text = match document::read(path) {
-        Err(LoadUsersError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
-            HEADER.to_owned()
-        }
-        read => read?,
-    };
-    let written = Written::parse(text, path)?;
+    let written = Written::parse(read_or_begin(path)?, path)?;
     if written.position(user.name.as_str()).is_some() {
         return Err(EditUsersError::Exists(user.name.to_string()));
     }
@@ -67,6 +97,44 @@ pub fn add(path: &Path, user: &NewUser) -> Result<(), EditUsersError> {
     let mut entries = written.entries();
     entries.push(entry);
     written.commit(&lock, candidate, &entries)
+}
+
+/// Adds several users at once, or none; answers how many were added.
+///
+/// # Errors
+/// `Exists` with the first that is there, unless those are kept; see [`EditUsersError`].
+pub fn add_all(
+    path: &Path,
+    users: &[NewUser],
+    existing: Existing,
+) -> Result<usize, EditUsersError> {
+    let lock = FileLock::acquire(path).map_err(EditUsersError::Write)?;
+    let written = Written::parse(read_or_begin(path)?, path)?;
+    let mut entries = written.entries();
+    let before = entries.len();
+    for user in users {
+        match (written.position(user.name.as_str()), existing) {
+            (None, _) => entries.push(Entry::from(user)),
+            (Some(_), Existing::Keep) => {}
+            (Some(_), Existing::Refuse) => {
+                return Err(EditUsersError::Exists(user.name.to_string()));
+            }
+        }
+    }
+    let added = entries.get(before..).unwrap_or_default();
+    if !added.is_empty() {
+        written.commit(&lock, written.with_all_added(added), &entries)?;
+    }
+    Ok(added.len())
+}
+
+fn read_or_begin(path: &Path) -> Result<String, LoadUsersError> {
+    match document::read(path) {
+        Err(LoadUsersError::Read { source, .. }) if source.kind() == io::ErrorKind::NotFound => {
+            Ok(HEADER.to_owned())
+        }
+        read => read,
+    }
 }
 
 /// Finds a user; answers the name as the file spells it.
@@ -84,7 +152,33 @@ pub fn spelling(path: &Path, name: &str) -> Result<String, EditUsersError> {
 ///
 /// # Errors
 /// `Unknown` when there is no such user; see [`EditUsersError`].
-pub fn set_password(path: &Path, name: &str, hash: &str) -> Result<String, EditUsersError> {
+pub fn set_password(
+    path: &Path,
+    name: &str,
+    new: &NewPassword<'_>,
+) -> Result<String, EditUsersError> {
+    replace_password(path, name, None, new)
+}
+
+/// Gives a user another password hash in place of a known one.
+///
+/// # Errors
+/// `Changed` when another has taken its place meanwhile; see [`EditUsersError`].
+pub fn change_password(
+    path: &Path,
+    name: &str,
+    known: &PasswordHash,
+    new: &NewPassword<'_>,
+) -> Result<String, EditUsersError> {
+    replace_password(path, name, Some(known), new)
+}
+
+fn replace_password(
+    path: &Path,
+    name: &str,
+    known: Option<&PasswordHash>,
+    new: &NewPassword<'_>,
+) -> Result<String, EditUsersError> {
     let lock = FileLock::acquire(path).map_err(EditUsersError::Write)?;
     let written = Written::parse(document::read(path)?, path)?;
     let index = written.index(name)?;
@@ -92,9 +186,14 @@ pub fn set_password(path: &Path, name: &str, hash: &str) -> Result<String, EditU
     let Some(entry) = entries.get_mut(index) else {
         return Err(EditUsersError::Unknown(name.to_owned()));
     };
-    hash.clone_into(&mut entry.password);
+    let is_another = |known| PasswordHash::parse(&entry.password).as_ref() != Ok(known);
+    if known.is_some_and(is_another) {
+        return Err(EditUsersError::Changed(entry.name.clone()));
+    }
+    new.hash.clone_into(&mut entry.password);
+    entry.must_change = new.age == PasswordAge::MustChange;
     let name = entry.name.clone();
-    written.commit(&lock, written.with_password(index, hash), &entries)?;
+    written.commit(&lock, written.with_password(index, new), &entries)?;
     Ok(name)
 }
 
@@ -112,6 +211,7 @@ pub fn remove(path: &Path, name: &str) -> Result<String, EditUsersError> {
     Ok(removed.name)
 }
 
+const MUST_CHANGE: &str = "must_change: true";
 const HEADER: &str =
     "# Users of Portway. `portway users` changes this file; by hand is fine too.\n";
 
@@ -123,7 +223,10 @@ struct Written<'a> {
 }
 
 impl<'a> Written<'a> {
-    fn parse(text: String, path: &'a Path) -> Result<Self, LoadUsersError> {
+    fn parse(text: String, path: &'a Path) -> Result<Self, EditUsersError> {
+        if htpasswd::is_one(&text) {
+            return Err(EditUsersError::Foreign);
+        }
         document::parse(&text, path)?;
         let users = document::parse_raw(&text, path)?;
         Ok(Self { path, text, users })
@@ -148,18 +251,51 @@ impl<'a> Written<'a> {
     /// The text with an entry after the last one; the list is the last thing in the file because no
     /// other key is allowed.
     fn with_added(&self, entry: &Entry) -> Option<String> {
+        self.with_all_added(std::slice::from_ref(entry))
+    }
+
+    fn with_all_added(&self, added: &[Entry]) -> Option<String> {
         let indent = match self.users.last() {
             Some(user) => self.line(first_line(user)?)?.find('-')?,
             None if self.text.lines().all(is_remark) => {
-                return Some(self.anew(std::slice::from_ref(entry)));
+                return Some(self.anew(added));
             }
             None => return None,
         };
         let newline = if self.text.ends_with('\n') { "" } else { "\n" };
-        Some(format!("{}{newline}{}", self.text, entry.print(indent)))
+        let added: String = added.iter().map(|entry| entry.print(indent)).collect();
+        Some(format!("{}{newline}{added}", self.text))
     }
 
-    fn with_password(&self, index: usize, hash: &str) -> Option<String> {
+    /// The text with another password, and with or without the line that says that it must be changed.
+    fn with_password(&self, index: usize, new: &NewPassword<'_>) -> Option<String> {
+        let text = self.with_hash(index, new.hash)?;
+        let user = self.users.get(index)?;
+        let (was, is) = (user.must_change, new.age == PasswordAge::MustChange);
+        if was == is {
+            return Some(text);
+        }
+        let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+        let password = usize::try_from(user.password.referenced.line()).ok()?;
+        if is {
+            let indent = self.line(first_line(user)?)?.find('-')? + 2;
+            let last = lines.get_mut(password.checked_sub(1)?)?;
+            if !last.ends_with('\n') {
+                last.push('\n');
+            }
+            lines.insert(password, format!("{}{MUST_CHANGE}\n", " ".repeat(indent)));
+        } else {
+            let start = first_line(user)?;
+            let own = lines
+                .iter()
+                .skip(start)
+                .position(|line| line.trim() == MUST_CHANGE)?;
+            lines.remove(start + own);
+        }
+        Some(lines.concat())
+    }
+
+    fn with_hash(&self, index: usize, hash: &str) -> Option<String> {
         let span = self.users.get(index)?.password.referenced.span();
         let start = usize::try_from(span.byte_offset()?).ok()?;
         let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
@@ -250,72 +386,6 @@ fn first_line(user: &RawUser) -> Option<usize> {
 fn is_remark(line: &str) -> bool {
     let line = line.trim();
     line.is_empty() || line.starts_with('#') || line == "---"
-}
-
-/// What an entry says, apart from how it is written.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Entry {
-    name: String,
-    display_name: Option<String>,
-    email: Option<String>,
-    groups: Vec<String>,
-    password: String,
-    disabled: bool,
-}
-
-impl Entry {
-    fn print(&self, indent: usize) -> String {
-        let pad = " ".repeat(indent);
-        let mut text = format!("{pad}- name: {}\n", quoted(&self.name));
-        let mut line = |key: &str, value: &str| text.push_str(&format!("{pad}  {key}: {value}\n"));
-        if let Some(name) = &self.display_name {
-            line("display_name", &quoted(name));
-        }
-        if let Some(email) = &self.email {
-            line("email", &quoted(email));
-        }
-        if !self.groups.is_empty() {
-            let groups: Vec<_> = self.groups.iter().map(|group| quoted(group)).collect();
-            line("groups", &format!("[{}]", groups.join(", ")));
-        }
-        line("password", &quoted(&self.password));
-        if self.disabled {
-            line("disabled", "true");
-        }
-        text
-    }
-}
-
-impl From<&RawUser> for Entry {
-    fn from(user: &RawUser) -> Self {
-        Self {
-            name: user.name.value.clone(),
-            display_name: user.display_name.as_ref().map(|text| text.value.clone()),
-            email: user.email.as_ref().map(|text| text.value.clone()),
-            groups: user.groups.iter().map(|text| text.value.clone()).collect(),
-            password: user.password.value.clone(),
-            disabled: user.disabled,
-        }
-    }
-}
-
-impl From<&NewUser> for Entry {
-    fn from(user: &NewUser) -> Self {
-        Self {
-            name: user.name.to_string(),
-            display_name: user.display_name.clone(),
-            email: user.email.clone(),
-            groups: user.groups.iter().map(ToString::to_string).collect(),
-            password: user.hash.clone(),
-            disabled: false,
-        }
-    }
-}
-
-/// A YAML double-quoted scalar; a JSON string is one, and needs no knowledge of what YAML would take
-/// for a number, a boolean or an anchor.
-fn quoted(text: &str) -> String {
-    serde_json::Value::from(text).to_string()
 }
 
 #[cfg(test)]

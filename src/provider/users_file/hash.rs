@@ -1,4 +1,5 @@
-//! Argon2id hashes of passwords: making, reading and checking them.
+//! Hashes of passwords: made with argon2id, read and checked with argon2id and, for files that come from
+//! elsewhere, bcrypt.
 //!
 //! Other schemes are refused by name. Nothing here is asynchronous; a check takes tens of milliseconds
 //! and belongs on the threads of `pool`.
@@ -13,6 +14,10 @@ use argon2::password_hash::PasswordHasher;
 use argon2::password_hash::phc;
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
+
+use crate::provider::users_file::hash::bcrypt::BcryptHash;
+
+mod bcrypt;
 
 /// Longest password, in bytes. Longer ones cost the same work and are refused.
 pub const PASSWORD_BYTES_MAX: usize = 1024;
@@ -51,6 +56,12 @@ pub enum HashPasswordError {
 /// Why a text is not a usable password hash. The text itself is never part of the message.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ParseHashError {
+    /// It begins like a bcrypt hash and is none.
+    #[error("it is not a whole bcrypt hash")]
+    Bcrypt,
+    /// Checking it would take too long, or it can be guessed at too quickly.
+    #[error("its bcrypt cost is {0}; 4 to {max} are allowed", max = bcrypt::COST_MAX)]
+    BcryptCost(u32),
     /// It is not in PHC string format.
     #[error("it is not a password hash (`portway users passwd` makes one)")]
     Format,
@@ -61,7 +72,10 @@ pub enum ParseHashError {
     #[error("it has no salt or no output")]
     Incomplete,
     /// The scheme is another.
-    #[error("the scheme {0} is not supported, only argon2id is (`portway users passwd` makes one)")]
+    #[error(
+        "the scheme {0} is not supported, only argon2id and bcrypt are (`portway users passwd` or \
+         `htpasswd -B` makes one)"
+    )]
     Scheme(String),
     /// Checking it would take too much memory, time or lanes.
     #[error(
@@ -115,9 +129,18 @@ pub fn hash_password(password: &[u8]) -> Result<String, HashPasswordError> {
     Ok(hash.to_string())
 }
 
-/// A stored argon2id hash whose cost has been judged bearable.
-#[derive(Clone)]
-pub struct PasswordHash {
+/// A stored hash whose cost has been judged bearable.
+#[derive(Clone, PartialEq, Eq)]
+pub struct PasswordHash(Scheme);
+
+#[derive(Clone, PartialEq, Eq)]
+enum Scheme {
+    Argon2id(Argon2idHash),
+    Bcrypt(BcryptHash),
+}
+
+#[derive(Clone, PartialEq, Eq)]
+struct Argon2idHash {
     version: Version,
     params: Params,
     salt: Vec<u8>,
@@ -125,11 +148,61 @@ pub struct PasswordHash {
 }
 
 impl PasswordHash {
-    /// Reads a hash in PHC string format.
+    /// Reads a hash: argon2id in PHC string format, or bcrypt.
     ///
     /// # Errors
-    /// When it is not argon2id, is incomplete, or costs more than is allowed.
+    /// When it is of another scheme, is incomplete, or costs more than is allowed.
     pub fn parse(text: &str) -> Result<Self, ParseHashError> {
+        if BcryptHash::is_one(text) {
+            return BcryptHash::parse(text).map(|hash| Self(Scheme::Bcrypt(hash)));
+        }
+        Argon2idHash::parse(text).map(|hash| Self(Scheme::Argon2id(hash)))
+    }
+
+    /// A hash of nothing in particular with the parameters for new hashes: it costs what a real one
+    /// costs.
+    #[must_use]
+    pub fn stand_in() -> Self {
+        Self(Scheme::Argon2id(Argon2idHash {
+            version: Version::V0x13,
+            params: Params::DEFAULT,
+            salt: vec![0; argon2::RECOMMENDED_SALT_LEN],
+            output: vec![0; Params::DEFAULT_OUTPUT_LEN],
+        }))
+    }
+
+    /// Checks a password; always the whole work, whatever its length. Only its first
+    /// [`PASSWORD_BYTES_MAX`] bytes are looked at: the caller refuses longer ones.
+    ///
+    /// # Errors
+    /// When the memory for it cannot be had.
+    pub fn verify(&self, password: &[u8]) -> Result<Outcome, argon2::Error> {
+        match &self.0 {
+            Scheme::Argon2id(hash) => hash.verify(password),
+            Scheme::Bcrypt(hash) => Ok(hash.verify(password)),
+        }
+    }
+
+    /// Whether it can be guessed at more quickly than the hashes that are made here.
+    #[must_use]
+    pub fn is_weak(&self) -> bool {
+        match &self.0 {
+            Scheme::Argon2id(_) => false,
+            Scheme::Bcrypt(hash) => hash.cost() < BCRYPT_COST_ADVISED,
+        }
+    }
+
+    /// Bytes that only the file's owner knows.
+    pub(super) fn digest_input(&self) -> &[u8] {
+        match &self.0 {
+            Scheme::Argon2id(hash) => &hash.output,
+            Scheme::Bcrypt(hash) => hash.output(),
+        }
+    }
+}
+
+impl Argon2idHash {
+    fn parse(text: &str) -> Result<Self, ParseHashError> {
         let phc = phc::PasswordHash::new(text).map_err(|_| scheme_or_format(text))?;
         if phc.algorithm != argon2::ARGON2ID_IDENT {
             return Err(ParseHashError::Scheme(phc.algorithm.to_string()));
@@ -158,24 +231,7 @@ impl PasswordHash {
         })
     }
 
-    /// A hash of nothing in particular with the parameters for new hashes: it costs what a real one
-    /// costs.
-    #[must_use]
-    pub fn stand_in() -> Self {
-        Self {
-            version: Version::V0x13,
-            params: Params::DEFAULT,
-            salt: vec![0; argon2::RECOMMENDED_SALT_LEN],
-            output: vec![0; Params::DEFAULT_OUTPUT_LEN],
-        }
-    }
-
-    /// Checks a password; always the whole work, whatever its length. Only its first
-    /// [`PASSWORD_BYTES_MAX`] bytes are looked at: the caller refuses longer ones.
-    ///
-    /// # Errors
-    /// When the memory for it cannot be had.
-    pub fn verify(&self, password: &[u8]) -> Result<Outcome, argon2::Error> {
+    fn verify(&self, password: &[u8]) -> Result<Outcome, argon2::Error> {
         let password = password.get(..PASSWORD_BYTES_MAX).unwrap_or(password);
         let mut computed = Zeroizing::new(vec![0; self.output.len()]);
         Argon2::new(Algorithm::Argon2id, self.version, self.params.clone()).hash_password_into(
@@ -190,36 +246,46 @@ impl PasswordHash {
             Outcome::Mismatch
         })
     }
-
-    /// Bytes that only the file's owner knows.
-    pub(super) fn digest_input(&self) -> &[u8] {
-        &self.output
-    }
 }
 
 impl fmt::Debug for PasswordHash {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PasswordHash")
-            .field("memory_kib", &self.params.m_cost())
-            .field("passes", &self.params.t_cost())
-            .field("lanes", &self.params.p_cost())
-            .finish_non_exhaustive()
+        let mut shown = f.debug_struct("PasswordHash");
+        match &self.0 {
+            Scheme::Argon2id(hash) => shown
+                .field("memory_kib", &hash.params.m_cost())
+                .field("passes", &hash.params.t_cost())
+                .field("lanes", &hash.params.p_cost()),
+            Scheme::Bcrypt(hash) => shown.field("cost", &hash.cost()),
+        };
+        shown.finish_non_exhaustive()
     }
 }
 
-/// `$2y$…` and `{SHA}…` are hashes of other kinds; naming the kind helps whoever moves a file over.
+/// `$apr1$…` and `{SHA}…` are hashes of other kinds; naming the kind helps whoever moves a file over.
 fn scheme_or_format(text: &str) -> ParseHashError {
     let name = match text.strip_prefix('$') {
         Some(rest) => rest.split('$').next(),
+        None if is_crypt(text) => Some("crypt"),
         None => text
             .strip_prefix('{')
             .and_then(|rest| rest.split_once('}'))
             .map(|(name, _)| name),
     };
     match name {
+        Some("1" | "apr1") => ParseHashError::Scheme("MD5".to_owned()),
+        Some("5") => ParseHashError::Scheme("SHA-256".to_owned()),
+        Some("6") => ParseHashError::Scheme("SHA-512".to_owned()),
+        Some("SHA") => ParseHashError::Scheme("SHA-1".to_owned()),
         Some(name) if is_scheme(name) => ParseHashError::Scheme(name.to_owned()),
         Some(_) | None => ParseHashError::Format,
     }
+}
+
+/// What `htpasswd -d` writes; a plain password of that form would be refused as well.
+fn is_crypt(text: &str) -> bool {
+    let is_one = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'/');
+    text.len() == 13 && text.bytes().all(is_one)
 }
 
 fn is_scheme(name: &str) -> bool {
@@ -229,6 +295,9 @@ fn is_scheme(name: &str) -> bool {
             .bytes()
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-')
 }
+
+/// Below this a bcrypt hash is reported when the file is read.
+const BCRYPT_COST_ADVISED: u32 = 10;
 
 #[cfg(test)]
 mod tests {
@@ -285,11 +354,15 @@ mod tests {
     fn other_schemes_are_refused_by_name() {
         for (text, scheme) in [
             (
-                "$2y$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe",
-                "2y",
+                "$2x$05$bvIG6Nmid91Mu9RcmmWZfO5HJIMCT8riNW0hEp8f6/FuA2/mHZFpe",
+                "2x",
             ),
-            ("$apr1$salt$hash", "apr1"),
-            ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "SHA"),
+            ("$apr1$salt$hash", "MD5"),
+            ("$1$salt$hash", "MD5"),
+            ("$6$salt$hash", "SHA-512"),
+            ("rqXexS6ZhobKA", "crypt"),
+            ("{SHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "SHA-1"),
+            ("{SSHA}W6ph5Mm5Pz8GgiULbPgzG37mj9g=", "SSHA"),
             (
                 "$argon2i$v=19$m=16,t=2,p=1$c2FsdHNhbHQ$aGFzaGhhc2hoYXNoaGFzaA",
                 "argon2i",

@@ -40,10 +40,15 @@ pub struct HashingPool {
     jobs: mpsc::SyncSender<Job>,
 }
 
-struct Job {
-    hash: Arc<PasswordHash>,
-    password: Secret,
-    answer: oneshot::Sender<Result<Outcome, argon2::Error>>,
+enum Job {
+    /// Checks a password.
+    Verify {
+        hash: Arc<PasswordHash>,
+        password: Secret,
+        answer: oneshot::Sender<Result<Outcome, argon2::Error>>,
+    },
+    /// Does something else that takes as long, and answers by itself.
+    Work(Box<dyn FnOnce() + Send>),
 }
 
 impl HashingPool {
@@ -72,20 +77,37 @@ impl HashingPool {
         password: Secret,
     ) -> Result<Outcome, HashingError> {
         let (answer, answered) = oneshot::channel();
-        self.jobs
-            .try_send(Job {
-                hash,
-                password,
-                answer,
-            })
-            .map_err(|error| match error {
-                mpsc::TrySendError::Full(_) => HashingError::Busy,
-                mpsc::TrySendError::Disconnected(_) => HashingError::Stopped,
-            })?;
+        self.send(Job::Verify {
+            hash,
+            password,
+            answer,
+        })?;
         answered
             .await
             .map_err(|_| HashingError::Stopped)?
             .map_err(HashingError::Failed)
+    }
+
+    /// Does something that takes a thread for a while, as soon as one is free.
+    ///
+    /// # Errors
+    /// `Busy` at once when the queue is full; `Stopped`.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce() -> T + Send + 'static,
+    ) -> Result<T, HashingError> {
+        let (answer, answered) = oneshot::channel();
+        self.send(Job::Work(Box::new(move || {
+            let _asker_gone = answer.send(work()).is_err();
+        })))?;
+        answered.await.map_err(|_| HashingError::Stopped)
+    }
+
+    fn send(&self, job: Job) -> Result<(), HashingError> {
+        self.jobs.try_send(job).map_err(|error| match error {
+            mpsc::TrySendError::Full(_) => HashingError::Busy,
+            mpsc::TrySendError::Disconnected(_) => HashingError::Stopped,
+        })
     }
 }
 
@@ -97,12 +119,19 @@ impl fmt::Debug for HashingPool {
 
 fn work(waiting: &Mutex<mpsc::Receiver<Job>>, check: &Check) {
     while let Some(job) = next(waiting) {
-        // Whoever asked may have gone away while the job waited; the core is better used for the next.
-        if job.answer.is_closed() {
-            continue;
+        match job {
+            // Whoever asked may have gone away while the job waited; the core is better used for the next.
+            Job::Verify { answer, .. } if answer.is_closed() => {}
+            Job::Verify {
+                hash,
+                password,
+                answer,
+            } => {
+                let outcome = check(&hash, password.expose());
+                let _asker_gone = answer.send(outcome).is_err();
+            }
+            Job::Work(work) => work(),
         }
-        let outcome = check(&job.hash, job.password.expose());
-        let _asker_gone = job.answer.send(outcome).is_err();
     }
 }
 

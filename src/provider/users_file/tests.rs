@@ -12,6 +12,8 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
+use crate::decision::password::PasswordRules;
+use crate::decision::throttle::ThrottleRules;
 
 /// A cheap hash of `sesame`.
 pub(super) const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$SkmadNg519YkqjmMhTpGswcVZmiAjeQ01ZqqlxlwOok";
@@ -241,6 +243,8 @@ fn provider_with(
         level: AuthLevel::new(2).unwrap(),
         hashing_threads,
         hashing_queue,
+        password: PasswordRules::default(),
+        throttle: ThrottleRules::default(),
     };
     (
         UsersFileProvider::open_with(&settings, Box::new(check)).unwrap(),

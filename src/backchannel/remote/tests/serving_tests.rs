@@ -218,6 +218,7 @@ async fn nobody_signs_in_at_a_gate() {
             password: Secret::new(b"secret".to_vec()),
         },
         client_address: [127, 0, 0, 1].into(),
+        device: None,
         replaces: None,
     };
     assert!(gate.remote.sign_in(request).await.is_err());

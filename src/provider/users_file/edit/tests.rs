@@ -66,7 +66,10 @@ fn a_new_password_changes_one_value() {
         )
     };
     let (path, _folder) = file(&text(HASH));
-    assert_eq!(set_password(&path, " ALICE", OTHER).unwrap(), "alice");
+    assert_eq!(
+        set_password(&path, " ALICE", &lasting(OTHER)).unwrap(),
+        "alice"
+    );
     assert_eq!(
         std::fs::read_to_string(&path).unwrap(),
         text(&format!("\"{OTHER}\""))
@@ -74,11 +77,83 @@ fn a_new_password_changes_one_value() {
 }
 
 #[test]
+fn that_a_password_must_be_changed_comes_and_goes_with_it() {
+    let before = format!("users:\n  - name: alice # she\n    password: {HASH}\n    groups: [a]\n");
+    let (path, _folder) = file(&before);
+    let once = NewPassword {
+        hash: OTHER,
+        age: PasswordAge::MustChange,
+    };
+    set_password(&path, "alice", &once).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        format!(
+            "users:\n  - name: alice # she\n    password: \"{OTHER}\"\n    must_change: true\n    \
+             groups: [a]\n"
+        )
+    );
+    let alice = document::load(&path).unwrap().remove(0);
+    assert_eq!(alice.age, PasswordAge::MustChange);
+    set_password(&path, "alice", &lasting(HASH)).unwrap();
+    assert_eq!(
+        std::fs::read_to_string(&path).unwrap(),
+        before.replace(HASH, &format!("\"{HASH}\""))
+    );
+}
+
+#[test]
+fn a_password_that_was_changed_meanwhile_is_not_changed_again() {
+    let (path, _folder) = file(&format!("users:\n  - {{name: al, password: '{HASH}'}}\n"));
+    let known = PasswordHash::parse(HASH).unwrap();
+    change_password(&path, "al", &known, &lasting(OTHER)).unwrap();
+    let again = change_password(&path, "al", &known, &lasting(HASH));
+    assert!(
+        matches!(again, Err(EditUsersError::Changed(_))),
+        "{again:?}"
+    );
+    assert!(std::fs::read_to_string(&path).unwrap().contains(OTHER));
+}
+
+#[test]
+fn several_users_are_added_at_once_or_none() {
+    let (path, _folder) = file(&format!("users:\n  - {{name: BOB, password: '{HASH}'}}\n"));
+    let news = [new_user("al"), new_user("bob"), new_user("cy")];
+    let refused = add_all(&path, &news, Existing::Refuse);
+    assert!(matches!(refused, Err(EditUsersError::Exists(name)) if name == "bob"));
+    assert_eq!(document::load(&path).unwrap().len(), 1);
+    assert_eq!(add_all(&path, &news, Existing::Keep).unwrap(), 2);
+    let names: Vec<_> = document::load(&path).unwrap();
+    let names: Vec<_> = names.iter().map(|user| user.name.as_str()).collect();
+    assert_eq!(names, ["BOB", "al", "cy"]);
+    assert!(
+        std::fs::read_to_string(&path).unwrap().contains(HASH),
+        "bob's own"
+    );
+}
+
+#[test]
+fn a_file_of_htpasswd_is_left_to_htpasswd() {
+    let text = "alice:$2y$04$......................................................\n";
+    let (path, _folder) = file(text);
+    for outcome in [
+        add(&path, &new_user("bob")),
+        set_password(&path, "alice", &lasting(OTHER)).map(drop),
+        remove(&path, "alice").map(drop),
+    ] {
+        assert!(
+            matches!(outcome, Err(EditUsersError::Foreign)),
+            "{outcome:?}"
+        );
+    }
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), text);
+}
+
+#[test]
 fn a_password_shared_by_an_anchor_changes_for_one_user_only() {
     let (path, _folder) = file(&format!(
         "# head\nusers:\n  - {{name: a, password: &p '{HASH}'}}\n  - {{name: b, password: *p}}\n"
     ));
-    set_password(&path, "b", OTHER).unwrap();
+    set_password(&path, "b", &lasting(OTHER)).unwrap();
     let text = std::fs::read_to_string(&path).unwrap();
     assert!(text.starts_with("# head\nusers:\n"), "{text}");
     assert_eq!(
@@ -202,6 +277,14 @@ fn new_user(name: &str) -> NewUser {
             .map(|group| GroupName::parse(group).unwrap())
             .to_vec(),
         hash: OTHER.to_owned(),
+        age: PasswordAge::Lasting,
+    }
+}
+
+const fn lasting(hash: &str) -> NewPassword<'_> {
+    NewPassword {
+        hash,
+        age: PasswordAge::Lasting,
     }
 }
 

@@ -1,0 +1,148 @@
+//! A table of counts that does not grow: buckets of a few places, and whoever finds none free takes that of
+//! the least tried.
+//!
+//! A count is displaced only by newcomers to its own bucket, which nobody can aim at without the seed of
+//! the places, and never while a smaller count stands there: to push one out that was tried five times takes
+//! five attempts on each of a large part of all places.
+
+use std::time::Duration;
+
+use crate::model::time::Timestamp;
+
+/// Where something is counted: a hash of what it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Place {
+    bucket: u64,
+    mark: u64,
+}
+
+impl Place {
+    /// The place of a hash.
+    #[must_use]
+    pub fn of(hash: &[u8; 32]) -> Self {
+        let word = |chunk: &[u8; 8]| u64::from_be_bytes(*chunk);
+        let (words, _) = hash.as_chunks::<8>();
+        let mut words = words.iter().map(word);
+        Self {
+            bucket: words.next().unwrap_or_default(),
+            mark: words.next().unwrap_or_default(),
+        }
+    }
+}
+
+/// What was counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// How many attempts.
+    pub attempts: u16,
+    /// When the last one was.
+    pub last: Timestamp,
+    mark: u64,
+}
+
+impl Entry {
+    const NONE: Self = Self {
+        attempts: 0,
+        last: Timestamp::from_millis(0),
+        mark: 0,
+    };
+}
+
+/// Counts, by place.
+#[derive(Debug)]
+pub struct Table {
+    buckets: Vec<[Entry; WAYS]>,
+    forget_after: Duration,
+}
+
+impl Table {
+    /// A table of about `entries` places, of which each is free again `forget_after` its last count.
+    #[must_use]
+    pub fn new(entries: usize, forget_after: Duration) -> Self {
+        let buckets = entries.div_ceil(WAYS).max(1);
+        Self {
+            buckets: vec![[Entry::NONE; WAYS]; buckets],
+            forget_after,
+        }
+    }
+
+    /// What was counted at a place, unless it is forgotten. A count of the future becomes one of now: a clock
+    /// that was ahead for a while keeps nobody waiting until it is right (S-22).
+    pub fn find(&mut self, place: Place, now: Timestamp) -> Option<Entry> {
+        let forget_after = self.forget_after;
+        let mut found = self.bucket_mut(place)?.iter_mut();
+        let entry = found.find(|entry| entry.mark == place.mark && entry.attempts > 0)?;
+        entry.last = entry.last.min(now);
+        (!is_stale(entry, forget_after, now)).then_some(*entry)
+    }
+
+    /// Counts one more at a place.
+    pub fn count(&mut self, place: Place, now: Timestamp) {
+        let forget_after = self.forget_after;
+        let Some(bucket) = self.bucket_mut(place) else {
+            return;
+        };
+        let is_own = |entry: &Entry| entry.mark == place.mark && entry.attempts > 0;
+        let is_stale = |entry: &Entry| is_stale(entry, forget_after, now);
+        let own = bucket.iter().position(is_own);
+        let index = own.or_else(|| {
+            let worth = |entry: &Entry| (!is_stale(entry), entry.attempts, entry.last);
+            let places = bucket.iter().enumerate();
+            let least = places.min_by_key(|(_, entry)| worth(entry));
+            least.map(|(index, _)| index)
+        });
+        let Some(entry) = index.and_then(|index| bucket.get_mut(index)) else {
+            return;
+        };
+        let before = if own.is_some() && !is_stale(entry) {
+            entry.attempts
+        } else {
+            0
+        };
+        *entry = Entry {
+            attempts: before.saturating_add(1),
+            last: now,
+            mark: place.mark,
+        };
+    }
+
+    /// Counts one less at a place.
+    pub fn take_back(&mut self, place: Place) {
+        let Some(bucket) = self.bucket_mut(place) else {
+            return;
+        };
+        // A place that has become free keeps its mark.
+        let is_own = |entry: &&mut Entry| entry.mark == place.mark && entry.attempts > 0;
+        if let Some(entry) = bucket.iter_mut().find(is_own) {
+            entry.attempts = entry.attempts.saturating_sub(1);
+        }
+    }
+
+    /// Has places be free again after another time.
+    pub const fn forget_after(&mut self, forget_after: Duration) {
+        self.forget_after = forget_after;
+    }
+
+    /// How many places there are.
+    #[must_use]
+    pub const fn capacity(&self) -> usize {
+        self.buckets.len() * WAYS
+    }
+
+    fn index(&self, place: Place) -> usize {
+        let index = place.bucket % (self.buckets.len().max(1) as u64);
+        usize::try_from(index).unwrap_or_default()
+    }
+
+    fn bucket_mut(&mut self, place: Place) -> Option<&mut [Entry; WAYS]> {
+        let index = self.index(place);
+        self.buckets.get_mut(index)
+    }
+}
+
+fn is_stale(entry: &Entry, forget_after: Duration, now: Timestamp) -> bool {
+    entry.attempts == 0 || now.since(entry.last) >= forget_after
+}
+
+/// Places of a bucket.
+const WAYS: usize = 8;

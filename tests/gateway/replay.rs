@@ -1,0 +1,181 @@
+//! Forms that are posted by somebody who has to sign in first: sent again afterwards, once, by a page of the
+//! same host; and never a form of another site's.
+
+use crate::support::Answer;
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Request;
+use crate::support::gateway::password;
+use crate::support::yaml;
+
+async fn start(limits: &str) -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    (
+        Gateway::start(&format!("{config}{limits}")).await,
+        application,
+    )
+}
+
+/// Posts a form to an application as a page of `site` does.
+async fn post(browser: &mut Browser, site: &str, (content_type, body): (&str, &str)) -> Answer {
+    let request = Request::post("https://app.test/order?n=1")
+        .header("content-type", content_type)
+        .header("accept", "text/html")
+        .header("sec-fetch-mode", "navigate")
+        .header("sec-fetch-dest", "document")
+        .header("sec-fetch-site", site)
+        .body(body.to_owned());
+    browser.send(request).await
+}
+
+/// Signs in where an answer leads, and answers the page at the end.
+async fn sign_in(browser: &mut Browser, sent: &Answer) -> Answer {
+    let page = browser.follow(sent).await.expect(200);
+    let right = password("alice");
+    let back = browser.log_in(&page, "alice", &right).await.expect(303);
+    browser.follow_all(back).await.expect(200)
+}
+
+const URL_ENCODED: &str = "application/x-www-form-urlencoded";
+
+#[tokio::test]
+async fn a_form_of_the_same_host_is_sent_again_after_the_sign_in_and_only_once_d_22() {
+    let (gateway, application) = start("").await;
+    let mut browser = Browser::new(&gateway);
+    let body = "item=a+b&item=%C3%A4&note=%3Cb%3E%22%26%0D%0Aline&empty=";
+    let sent = post(&mut browser, "same-origin", (URL_ENCODED, body))
+        .await
+        .expect(303);
+    let page = sign_in(&mut browser, &sent).await;
+    assert_eq!(page.url.path(), "/.portway/replay");
+    assert_eq!(application.requests(), 0, "nothing before the page says so");
+    let form = page.form();
+    assert_eq!(form.action, "/order?n=1");
+    let expected = [
+        ("item", "a b"),
+        ("item", "ä"),
+        ("note", "<b>\"&\r\nline"),
+        ("empty", ""),
+    ];
+    let expected = expected.map(|(name, value)| (name.to_owned(), value.to_owned()));
+    assert_eq!(form.fields, expected);
+    let policy = page.header("content-security-policy");
+    let nonce = policy.split("script-src 'nonce-").nth(1).unwrap();
+    let nonce = nonce.split('\'').next().unwrap();
+    assert!(
+        page.text().contains(&format!("<script nonce=\"{nonce}\">")),
+        "{}",
+        page.text()
+    );
+    let there = browser.submit(&page, &form).await.expect(200);
+    assert_eq!(
+        (there.told("method"), there.told("uri")),
+        ("POST".to_owned(), "/order?n=1".to_owned())
+    );
+    // A second visit of that page leads on without the form.
+    let again = browser.get(&page.url.to_string()).await.expect(303);
+    assert_eq!(
+        again.location().to_string(),
+        format!("{}/order?n=1", page.url.origin())
+    );
+}
+
+#[tokio::test]
+async fn multipart_and_text_forms_are_sent_again_too_d_22() {
+    let (gateway, _application) = start("").await;
+    let multipart = "--xx\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--xx\r\n\
+        Content-Disposition: form-data; name=\"f\"; filename=\"x.txt\"\r\nContent-Type: text/plain\r\n\
+        \r\nhello\r\n--xx--\r\n";
+    for (content_type, body, enctype) in [
+        (
+            "multipart/form-data; boundary=xx",
+            multipart,
+            "multipart/form-data",
+        ),
+        ("text/plain", "a=1\r\nb=2\r\n", "text/plain"),
+    ] {
+        let mut browser = Browser::new(&gateway);
+        let sent = post(&mut browser, "same-origin", (content_type, body))
+            .await
+            .expect(303);
+        let page = sign_in(&mut browser, &sent).await;
+        assert!(
+            page.text().contains(&format!("enctype=\"{enctype}\"")),
+            "{}",
+            page.text()
+        );
+        assert!(
+            page.text().contains("name=\"a\" value=\"1\""),
+            "{}",
+            page.text()
+        );
+        let has_file = page.text().contains("data-content=\"aGVsbG8=\"");
+        assert_eq!(
+            has_file,
+            content_type.starts_with("multipart"),
+            "{}",
+            page.text()
+        );
+    }
+}
+
+#[tokio::test]
+async fn anything_else_returns_to_a_get_d_22() {
+    let (gateway, application) = start("limits: { kept_post_size: 1KiB }\n").await;
+    let large = format!("a={}", "x".repeat(2000));
+    for (site, content_type, body) in [
+        ("cross-site", URL_ENCODED, "a=1"),
+        ("same-site", URL_ENCODED, "a=1"),
+        ("none", URL_ENCODED, "a=1"),
+        ("same-origin", "application/json", "{}"),
+        ("same-origin", URL_ENCODED, "a=%E4"),
+        ("same-origin", URL_ENCODED, large.as_str()),
+        ("same-origin", "multipart/form-data; boundary=xx", "--yy--"),
+    ] {
+        let before = application.requests();
+        let mut browser = Browser::new(&gateway);
+        let sent = post(&mut browser, site, (content_type, body))
+            .await
+            .expect(303);
+        let there = sign_in(&mut browser, &sent).await;
+        assert_eq!(there.told("method"), "GET", "{site} {content_type}");
+        assert_eq!(there.told("uri"), "/order?n=1", "{site} {content_type}");
+        assert_eq!(application.requests(), before + 1);
+    }
+}
+
+#[tokio::test]
+async fn a_kept_form_is_the_browsers_that_posted_it_d_22() {
+    let (gateway, _application) = start("").await;
+    let mut browser = Browser::new(&gateway);
+    let sent = post(&mut browser, "same-origin", (URL_ENCODED, "secret=1"))
+        .await
+        .expect(303);
+    let page = browser.follow(&sent).await.expect(200);
+    let right = password("alice");
+    let back = browser.log_in(&page, "alice", &right).await.expect(303);
+    let replay = browser.follow(&back).await.expect(303);
+    let mut thief = Browser::signed_in(&gateway, "bob").await;
+    let address = replay.location().to_string();
+    let seen = thief.get(&address).await.expect(303);
+    assert_eq!(seen.location().path(), "/order", "nothing of the form");
+    let mut altered = address.clone();
+    altered.pop();
+    let seen = thief.get(&altered).await.expect(303);
+    assert_eq!(seen.location().path(), "/");
+    let page = browser.follow(&replay).await.expect(200);
+    assert_eq!(page.form().value("secret"), "1");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_where_nothing_may_be() {
+    let (gateway, _application) = start("limits: { kept_posts: 0 }\n").await;
+    let mut browser = Browser::new(&gateway);
+    let sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1"))
+        .await
+        .expect(303);
+    let there = sign_in(&mut browser, &sent).await;
+    assert_eq!(there.told("method"), "GET");
+}
