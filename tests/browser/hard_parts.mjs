@@ -37,6 +37,37 @@ describe('the hard parts of signing in', { skip: missing, timeout: 180_000, conc
     await context.addCookies(kept);
   };
 
+  const changePassword = (room) =>
+    room.visit(
+      async (_, page) => {
+        await signInAt(page, room.url('app'), 'carol');
+        await page.goto(room.url('login'));
+        await page.getByRole('link', { name: 'Change password' }).press('Enter');
+        await page.getByRole('heading', { name: 'Change password' }).waitFor();
+        assert.equal(await page.getByLabel('User name').inputValue(), 'carol');
+        for (const [words, alert] of [['short', null], ['carolcarolcarolcarol', /your user name/]]) {
+          await page.getByLabel('Current password').fill('carol-demo');
+          await page.getByLabel('New password', { exact: true }).fill(words);
+          await page.getByLabel('New password, once more').fill(words);
+          await page.keyboard.press('Enter');
+          // The browser asks for a longer one by itself.
+          if (alert) assert.match(await page.getByRole('alert').innerText(), alert);
+        }
+        await page.getByLabel('Current password').fill('carol-demo');
+        await page.keyboard.press('Tab');
+        await page.keyboard.type(WORDS);
+        await page.keyboard.press('Tab');
+        await page.keyboard.type(WORDS);
+        await page.keyboard.press('Tab');
+        await page.keyboard.press('Tab');
+        await page.keyboard.press('Enter');
+        await page.getByRole('heading', { name: 'Your password has been changed' }).waitFor();
+        await page.goto(room.url('app', '/again'));
+        assert.match(await page.locator('header').innerText(), /signed in as carol/);
+      },
+      { javaScriptEnabled: false, expected: [/status of 4(03|22)/] },
+    );
+
   test('a form that was filled in while the session ended is sent after the sign-in (D-22)', () =>
     room.visit(async (context, page) => {
       await signInAt(page, room.url('app', '/admin'), 'carol');
@@ -81,14 +112,34 @@ describe('the hard parts of signing in', { skip: missing, timeout: 180_000, conc
       });
       const content = Buffer.from([0, 1, 2, 253, 254, 255, 13, 10, 45, 45]);
       await page.locator('input[type=file]').setInputFiles({ name: 'ä "q".bin', mimeType: 'application/x-odd', buffer: content });
-      const arrived = page.waitForRequest((request) => request.method() === 'POST' && request.url() === room.url('app', '/upload?x=1') && request.frame().url().includes('/.portway/replay'));
+      // Chromium does not tell what it posts where there is a file among it: so the page is asked for it.
+      let sent;
+      await page.exposeFunction('sends', (fields) => {
+        sent = fields;
+      });
+      await page.addInitScript(() => {
+        const { submit } = HTMLFormElement.prototype;
+        HTMLFormElement.prototype.submit = async function () {
+          if (location.pathname === '/.portway/replay') {
+            const { note, file } = Object.fromEntries(new FormData(this));
+            const content = [...new Uint8Array(await file.arrayBuffer())];
+            await window.sends({ note, name: file.name, type: file.type, content, enctype: this.enctype });
+          }
+          submit.call(this);
+        };
+      });
       await page.evaluate(() => document.body.lastElementChild.submit());
       await waitForLoginPage(page);
+      const arrived = page.waitForResponse((response) => response.request().method() === 'POST' && response.url() === room.url('app', '/upload?x=1'));
       await signIn(page, 'alice');
-      const body = (await arrived).postDataBuffer();
-      assert.ok(body.includes(content), body.toString('latin1'));
-      assert.match(body.toString('utf8'), /name="note"\r\n\r\nüber\r\n/);
-      assert.match(body.toString('utf8'), /filename="ä %22q%22.bin"\r\nContent-Type: application\/x-odd/);
+      assert.equal((await arrived).status(), 200);
+      assert.deepEqual(sent, {
+        note: 'über',
+        name: 'ä "q".bin',
+        type: 'application/x-odd',
+        content: [...content],
+        enctype: 'multipart/form-data',
+      });
     }));
 
   test('what follows a # survives the sign-in, and a sign-in without a question (D-22)', () =>
@@ -115,36 +166,15 @@ describe('the hard parts of signing in', { skip: missing, timeout: 180_000, conc
       { javaScriptEnabled: false },
     ));
 
-  test('a user changes the password by keyboard, without scripts, and others are signed out', () =>
-    room.visit(
-      async (_, page) => {
-        await signInAt(page, room.url('app'), 'bob');
-        await page.goto(room.url('login'));
-        await page.getByRole('link', { name: 'Change password' }).press('Enter');
-        await page.getByRole('heading', { name: 'Change password' }).waitFor();
-        assert.equal(await page.getByLabel('User name').inputValue(), 'bob');
-        for (const [words, alert] of [['short', null], ['bobbobbobbobbobbob', /your user name/]]) {
-          await page.getByLabel('Current password').fill('bob-demo');
-          await page.getByLabel('New password', { exact: true }).fill(words);
-          await page.getByLabel('New password, once more').fill(words);
-          await page.keyboard.press('Enter');
-          // The browser asks for a longer one by itself.
-          if (alert) assert.match(await page.getByRole('alert').innerText(), alert);
-        }
-        await page.getByLabel('Current password').fill('bob-demo');
-        await page.keyboard.press('Tab');
-        await page.keyboard.type(WORDS);
-        await page.keyboard.press('Tab');
-        await page.keyboard.type(WORDS);
-        await page.keyboard.press('Tab');
-        await page.keyboard.press('Tab');
-        await page.keyboard.press('Enter');
-        await page.getByRole('heading', { name: 'Your password has been changed' }).waitFor();
-        await page.goto(room.url('app', '/again'));
-        assert.match(await page.locator('header').innerText(), /signed in as bob/);
-      },
-      { javaScriptEnabled: false, expected: [/status of 4(03|22)/] },
-    ));
+  test('a user changes the password by keyboard, without scripts, and others are signed out', async () => {
+    // The others of this room go on with the old one.
+    const own = await Room.open();
+    try {
+      await changePassword(own);
+    } finally {
+      await own.close();
+    }
+  });
 
   for (const [locale, lang, dir] of [['en-GB', 'en', 'ltr'], ['de-DE', 'de', 'ltr'], ['fr-FR', 'fr', 'ltr'], ['ar-EG', 'ar', 'rtl']]) {
     for (const look of ['light', 'dark']) {

@@ -33,6 +33,11 @@ async fn every_answered_sign_in_and_sign_out_survives_kill_9_s_15() {
         .map_or(ROUNDS, |rounds| rounds.to_str().unwrap().parse().unwrap());
     let application = Application::start().await;
     let yaml = yaml::applications(&[application.address()]);
+    // More clients at a time than may try one account.
+    let yaml = yaml.replace(
+        "users_file: users.yaml",
+        "users_file: users.yaml, throttle: { per_account: 100 }",
+    );
     let yaml = format!("{yaml}session: {{ per_user_max: 10000 }}\n");
     let mut gateway = Gateway::start(&yaml).await;
     let (mut live, mut dead) = (0, 0);
