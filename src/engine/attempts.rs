@@ -33,8 +33,8 @@ pub(super) struct Attempts {
 
 impl EmbeddedEngine {
     /// Checks a credential, unless too many were tried. It is counted before, so that parallel guesses each see
-    /// the others, and taken back when it was right, could not be checked, or its client went away without an
-    /// answer.
+    /// the others, and taken back when it was right or could not be checked. One whose client goes away before
+    /// it is answered goes on counting: it may have cost a hash.
     pub(super) async fn check(
         &self,
         credential: Credential,
@@ -57,7 +57,7 @@ impl EmbeddedEngine {
         let mut counted = Counted {
             throttle: &self.attempts.throttle,
             attempt,
-            stands: false,
+            stands: true,
         };
         let verified = provider.verify(credential).await;
         counted.stands = matches!(verified, Err(VerifyError::Refused));

@@ -67,7 +67,7 @@ async fn what_has_to_wait_never_reaches_the_provider() {
 }
 
 #[tokio::test]
-async fn an_attempt_that_could_not_be_judged_or_was_abandoned_does_not_count() {
+async fn an_attempt_that_could_not_be_judged_does_not_count() {
     let world = World::new();
     for _ in 0..200 {
         world.provider.fail_with(VerifyError::Busy);
@@ -75,17 +75,29 @@ async fn an_attempt_that_could_not_be_judged_or_was_abandoned_does_not_count() {
             guess(&world, "alice", "wrong"),
             Err(SignInError::Verify(VerifyError::Busy))
         ));
-        world.provider.hangs.store(true, Ordering::SeqCst);
-        let abandoned = world.engine.sign_in(SignIn {
+    }
+    guess(&world, "alice", PASSWORD).unwrap();
+}
+
+#[tokio::test]
+async fn an_attempt_that_is_given_up_counts() {
+    let world = World::new();
+    world.provider.hangs.store(true, Ordering::SeqCst);
+    let given_up = (0..200).find(|_| {
+        let attempt = world.engine.sign_in(SignIn {
             credential: credential("alice", "wrong"),
             client_address: ADDRESS,
             device: None,
             replaces: None,
         });
-        assert!(abandoned.now_or_never().is_none());
-        world.provider.hangs.store(false, Ordering::SeqCst);
-    }
-    guess(&world, "alice", PASSWORD).unwrap();
+        attempt.now_or_never().is_some()
+    });
+    assert!(given_up.is_some(), "200 hashes were asked for");
+    world.provider.hangs.store(false, Ordering::SeqCst);
+    assert!(matches!(
+        guess(&world, "alice", PASSWORD),
+        Err(SignInError::Throttled { .. })
+    ));
 }
 
 #[tokio::test]
