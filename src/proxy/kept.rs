@@ -63,10 +63,7 @@ impl Serving {
 
     /// Asks for a sign-in after which the post is sent again, if its body can be read in time.
     pub(super) async fn challenge_keeping(&self, session: &mut Session, unkept: Unkept) -> Reply {
-        let limits = &self.limits;
-        let reading = read_body(session, limits.kept.bytes_max);
-        let body = tokio::time::timeout(limits.body_idle_timeout, reading).await;
-        let body = body.ok().flatten();
+        let body = self.body_to_keep(session).await;
         let post = body
             .filter(|body| unkept.form.fields(body.expose()).is_some())
             .map(|body| Post {
@@ -85,6 +82,18 @@ impl Serving {
             refused: unkept.refused,
             post: post.as_ref(),
         })
+    }
+}
+
+impl Serving {
+    /// The body of a post; none where it is too large or too slow, or where as many are being read as may be
+    /// kept.
+    async fn body_to_keep(&self, session: &mut Session) -> Option<Secret> {
+        let _place = self.kept_bodies.try_acquire().ok()?;
+        let limits = &self.limits;
+        let reading = read_body(session, limits.kept.bytes_max);
+        let body = tokio::time::timeout(limits.body_idle_timeout, reading).await;
+        body.ok().flatten()
     }
 }
 

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use http::Method;
 use ipnet::IpNet;
+use tokio::sync::Semaphore;
 
 use crate::config::Config;
 use crate::config::Limits;
@@ -69,6 +70,8 @@ pub struct Serving {
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on what a client may take.
     pub limits: Limits,
+    /// Places for bodies that are being read to be kept.
+    pub(super) kept_bodies: Semaphore,
     /// What a connection keeps from its beginning to its end.
     pub connection: Arc<ConnectionTerms>,
     /// The TLS side of the listeners that have one.
@@ -220,6 +223,7 @@ impl Serving {
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
+            kept_bodies: Semaphore::new(config.limits.kept.posts_max),
             connection: Arc::new(ConnectionTerms::of(&config.limits)),
             tls,
             methods,

@@ -1,12 +1,19 @@
 //! Forms that are posted by somebody who has to sign in first: sent again afterwards, once, by a page of the
 //! same host; and never a form of another site's.
 
+use tokio::io::AsyncWriteExt;
+
 use crate::support::Answer;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::Protocol;
 use crate::support::Request;
+use crate::support::Url;
+use crate::support::client;
 use crate::support::gateway::password;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
 async fn start(limits: &str) -> (Gateway, Application) {
@@ -178,4 +185,34 @@ async fn nothing_is_kept_where_nothing_may_be() {
         .expect(303);
     let there = sign_in(&mut browser, &sent).await;
     assert_eq!(there.told("method"), "GET");
+}
+
+#[tokio::test]
+async fn no_more_bodies_are_read_at_a_time_than_may_be_kept() {
+    let (gateway, _application) = start("limits: { kept_posts: 1 }\n").await;
+    let url = Url::parse("https://app.test/");
+    let mut slow = client::connect(&url, gateway.address("https"), Protocol::H1)
+        .await
+        .unwrap();
+    let head = format!(
+        "POST /slow HTTP/1.1\r\nHost: app.test\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
+         Sec-Fetch-Site: same-origin\r\nContent-Type: {URL_ENCODED}\r\nContent-Length: 9\r\n\r\na="
+    );
+    slow.write_all(head.as_bytes()).await.unwrap();
+    slow.flush().await.unwrap();
+    let lands_at = async || {
+        let mut browser = Browser::new(&gateway);
+        let sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1")).await;
+        let there = sign_in(&mut browser, &sent.expect(303)).await;
+        there.url.path().to_owned()
+    };
+    until("the slow body is being read", PATIENCE, || async {
+        (lands_at().await == "/order").then_some(())
+    })
+    .await;
+    drop(slow);
+    until("its place is free again", PATIENCE, || async {
+        (lands_at().await == "/.portway/replay").then_some(())
+    })
+    .await;
 }
