@@ -43,6 +43,7 @@ use crate::proxy::refusal::refusal_of;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
+use crate::proxy::upgrades::Hop;
 
 /// What becomes of a request before an upstream is chosen.
 pub(super) enum Step {
@@ -252,6 +253,10 @@ impl Serving {
             .uri
             .path_and_query()
             .map_or("/", |target| target.as_str());
+        if found.origin.scheme == Scheme::Https {
+            let hop = Hop::new(found.origin.client, &found.inbound.host, head);
+            self.upgrades.led(&hop);
+        }
         if let Some(form) = self.keepable(head, &found.inbound.host, found.origin.scheme) {
             return Step::KeepPost(Box::new(Unkept {
                 host: found.inbound.host.clone(),

@@ -1,12 +1,14 @@
 //! Redirects from http to https that go in circles (D-10): something in front ends TLS and does not say so, and
 //! every request that was sent to https comes back by http. No cookie travels by http, so it is noticed by
-//! address.
+//! address, browser and target.
 //!
-//! A browser follows some twenty redirects in a row; whoever asks less often is no circle.
+//! A browser follows some twenty redirects in a row; whoever asks less often is no circle. Many people may share an
+//! address, so a redirect that led to https is taken back, and a circle that was told of begins anew.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use http::header;
 use parking_lot::Mutex;
 use pingora::http::RequestHeader;
 use sha2::Digest;
@@ -60,9 +62,8 @@ impl Serving {
             return Step::Refuse(Refusal::Misdirected);
         };
         if inbound::asker(&head.method, &head.headers) == Asker::Navigation {
-            let now = self.clock.now();
-            let upgrades = &self.upgrades;
-            if upgrades.note(from.client, &inbound.host, target, now) == Upgrade::Circles {
+            let hop = Hop::new(from.client, &inbound.host, head);
+            if self.upgrades.note(&hop, self.clock.now()) == Upgrade::Circles {
                 return Step::Refuse(Refusal::Circling);
             }
         }
@@ -78,28 +79,66 @@ impl Upgrades {
         Self { seed, counts }
     }
 
-    /// Counts one more for the same address and target.
-    pub(super) fn note(
-        &self,
-        client: IpAddr,
-        host: &HostName,
-        target: &str,
-        now: Timestamp,
-    ) -> Upgrade {
-        let network = Network::of(client).to_string();
-        let mut hash = Sha256::new_with_prefix(self.seed);
-        for part in [network.as_str(), host.as_str(), target] {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        let place = Place::of(&hash.finalize().into());
+    /// Counts one more.
+    pub(super) fn note(&self, hop: &Hop<'_>, now: Timestamp) -> Upgrade {
+        let place = self.place(hop);
         let mut counts = self.counts.lock();
         counts.count(place, now);
         let counted = counts.find(place, now);
         if counted.is_some_and(|entry| entry.attempts >= ROUNDS_MAX) {
+            counts.forget(place);
             Upgrade::Circles
         } else {
             Upgrade::Leads
+        }
+    }
+
+    /// Takes one back: what was asked for has arrived by https.
+    pub(super) fn led(&self, hop: &Hop<'_>) {
+        let place = self.place(hop);
+        self.counts.lock().take_back(place);
+    }
+
+    fn place(&self, hop: &Hop<'_>) -> Place {
+        let network = Network::of(hop.client).to_string();
+        let parts = [
+            network.as_bytes(),
+            hop.host.as_str().as_bytes(),
+            hop.target.as_bytes(),
+            hop.browser,
+        ];
+        let mut hash = Sha256::new_with_prefix(self.seed);
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        Place::of(&hash.finalize().into())
+    }
+}
+
+/// A request that is led to https, or has arrived there.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Hop<'a> {
+    /// Where it comes from.
+    client: IpAddr,
+    /// The host asked for.
+    host: &'a HostName,
+    /// Path and query.
+    target: &'a str,
+    /// What the browser calls itself.
+    browser: &'a [u8],
+}
+
+impl<'a> Hop<'a> {
+    /// That of a request.
+    pub(super) fn new(client: IpAddr, host: &'a HostName, head: &'a RequestHeader) -> Self {
+        let target = head.uri.path_and_query();
+        let browser = head.headers.get(header::USER_AGENT);
+        Self {
+            client,
+            host,
+            target: target.map_or("/", |target| target.as_str()),
+            browser: browser.map_or(&[], |browser| browser.as_bytes()),
         }
     }
 }
@@ -120,26 +159,47 @@ mod tests {
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
     const HOME: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
-    fn circles(apart: Duration, target: impl Fn(u64) -> String) -> bool {
+    fn head(target: &str, browser: &str) -> RequestHeader {
+        let mut head = RequestHeader::build("GET", target.as_bytes(), None).unwrap();
+        head.insert_header(header::USER_AGENT, browser).unwrap();
+        head
+    }
+
+    /// How many of twenty requests are told to be a circle, each `apart` from the one before.
+    fn circles(apart: Duration, request: impl Fn(u64) -> RequestHeader) -> usize {
         let upgrades = Upgrades::new([1; 16]);
         let host = HostName::parse("app.test").unwrap();
         let mut now = NOW;
-        (0..20).any(|round| {
+        let rounds = (0..20).map(request).map(|head| {
             now = now.after(apart);
-            upgrades.note(HOME, &host, &target(round), now) == Upgrade::Circles
-        })
+            upgrades.note(&Hop::new(HOME, &host, &head), now)
+        });
+        rounds.filter(|it| *it == Upgrade::Circles).count()
+    }
+
+    const SOON: Duration = Duration::from_millis(100);
+
+    #[test]
+    fn the_same_redirect_again_and_again_is_a_circle_and_told_once_per_circle_d_10() {
+        assert_eq!(circles(SOON, |_| head("/", "one")), 2);
     }
 
     #[test]
-    fn the_same_redirect_again_and_again_is_a_circle_d_10() {
-        assert!(circles(Duration::from_millis(100), |_| "/".to_owned()));
+    fn one_that_is_asked_for_now_and_then_or_for_many_pages_or_by_many_browsers_is_none_d_10() {
+        assert_eq!(circles(Duration::from_secs(5), |_| head("/", "one")), 0);
+        assert_eq!(circles(SOON, |round| head(&format!("/{round}"), "one")), 0);
+        assert_eq!(circles(SOON, |round| head("/", &format!("{round}"))), 0);
     }
 
     #[test]
-    fn one_that_is_asked_for_now_and_then_or_for_many_pages_is_none_d_10() {
-        assert!(!circles(Duration::from_secs(5), |_| "/".to_owned()));
-        assert!(!circles(Duration::from_millis(100), |round| format!(
-            "/{round}"
-        )));
+    fn people_at_one_address_who_arrive_by_https_are_no_circle_d_10() {
+        let upgrades = Upgrades::new([1; 16]);
+        let host = HostName::parse("app.test").unwrap();
+        let head = head("/", "one");
+        let hop = Hop::new(HOME, &host, &head);
+        for _ in 0..100 {
+            assert_eq!(upgrades.note(&hop, NOW), Upgrade::Leads);
+            upgrades.led(&hop);
+        }
     }
 }

@@ -118,6 +118,17 @@ impl Table {
         }
     }
 
+    /// Forgets what was counted at a place.
+    pub fn forget(&mut self, place: Place) {
+        let Some(bucket) = self.bucket_mut(place) else {
+            return;
+        };
+        let mut own = bucket.iter_mut().filter(|entry| entry.mark == place.mark);
+        if let Some(entry) = own.next() {
+            *entry = Entry::NONE;
+        }
+    }
+
     /// Has places be free again after another time.
     pub const fn forget_after(&mut self, forget_after: Duration) {
         self.forget_after = forget_after;
