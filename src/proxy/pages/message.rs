@@ -41,9 +41,13 @@ impl Message {
         self
     }
 
-    /// A time to wait, rounded up.
+    /// A time to wait, rounded up. Counts up to ten, whose nouns have forms of their own in many languages, are
+    /// told of minutes only.
     pub(in crate::proxy) fn time(wait: Duration) -> Self {
         let seconds = whole_seconds(wait);
+        if seconds <= FEW_SECONDS_MAX {
+            return Self::of("few_seconds");
+        }
         let (key, count) = if seconds <= SECONDS_MAX {
             ("seconds", seconds)
         } else {
@@ -60,5 +64,25 @@ pub(in crate::proxy) fn whole_seconds(wait: Duration) -> u64 {
         .max(1)
 }
 
+/// Shorter times are not counted.
+const FEW_SECONDS_MAX: u64 = 10;
 /// Longer times are told in minutes.
 const SECONDS_MAX: u64 = 90;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_time_is_told_in_few_seconds_in_seconds_or_in_minutes() {
+        let said = |millis| Message::time(Duration::from_millis(millis));
+        let counted = |key, count: &str| Message::of(key).with("count", count.to_owned());
+        for few in [0, 1, 1000, 10_000] {
+            assert_eq!(said(few), Message::of("few_seconds"), "{few}");
+        }
+        assert_eq!(said(10_001), counted("seconds", "11"));
+        assert_eq!(said(90_000), counted("seconds", "90"));
+        assert_eq!(said(90_001), counted("minutes", "2"));
+        assert_eq!(said(900_000), counted("minutes", "15"));
+    }
+}
