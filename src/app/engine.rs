@@ -111,6 +111,7 @@ impl Engine {
             sessions: own.store.count(),
             is_loading: !own.store.is_complete(),
             unreadable: own.store.unreadable(),
+            commits: own.store.commit_times(),
             federation: federation.map(|federation| federation.snapshot(&own.engine)),
         })
     }
@@ -204,6 +205,7 @@ impl OwnEngine {
             entropy: Arc::clone(&ports.entropy),
         };
         let engine = EmbeddedEngine::new(parts, engine_settings(config, keys));
+        let engine = engine.with_audit(Arc::clone(&ports.audit));
         Ok(Self {
             engine: Arc::new(engine),
             store,

@@ -10,6 +10,7 @@ use anyhow::bail;
 
 use crate::app::assembly::Ports;
 use crate::app::engine::Engine;
+use crate::app::logs::LogFiles;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::mdc::CollectorPlace;
@@ -33,6 +34,8 @@ use crate::proxy::streams::Streams;
 /// What outlives a configuration.
 pub(super) struct Lasting {
     pub(super) ports: Ports,
+    /// The files that lines go to.
+    pub(super) logs: Arc<LogFiles>,
     pub(super) engine: Engine,
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
@@ -48,7 +51,7 @@ impl Lasting {
     /// Takes what the first configuration makes; the rest of it may change later.
     pub(super) fn new(
         config: &Config,
-        ports: Ports,
+        (ports, logs): (Ports, Arc<LogFiles>),
         engine: Engine,
         keys: Arc<KeyRing>,
         bound: Vec<(ListenerName, SocketAddr)>,
@@ -59,6 +62,7 @@ impl Lasting {
             names: CookieNames::new(&config.deployment),
             settings,
             ports,
+            logs,
             engine,
             keys,
             bound,
@@ -84,6 +88,7 @@ impl Lasting {
             names: self.names.clone(),
             terms: Arc::clone(&self.terms),
             origins: Arc::clone(&origins),
+            audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         };
@@ -92,6 +97,7 @@ impl Lasting {
             collector: self.collector(config, origins),
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
+            access: self.logs.access(config)?,
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         };
@@ -110,6 +116,7 @@ impl Lasting {
             origins,
             host: here.host.clone(),
             level: by.map_or(AuthLevel::NONE, |by| by.level),
+            audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         }))

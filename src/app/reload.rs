@@ -23,6 +23,8 @@ use crate::app::prepare::prepare;
 use crate::app::record::Record;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::ports::control::FaultReport;
 use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
@@ -116,7 +118,7 @@ impl Reloader {
                 let told = (prepared.needs_restart.clone(), prepared.warnings.clone());
                 earlier.push(self.apply(*prepared).await);
                 let report = self.record.applied(now(), trigger, told);
-                log(&report);
+                self.tell(&report);
                 report
             }
             Err(result) => {
@@ -124,10 +126,15 @@ impl Reloader {
                 let before = std::mem::take(&mut self.sources);
                 self.sources = sources.and(before.again());
                 let report = self.record.refused(now(), trigger, result);
-                log(&report);
+                self.tell(&report);
                 report
             }
         }
+    }
+
+    fn tell(&self, report: &ReloadReport) {
+        log(report);
+        self.lasting.ports.audit.note(event(report));
     }
 
     /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
@@ -175,12 +182,29 @@ pub(super) fn refused_for(message: String) -> ReloadResult {
     }
 }
 
-fn log(report: &ReloadReport) {
-    let trigger = match report.trigger {
+fn event(report: &ReloadReport) -> Event {
+    let event = match &report.result {
+        ReloadResult::Applied { generation, .. } => {
+            Event::new(EventKind::ConfigurationLoaded).with("generation", generation.to_string())
+        }
+        ReloadResult::Refused { faults, .. } => {
+            let count = faults.len().to_string();
+            Event::new(EventKind::ConfigurationRefused).with("faults", count)
+        }
+    };
+    event.with("trigger", word(report.trigger))
+}
+
+const fn word(trigger: Trigger) -> &'static str {
+    match trigger {
         Trigger::Command => "command",
         Trigger::Files => "files",
         Trigger::Signal => "signal",
-    };
+    }
+}
+
+fn log(report: &ReloadReport) {
+    let trigger = word(report.trigger);
     match &report.result {
         ReloadResult::Applied {
             generation,

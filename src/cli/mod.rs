@@ -11,6 +11,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+mod audit;
 mod check;
 mod demo;
 mod node;
@@ -37,6 +38,8 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Verifies the audit trail, and finds what was written down of one request
+    Audit(audit::AuditArgs),
     /// Checks a configuration and reports every fault in it
     Check(ConfigArgs),
     /// Starts a gateway with sample applications, or walks through it
@@ -65,6 +68,7 @@ struct ConfigArgs {
 #[must_use]
 pub fn run() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
         Verb::Demo(args) => demo::run(&args),
         Verb::Pki(args) => pki::run(&args),

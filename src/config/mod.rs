@@ -13,6 +13,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::config::diagnostic::Warnings;
+use crate::config::logs::Logs;
 use crate::config::mdc::CollectorPlace;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::Mdc;
@@ -35,6 +36,7 @@ use crate::model::secret::Secret;
 mod authority;
 pub mod diagnostic;
 pub mod load;
+pub mod logs;
 pub mod mdc;
 pub mod parse;
 pub mod problem;
@@ -79,6 +81,8 @@ pub struct Config {
     pub virtual_hosts: Vec<VirtualHost>,
     /// Where health and metrics are told; absent: nowhere.
     pub ops: Option<SocketAddr>,
+    /// What is written down, and where to.
+    pub logs: Logs,
     /// What is allowed and looks like a mistake.
     pub warnings: Warnings,
 }
@@ -92,6 +96,8 @@ pub struct Listener {
     pub bind: SocketAddr,
     /// TLS; absent on a plain listener.
     pub tls: Option<ListenerTls>,
+    /// Where balancers ask whether requests may be sent here.
+    pub ready_path: Option<String>,
 }
 
 /// The TLS side of a listener.

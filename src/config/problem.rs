@@ -10,6 +10,7 @@ use crate::config::parse::quantity::QuantityError;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
+use crate::logbook::line_format::LineFormatError;
 use crate::model::end::End;
 use crate::model::name::NameError;
 
@@ -111,6 +112,15 @@ pub enum Problem {
     /// A session that would outlive the memory of its end.
     #[error("lifetime is longer than {}d", End::KEPT_MAX.as_secs() / 86_400)]
     Lifetime,
+    /// A template of access lines that is none.
+    #[error("this is not a format of access lines: {error}")]
+    LineFormat {
+        /// Why it is none.
+        #[source]
+        error: LineFormatError,
+        /// The most similar field.
+        nearest: Option<String>,
+    },
     /// What does not fit together about several data centres.
     #[error("{0}")]
     Mdc(#[source] MdcProblem),

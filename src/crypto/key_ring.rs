@@ -43,10 +43,13 @@ pub enum Purpose {
     Token = 7,
     /// The GITO cookie of a domain (MDC-COOKIE-4).
     Gito = 8,
+    /// The lines of the audit trail.
+    Audit = 10,
 }
 
 impl Purpose {
-    const ALL: [Self; 8] = [
+    const ALL: [Self; 9] = [
+        Self::Audit,
         Self::AuthnCookie,
         Self::Form,
         Self::Gito,
@@ -59,6 +62,7 @@ impl Purpose {
 
     const fn label(self) -> &'static [u8] {
         match self {
+            Self::Audit => b"portway/1/audit",
             Self::AuthnCookie => b"portway/1/authn-cookie",
             Self::Form => b"portway/1/form",
             Self::Gito => b"portway/1/gito-cookie",
@@ -249,8 +253,19 @@ impl Expanded {
     }
 
     const fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
-        let [authn, form, gito, id, record, request, sign_out, token] = &self.0;
+        let [
+            audit,
+            authn,
+            form,
+            gito,
+            id,
+            record,
+            request,
+            sign_out,
+            token,
+        ] = &self.0;
         match purpose {
+            Purpose::Audit => audit,
             Purpose::AuthnCookie => authn,
             Purpose::Form => form,
             Purpose::Gito => gito,

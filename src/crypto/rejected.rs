@@ -22,7 +22,8 @@ impl Rejected {
             Purpose::Gito => &self.gito,
             Purpose::IdCookie => &self.id,
             // No cookies.
-            Purpose::Form
+            Purpose::Audit
+            | Purpose::Form
             | Purpose::Record
             | Purpose::SignInRequest
             | Purpose::SignOut

@@ -135,6 +135,13 @@ pub struct Origin {
     chain: Vec<IpAddr>,
 }
 
+/// Whether an address is one whose word on its clients is taken.
+#[must_use]
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|range| range.contains(&address))
+}
+
 impl Origin {
     /// Finds out where a request comes from.
     ///
@@ -146,7 +153,7 @@ impl Origin {
     #[must_use]
     pub fn of(arrival: &Arrival<'_>, trusted: &[IpNet], headers: &HeaderMap) -> Self {
         let peer = arrival.peer.to_canonical();
-        let is_trusted = |address: &IpAddr| trusted.iter().any(|range| range.contains(address));
+        let is_trusted = |address: &IpAddr| is_trusted(*address, trusted);
         if !is_trusted(&peer) {
             return Self {
                 client: peer,

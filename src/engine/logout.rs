@@ -6,6 +6,7 @@ use futures_util::future::join;
 use futures_util::future::join_all;
 
 use crate::engine::EmbeddedEngine;
+use crate::engine::audit;
 use crate::engine::federation::Federation;
 use crate::model::end::Confirmed;
 use crate::model::end::End;
@@ -61,6 +62,7 @@ impl EmbeddedEngine {
             reason = ?cause,
             "session ended"
         );
+        self.audit.note(audit::ended(facts, cause));
         if let Err(error) = &appended {
             tracing::error!(
                 session = facts.sso.short_hash(),
@@ -183,6 +185,7 @@ impl EmbeddedEngine {
             federation.tell_later(end.clone());
         }
         self.append_announcing(end, &concerned).await?;
+        self.audit.note(audit::cut_off(subject, concerned.len()));
         Ok(concerned.len())
     }
 }

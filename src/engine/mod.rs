@@ -11,6 +11,8 @@ use tokio::sync::broadcast;
 
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
+use crate::ports::audit_trail::AuditTrail;
+use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::end_log::EndLog;
 use crate::ports::entropy::Entropy;
@@ -19,6 +21,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_store::SessionStore;
 
 mod adoption;
+mod audit;
 pub mod collector;
 mod counts;
 mod errands;
@@ -100,6 +103,7 @@ pub struct EmbeddedEngine {
     /// What is known of other data centres; none where there is one.
     federation: Option<Federation>,
     spent: SpentTokens,
+    audit: Arc<dyn AuditTrail>,
     ended: broadcast::Sender<SsoId>,
 }
 
@@ -122,8 +126,16 @@ impl EmbeddedEngine {
             cluster: settings.cluster,
             terms: ArcSwap::from_pointee(terms),
             spent: SpentTokens::default(),
+            audit: Arc::new(NoTrail),
             ended,
         }
+    }
+
+    /// Has what happens noted in a trail.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Arc<dyn AuditTrail>) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// Goes by other terms from now on. Sessions that stand keep the end that they were given.

@@ -66,7 +66,7 @@ impl SessionEngine for EmbeddedEngine {
     }
 
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
-        self.begin(request).await
+        self.begin_noting(request).await
     }
 
     async fn visit(&self, claim: &Claim, host: &HostName) -> Lookup {

@@ -22,6 +22,7 @@ use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::note_refusal;
 use crate::ports::session_engine::Lookup;
 
 /// What the gate says of a request.
@@ -113,6 +114,7 @@ impl Gate {
                     };
                 }
                 Lookup::NotLive(why) => {
+                    note_refusal(self.audit.as_ref(), why, &claim, caller.host);
                     tracing::debug!(
                         session = claim.facts.sso.short_hash(),
                         reason = ?why,

@@ -46,6 +46,8 @@ use crate::gate::admit::Admission;
 use crate::gate::admit::GitoResponse;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
@@ -67,6 +69,7 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::TrailStanding;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SignIn;
@@ -88,8 +91,23 @@ const LOGIN: &str = "https://login.test:8443";
 const APP: &str = "app.test";
 const SHOP: &str = "shop.apps.test";
 
+/// A trail that can be looked at.
+#[derive(Default)]
+struct Told(Mutex<Vec<Event>>);
+
+impl AuditTrail for Told {
+    fn note(&self, event: Event) {
+        self.0.lock().push(event);
+    }
+
+    fn standing(&self) -> TrailStanding {
+        TrailStanding::GoOn
+    }
+}
+
 /// A gate with everything around it.
 struct Post {
+    audit: Arc<Told>,
     clock: Arc<TestClock>,
     engine: Arc<StandIn>,
     gate: Gate,
@@ -108,16 +126,19 @@ impl Post {
     fn with_origins(deployment: &str, origins: Origins) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(BEGINNING.as_millis())));
         let engine = Arc::new(StandIn::default());
+        let audit = Arc::new(Told::default());
         let gate = Gate {
             engine: Arc::<StandIn>::clone(&engine),
             keys: Arc::new(key_ring([7; 32])),
             names: CookieNames::new(&DeploymentId::parse(deployment).unwrap()),
             terms: configured(CookieSettings::of_one(cluster("north"))),
             origins: Arc::new(origins),
+            audit: Arc::<Told>::clone(&audit),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::new(CountingEntropy::default()),
         };
         Self {
+            audit,
             clock,
             engine,
             gate,

@@ -55,6 +55,9 @@ pub enum SignInError {
     /// that is ahead (S-15, S-17).
     #[error("the sessions of the user have just been ended")]
     CutOff,
+    /// It could not be noted in the audit trail, and the operator wants nobody signed in then.
+    #[error("the audit trail cannot be written")]
+    Unrecorded,
     /// The credential was not accepted, or could not be checked.
     #[error("the credential was not verified")]
     Verify(#[from] VerifyError),

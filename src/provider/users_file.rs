@@ -24,6 +24,8 @@ use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
+use crate::ports::identity_provider::Account;
+use crate::ports::identity_provider::AccountState;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
@@ -206,6 +208,20 @@ impl IdentityProvider for UsersFileProvider {
         match credential {
             Credential::Password { user, password } => self.verify_password(&user, password).await,
         }
+    }
+
+    fn account_of(&self, typed: &str) -> Option<Account> {
+        let roster = self.roster.load();
+        let user = roster.find(typed)?;
+        let state = if user.may_sign_in() {
+            AccountState::Enabled
+        } else {
+            AccountState::Disabled
+        };
+        Some(Account {
+            user: user.name.clone(),
+            state,
+        })
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {

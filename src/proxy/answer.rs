@@ -16,6 +16,7 @@ use crate::decision::reply::Notice;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
+use crate::ports::vitals::Readiness;
 use crate::proxy::outbound::REQUEST_ID;
 use crate::proxy::pages;
 use crate::proxy::refusal::Refusal;
@@ -128,6 +129,32 @@ pub async fn move_to(
     }
     let mut head = head(&page, id)?;
     head.insert_header(header::LOCATION, location)?;
+    write(session, head, page.body).await
+}
+
+/// Answers a balancer that asks whether requests may be sent here. Why not is told on the ops listener alone.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn readiness(
+    session: &mut Session,
+    readiness: Readiness,
+    id: RequestId,
+) -> pingora::Result<()> {
+    // What else was sent was not looked at.
+    session.set_keepalive(None);
+    let (status, text) = match readiness {
+        Readiness::Ready => (StatusCode::OK, "ready\n"),
+        Readiness::Draining | Readiness::Lost(_) | Readiness::NoEngine | Readiness::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+    };
+    let page = Page {
+        body: Bytes::from_static(text.as_bytes()),
+        content_type: "text/plain; charset=utf-8",
+        ..empty(status)
+    };
+    let head = head(&page, id)?;
     write(session, head, page.body).await
 }
 

@@ -5,7 +5,6 @@
 use std::sync::Arc;
 
 use http::Method;
-use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -13,7 +12,6 @@ use crate::config::PlainHttp;
 use crate::config::Preflight;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
-use crate::decision::admission::Denial;
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
 use crate::decision::forwarded::Arrival;
@@ -30,17 +28,20 @@ use crate::gate::admit::Admission;
 use crate::gate::challenge::Challenged;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::proxy::access::Noted;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::Transport;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::denied::Denied;
 use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_of;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::serving::Serving;
+use crate::proxy::socket;
 use crate::proxy::streams::Registration;
 
 /// What becomes of a request before an upstream is chosen.
@@ -53,6 +54,8 @@ pub(super) enum Step {
     Move(String),
     /// One of Portway's own paths, at this host with this origin.
     Own(Place, Inbound, Origin),
+    /// A balancer asks whether requests may be sent here.
+    Readiness,
     /// It is refused.
     Refuse(Refusal),
     /// Portway answers by itself.
@@ -69,22 +72,38 @@ pub(super) enum Place {
 }
 
 impl Serving {
-    /// Walks a request up to admission.
+    /// Walks a request up to admission; what is noted on the way is for those that are not forwarded.
     pub(super) async fn step(
         &self,
         session: &Session,
         ctx: &RequestContext,
+    ) -> (Result<Step, Refusal>, Noted) {
+        let mut noted = Noted::default();
+        let step = self.walk(session, ctx, &mut noted).await;
+        noted.came_to(&step);
+        (step, noted)
+    }
+
+    async fn walk(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+        noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let Some(current) = &ctx.current else {
             return Err(Refusal::Internal);
         };
-        let (inbound, origin) = self.arrive(session, &current.connection)?;
         let head = session.req_header();
+        let listener = &current.connection.listener;
+        if self.is_asked_for_readiness(listener, &head.method, head.uri.path()) {
+            return Ok(Step::Readiness);
+        }
+        let (inbound, origin) = self.arrive(session, &current.connection)?;
+        noted.arrived(&origin, &inbound.host);
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
         if self.gate.origins.collector_host() == Some(&inbound.host) {
             return Ok(self.own_or_https(Place::Collector, inbound, origin, head));
         }
-        let listener = &current.connection.listener;
         let host = self.hosts.find(inbound.host.as_str());
         let host = host
             .filter(|host| host.is_on(listener))
@@ -113,6 +132,7 @@ impl Serving {
                 route,
                 canonical,
             },
+            noted,
         )
         .await
     }
@@ -166,9 +186,11 @@ impl Serving {
         session: &Session,
         ctx: &RequestContext,
         found: Found,
+        noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let head = session.req_header();
         let config = &found.route.config;
+        noted.route = Some(Arc::clone(&found.route));
         if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.inbound, head));
         }
@@ -212,7 +234,20 @@ impl Serving {
                     Step::Forward(Box::new(admitted))
                 }
             }),
-            Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
+            Decision::Deny(denial) => {
+                noted.is_denied(claim.as_deref());
+                let denied = Denied {
+                    method: &head.method,
+                    path: head.uri.path(),
+                    host: &found.inbound.host,
+                    client: found.origin.client,
+                    route: &config.name,
+                    claim: claim.as_deref(),
+                    id: ctx.id,
+                };
+                denied.tell(denial, self.gate.audit.as_ref());
+                Err(Refusal::Denied)
+            }
             Decision::LogIn(cause) => {
                 tracing::debug!(
                     request_id = %ctx.id, virtual_host = %found.inbound.host,
@@ -230,7 +265,9 @@ impl Serving {
         if inbound::content_length(headers).is_some_and(|length| length > most) {
             return Err(Refusal::BodyTooLarge);
         }
-        if session.is_upgrade_req() && !self.may_open_socket(headers, found) {
+        let origins = &self.gate.origins;
+        let (host, scheme) = (&found.inbound.host, found.origin.scheme);
+        if session.is_upgrade_req() && !socket::may_open(headers, host, scheme, origins) {
             return Err(Refusal::Denied);
         }
         Ok(())
@@ -278,25 +315,6 @@ impl Serving {
         } else {
             Registered::Ended
         }
-    }
-
-    /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
-    fn may_open_socket(&self, headers: &http::HeaderMap, found: &Found) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return true;
-        };
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
-        let host = found.inbound.host.as_str();
-        let is_plain = found.origin.scheme == Scheme::Http;
-        let own = |rest: &str| {
-            rest.split(':')
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case(host))
-        };
-        let plain_own = is_plain && origin.strip_prefix("http://").is_some_and(own);
-        plain_own || self.gate.origins.return_address(origin).is_some()
     }
 
     fn to_https(&self, inbound: &Inbound, head: &RequestHeader) -> Step {
@@ -355,14 +373,6 @@ enum Registered {
 fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {
     tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
     Refusal::BadRequest
-}
-
-fn denied(ctx: &RequestContext, found: &Found, denial: Denial) -> Refusal {
-    tracing::info!(
-        request_id = %ctx.id, virtual_host = %found.inbound.host,
-        route = %found.route.config.name, decision = "deny", reason = ?denial, "request denied"
-    );
-    Refusal::Denied
 }
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.

@@ -4,11 +4,13 @@
 //! its phases, `connect` and `outbound` forward it, `answer` and `pages` speak for Portway itself.
 //! Decisions are made below, in `gate` and `decision`.
 
+pub mod access;
 pub mod answer;
 pub mod connect;
 mod connections;
 pub mod context;
 pub mod counts;
+mod denied;
 pub mod edge;
 pub mod forward;
 pub mod health;
@@ -25,6 +27,7 @@ pub mod refusal;
 pub mod service;
 pub mod serving;
 mod setback;
+mod socket;
 pub mod streams;
 pub mod terms;
 pub mod tls;

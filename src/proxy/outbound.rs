@@ -261,7 +261,7 @@ fn is_canonical(written: &[u8], host: &str, port: Option<u16>) -> bool {
 }
 
 fn id_value(id: RequestId) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    HeaderValue::from_bytes(&id.to_hex())
+    HeaderValue::from_str(id.as_str())
 }
 
 /// Sets a header; of a name that is known beforehand, pingora need not copy the text.

@@ -32,12 +32,14 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::counts::StatusCounts;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::tls::Terminator;
 use crate::proxy::tls::TlsError;
 use crate::proxy::whereabouts::Whereabouts;
+use crate::telemetry::access::AccessLog;
 
 /// Everything a request needs.
 pub struct Serving {
@@ -51,6 +53,10 @@ pub struct Serving {
     pub title: String,
     /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
+    /// Where a line for each request goes; nowhere without.
+    pub access: Option<Arc<AccessLog>>,
+    /// The paths by which balancers ask whether requests may be sent here.
+    pub ready_paths: Vec<(ListenerName, String)>,
     /// The requests that are over, since the start of the process.
     pub counts: Arc<RequestCounts>,
     /// The headers that only the gateway may set.
@@ -93,6 +99,8 @@ pub struct HostRuntime {
 pub struct RouteRuntime {
     /// As configured.
     pub config: Route,
+    /// Counts its requests, with others of its virtual host.
+    pub counts: Arc<StatusCounts>,
     /// Where requests from plain listeners go.
     pub http: Arc<Target>,
     /// Where requests from TLS listeners go.
@@ -118,6 +126,8 @@ pub struct ServingParts {
     pub streams: Arc<Streams>,
     /// The requests that are over.
     pub counts: Arc<RequestCounts>,
+    /// The access log, where there is one.
+    pub access: Option<Arc<AccessLog>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -183,7 +193,7 @@ impl Serving {
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &pools));
+                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts.counts));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -202,6 +212,8 @@ impl Serving {
             title: collector.map_or_else(String::new, |collector| collector.title.clone()),
             streams: parts.streams,
             counts: parts.counts,
+            access: parts.access,
+            ready_paths: ready_paths(config),
             protected: ProtectedNames::new(own),
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
@@ -215,6 +227,31 @@ impl Serving {
             entropy: parts.entropy,
         })
     }
+}
+
+impl Serving {
+    /// Whether a request is a balancer's, for the readiness path of its listener. Balancers may ask without
+    /// a host.
+    #[must_use]
+    pub fn is_asked_for_readiness(
+        &self,
+        listener: &ListenerName,
+        method: &Method,
+        path: &str,
+    ) -> bool {
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        let mut paths = self.ready_paths.iter();
+        is_read && paths.any(|(of, ready)| of == listener && ready == path)
+    }
+}
+
+fn ready_paths(config: &Config) -> Vec<(ListenerName, String)> {
+    let listeners = config.listeners.iter();
+    let asked = listeners.filter_map(|listener| {
+        let path = listener.ready_path.clone()?;
+        Some((listener.name.clone(), path))
+    });
+    asked.collect()
 }
 
 impl std::fmt::Debug for Serving {
@@ -264,7 +301,13 @@ fn terminator(
 }
 
 impl HostRuntime {
-    fn new(host: &VirtualHost, targets: &BTreeMap<PoolName, Arc<Target>>) -> Self {
+    fn new(
+        host: &VirtualHost,
+        targets: &BTreeMap<PoolName, Arc<Target>>,
+        counts: &RequestCounts,
+    ) -> Self {
+        let name = host.hosts.first().map(ToString::to_string);
+        let name = name.unwrap_or_default();
         let entries = host.routes.iter().filter_map(|route| {
             // Configuration has checked that every pool exists.
             let http = Arc::clone(targets.get(&route.pool_http.name)?);
@@ -275,6 +318,7 @@ impl HostRuntime {
                 tolerance: route.tolerance,
                 value: Arc::new(RouteRuntime {
                     config: route.clone(),
+                    counts: counts.of(&name, route.access),
                     http,
                     https,
                 }),

@@ -12,6 +12,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_log;
+mod audit;
 mod balance;
 mod bodies;
 mod crash;

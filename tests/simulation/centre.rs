@@ -36,6 +36,7 @@ use portway::model::name::UserName;
 use portway::model::session::EndCause;
 use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
+use portway::ports::audit_trail::NoTrail;
 use portway::ports::clock::Clock;
 use portway::ports::cookie_terms::CookieTerms;
 use portway::ports::entropy::Entropy;
@@ -225,10 +226,9 @@ impl Centre {
             handle: shared.handle.clone(),
             skew: Arc::clone(&self.skew),
         });
-        let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy(Mutex::new(Random::stream(
-            plan.seed ^ (u64::from(owner.0) << 32),
-            "entropy",
-        ))));
+        let seed = plan.seed ^ (u64::from(owner.0) << 32);
+        let random = Mutex::new(Random::stream(seed, "entropy"));
+        let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy(random));
         let channel = Channel::new(self.dc, &shared.network);
         let (records, ends) = mutant::store(shared.mutation, &store, &clock, plan);
         let parts = EngineParts {
@@ -268,6 +268,7 @@ impl Centre {
                 names: names.clone(),
                 terms: Arc::new(CookieTerms::configured(Arc::clone(&cookies))),
                 origins: Arc::clone(&shared.origins),
+                audit: Arc::new(NoTrail),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
             },
@@ -279,6 +280,7 @@ impl Centre {
                 origins: Arc::clone(&shared.origins),
                 host: HostName::parse(COLLECTOR).unwrap(),
                 level: LEVEL,
+                audit: Arc::new(NoTrail),
                 clock,
                 entropy,
             },

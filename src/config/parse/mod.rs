@@ -25,6 +25,7 @@ use crate::model::name::DeploymentId;
 
 use engine::EnginePlace;
 use host::Declared;
+use listener::Listeners;
 use mdc::Site;
 use reading::Found;
 use reading::Reading;
@@ -39,6 +40,7 @@ pub mod expand;
 mod health;
 mod host;
 mod listener;
+mod logs;
 mod mdc;
 mod nearest;
 mod ops;
@@ -145,6 +147,7 @@ impl Reading<'_> {
             .map(|found| self.listeners(&found))
             .unwrap_or_default();
         let ops = self.ops(section.get("ops"), &mut listeners);
+        let logs = self.logs(section.get("logs"), &process.state_dir);
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
         let authentication = section
@@ -167,11 +170,7 @@ impl Reading<'_> {
         };
         let hosts = self.required(&section, "virtual_hosts").cloned();
         let virtual_hosts = hosts.map(|found| self.virtual_hosts(&found, &declared));
-        if let Some(found) = section.get("collector")
-            && !listeners.offers_tls()
-        {
-            self.fault_at_key(found, Problem::NeedsTlsListener);
-        }
+        self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
             session: &session,
@@ -200,8 +199,17 @@ impl Reading<'_> {
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
             ops,
+            logs,
             warnings: Warnings::default(),
         })
+    }
+
+    fn check_tls(&mut self, section: &Section<'_>, listeners: &Listeners) {
+        if let Some(found) = section.get("collector")
+            && !listeners.offers_tls()
+        {
+            self.fault_at_key(found, Problem::NeedsTlsListener);
+        }
     }
 
     fn process(&mut self, section: &Section<'_>) -> Process {
@@ -262,6 +270,7 @@ const KEYS: &[&str] = &[
     "key_ring_file",
     "limits",
     "listeners",
+    "logs",
     "mdc",
     "ops",
     "policies",

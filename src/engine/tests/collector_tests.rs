@@ -61,6 +61,7 @@ impl Desk {
             host: host(COLLECTOR),
             settings: Arc::new(CookieSettings::of_one(cluster())),
             level: level(20),
+            audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
         };

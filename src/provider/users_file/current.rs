@@ -13,6 +13,7 @@ use crate::model::identity::Credential;
 use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
+use crate::ports::identity_provider::Account;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
@@ -59,6 +60,10 @@ impl IdentityProvider for CurrentUsers {
 
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.now().verify(credential).await
+    }
+
+    fn account_of(&self, typed: &str) -> Option<Account> {
+        self.now().account_of(typed)
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {
