@@ -31,7 +31,8 @@ pub(super) enum Head {
     Absent,
     /// The trail ends here.
     At(Link),
-    /// Somebody without the keys has written it.
+    /// Nobody vouches for it: somebody without the keys has written it, or its key is gone. A key that retires in
+    /// order has not sealed the note last.
     Forged,
 }
 
@@ -55,8 +56,8 @@ impl Head {
         let state =
             keys.map(|keys| keys.judge_audit(SealedThing::Head, &covered(link), &written.seal));
         Some(match state {
-            Some(SealState::Wrong) => Self::Forged,
-            None | Some(SealState::Good | SealState::KeyGone(_)) => Self::At(link),
+            Some(SealState::KeyGone(_) | SealState::Wrong) => Self::Forged,
+            None | Some(SealState::Good) => Self::At(link),
         })
     }
 }
@@ -78,7 +79,8 @@ pub(super) fn write(
     // In place and in one go: it is about as long as the one before, and a torn one counts as forged, which
     // is told and mended.
     file.write_all_at(&text, 0)?;
-    file.set_len(text.len() as u64)
+    file.set_len(text.len() as u64)?;
+    file.sync_data()
 }
 
 fn covered(link: Link) -> String {

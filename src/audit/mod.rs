@@ -255,11 +255,14 @@ impl Shared {
                     self.sequence.store(link.sequence, Ordering::Relaxed);
                     batch.clear();
                 }
-                Err(error) if is_last => tracing::error!(
-                    error = error as &dyn std::error::Error,
-                    lines = batch.len(),
-                    "the audit trail could not be written to its end"
-                ),
+                Err(error) if is_last => {
+                    self.lost.fetch_add(batch.len() as u64, Ordering::Relaxed);
+                    tracing::error!(
+                        error = error as &dyn std::error::Error,
+                        lines = batch.len(),
+                        "the audit trail could not be written to its end"
+                    );
+                }
                 Err(_) => {}
             }
             if is_last {
@@ -282,7 +285,7 @@ impl Shared {
         self.work.wait_while(&mut waiting, |waiting| {
             waiting.events.is_empty() && waiting.state == State::Writing && batch.is_empty()
         });
-        if batch.is_empty() {
+        if batch.is_empty() || waiting.state == State::Ending {
             batch.extend(waiting.events.drain(..));
             let lost = std::mem::take(&mut waiting.lost);
             if lost > 0 {

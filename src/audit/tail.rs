@@ -3,14 +3,13 @@
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 
-use crate::logbook::chain::Link;
 use crate::logbook::chain::ReadLine;
 
 /// The end of a trail.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Tail {
     /// Its last line, if that is one.
-    pub(super) last: Option<Link>,
+    pub(super) last: Option<ReadLine>,
     /// How long the file is up to the end of that line, in bytes.
     pub(super) whole_bytes: u64,
     /// Bytes behind it.
@@ -30,9 +29,7 @@ pub(super) fn read(file: &File) -> std::io::Result<Tail> {
     let lines = String::from_utf8_lossy(lines);
     let last = lines.lines().next_back();
     Ok(Tail {
-        last: last
-            .and_then(|line| ReadLine::parse(line).ok())
-            .map(|line| line.link),
+        last: last.and_then(|line| ReadLine::parse(line).ok()),
         whole_bytes: length - torn,
         torn_bytes: torn,
     })

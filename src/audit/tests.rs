@@ -6,6 +6,9 @@ use std::path::PathBuf;
 use zeroize::Zeroizing;
 
 use super::*;
+use crate::audit::tail::Tail;
+use crate::audit::trail::head_of;
+use crate::audit::trail::write_whole;
 use crate::audit::verify::End;
 use crate::audit::verify::Judge;
 use crate::audit::verify::Report;
@@ -62,11 +65,31 @@ impl Desk {
     }
 }
 
-fn parts(secret: u8) -> AuditParts {
+fn ring_file(secret: u8) -> serde_json::Value {
     let secret = Zeroizing::new([secret; 32]);
     let file = KeyRing::first_file(&secret, Timestamp::from_millis(0)).unwrap();
+    serde_json::from_slice(&file).unwrap()
+}
+
+fn ring_of(file: &serde_json::Value) -> Arc<KeyRing> {
+    Arc::new(KeyRing::parse(file.to_string().as_bytes()).unwrap())
+}
+
+fn keys(secret: u8) -> Arc<KeyRing> {
+    ring_of(&ring_file(secret))
+}
+
+/// A ring whose second key seals, and whose first one still opens.
+fn both_keys() -> Arc<KeyRing> {
+    let (first, mut file) = (ring_file(1), ring_file(2));
+    let key = first["keys"][0].clone();
+    file["keys"].as_array_mut().unwrap().push(key);
+    ring_of(&file)
+}
+
+fn parts(secret: u8) -> AuditParts {
     AuditParts {
-        keys: Arc::new(KeyRing::parse(&file).unwrap()),
+        keys: keys(secret),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
     }
@@ -163,17 +186,10 @@ fn a_chain_written_anew_without_the_keys_is_found() {
 
 /// Another secret under the id of the real key.
 fn forged_keys() -> Arc<KeyRing> {
-    let file = |secret: u8| {
-        let file = KeyRing::first_file(&Zeroizing::new([secret; 32]), Timestamp::from_millis(0));
-        String::from_utf8(file.unwrap().to_vec()).unwrap()
-    };
-    let id = |file: &str| {
-        let read: serde_json::Value = serde_json::from_str(file).unwrap();
-        read["seal_with"].to_string()
-    };
-    let (own, other) = (file(1), file(2));
-    let forged = other.replace(&id(&other), &id(&own));
-    Arc::new(KeyRing::parse(forged.as_bytes()).unwrap())
+    let (own, mut forged) = (ring_file(1), ring_file(2));
+    forged["seal_with"] = own["seal_with"].clone();
+    forged["keys"][0]["id"] = own["seal_with"].clone();
+    ring_of(&forged)
 }
 
 #[test]
@@ -211,15 +227,133 @@ fn a_line_that_a_crash_left_unfinished_is_taken_off_and_told() {
 
 #[test]
 fn a_key_that_was_retired_is_no_fault_and_later_lines_vouch_for_it() {
-    let desk = Desk::new();
+    let mut desk = Desk::new();
     desk.note(2);
-    let later = Desk {
-        folder: desk.folder,
-        parts: parts(2),
-    };
-    later.note(1);
-    let report = later.verify(&[later.path()]).unwrap();
-    assert_eq!((report.lines, report.vouched), (3, Some(SealState::Good)));
+    for keys in [both_keys(), keys(2)] {
+        desk.parts.keys = keys;
+        desk.note(1);
+    }
+    let report = desk.verify(&[desk.path()]).unwrap();
+    assert_eq!((report.lines, report.vouched), (4, Some(SealState::Good)));
+}
+
+#[test]
+fn a_chain_that_nobody_vouches_for_is_not_sealed_over_in_silence() {
+    // Whoever writes a chain with a key that nobody has gets no seal of the gateway behind it.
+    let mut desk = Desk::new();
+    desk.note(3);
+    let own = std::mem::replace(&mut desk.parts.keys, keys(2));
+    std::fs::remove_file(desk.path()).unwrap();
+    std::fs::remove_file(head_of(&desk.path())).unwrap();
+    desk.note(3);
+    desk.parts.keys = own;
+    let unvouched = desk.verify(&[desk.path()]).unwrap_err().to_string();
+    assert!(unvouched.contains("was not sealed"), "{unvouched}");
+    desk.note(1);
+    let error = desk.verify(&[desk.path()]).unwrap_err();
+    assert!(is_broken_by(&error, LineFault::Cut(4)), "{error}");
+}
+
+#[test]
+fn a_cut_is_told_though_the_note_of_the_end_is_gone_or_scribbled_over() {
+    type Scribble = fn(&Path);
+    let scribbles: [Scribble; 3] = [
+        |note| std::fs::remove_file(note).unwrap(),
+        |note| std::fs::write(note, "").unwrap(),
+        |note| std::fs::write(note, "{}").unwrap(),
+    ];
+    for scribble in scribbles {
+        let desk = Desk::new();
+        desk.note(5);
+        desk.edit(|lines| lines.truncate(3));
+        scribble(&head_of(&desk.path()));
+        assert!(desk.verify(&[desk.path()]).is_err());
+        desk.note(1);
+        let error = desk.verify(&[desk.path()]).unwrap_err();
+        assert!(is_broken_by(&error, LineFault::Cut(4)), "{error}");
+    }
+}
+
+#[test]
+fn a_last_line_that_was_put_in_place_of_another_is_not_built_upon() {
+    let (desk, other) = (Desk::new(), Desk::new());
+    desk.note(3);
+    other.note(3);
+    let lines = std::fs::read_to_string(other.path()).unwrap();
+    let forged = lines.lines().last().unwrap().to_owned();
+    desk.edit(|lines| lines[2] = forged);
+    desk.note(1);
+    let text = std::fs::read_to_string(desk.path()).unwrap();
+    assert!(text.contains("trail_cut"), "{text}");
+    let error = desk.verify(&[desk.path()]).unwrap_err();
+    assert!(is_broken_by(&error, LineFault::Detached(3)), "{error}");
+}
+
+#[test]
+fn a_link_in_place_of_the_trail_leads_nowhere() {
+    let desk = Desk::new();
+    let elsewhere = desk.folder.path().join("elsewhere");
+    for link in [head_of(&desk.path()), desk.path()] {
+        std::os::unix::fs::symlink(&elsewhere, &link).unwrap();
+        let noted = desk.trail().note(Event::new(EventKind::Started));
+        assert!(noted.is_err());
+        assert!(!elsewhere.exists());
+        std::fs::remove_file(link).unwrap();
+    }
+}
+
+#[test]
+fn a_trail_is_verified_while_it_is_written_and_by_any_name() {
+    let desk = Desk::new();
+    desk.note(1);
+    std::thread::scope(|scope| {
+        let writer = scope.spawn(|| desk.note(200));
+        while !writer.is_finished() {
+            let report = desk.verify(&[desk.path()]).unwrap();
+            assert_eq!(report.end, End::Noted);
+        }
+    });
+    let other_name = desk.folder.path().join(".").join("..");
+    let other_name = other_name
+        .join(desk.folder.path().file_name().unwrap())
+        .join("audit.jsonl");
+    assert_eq!(desk.verify(&[other_name]).unwrap().end, End::Noted);
+}
+
+#[test]
+fn what_waited_for_a_disk_is_written_at_the_end() {
+    let desk = Desk::new();
+    let folder = desk.folder.path().join("later");
+    let path = folder.join("audit.jsonl");
+    let settings = settings(&path, OnAuditFailure::Continue);
+    let writer = AuditWriter::open(Some(&settings), &desk.parts, "local").unwrap();
+    writer.note(Event::new(EventKind::Started));
+    until("it fails", || writer.counts().is_failing);
+    for _ in 0..3 {
+        writer.note(Event::new(EventKind::SignedIn));
+    }
+    std::fs::create_dir(&folder).unwrap();
+    writer.finish();
+    let text = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(text.lines().count(), 4, "{text}");
+    assert_eq!((writer.counts().written, writer.counts().lost), (4, 0));
+}
+
+#[test]
+fn what_could_never_be_written_is_counted_as_lost() {
+    let desk = Desk::new();
+    let path = desk.folder.path().join("nowhere/audit.jsonl");
+    let settings = settings(&path, OnAuditFailure::Continue);
+    let writer = AuditWriter::open(Some(&settings), &desk.parts, "local").unwrap();
+    for _ in 0..3 {
+        writer.note(Event::new(EventKind::SignedIn));
+    }
+    writer.finish();
+    assert_eq!((writer.counts().written, writer.counts().lost), (0, 3));
+}
+
+fn is_broken_by(error: &VerifyError, expected: LineFault) -> bool {
+    matches!(error, VerifyError::Broken { fault, .. } if *fault == expected)
 }
 
 #[test]
@@ -277,14 +411,16 @@ fn nobody_signs_in_while_the_trail_cannot_be_written_if_the_operator_wants_that(
 }
 
 #[test]
-fn a_full_disk_leaves_no_half_line() {
-    let desk = Desk::new();
-    std::os::unix::fs::symlink("/dev/full", desk.path()).unwrap();
-    let event = || Event::new(EventKind::Started);
-    assert!(desk.trail().note(event()).is_err());
-    std::fs::remove_file(desk.path()).unwrap();
-    desk.trail().note(event()).unwrap();
-    assert_eq!(desk.verify(&[desk.path()]).unwrap().lines, 1);
+fn a_full_disk_is_a_failure_of_the_write() {
+    let mut full = std::fs::OpenOptions::new();
+    let mut full = full.append(true).open("/dev/full").unwrap();
+    let tail = Tail {
+        last: None,
+        whole_bytes: 0,
+        torn_bytes: 0,
+    };
+    let error = write_whole(&mut full, b"a line\n", &tail).unwrap_err();
+    assert_eq!(error.kind(), std::io::ErrorKind::StorageFull);
 }
 
 #[test]

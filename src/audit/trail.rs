@@ -11,17 +11,21 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use rustix::fs::FlockOperation;
+use rustix::fs::OFlags;
 use rustix::fs::flock;
 
 use crate::audit::AuditParts;
 use crate::audit::head;
 use crate::audit::head::Head;
 use crate::audit::tail;
+use crate::audit::tail::Tail;
+use crate::crypto::audit_seal::SealState;
 use crate::crypto::audit_seal::SealedThing;
 use crate::crypto::key_ring::KeyRing;
 use crate::logbook::chain::Draft;
 use crate::logbook::chain::LineHash;
 use crate::logbook::chain::Link;
+use crate::logbook::chain::ReadLine;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::time::Timestamp;
@@ -100,21 +104,34 @@ impl Trail {
         let head = head.map_err(|error| TrailError::Head(head_path.clone(), error))?;
         let noted = Head::read(&head, Some(&self.keys));
         let noted = noted.map_err(|error| TrailError::Head(head_path.clone(), error))?;
-        let link = self.append_behind(noted, events);
-        let link = link.map_err(|error| TrailError::Trail(self.path.clone(), error))?;
-        head::write(&head, link, &self.keys, self.nonce())
-            .map_err(|error| TrailError::Head(head_path, error))?;
-        Ok(link)
+        let in_trail = |error| TrailError::Trail(self.path.clone(), error);
+        let mut file = open(&self.path).map_err(in_trail)?;
+        let tail = tail::read(&file).map_err(in_trail)?;
+        let (link, text) = self.lines(noted, &tail, events);
+        let written = write_whole(&mut file, &text, &tail)
+            .map_err(in_trail)
+            .and_then(|()| {
+                head::write(&head, link, &self.keys, self.nonce())
+                    .map_err(|error| TrailError::Head(head_path, error))
+            });
+        if written.is_err() {
+            // Nothing of it is to stay: it is written anew, under the same numbers. What cannot be taken
+            // back is a torn line, which the next append mends, or lines that are there twice.
+            file.set_len(tail.whole_bytes).ok();
+        }
+        written.map(|()| link)
     }
 
-    fn append_behind(&self, noted: Head, events: &[Noted]) -> std::io::Result<Link> {
-        let mut file = open(&self.path)?;
-        let tail = tail::read(&file)?;
-        let (begin, finds) = Self::begin(noted, &tail);
-        let mut link = begin;
-        let mut text = Vec::new();
+    /// The lines to be appended, and where the chain ends with them.
+    fn lines(&self, noted: Head, tail: &Tail, events: &[Noted]) -> (Link, Vec<u8>) {
+        let (mut link, cut) = self.begin(noted, tail);
+        let repaired = (tail.torn_bytes > 0).then(|| {
+            Event::new(EventKind::TrailRepaired).with("bytes", tail.torn_bytes.to_string())
+        });
         let at = self.clock.now();
-        let finds = finds.into_iter().map(|event| Noted { at, event });
+        let finds = repaired.into_iter().chain(cut);
+        let finds = finds.map(|event| Noted { at, event });
+        let mut text = Vec::new();
         for Noted { at, event } in finds.chain(events.iter().cloned()) {
             let draft = Draft {
                 at,
@@ -123,42 +140,37 @@ impl Trail {
             };
             link = link.append(&draft, |hash| self.seal(hash), &mut text);
         }
-        if tail.torn_bytes > 0 {
-            file.set_len(tail.whole_bytes)?;
-        }
-        let written = file.write_all(&text).and_then(|()| file.sync_data());
-        if written.is_err() {
-            // Nothing of it is to stay: it is written anew, under the same numbers. What cannot be taken
-            // back is a torn line, which the next append mends, or is found as a line out of order.
-            file.set_len(tail.whole_bytes).ok();
-        }
-        written.map(|()| link)
+        (link, text)
     }
 
-    /// Where the chain goes on, and what is to be told of how it was found.
-    fn begin(noted: Head, tail: &tail::Tail) -> (Link, Vec<Event>) {
-        let mut finds = Vec::new();
-        if tail.torn_bytes > 0 {
-            let bytes = tail.torn_bytes.to_string();
-            finds.push(Event::new(EventKind::TrailRepaired).with("bytes", bytes));
-        }
-        let link = match (noted, tail.last) {
-            (Head::At(head), Some(last)) if last.sequence < head.sequence => {
-                let cut = Event::new(EventKind::TrailCut)
-                    .with("expected", head.sequence.to_string())
-                    .with("found", last.sequence.to_string());
-                finds.push(cut);
-                head
-            }
-            (Head::At(head), None) => head,
-            (_, Some(last)) => last,
-            (Head::Absent, None) => Link::BEGINNING,
-            (Head::Forged, None) => {
-                finds.push(Event::new(EventKind::TrailCut).with("expected", "unknown"));
-                Link::BEGINNING
-            }
+    /// Where the chain goes on, and what is to be told if it was not found as it was left. The seals of the
+    /// lines that follow vouch for all before them, so nothing may be taken over that nobody vouches for yet.
+    fn begin(&self, noted: Head, tail: &Tail) -> (Link, Option<Event>) {
+        let last = tail.last.as_ref().map(|line| line.link);
+        let found = last.map_or_else(|| "none".to_owned(), |last| last.sequence.to_string());
+        let cut = |expected: String| {
+            let cut = Event::new(EventKind::TrailCut).with("expected", expected);
+            Some(cut.with("found", found))
         };
-        (link, finds)
+        match noted {
+            Head::At(head) => match tail.last.as_ref().filter(|line| self.is_own(line)) {
+                // A crash came between the lines and the note.
+                Some(own) if own.link.sequence > head.sequence => (own.link, None),
+                Some(own) if own.link == head => (head, None),
+                // It was moved away.
+                None if tail.whole_bytes == 0 => (head, None),
+                Some(_) | None => (head, cut(head.sequence.to_string())),
+            },
+            Head::Absent if tail.whole_bytes == 0 => (Link::BEGINNING, None),
+            Head::Absent | Head::Forged => {
+                (last.unwrap_or(Link::BEGINNING), cut("unknown".to_owned()))
+            }
+        }
+    }
+
+    fn is_own(&self, line: &ReadLine) -> bool {
+        let hash = line.link.hash.to_hex();
+        self.keys.judge_audit(SealedThing::Line, &hash, &line.seal) == SealState::Good
     }
 
     fn seal(&self, hash: &LineHash) -> String {
@@ -179,6 +191,15 @@ impl std::fmt::Debug for Trail {
     }
 }
 
+/// Appends to what is whole of a trail.
+pub(super) fn write_whole(file: &mut File, text: &[u8], tail: &Tail) -> std::io::Result<()> {
+    if tail.torn_bytes > 0 {
+        file.set_len(tail.whole_bytes)?;
+    }
+    file.write_all(text)?;
+    file.sync_data()
+}
+
 /// The note of where a trail ends, beside it.
 pub(super) fn head_of(path: &Path) -> PathBuf {
     let mut name = path.file_name().unwrap_or_default().to_owned();
@@ -192,7 +213,13 @@ fn open(path: &Path) -> std::io::Result<File> {
         .as_os_str()
         .as_encoded_bytes()
         .ends_with(HEAD_ENDING.as_bytes());
-    options.read(true).create(true).mode(0o600);
+    // The owner of the folder must not have root write, or be given, a file elsewhere.
+    let flags = OFlags::NOFOLLOW.bits().cast_signed();
+    options
+        .read(true)
+        .create(true)
+        .mode(0o600)
+        .custom_flags(flags);
     if is_head {
         // Not for appending: the note is written in place.
         options.write(true).truncate(false);

@@ -4,8 +4,12 @@
 use std::fs::File;
 use std::io::BufRead;
 use std::io::BufReader;
+use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+
+use rustix::fs::FlockOperation;
+use rustix::fs::flock;
 
 use crate::audit::head::Head;
 use crate::audit::trail::head_of;
@@ -53,7 +57,7 @@ pub struct Report {
 pub enum End {
     /// The note agrees.
     Noted,
-    /// There is no note, or the file being written was not looked at.
+    /// The file being written was not looked at.
     Unknown,
 }
 
@@ -82,11 +86,14 @@ pub enum VerifyError {
         found: u64,
     },
     /// The note of the end was not written by a holder of the keys.
-    #[error("{} was not written by this gateway", .0.display())]
+    #[error("{} was not sealed with a key of the ring", .0.display())]
     Forged(PathBuf),
     /// There is no line.
     #[error("there is no line to verify")]
     Nothing,
+    /// There is no note of where the trail ends.
+    #[error("{} is missing: lines may have been cut off the end of the trail", .0.display())]
+    Unnoted(PathBuf),
     /// A file cannot be read.
     #[error("{} cannot be read", .0.display())]
     Unreadable(PathBuf, #[source] std::io::Error),
@@ -97,16 +104,25 @@ pub enum VerifyError {
 /// # Errors
 /// The first line that is wrong.
 pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyError> {
+    let current = match judge.current.filter(|current| is_among(current, paths)) {
+        Some(current) => Some(Current::look(current, judge.keys)?),
+        None => None,
+    };
     let mut walk = Walk::default();
     for path in in_order(paths)? {
-        walk.file(&path, judge.keys)?;
+        let current = current.as_ref();
+        let current = current.filter(|current| is_same(current.path, &path));
+        walk.file(
+            &path,
+            current.map_or(u64::MAX, |current| current.bytes),
+            judge.keys,
+        )?;
     }
     let (Some(first), Some(last)) = (walk.first, walk.last) else {
         return Err(VerifyError::Nothing);
     };
-    let read = |path: &PathBuf| Some(path.as_path()) == judge.current;
-    let end = match judge.current.filter(|_| paths.iter().any(read)) {
-        Some(current) => compare_end(current, last, judge.keys)?,
+    let end = match current {
+        Some(current) => current.compare_end(last)?,
         None => End::Unknown,
     };
     Ok(Report {
@@ -143,8 +159,8 @@ struct Walk {
 }
 
 impl Walk {
-    fn file(&mut self, path: &Path, keys: Option<&KeyRing>) -> Result<(), VerifyError> {
-        let mut reader = open(path)?;
+    fn file(&mut self, path: &Path, bytes: u64, keys: Option<&KeyRing>) -> Result<(), VerifyError> {
+        let mut reader = open(path)?.take(bytes);
         let mut line = Vec::new();
         for number in 1.. {
             line.clear();
@@ -172,6 +188,9 @@ impl Walk {
         if state == Some(SealState::Wrong) {
             return Err(LineFault::Seal(sequence));
         }
+        if line.is_cut {
+            return Err(LineFault::Cut(sequence));
+        }
         self.vouched = state;
         self.first.get_or_insert(sequence);
         self.last = Some(line.link);
@@ -180,27 +199,66 @@ impl Walk {
     }
 }
 
-/// Compares the end of the file that is being written with the note beside it. Lines behind the note are as
-/// they should be: it is written after them.
-fn compare_end(current: &Path, last: Link, keys: Option<&KeyRing>) -> Result<End, VerifyError> {
-    let path = head_of(current);
-    let head = match File::open(&path) {
-        Ok(file) => Head::read(&file, keys),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(Head::Absent),
-        Err(error) => Err(error),
-    };
-    match head.map_err(|error| VerifyError::Unreadable(path.clone(), error))? {
-        Head::Absent => Ok(End::Unknown),
-        Head::Forged => Err(VerifyError::Forged(path)),
-        Head::At(noted) if noted.sequence > last.sequence => Err(VerifyError::Cut {
-            expected: noted.sequence,
-            found: last.sequence,
-        }),
-        Head::At(noted) if noted.sequence == last.sequence && noted.hash != last.hash => Err(
-            broken(current, noted.sequence, LineFault::Detached(noted.sequence)),
-        ),
-        Head::At(_) => Ok(End::Noted),
+/// The file that is being written, and where it ended at one moment: lines go on being added to it.
+struct Current<'a> {
+    path: &'a Path,
+    bytes: u64,
+    noted: Head,
+}
+
+impl<'a> Current<'a> {
+    /// Looks at it while nobody writes.
+    fn look(path: &'a Path, keys: Option<&KeyRing>) -> Result<Self, VerifyError> {
+        let note = head_of(path);
+        let unreadable = |error| VerifyError::Unreadable(note.clone(), error);
+        let head = match File::open(&note) {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
+            opened => Some(opened.map_err(unreadable)?),
+        };
+        if let Some(head) = &head {
+            // Released when the file is closed.
+            flock(head, FlockOperation::LockShared).map_err(|error| unreadable(error.into()))?;
+        }
+        let bytes = path.metadata().map(|about| about.len());
+        let noted = head.as_ref().map(|head| Head::read(head, keys));
+        Ok(Self {
+            path,
+            bytes: bytes.map_err(|error| VerifyError::Unreadable(path.to_owned(), error))?,
+            noted: noted
+                .transpose()
+                .map_err(unreadable)?
+                .unwrap_or(Head::Absent),
+        })
     }
+
+    /// Compares its end with the note beside it. A line behind the note is as it should be: a crash can come
+    /// between them.
+    fn compare_end(&self, last: Link) -> Result<End, VerifyError> {
+        let note = head_of(self.path);
+        match self.noted {
+            Head::Absent => Err(VerifyError::Unnoted(note)),
+            Head::Forged => Err(VerifyError::Forged(note)),
+            Head::At(noted) if noted.sequence > last.sequence => Err(VerifyError::Cut {
+                expected: noted.sequence,
+                found: last.sequence,
+            }),
+            Head::At(noted) if noted.sequence == last.sequence && noted.hash != last.hash => {
+                let fault = LineFault::Detached(noted.sequence);
+                Err(broken(self.path, noted.sequence, fault))
+            }
+            Head::At(_) => Ok(End::Noted),
+        }
+    }
+}
+
+fn is_among(current: &Path, paths: &[PathBuf]) -> bool {
+    paths.iter().any(|path| is_same(current, path))
+}
+
+/// Whether two paths lead to one file, however they are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let whole = |path: &Path| path.canonicalize().ok();
+    one == other || whole(one).is_some_and(|one| Some(one) == whole(other))
 }
 
 fn parse(line: &[u8]) -> Result<ReadLine, LineFault> {

@@ -96,7 +96,10 @@ fn verify(config: &Config, files: &[PathBuf], out: &mut dyn Write) -> anyhow::Re
         current: current.as_deref(),
     };
     match verify::verify(&files, &judge) {
-        Ok(report) => Ok(write!(out, "{}", told(&report))?),
+        Ok(report) => {
+            write!(out, "{}", told(&report))?;
+            is_vouched(&report)
+        }
         Err(VerifyError::Nothing) => Ok(writeln!(out, "no line has been written yet")?),
         Err(error) => Err(error.into()),
     }
@@ -115,19 +118,26 @@ fn told(report: &Report) -> String {
             first.saturating_sub(1)
         ));
     }
-    match report.vouched {
-        Some(SealState::KeyGone(key)) => text.push_str(&format!(
-            "the key {:08x} that sealed the last line is in the ring no more: nobody vouches for them\n",
-            key.0
-        )),
-        Some(SealState::Good) => text.push_str("sealed with a key of the ring\n"),
-        Some(SealState::Wrong) | None => {}
+    if report.vouched == Some(SealState::Good) {
+        text.push_str("sealed with a key of the ring\n");
     }
     text.push_str(match report.end {
         End::Noted => "the end is where it was noted\n",
         End::Unknown => "whether lines are missing at the end is not known\n",
     });
     text
+}
+
+/// Anybody can write a chain that names a key which does not exist.
+fn is_vouched(report: &Report) -> anyhow::Result<()> {
+    match report.vouched {
+        Some(SealState::KeyGone(key)) => Err(anyhow!(
+            "nobody vouches for these lines: the key {:08x} that sealed the last one is not in the ring; name \
+             later files, too",
+            key.0
+        )),
+        Some(SealState::Good | SealState::Wrong) | None => Ok(()),
+    }
 }
 
 fn find(

@@ -184,8 +184,9 @@ impl EmbeddedEngine {
         if let Some(federation) = &self.federation {
             federation.tell_later(end.clone());
         }
-        self.append_announcing(end, &concerned).await?;
+        let appended = self.append_announcing(end, &concerned).await;
         self.audit.note(audit::cut_off(subject, concerned.len()));
+        appended?;
         Ok(concerned.len())
     }
 }

@@ -9,6 +9,7 @@ use sha2::Sha256;
 
 use crate::logbook::escape::Escape;
 use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::logbook::moment::rfc3339;
 use crate::model::time::Timestamp;
 
@@ -45,6 +46,8 @@ pub struct ReadLine {
     pub previous: LineHash,
     /// The seal over its hash.
     pub seal: String,
+    /// Whether it tells that what stands before it was not found as it was left.
+    pub is_cut: bool,
 }
 
 /// What is wrong with a line.
@@ -53,6 +56,11 @@ pub enum LineFault {
     /// Its text does not have the hash that it says.
     #[error("line {0} was changed after it was written")]
     Changed(u64),
+    /// It says itself that what stands before it was not found as it was left.
+    #[error(
+        "line {0} says that lines before it were cut off or replaced, or that nobody could vouch for them"
+    )]
+    Cut(u64),
     /// It follows another line than the one before it.
     #[error("line {0} does not follow the line before it, which was changed or replaced")]
     Detached(u64),
@@ -167,12 +175,15 @@ impl ReadLine {
     /// # Errors
     /// When it is none, or was changed.
     pub fn parse(line: &str) -> Result<Self, LineFault> {
-        let read = Self::read(line).ok_or(LineFault::Malformed)?;
-        let is_object = serde_json::from_str::<serde_json::Value>(line).is_ok();
+        let mut read = Self::read(line).ok_or(LineFault::Malformed)?;
         let (covered, _) = line.rsplit_once(HASH_MARK).ok_or(LineFault::Malformed)?;
-        if !is_object || LineHash::of(covered.as_bytes()) != read.link.hash {
-            return Err(LineFault::Changed(read.link.sequence));
+        let changed = LineFault::Changed(read.link.sequence);
+        let object: serde_json::Value = serde_json::from_str(line).map_err(|_| changed)?;
+        if LineHash::of(covered.as_bytes()) != read.link.hash {
+            return Err(changed);
         }
+        let event = object.get("event").and_then(serde_json::Value::as_str);
+        read.is_cut = event == Some(EventKind::TrailCut.as_str());
         Ok(read)
     }
 
@@ -190,6 +201,7 @@ impl ReadLine {
             link,
             previous: LineHash::from_hex(previous)?,
             seal: seal.to_owned(),
+            is_cut: false,
         })
     }
 }
@@ -207,7 +219,6 @@ const HASH_MARK: &str = ",\"hash\":\"";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::logbook::event::EventKind;
 
     fn trail(count: u64) -> Vec<String> {
         let mut text = Vec::new();

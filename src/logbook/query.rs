@@ -41,7 +41,8 @@ impl QueryRule {
             line.push(b'=');
         }
         let decisive = if name.is_empty() { value } else { name };
-        if self == Self::Values && !promises_secret(decisive) {
+        let is_harmless = !promises_secret(decisive) && !holds_secret(value);
+        if self == Self::Values && is_harmless {
             escape.write(value.as_bytes(), line);
         } else {
             line.extend_from_slice(HIDDEN);
@@ -91,6 +92,35 @@ fn promises_secret(name: &str) -> bool {
     SECRET_NAMES.contains(&name.as_str()) || SECRET_PARTS.iter().any(|part| name.contains(part))
 }
 
+/// Whether a value has parameters of its own that are likely to be secrets: an address to return to, encoded as
+/// often as it was passed on, or a query whose parameters are separated otherwise.
+fn holds_secret(value: &str) -> bool {
+    let mut text = Cow::Borrowed(value);
+    for _ in 0..DECODED_MAX {
+        let mut pieces = text.split(['?', '&', ';', '#']);
+        if pieces.any(|piece| {
+            piece
+                .split_once('=')
+                .is_some_and(|(name, _)| promises_secret(name))
+        }) {
+            return true;
+        }
+        let decoded = decoded(&text);
+        if decoded == text {
+            return false;
+        }
+        text = Cow::Owned(decoded);
+    }
+    // Nobody encodes that often who has nothing to hide.
+    true
+}
+
+fn decoded(value: &str) -> String {
+    let pair = format!("={}", value.replace('&', "%26"));
+    let decoded = form_urlencoded::parse(pair.as_bytes()).next();
+    decoded.map_or_else(String::new, |(_, value)| value.into_owned())
+}
+
 /// Names whose values are secrets: of OAuth, OIDC, SAML, CAS, signed addresses and one-time passwords.
 const SECRET_NAMES: &[&str] = &[
     "auth",
@@ -132,6 +162,8 @@ const SECRET_PARTS: &[&str] = &[
 const HIDDEN: &[u8] = b"*";
 /// Parameters written of one query.
 const PARAMETERS_MAX: usize = 64;
+/// How often a value is decoded in search of secrets.
+const DECODED_MAX: usize = 4;
 
 #[cfg(test)]
 mod tests {
@@ -163,6 +195,18 @@ mod tests {
         let query = "q=ham&code=s3cret&Access_Token=s3cret&page=2&%63ode=s3cret&passw%6Frd=s3cret&keyword=x";
         let values = "?q=ham&code=*&Access_Token=*&page=2&%63ode=*&passw%6Frd=*&keyword=x";
         assert_eq!(written(QueryRule::Values, query), values);
+    }
+
+    #[test]
+    fn a_secret_within_a_value_is_never_written() {
+        let hidden = |query| assert_eq!(written(QueryRule::Values, query), "?a=*", "{query}");
+        hidden("a=1;token=s3cret");
+        hidden("a=https://app.test/?token=s3cret");
+        hidden("a=https%3A%2F%2Fapp.test%2F%3Fq%3D1%26code%3Ds3cret");
+        hidden("a=https%253A%252F%252Fapp.test%252F%253Ftoken%253Ds3cret");
+        hidden("a=%2525252525253Ftoken");
+        let query = "a=100%25&b=https%3A%2F%2Fapp.test%2F%3Fq%3Dham";
+        assert_eq!(written(QueryRule::Values, query), format!("?{query}"));
     }
 
     #[test]

@@ -246,9 +246,18 @@ fn asked<'a>(line: &'a OpenLine, ctx: &RequestContext, over: &Over<'a>) -> Asked
             Version::HTTP_2 => "HTTP/2.0",
             _ => "HTTP/1.1",
         },
-        referer: over.referer,
+        referer: without_own_query(over.referer),
         user_agent: over.user_agent,
     }
+}
+
+/// A `Referer` as it may be told: a page of Portway's own has a sealed message behind its question mark.
+fn without_own_query(referer: &[u8]) -> &[u8] {
+    let mark = referer.iter().position(|byte| *byte == b'?');
+    let address = mark.and_then(|mark| referer.get(..mark));
+    let prefix = endpoints::PREFIX.as_bytes();
+    let is_own = |address: &&[u8]| address.windows(prefix.len()).any(|part| part == prefix);
+    address.filter(is_own).unwrap_or(referer)
 }
 
 fn forwarded<'a>(admitted: &'a Admitted, line: &OpenLine) -> Option<Forwarded<'a>> {
@@ -267,4 +276,25 @@ fn forwarded<'a>(admitted: &'a Admitted, line: &OpenLine) -> Option<Forwarded<'a
         attempts: admitted.tried.len(),
         time: line.upstream_time,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sealed_message_is_not_told_by_a_referer_either() {
+        let own = b"https://login.test/.portway/callback?t=s3cret";
+        assert_eq!(
+            without_own_query(own),
+            b"https://login.test/.portway/callback"
+        );
+        for other in [
+            "",
+            "https://app.test/?q=1",
+            "https://app.test/?q=/.portway/",
+        ] {
+            assert_eq!(without_own_query(other.as_bytes()), other.as_bytes());
+        }
+    }
 }

@@ -174,7 +174,10 @@ impl Shared {
                 sink = self.reopened(sink);
             }
             match sink.write(&batch) {
-                Ok(()) => self.totals.written.fetch_add(lines, Ordering::Relaxed),
+                Ok(()) => {
+                    told.success(&batch);
+                    self.totals.written.fetch_add(lines, Ordering::Relaxed)
+                }
                 Err(error) => {
                     told.failure(&self.destination, &error);
                     self.totals.lost.fetch_add(lines, Ordering::Relaxed)
@@ -294,6 +297,13 @@ impl Told {
         }
         tracing::warn!(lines = lost - self.lost, "access log lines were lost");
         (self.lost, self.writes) = (lost, 0);
+    }
+
+    /// The next failure is told again.
+    const fn success(&mut self, written: &[u8]) {
+        if !written.is_empty() {
+            self.failure = None;
+        }
     }
 
     fn failure(&mut self, destination: &Destination, error: &std::io::Error) {

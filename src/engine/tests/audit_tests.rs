@@ -47,6 +47,17 @@ async fn every_end_is_told_with_its_cause() {
 }
 
 #[tokio::test]
+async fn a_cut_off_that_is_not_durable_yet_is_told_all_the_same() {
+    let world = World::new();
+    let session = world.sign_in("alice").await;
+    world.store.ends_are(Ends::Failing);
+    let (store, user) = (&session.facts.store, &session.facts.subject);
+    world.engine.end_all(store, user).await.unwrap_err();
+    let told = world.told.of(EventKind::UserCutOff);
+    assert_eq!(detail(&told[0], "user"), Some("alice"));
+}
+
+#[tokio::test]
 async fn nobody_is_signed_in_while_that_could_not_be_told() {
     let world = World::new();
     let standing = world.sign_in("alice").await;
