@@ -321,6 +321,26 @@ fn a_trail_is_verified_while_it_is_written_and_by_any_name() {
 }
 
 #[test]
+fn a_trail_that_was_emptied_or_removed_is_found_and_one_that_was_moved_away_is_whole() {
+    let desk = Desk::new();
+    desk.note(3);
+    let older = desk.folder.path().join("audit.jsonl.1");
+    std::fs::rename(desk.path(), &older).unwrap();
+    for empty in [false, true] {
+        if empty {
+            std::fs::write(desk.path(), "").unwrap();
+        }
+        let error = desk.verify(&[desk.path()]).unwrap_err();
+        assert!(matches!(error, VerifyError::Emptied(3)), "{error}");
+        let report = desk.verify(&[desk.path(), older.clone()]).unwrap();
+        assert_eq!((report.lines, report.end), (3, End::Noted));
+    }
+    let fresh = Desk::new();
+    let error = fresh.verify(&[fresh.path()]).unwrap_err();
+    assert!(matches!(error, VerifyError::Nothing), "{error}");
+}
+
+#[test]
 fn what_waited_for_a_disk_is_written_at_the_end() {
     let desk = Desk::new();
     let folder = desk.folder.path().join("later");

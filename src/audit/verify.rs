@@ -85,6 +85,12 @@ pub enum VerifyError {
         /// The number of the last line.
         found: u64,
     },
+    /// The file being written has no line, and none of the others has the one that was noted last.
+    #[error(
+        "there is no line, and the last one should be {0}: lines were cut off, or files that were moved away \
+         are not named"
+    )]
+    Emptied(u64),
     /// The note of the end was not written by a holder of the keys.
     #[error("{} was not sealed with a key of the ring", .0.display())]
     Forged(PathBuf),
@@ -108,8 +114,13 @@ pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyErro
         Some(current) => Some(Current::look(current, judge.keys)?),
         None => None,
     };
+    // It has just been moved away, or was never written.
+    let is_gone = |path: &Path| {
+        let current = current.as_ref().filter(|current| current.bytes == 0);
+        current.is_some_and(|current| is_same(current.path, path))
+    };
     let mut walk = Walk::default();
-    for path in in_order(paths)? {
+    for path in in_order(paths.iter().filter(|path| !is_gone(path)))? {
         let current = current.as_ref();
         let current = current.filter(|current| is_same(current.path, &path));
         walk.file(
@@ -119,7 +130,7 @@ pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyErro
         )?;
     }
     let (Some(first), Some(last)) = (walk.first, walk.last) else {
-        return Err(VerifyError::Nothing);
+        return Err(current.map_or(VerifyError::Nothing, Current::nothing));
     };
     let end = match current {
         Some(current) => current.compare_end(last)?,
@@ -135,7 +146,7 @@ pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyErro
 }
 
 /// The files by the number of their first line; empty ones are left out.
-fn in_order(paths: &[PathBuf]) -> Result<Vec<PathBuf>, VerifyError> {
+fn in_order<'a>(paths: impl Iterator<Item = &'a PathBuf>) -> Result<Vec<PathBuf>, VerifyError> {
     let mut files = Vec::new();
     for path in paths {
         let mut line = Vec::new();
@@ -219,7 +230,10 @@ impl<'a> Current<'a> {
             // Released when the file is closed.
             flock(head, FlockOperation::LockShared).map_err(|error| unreadable(error.into()))?;
         }
-        let bytes = path.metadata().map(|about| about.len());
+        let bytes = match path.metadata() {
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(0),
+            about => about.map(|about| about.len()),
+        };
         let noted = head.as_ref().map(|head| Head::read(head, keys));
         Ok(Self {
             path,
@@ -229,6 +243,15 @@ impl<'a> Current<'a> {
                 .map_err(unreadable)?
                 .unwrap_or(Head::Absent),
         })
+    }
+
+    /// What it means that there is no line at all.
+    fn nothing(self) -> VerifyError {
+        match self.noted {
+            Head::At(noted) => VerifyError::Emptied(noted.sequence),
+            Head::Absent => VerifyError::Nothing,
+            Head::Forged => VerifyError::Forged(head_of(self.path)),
+        }
     }
 
     /// Compares its end with the note beside it. A line behind the note is as it should be: a crash can come
