@@ -47,18 +47,18 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Begins to watch the pools that are served, and to read the configuration again when it is due. What is
-    /// answered is told when the names of upstreams have been looked up for the first time.
-    pub(super) fn begin(mut self, hang_ups: HangUps) -> Vec<oneshot::Receiver<()>> {
+    /// Begins to watch the pools that are served. What is answered is told when the names of upstreams have
+    /// been looked up for the first time.
+    pub(super) fn begin(&mut self) -> Vec<oneshot::Receiver<()>> {
         let serving = self.live.take();
         let beginning = self.pools.begin(&serving, &self.lasting.ports.resolver);
         self.pools = beginning.watch;
-        tokio::spawn(self.run(hang_ups));
         beginning.names
     }
 
-    /// Goes on until the process ends.
-    async fn run(mut self, hang_ups: HangUps) {
+    /// Reads the configuration again when it is due. Ends only with the process, or where the watch over a
+    /// pool has broken off, which the node cannot do without.
+    pub(super) async fn run(mut self, hang_ups: HangUps) {
         let mut changes = Changes::since(self.sources.clone());
         let mut earlier: Vec<Arc<Serving>> = Vec::new();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -76,6 +76,9 @@ impl Reloader {
                     // Whoever lets go of it last also takes it apart, which is not for a request to do.
                     earlier.retain(|serving| Arc::strong_count(serving) > 1);
                     self.record.earlier_in_use(earlier.len());
+                    if self.pools.is_broken() {
+                        return;
+                    }
                     if !changes.are_over().await {
                         continue;
                     }

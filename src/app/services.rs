@@ -157,10 +157,14 @@ impl ServiceWithDependents for Core {
             Engine::Own(own) => keep_house(own, &mut tasks, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &mut tasks, &shutdown),
         }
-        let names = match self.reloader.take() {
-            Some((reloader, hang_ups)) => reloader.begin(hang_ups),
-            None => Vec::new(),
-        };
+        let mut names = Vec::new();
+        if let Some((mut reloader, hang_ups)) = self.reloader.take() {
+            names = reloader.begin();
+            tasks.spawn(
+                "the watch over configuration and pools",
+                reloader.run(hang_ups),
+            );
+        }
         // Serving before the names of upstreams are known, or before a gate without an engine has heard of
         // one, would refuse the first requests.
         let beginning = join(join_all(names), told(engine));

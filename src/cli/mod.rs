@@ -12,6 +12,7 @@ use clap::Parser;
 use clap::Subcommand;
 
 mod check;
+mod config;
 mod demo;
 mod node;
 mod pki;
@@ -25,6 +26,7 @@ mod users;
 #[command(name = "portway", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   portway check --config gateway.yaml
+  portway config show --config gateway.yaml
   portway users add alice --file users.yaml --group staff
   portway run --config gateway.yaml
   portway reload --config gateway.yaml
@@ -39,6 +41,8 @@ struct Cli {
 enum Verb {
     /// Checks a configuration and reports every fault in it
     Check(ConfigArgs),
+    /// Shows a configuration as it counts, or the schema of all there are
+    Config(config::ConfigVerbArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
@@ -66,6 +70,7 @@ struct ConfigArgs {
 pub fn run() -> ExitCode {
     match Cli::parse().verb {
         Verb::Check(args) => check::check(&args.config),
+        Verb::Config(args) => config::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),

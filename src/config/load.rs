@@ -49,11 +49,24 @@ pub fn load_noting(path: &Path) -> Loading {
         sources.borrow_mut().note(path);
         read_bounded(path)
     };
-    let outcome = load_by(path, &read);
+    let list = |folder: &Path| {
+        sources.borrow_mut().note(folder);
+        names_in(folder)
+    };
+    let outcome = load_by(path, (&read, &list), parse);
     Loading {
         outcome,
         sources: sources.into_inner(),
     }
+}
+
+/// Reads a configuration as [`load`] does, and writes it as it counts: with all its files, variables and
+/// defaults, and without secrets.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn effective(path: &Path) -> Result<String, Faults> {
+    load_by(path, (&read_bounded, &names_in), parse::effective)
 }
 
 /// Why it cannot be told where the state directory of a configuration is.
@@ -94,9 +107,14 @@ pub fn state_dir_of(path: &Path) -> Result<PathBuf, StateDirError> {
     Ok(folder.join(expanded.as_deref().unwrap_or(parse::STATE_DIR_DEFAULT)))
 }
 
+type ListFolder<'r> = dyn Fn(&Path) -> Result<Vec<String>, ReadFileError> + 'r;
 type ReadFile<'r> = dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError> + 'r;
 
-fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
+fn load_by<T>(
+    path: &Path,
+    (read, list): (&ReadFile<'_>, &ListFolder<'_>),
+    then: fn(&str, &str, &Surroundings<'_>) -> Result<T, Faults>,
+) -> Result<T, Faults> {
     let name = path.display().to_string();
     let bytes = read(path).map_err(|error| {
         let problem = Problem::File {
@@ -133,9 +151,10 @@ fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
         folder,
         variable: &variable,
         read,
+        list,
         threads: available_parallelism().map_or(1, usize::from),
     };
-    parse(&text, &name, &surroundings)
+    then(&text, &name, &surroundings)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
@@ -152,6 +171,16 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
     } else {
         Err(ReadFileError::TooLarge(FILE_BYTES_MAX))
     }
+}
+
+/// The names of what is in a folder; one that is no text is no name of a configuration.
+fn names_in(folder: &Path) -> Result<Vec<String>, ReadFileError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(of_io)? {
+        let name = entry.map_err(of_io)?.file_name();
+        names.extend(name.into_string().ok());
+    }
+    Ok(names)
 }
 
 fn of_io(error: std::io::Error) -> ReadFileError {

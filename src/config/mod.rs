@@ -41,6 +41,8 @@ pub mod problem;
 pub mod raw;
 pub mod restart;
 pub mod sources;
+pub mod texts;
+pub mod yaml;
 
 /// A whole, valid configuration.
 #[derive(Debug)]

@@ -97,6 +97,15 @@ pub enum Problem {
     /// A session that would end before it can idle.
     #[error("idle_timeout is longer than lifetime")]
     IdleTimeout,
+    /// A file that is part of what it includes.
+    #[error("the file `{0}` includes itself")]
+    IncludeCycle(String),
+    /// A pattern of files that is none.
+    #[error("`{0}` is not a pattern of files")]
+    IncludePattern(String),
+    /// Files are included too deeply, or too many of them.
+    #[error("too many files are included")]
+    IncludeTooMany,
     /// Nothing was wrong and yet nothing came out; it has no cause an operator could know.
     #[error("the configuration could not be completed")]
     Incomplete,
@@ -153,6 +162,9 @@ pub enum Problem {
         /// Where it stands.
         place: &'static str,
     },
+    /// A section that an included file cannot have.
+    #[error("`{0}` cannot stand in an included file")]
+    NotIncludable(String),
     /// A key without a value.
     #[error("there is no value")]
     NoValue,
@@ -264,6 +276,9 @@ pub enum ReadFileError {
     /// Its permissions forbid it.
     #[error("permission denied")]
     NotPermitted,
+    /// It is not UTF-8.
+    #[error("it is not UTF-8")]
+    NotText,
     /// It is too large.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),

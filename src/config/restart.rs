@@ -232,6 +232,7 @@ mod tests {
             folder: Path::new(""),
             variable: &|_| None,
             read: &read,
+            list: &|_| Ok(Vec::new()),
             threads: 4,
         };
         parse(text, "gateway.yaml", &surroundings).unwrap_or_else(|faults| panic!("{faults}"))

@@ -199,7 +199,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
         && !listeners.serves_tls(&host.listeners)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "host",
     "hosts",
     "listeners",

@@ -245,8 +245,9 @@ pub(super) fn holds_block(pem: &[u8], labels: &[&str]) -> bool {
     })
 }
 
-const KEYS: &[&str] = &["bind", "name", "tls"];
-const TLS_KEYS: &[&str] = &["certificates", "http2"];
-const CERTIFICATE_KEYS: &[&str] = &["certificate", "certificate_file", "key", "key_file"];
+pub(super) const KEYS: &[&str] = &["bind", "name", "tls"];
+pub(super) const TLS_KEYS: &[&str] = &["certificates", "http2"];
+pub(super) const CERTIFICATE_KEYS: &[&str] =
+    &["certificate", "certificate_file", "key", "key_file"];
 const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];
 const KEY_ONE_OF: &[&str] = &["key", "key_file"];

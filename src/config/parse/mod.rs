@@ -19,7 +19,8 @@ use crate::config::problem::ReadFileError;
 use crate::config::raw::Content;
 use crate::config::raw::Misread;
 use crate::config::raw::Node;
-use crate::config::raw::read_tree;
+use crate::config::texts::Texts;
+use crate::config::yaml;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 
@@ -38,6 +39,7 @@ mod engine;
 pub mod expand;
 mod health;
 mod host;
+mod include;
 mod listener;
 mod mdc;
 mod nearest;
@@ -49,8 +51,11 @@ pub mod quantity;
 mod reading;
 mod route;
 mod scalar;
+pub mod schema;
 mod security;
 mod settings;
+
+pub use include::INCLUDABLE;
 
 /// What a configuration may ask of the world around its text.
 #[derive(Clone, Copy)]
@@ -61,6 +66,8 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The bytes of a file.
     pub read: &'a dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError>,
+    /// The names of what is in a folder.
+    pub list: &'a dyn Fn(&Path) -> Result<Vec<String>, ReadFileError>,
     /// How many threads the edge gets when the file does not say.
     pub threads: usize,
 }
@@ -78,23 +85,52 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// # Errors
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
-    let root = read_tree(text).map_err(|misread| Faults::one(file, text, of_misread(misread)))?;
-    let mut reading = Reading::new(surroundings);
+    let mut texts = Texts::of(file, text);
+    let root = include::whole(text, &mut texts, surroundings).map_err(|faults| {
+        let faults = Faults::collect(&texts, faults);
+        faults.unwrap_or_else(|| Faults::one(file, text, incomplete()))
+    })?;
+    let mut reading = Reading::new(surroundings, &texts);
     let config = reading.config(&root);
-    match (Faults::collect(file, text, reading.faults), config) {
+    let (faults, warnings) = (reading.faults, reading.warnings);
+    match (Faults::collect(&texts, faults), config) {
         (Some(faults), _) => Err(faults),
         (None, Some(config)) => Ok(Config {
-            warnings: Warnings::collect(file, text, reading.warnings),
+            warnings: Warnings::collect(&texts, warnings),
             ..config
         }),
-        (None, None) => {
-            let fault = Fault {
-                at: None,
-                path: String::new(),
-                problem: Problem::Incomplete,
-            };
-            Err(Faults::one(file, text, fault))
-        }
+        (None, None) => Err(Faults::one(file, text, incomplete())),
+    }
+}
+
+/// Writes a configuration as it counts: with what it includes, variables filled in, defaults written out, and
+/// no secret in it.
+///
+/// # Errors
+/// Every fault of the text, as [`parse`] has them.
+pub fn effective(
+    text: &str,
+    file: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<String, Faults> {
+    parse(text, file, surroundings)?;
+    let mut texts = Texts::of(file, text);
+    let root = include::whole(text, &mut texts, surroundings);
+    let root = root.map_err(|faults| {
+        let faults = Faults::collect(&texts, faults);
+        faults.unwrap_or_else(|| Faults::one(file, text, incomplete()))
+    })?;
+    Ok(yaml::write(&schema::effective::effective(
+        &root,
+        surroundings,
+    )))
+}
+
+fn incomplete() -> Fault {
+    Fault {
+        at: None,
+        path: String::new(),
+        problem: Problem::Incomplete,
     }
 }
 
@@ -259,6 +295,7 @@ const KEYS: &[&str] = &[
     "deployment",
     "engine",
     "identity_headers",
+    "include",
     "key_ring_file",
     "limits",
     "listeners",

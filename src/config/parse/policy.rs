@@ -187,5 +187,5 @@ impl Section<'_> {
     }
 }
 
-const EFFECTS: &[&str] = &["allow", "deny"];
+pub(super) const EFFECTS: &[&str] = &["allow", "deny"];
 const NAMES_SHOWN_MAX: usize = 12;

@@ -17,10 +17,12 @@ use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
 use crate::config::raw::Position;
+use crate::config::texts::Texts;
 
 /// The walk through one file.
 pub(super) struct Reading<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
+    texts: &'a Texts,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
     expanded_bytes: usize,
@@ -116,9 +118,10 @@ impl<'n> Found<'n> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+    pub(super) const fn new(surroundings: &'a Surroundings<'a>, texts: &'a Texts) -> Self {
         Self {
             surroundings,
+            texts,
             faults: Vec::new(),
             warnings: Vec::new(),
             expanded_bytes: 0,
@@ -233,13 +236,18 @@ impl<'a> Reading<'a> {
             self.wrong_type(found, "a list");
             return None;
         };
-        Some(
-            items
-                .iter()
-                .enumerate()
-                .map(|(index, node)| found.item(node, index))
-                .collect(),
-        )
+        // Items count from the beginning of their own file.
+        let mut counted = None;
+        let item = |node: &'n Node| {
+            let file = self.texts.file_of(node.at.line);
+            let index = match counted {
+                Some((same, index)) if same == file => index,
+                _ => 0,
+            };
+            counted = Some((file, index + 1));
+            found.item(node, index)
+        };
+        Some(items.iter().map(item).collect())
     }
 
     /// The items of a list that must not be empty.

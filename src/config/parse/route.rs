@@ -327,7 +327,7 @@ fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
         .map(|(key, _)| key)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "access",
     "body_size",
     "caching",
@@ -356,7 +356,7 @@ const PATHS: &[(&str, MakePattern)] = &[
 ];
 const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
 const POOL_KEYS: &[&str] = &["pool", "pools"];
-const BOTH_POOLS: &[&str] = &["http", "https"];
+pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
 
 /// Keys that mean something only where somebody is asked to sign in.
 const PROTECTED_KEYS: &[&str] = &["level", "policy", "preflight"];

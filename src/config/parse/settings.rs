@@ -292,17 +292,17 @@ const fn default_limits() -> Limits {
     }
 }
 
-const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
-const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
-const AUTHENTICATION_KEYS: &[&str] = &[
+pub(super) const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
+pub(super) const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
+pub(super) const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
     "hashing_threads",
     "level",
     "store",
     "users_file",
 ];
-const IDENTITY_HEADER_KEYS: &[&str] = &["email", "groups", "name", "user"];
-const LIMIT_KEYS: &[&str] = &[
+pub(super) const IDENTITY_HEADER_KEYS: &[&str] = &["email", "groups", "name", "user"];
+pub(super) const LIMIT_KEYS: &[&str] = &[
     "body_idle_timeout",
     "body_rate_min",
     "body_size",
