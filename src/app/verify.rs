@@ -61,7 +61,7 @@ fn pools(config: &Config) -> Vec<String> {
 /// A users file that is not there yet is no fault: `portway users add` makes it.
 fn users(config: &Config) -> Option<String> {
     let file = &config.authentication.as_ref()?.users_file;
-    if !file.exists() {
+    if matches!(file.try_exists(), Ok(false)) {
         return None;
     }
     let said = chain_of(&document::load(file).err()?);

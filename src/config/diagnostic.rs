@@ -14,6 +14,7 @@ use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
 use crate::config::raw::Position;
 use crate::config::texts::Texts;
+use crate::config::userinfo;
 
 mod hide;
 mod show;
@@ -130,10 +131,13 @@ impl Faults {
     pub fn reports(&self) -> impl Iterator<Item = Reported<'_>> {
         let texts = &self.0.texts;
         self.iter().map(|fault| Reported {
-            file: fault.at.map_or(texts.name(), |at| texts.line(at.line).file),
+            file: match fault.at {
+                Some(at) => texts.line(at.line).file,
+                None => texts.name(),
+            },
             at: fault.at.map(|at| local(texts, at)),
             path: &fault.path,
-            message: fault.problem.to_string(),
+            message: without_userinfo(&fault.problem),
             hint: hint(texts, fault),
         })
     }
@@ -157,6 +161,11 @@ impl Faults {
         });
         shown.collect::<Vec<_>>().join("\n")
     }
+}
+
+/// What is said, which may repeat what is written.
+fn without_userinfo(said: &impl ToString) -> String {
+    userinfo::replaced(&said.to_string(), HIDDEN).into_owned()
 }
 
 /// A place as its own file numbers it.
@@ -246,7 +255,7 @@ impl Warnings {
     fn messages(&self) -> impl Iterator<Item = Message<'_>> {
         self.all.iter().map(|placed| Message {
             kind: Kind::Warning,
-            text: placed.warning.advice.to_string(),
+            text: without_userinfo(&placed.warning.advice),
             hint: placed.warning.advice.hint(),
             file: &placed.file,
             at: Some(placed.at),
@@ -261,3 +270,5 @@ impl fmt::Display for Warnings {
         f.write_str(self.render(Colour::Plain).trim_end())
     }
 }
+
+const HIDDEN: &str = "(user and password)";

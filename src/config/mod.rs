@@ -42,6 +42,7 @@ pub mod raw;
 pub mod restart;
 pub mod sources;
 pub mod texts;
+pub mod userinfo;
 pub mod yaml;
 
 /// A whole, valid configuration.

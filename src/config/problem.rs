@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
+use crate::config::problem::include::IncludeProblem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
@@ -15,6 +16,7 @@ use crate::model::name::NameError;
 
 pub mod advice;
 mod hint;
+pub mod include;
 pub mod mdc;
 
 /// What is wrong in one place.
@@ -97,15 +99,9 @@ pub enum Problem {
     /// A session that would end before it can idle.
     #[error("idle_timeout is longer than lifetime")]
     IdleTimeout,
-    /// A file that is part of what it includes.
-    #[error("the file `{0}` includes itself")]
-    IncludeCycle(String),
-    /// A pattern of files that is none.
-    #[error("`{0}` is not a pattern of files")]
-    IncludePattern(String),
-    /// Files are included too deeply, or too many of them.
-    #[error("too many files are included")]
-    IncludeTooMany,
+    /// Something about included files.
+    #[error("{0}")]
+    Include(#[source] IncludeProblem),
     /// Nothing was wrong and yet nothing came out; it has no cause an operator could know.
     #[error("the configuration could not be completed")]
     Incomplete,
@@ -162,9 +158,6 @@ pub enum Problem {
         /// Where it stands.
         place: &'static str,
     },
-    /// A section that an included file cannot have.
-    #[error("`{0}` cannot stand in an included file")]
-    NotIncludable(String),
     /// A key without a value.
     #[error("there is no value")]
     NoValue,

@@ -275,7 +275,7 @@ async fn an_included_file_is_followed_from_its_first_to_its_last_day() {
     );
     gateway
         .wait_for_log(
-            "conf.d/other.yaml:3:52  virtual_hosts[0].routes[0].pool: there is no pool `none`",
+            "conf.d/other.yaml:3:49  virtual_hosts[0].routes[0].pool: there is no pool `none`",
         )
         .await;
     assert_eq!(status_of(&gateway, "other.test").await, 200);

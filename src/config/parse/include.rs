@@ -14,8 +14,10 @@ use crate::config::diagnostic::Fault;
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::expand;
 use crate::config::parse::of_misread;
+use crate::config::parse::reading::wrong_type;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
+use crate::config::problem::include::IncludeProblem;
 use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
@@ -89,9 +91,8 @@ impl Including<'_> {
                 }
             }
             Content::Map(_) => {
-                let want = "a file or a list of files";
-                let found = "a map";
-                self.fault(entry.value.at, INCLUDE, Problem::Type { want, found });
+                let problem = wrong_type(&entry.value.content, "a file or a list of files");
+                self.fault(entry.value.at, INCLUDE, problem);
             }
             Content::Null => self.fault(entry.at, INCLUDE, Problem::NoValue),
         }
@@ -99,8 +100,8 @@ impl Including<'_> {
 
     fn follow_one(&mut self, node: &Node, path: String) {
         let Content::Text(written) = &node.content else {
-            let (want, found) = ("a single value", "something else");
-            return self.fault(node.at, &path, Problem::Type { want, found });
+            let problem = wrong_type(&node.content, "a single value");
+            return self.fault(node.at, &path, problem);
         };
         let text = match expand(written, self.surroundings.variable) {
             Ok(text) => text,
@@ -119,14 +120,17 @@ impl Including<'_> {
 
     /// The files that a text means: one, those of a folder, or those that a pattern fits.
     fn files(&self, named: &Named<'_>) -> Result<Vec<PathBuf>, Problem> {
-        let (folder, last) = named.text.rsplit_once('/').unwrap_or(("", named.text));
+        let last = named.text.rsplit('/').next().unwrap_or_default();
+        let folder = named.text.strip_suffix(last).unwrap_or_default();
         let pattern = match last {
+            _ if folder.contains(['*', '?']) => {
+                return Err(not_a_pattern(named));
+            }
             "" if !folder.is_empty() => EVERY,
             _ if last.contains(['*', '?', '[']) => last,
             _ => return Ok(vec![self.surroundings.folder.join(named.text)]),
         };
-        let fits =
-            matcher(pattern).ok_or_else(|| Problem::IncludePattern(named.text.to_owned()))?;
+        let fits = matcher(pattern).ok_or_else(|| not_a_pattern(named))?;
         let folder = self.surroundings.folder.join(folder);
         let names = (self.surroundings.list)(&folder);
         let mut names = names.map_err(|error| Problem::File {
@@ -142,7 +146,8 @@ impl Including<'_> {
     fn put_in(&mut self, file: &Path, named: &Named<'_>) {
         let shown = file.display().to_string();
         if self.open.iter().any(|open| open == file) {
-            return self.fault(named.at, &named.path, Problem::IncludeCycle(shown));
+            let problem = IncludeProblem::Cycle(shown);
+            return self.fault(named.at, &named.path, Problem::Include(problem));
         }
         if let Some(first) = self.seen.get(file) {
             let problem = Problem::Duplicate {
@@ -153,7 +158,8 @@ impl Including<'_> {
             return self.fault(named.at, &named.path, problem);
         }
         if self.open.len() > DEPTH_MAX || self.seen.len() > FILES_MAX {
-            return self.fault(named.at, &named.path, Problem::IncludeTooMany);
+            let problem = IncludeProblem::TooMany;
+            return self.fault(named.at, &named.path, Problem::Include(problem));
         }
         self.seen.insert(file.to_owned(), named.at.line);
         let text = (self.surroundings.read)(file)
@@ -161,7 +167,7 @@ impl Including<'_> {
         match text {
             Ok(text) => {
                 self.open.push(file.to_owned());
-                self.read(shown, text);
+                self.read(shown, &text);
                 self.open.pop();
             }
             Err(error) => {
@@ -171,9 +177,9 @@ impl Including<'_> {
         }
     }
 
-    fn read(&mut self, name: String, text: String) {
-        let before = self.texts.include(name, text.clone());
-        let root = match read_tree_after(&text, before) {
+    fn read(&mut self, name: String, text: &str) {
+        let before = self.texts.include(name, text.to_owned());
+        let root = match read_tree_after(text, before) {
             Ok(root) => root,
             // A file whose lines are all commented out.
             Err(misread) if misread.error == ReadTreeError::Empty => return,
@@ -183,8 +189,8 @@ impl Including<'_> {
             Content::Map(entries) => entries.into_iter().for_each(|entry| self.take(entry)),
             Content::Null => {}
             Content::List(_) | Content::Text(_) => {
-                let (want, found) = ("a map of sections", "something else");
-                self.fault(root.at, "", Problem::Type { want, found });
+                let problem = wrong_type(&root.content, "a map of sections");
+                self.fault(root.at, "", problem);
             }
         }
     }
@@ -195,8 +201,8 @@ impl Including<'_> {
             return self.follow(&entry);
         }
         if !INCLUDABLE.contains(&entry.key.as_str()) {
-            let problem = Problem::NotIncludable(entry.key.clone());
-            return self.fault(entry.at, &entry.key, problem);
+            let problem = IncludeProblem::Section(entry.key.clone());
+            return self.fault(entry.at, &entry.key, Problem::Include(problem));
         }
         let same = self.whole.iter_mut().find(|other| other.key == entry.key);
         let Some(same) = same else {
@@ -210,13 +216,13 @@ impl Including<'_> {
             (Content::List(_) | Content::Map(_), Content::Null) => {
                 self.fault(entry.at, &entry.key, Problem::NoValue);
             }
-            (Content::List(_), _) => {
-                let (want, found) = ("a list", "something else");
-                self.fault(entry.value.at, &entry.key, Problem::Type { want, found });
+            (Content::List(_), other) => {
+                let problem = wrong_type(&other, "a list");
+                self.fault(entry.value.at, &entry.key, problem);
             }
-            (Content::Map(_), _) => {
-                let (want, found) = ("a map", "something else");
-                self.fault(entry.value.at, &entry.key, Problem::Type { want, found });
+            (Content::Map(_), other) => {
+                let problem = wrong_type(&other, "a map");
+                self.fault(entry.value.at, &entry.key, problem);
             }
         }
     }
@@ -228,6 +234,10 @@ impl Including<'_> {
             problem,
         });
     }
+}
+
+fn not_a_pattern(named: &Named<'_>) -> Problem {
+    Problem::Include(IncludeProblem::Pattern(named.text.to_owned()))
 }
 
 fn matcher(pattern: &str) -> Option<GlobMatcher> {

@@ -85,21 +85,33 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// # Errors
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
+    let (root, texts) = whole(text, file, surroundings)?;
+    configuration(&root, &texts, surroundings)
+}
+
+/// The tree of a configuration with what it includes, and all its texts.
+fn whole(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<(Node, Texts), Faults> {
     let mut texts = Texts::of(file, text);
-    let root = include::whole(text, &mut texts, surroundings).map_err(|faults| {
-        let faults = Faults::collect(&texts, faults);
-        faults.unwrap_or_else(|| Faults::one(file, text, incomplete()))
-    })?;
-    let mut reading = Reading::new(surroundings, &texts);
-    let config = reading.config(&root);
+    match include::whole(text, &mut texts, surroundings) {
+        Ok(root) => Ok((root, texts)),
+        Err(faults) => Err(refused(&texts, faults)),
+    }
+}
+
+fn configuration(
+    root: &Node,
+    texts: &Texts,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Faults> {
+    let mut reading = Reading::new(surroundings, texts);
+    let config = reading.config(root);
     let (faults, warnings) = (reading.faults, reading.warnings);
-    match (Faults::collect(&texts, faults), config) {
-        (Some(faults), _) => Err(faults),
-        (None, Some(config)) => Ok(Config {
-            warnings: Warnings::collect(&texts, warnings),
+    match config {
+        Some(config) if faults.is_empty() => Ok(Config {
+            warnings: Warnings::collect(texts, warnings),
             ..config
         }),
-        (None, None) => Err(Faults::one(file, text, incomplete())),
+        _ => Err(refused(texts, faults)),
     }
 }
 
@@ -113,17 +125,16 @@ pub fn effective(
     file: &str,
     surroundings: &Surroundings<'_>,
 ) -> Result<String, Faults> {
-    parse(text, file, surroundings)?;
-    let mut texts = Texts::of(file, text);
-    let root = include::whole(text, &mut texts, surroundings);
-    let root = root.map_err(|faults| {
-        let faults = Faults::collect(&texts, faults);
-        faults.unwrap_or_else(|| Faults::one(file, text, incomplete()))
-    })?;
-    Ok(yaml::write(&schema::effective::effective(
-        &root,
-        surroundings,
-    )))
+    let (root, texts) = whole(text, file, surroundings)?;
+    configuration(&root, &texts, surroundings)?;
+    let root = schema::effective::effective(&root, surroundings);
+    Ok(yaml::write(&root))
+}
+
+/// Without a fault that is known, nothing came out all the same.
+fn refused(texts: &Texts, faults: Vec<Fault>) -> Faults {
+    let faults = Faults::collect(texts, faults);
+    faults.unwrap_or_else(|| Faults::one(texts.name(), "", incomplete()))
 }
 
 fn incomplete() -> Fault {

@@ -334,21 +334,17 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn wrong_type(&mut self, found: &Found<'_>, want: &'static str) {
-        let problem = match &found.node.content {
-            Content::Null => Problem::NoValue,
-            Content::List(_) => Problem::Type {
-                want,
-                found: "a list",
-            },
-            Content::Map(_) => Problem::Type {
-                want,
-                found: "a map",
-            },
-            Content::Text(_) => Problem::Type {
-                want,
-                found: "a single value",
-            },
-        };
-        self.fault(found, problem);
+        self.fault(found, wrong_type(&found.node.content, want));
     }
+}
+
+/// What is said about a value of another kind than the one that is wanted.
+pub(super) const fn wrong_type(content: &Content, want: &'static str) -> Problem {
+    let found = match content {
+        Content::Null => return Problem::NoValue,
+        Content::List(_) => "a list",
+        Content::Map(_) => "a map",
+        Content::Text(_) => "a single value",
+    };
+    Problem::Type { want, found }
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use crate::config::parse::INCLUDABLE;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
 use crate::config::problem::words;
@@ -21,6 +20,7 @@ impl Problem {
             }
             Self::Expand(error) => return error.hint(),
             Self::File { path, error } => return file_hint(path, error),
+            Self::Include(problem) => return Some(problem.hint()),
             Self::Mdc(problem) => return problem.hint(),
             Self::Name { text, error, .. } => return name_hint(text, error),
             Self::Needs { section, .. } => return Some(format!("add the section `{section}`")),
@@ -45,17 +45,6 @@ impl Problem {
             Self::Condition => "combine several with `all: […]` or `any: […]`",
             Self::EmptyList => "write at least one item",
             Self::FailoverThreshold { .. } => "the secondaries would serve always",
-            Self::IncludeCycle(_) => "leave it out: every file is read once",
-            Self::IncludePattern(_) => {
-                "`*`, `?` and `[…]` may stand in the name of the file, not of its folders"
-            }
-            Self::IncludeTooMany => "put several into one file",
-            Self::NotIncludable(_) => {
-                return Some(format!(
-                    "put it into the configuration file; an included file may have {}",
-                    words(INCLUDABLE)
-                ));
-            }
             Self::HealthCheckTimeout => "make `timeout` shorter or `interval` longer",
             Self::IdleTimeout => "lower `idle_timeout` or raise `lifetime`",
             Self::Lifetime => "that is how long it is remembered that a session has ended",

@@ -17,6 +17,7 @@ use crate::config::raw::Entry;
 use crate::config::raw::Node;
 use crate::config::raw::Position;
 use crate::config::raw::read_tree;
+use crate::config::userinfo;
 
 /// Makes the effective tree of a valid one.
 pub(in crate::config::parse) fn effective(root: &Node, surroundings: &Surroundings<'_>) -> Node {
@@ -92,9 +93,14 @@ fn value(node: &Node, kind: &'static Kind, surroundings: &Surroundings<'_>) -> N
         }
         (Kind::Some(item), Content::Map(_)) => value(node, item, surroundings),
         (Kind::Named(named), Content::Map(entries)) => {
-            let entries = entries.iter().map(|entry| Entry {
-                value: value(&entry.value, named, surroundings),
-                ..entry.clone()
+            let entries = entries.iter().map(|entry| {
+                // Such as the value of a header.
+                let is_hidden = matches!(named, Kind::Text) && names_a_secret(&entry.key);
+                let kind = if is_hidden { &Kind::Secret } else { named };
+                Entry {
+                    value: value(&entry.value, kind, surroundings),
+                    ..entry.clone()
+                }
             });
             made(Content::Map(entries.collect()))
         }
@@ -110,10 +116,42 @@ const fn fits(kind: &Kind, content: &Content) -> bool {
     }
 }
 
-/// A text with its variables filled in, written so that it is read as it is.
+/// A text with its variables filled in, written so that it is read as it is. What looks like a secret there,
+/// although its key holds none as a rule, is not shown either.
 fn filled(written: &str, surroundings: &Surroundings<'_>) -> String {
+    if has_secret_variable(written) {
+        let has_default = written.contains(":-");
+        return if has_default {
+            unsaid(written)
+        } else {
+            written.to_owned()
+        };
+    }
     let text = expand(written, surroundings.variable);
-    escaped(&text.unwrap_or_else(|_| written.to_owned()))
+    let text = text.unwrap_or_else(|_| written.to_owned());
+    if text.contains(PEM) && text.contains(PRIVATE) {
+        return unsaid(written);
+    }
+    if !userinfo::is_in(&text) {
+        return escaped(&text);
+    }
+    if is_variable(written) {
+        return written.to_owned();
+    }
+    userinfo::replaced(&escaped(&text), REDACTED).into_owned()
+}
+
+/// Whether a text is put together from a variable whose name says that it holds a secret.
+fn has_secret_variable(written: &str) -> bool {
+    let variables = written.split("${").skip(1);
+    let mut names = variables.filter_map(|rest| rest.split([':', '}']).next());
+    names.any(names_a_secret)
+}
+
+fn names_a_secret(name: &str) -> bool {
+    let name = name.to_ascii_lowercase().replace('-', "_");
+    let is_path = PATH_ENDS.iter().any(|end| name.ends_with(end));
+    !is_path && SECRET_WORDS.iter().any(|word| name.contains(word))
 }
 
 /// A text in which every dollar sign means itself: one before another, or before a brace, is doubled.
@@ -131,14 +169,18 @@ fn escaped(text: &str) -> String {
 
 /// What stands for a secret: the variable that holds it, or one that does not exist.
 fn unsaid(written: &str) -> String {
-    let name = written
-        .strip_prefix("${")
-        .and_then(|rest| rest.strip_suffix('}'));
-    let is_variable = |name: &str| !name.contains(['$', '{', '}', ':']);
-    match name.filter(|name| is_variable(name)) {
-        Some(_) => written.to_owned(),
-        None => REDACTED.to_owned(),
+    if is_variable(written) {
+        written.to_owned()
+    } else {
+        REDACTED.to_owned()
     }
+}
+
+/// Whether a text is a variable alone, without a default.
+fn is_variable(written: &str) -> bool {
+    let inner = written.strip_prefix("${");
+    let name = inner.and_then(|rest| rest.strip_suffix('}'));
+    name.is_some_and(|name| !name.contains(['$', '{', '}', ':']))
 }
 
 const fn made(content: Content) -> Node {
@@ -150,6 +192,23 @@ const fn made(content: Content) -> Node {
 
 /// Reading it again says what it is.
 const REDACTED: &str = "${PORTWAY_REDACTED:?a secret stood here}";
+/// What names of variables and headers have in them that hold secrets.
+const SECRET_WORDS: [&str; 10] = [
+    "api_key",
+    "apikey",
+    "authorization",
+    "cookie",
+    "credential",
+    "passphrase",
+    "passw",
+    "private_key",
+    "secret",
+    "token",
+];
+/// How names end that lead to a secret, and hold none.
+const PATH_ENDS: [&str; 3] = ["dir", "file", "path"];
+const PEM: &str = "-----BEGIN";
+const PRIVATE: &str = "PRIVATE KEY";
 
 #[cfg(test)]
 mod tests {
@@ -160,6 +219,42 @@ mod tests {
         for text in ["$", "$$", "a$b", "${HOST}", "$${x}", "$$$", "{$", "$1$"] {
             let again = expand(&escaped(text), &|_| None);
             assert_eq!(again.as_deref(), Ok(text), "{}", escaped(text));
+        }
+    }
+
+    #[test]
+    fn a_secret_where_none_is_expected_is_not_shown() {
+        let pem = format!("-----BEGIN {PRIVATE}-----\nhidden\n");
+        let variable = |name: &str| {
+            Some(match name {
+                "URL" => "https://a:hidden@b.test/".to_owned(),
+                "PEM" => pem.clone(),
+                "API_TOKEN" | "APIKEY" => "hidden".to_owned(),
+                _ => "b.test".to_owned(),
+            })
+        };
+        let surroundings = Surroundings {
+            folder: std::path::Path::new(""),
+            variable: &variable,
+            read: &|_| Ok(Vec::new()),
+            list: &|_| Ok(Vec::new()),
+            threads: 1,
+        };
+        let shown = |written: &str| filled(written, &surroundings);
+        for kept in ["${URL}", "${PEM}", "Bearer ${API_TOKEN}", "x${APIKEY}"] {
+            assert_eq!(shown(kept), kept);
+        }
+        assert_eq!(shown("https://${HOST}/x@y"), "https://b.test/x@y");
+        assert_eq!(shown("${PASSWORD_FILE:-x}/${TLS_KEY}"), "b.test/b.test");
+        for secret in [
+            "https://a:hidden@${HOST}/",
+            "${URL}x",
+            "${API_TOKEN:-hidden}",
+            "x${PEM}",
+        ] {
+            let shown = shown(secret);
+            assert!(!shown.contains("hidden"), "{shown}");
+            assert!(shown.contains(REDACTED), "{shown}");
         }
     }
 

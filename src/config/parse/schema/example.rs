@@ -14,8 +14,17 @@ pub(super) struct Example {
 struct Entry {
     about: Option<String>,
     /// What stands below it on the same line, in braces.
-    #[cfg_attr(not(test), expect(dead_code, reason = "a test looks for keys there"))]
     inline: String,
+}
+
+impl Entry {
+    /// Takes up one more line of the same key.
+    fn add(&mut self, inline: &str, said: String) {
+        self.inline.push_str(inline);
+        if self.about.is_none() && !said.is_empty() {
+            self.about = Some(said);
+        }
+    }
 }
 
 impl Example {
@@ -41,12 +50,8 @@ impl Example {
                     open.retain(|(at, _)| *at < column);
                     open.push((column, key.to_owned()));
                     let path = open.iter().map(|(_, key)| key.clone()).collect();
-                    let entry = keys.entry(path).or_default();
-                    entry.inline.push_str(inline);
-                    if entry.about.is_none() && !prose.is_empty() {
-                        entry.about = Some(prose.join(" "));
-                    }
-                    prose.clear();
+                    let said = std::mem::take(&mut prose).join(" ");
+                    keys.entry(path).or_default().add(inline, said);
                 }
             }
         }

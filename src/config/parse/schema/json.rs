@@ -104,7 +104,17 @@ impl Writing {
                 { "enum": ["true", "false"] },
                 defined("variable"),
             ] }),
-            Kind::Words(words) => json!({ "anyOf": [{ "enum": words }, defined("variable")] }),
+            Kind::Words(words) => {
+                // Readers of YAML that know types take `true` for no text.
+                let mut values: Vec<Value> = words.iter().map(|word| json!(word)).collect();
+                values.extend(
+                    words
+                        .iter()
+                        .map(|word| typed(word))
+                        .filter(Value::is_boolean),
+                );
+                json!({ "anyOf": [{ "enum": values }, defined("variable")] })
+            }
         }
     }
 

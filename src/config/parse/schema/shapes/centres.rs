@@ -8,6 +8,7 @@ use crate::config::parse::peer;
 use crate::config::parse::schema::Key;
 use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::HEADER;
 use crate::config::parse::schema::shapes::UPSTREAM;
 use crate::config::parse::schema::shapes::key;
 use crate::config::parse::schema::shapes::section;
@@ -40,6 +41,11 @@ pub(super) static MDC: Shape = section(
         key("reservation_lapse", Kind::Duration).default("10s"),
         key("pull_interval", Kind::Duration),
         key("clock_skew", Kind::Section(&SKEW)).implied(),
+        key("data_centre_header", HEADER).default("X-DC"),
+        key(
+            "data_centre_cookie",
+            Kind::AnyOf(&[Kind::Text, Kind::Nothing]),
+        ),
         key("limits", Kind::Section(&LIMITS)).implied(),
         key("back_channel", Kind::Section(&BACK_CHANNEL)).required(),
         key("peers", Kind::List(&Kind::Section(&PEER))).default("[]"),
