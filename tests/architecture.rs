@@ -33,6 +33,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("anyhow", &["app/", "cli/", "demo/", "main.rs"]),
     ("argon2", &["crypto/pki/", "provider/"]),
     ("askama", &["proxy/answer.rs", "proxy/pages"]),
+    ("cel", &["decision/expression/"]),
     ("ciborium", &["backchannel/wire", "crypto/", "store/"]),
     ("clap", &["cli/"]),
     ("hickory_resolver", &["dns.rs"]),

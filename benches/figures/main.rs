@@ -1,7 +1,7 @@
 //! The figures of several data centres: processes of the built binary, over TLS on loopback, driven by a
 //! small client and read from the outside.
 //!
-//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `silence`, `stores`);
+//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `policy`, `silence`, `stores`);
 //! `quick` takes a twentieth of each number, which tries the program and measures nothing.
 
 #![expect(
@@ -23,6 +23,7 @@ mod fill;
 mod hops;
 mod line;
 mod logout;
+mod policy;
 mod process;
 mod round_trip;
 mod silence;
@@ -64,9 +65,10 @@ async fn main() {
 async fn measure(part: &str, scale: Scale) -> Vec<Figure> {
     match part {
         "hops" => Box::pin(hops::measure(scale)).await,
+        "policy" => policy::measure(scale),
         "silence" => Box::pin(silence::measure(scale)).await,
         _ => Box::pin(stores::measure(scale)).await,
     }
 }
 
-const PARTS: &[&str] = &["hops", "silence", "stores"];
+const PARTS: &[&str] = &["hops", "policy", "silence", "stores"];

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
 use crate::config::problem::mdc::MdcProblem;
+use crate::config::problem::policy::PolicyProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
 use crate::model::end::End;
@@ -16,6 +17,7 @@ use crate::model::name::NameError;
 pub mod advice;
 mod hint;
 pub mod mdc;
+pub mod policy;
 
 /// What is wrong in one place.
 #[derive(Debug, thiserror::Error)]
@@ -184,6 +186,9 @@ pub enum Problem {
     /// A redirect that leads nowhere.
     #[error("plain http redirects to https, which no listener of this virtual host serves")]
     PlainRedirect,
+    /// What is wrong in a policy beyond its form.
+    #[error("{0}")]
+    Policy(#[source] PolicyProblem),
     /// Two pools of one route that disagree.
     #[error("the two pools differ in `timeouts.{0}`, and the route does not say which counts")]
     PoolTimeouts(&'static str),
@@ -297,10 +302,15 @@ pub const CONDITIONS: &[&str] = &[
     "address",
     "all",
     "any",
+    "attribute",
     "group",
+    "header",
     "level",
     "method",
     "not",
+    "query",
     "signed_in",
+    "time",
     "user",
+    "when",
 ];

@@ -19,6 +19,7 @@ use crate::ports::peer_channel::PeerChannel;
 use crate::ports::session_store::SessionStore;
 
 mod adoption;
+mod attributes;
 pub mod collector;
 mod counts;
 mod errands;

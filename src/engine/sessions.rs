@@ -11,6 +11,7 @@ use tokio::sync::broadcast;
 use crate::decision::adoption::Anchor;
 use crate::engine::EmbeddedEngine;
 use crate::engine::REPLACE_TRIES_MAX;
+use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
@@ -30,6 +31,7 @@ use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
+use crate::ports::session_store::StoreError;
 
 #[async_trait]
 impl SessionEngine for EmbeddedEngine {
@@ -63,6 +65,10 @@ impl SessionEngine for EmbeddedEngine {
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
         self.parts.store.touch(sso, now);
+    }
+
+    async fn note(&self, sso: &SsoId, new: &[Attribute]) -> Result<(), StoreError> {
+        self.note_attributes(sso, new).await
     }
 
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {

@@ -353,6 +353,7 @@ impl IdentityProvider for Users {
                 name: None,
                 email: Some(format!("{user}@example.test")),
                 groups: self.groups.lock().clone(),
+                attributes: Default::default(),
             },
             level: *self.level.lock(),
         })

@@ -69,12 +69,12 @@ impl Gate {
                 self.known(settings, caller).await
             }
         };
-        let decision = decide(asked, known.standing);
+        let now = self.clock.now();
+        let decision = decide(asked, known.standing, now);
         let mut gito = None;
         if let Decision::Allow(permit) = &decision
             && let Some(session) = permit.session()
         {
-            let now = self.clock.now();
             self.engine.touch(&session.facts.sso, now);
             let settings = terms.as_ref().and_then(|settings| settings.gito.as_ref());
             let settings = settings.filter(|gito| gito.covers(caller.host));

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use http::Method;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -35,6 +36,8 @@ use crate::decision::admission::Denial;
 use crate::decision::admission::LoginCause;
 use crate::decision::cookies::gito::Gito;
 use crate::decision::endpoints;
+use crate::decision::facts::RequestFacts;
+use crate::decision::forwarded::Scheme;
 use crate::decision::policy::Access;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
@@ -50,6 +53,7 @@ use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
 use crate::model::id::Nonce;
+use crate::model::id::RequestId;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -345,6 +349,7 @@ fn session(n: u8) -> Session {
             name: None,
             email: None,
             groups: Vec::new(),
+            attributes: Default::default(),
         },
         last_access: BEGINNING,
         client_address: ADDRESS,
@@ -352,6 +357,7 @@ fn session(n: u8) -> Session {
         reserved: None,
         provider_session: None,
         attributes: Attributes::Known,
+        noted: Default::default(),
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,
@@ -427,9 +433,7 @@ fn everyone() -> Policy {
 
 fn one_rule(effect: Effect) -> Policy {
     let when = Condition::SignedIn;
-    Policy {
-        rules: vec![Rule { effect, when }],
-    }
+    Policy::new(vec![Rule { effect, when }])
 }
 
 fn asked(policy: &Policy) -> Asked<'_> {
@@ -437,10 +441,25 @@ fn asked(policy: &Policy) -> Asked<'_> {
         access: Access::Protected,
         policy,
         level: AuthLevel::NONE,
-        method: &Method::GET,
-        address: ADDRESS,
+        request: request(),
     }
 }
+
+fn request() -> RequestFacts<'static> {
+    RequestFacts {
+        id: RequestId::from_bytes([0; 16]),
+        method: &Method::GET,
+        scheme: Scheme::Https,
+        host: APP,
+        path: "/",
+        query: None,
+        headers: &NO_HEADERS,
+        address: ADDRESS,
+        tls: None,
+    }
+}
+
+static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 struct TestClock(AtomicU64);
 

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use tokio::sync::broadcast;
 
 use crate::decision::sign_out::Outcome;
+use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
@@ -119,6 +120,15 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Notes that a request of this SSO session was permitted.
     fn touch(&self, sso: &SsoId, now: Timestamp);
+
+    /// Gives attributes to an SSO session that stands here, as a policy says. An engine that is elsewhere
+    /// takes none: the configuration of its gates refuses such policies.
+    ///
+    /// # Errors
+    /// When they are not kept.
+    async fn note(&self, _: &SsoId, _: &[Attribute]) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 
     /// Verifies a credential and begins a new SSO session (S-11), evicting the user's oldest where
     /// there are too many (S-21).

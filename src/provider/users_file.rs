@@ -35,6 +35,7 @@ use crate::provider::users_file::pool::Check;
 use crate::provider::users_file::pool::HashingError;
 use crate::provider::users_file::pool::HashingPool;
 
+mod attributes;
 pub mod current;
 pub mod document;
 pub mod edit;
@@ -192,6 +193,7 @@ impl UsersFileProvider {
             name: user.display_name.clone(),
             email: user.email.clone(),
             groups: user.groups.clone(),
+            attributes: user.attributes.clone(),
         }
     }
 }

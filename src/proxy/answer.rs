@@ -11,6 +11,7 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::Reply;
@@ -83,6 +84,7 @@ pub async fn reply(
         ReplyKind::Circling(_)
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
+        | ReplyKind::Denied(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
         | ReplyKind::NotAccepted { .. }
@@ -173,6 +175,10 @@ fn page(kind: ReplyKind, title: &str, taste: Taste, id: RequestId) -> Page {
             ),
             Some("Sign out"),
         ),
+        ReplyKind::Denied(DeniedAnswer::Page(remediation)) => {
+            set_back(&Setback::denied(remediation.as_deref()), taste, id)
+        }
+        ReplyKind::Denied(DeniedAnswer::Status) => empty(StatusCode::FORBIDDEN),
         ReplyKind::LevelUnreachable => set_back(&Setback::level_unreachable(), taste, id),
         ReplyKind::LoginPage(login) => login_page(&login, title),
         ReplyKind::NotAccepted { place } => set_back(&Setback::not_accepted(&place), taste, id),

@@ -8,7 +8,9 @@ use std::time::Duration;
 
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
+use crate::decision::facts::TlsFacts;
 use crate::decision::forwarded::Origin;
+use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
@@ -41,6 +43,8 @@ pub struct ConnectionFacts {
     pub listener: ListenerName,
     /// Whether it is TLS.
     pub transport: Transport,
+    /// What the handshake came to, on a TLS connection.
+    pub tls: Option<TlsFacts>,
     /// The other end.
     pub peer: SocketAddr,
     /// This end.
@@ -112,6 +116,8 @@ pub struct Admitted {
     pub registration: Option<Registration>,
     /// The GITO cookie that the answer sets, unless it comes too late.
     pub gito: Option<GitoResponse>,
+    /// What its policy gives it.
+    pub given: Given,
 }
 
 /// The `Cookie` headers of a request, in order.

@@ -24,6 +24,7 @@ use pingora::apps::ReusedHttpStream;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::ALPN;
+use pingora::protocols::Ssl;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -35,6 +36,7 @@ use pingora_runtime::current_handle;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
+use crate::decision::facts::TlsFacts;
 use crate::model::name::ListenerName;
 use crate::model::network::Network;
 use crate::proxy::connections::Connections;
@@ -159,6 +161,7 @@ impl Edge {
         let facts = ConnectionFacts {
             listener: listener.clone(),
             transport,
+            tls: None,
             peer,
             local,
             line: Arc::default(),
@@ -175,7 +178,7 @@ impl Edge {
         &self,
         mut stream: RawStream,
         tls: Option<Arc<Acceptor>>,
-        (facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
+        (mut facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
         shutdown: &ShutdownWatch,
     ) {
         let limits = &terms.limits;
@@ -187,7 +190,10 @@ impl Edge {
             Some(acceptor) => {
                 let handshake = acceptor.tls_handshake(stream);
                 match tokio::time::timeout(limits.handshake_timeout, handshake).await {
-                    Ok(Ok(stream)) => Box::new(stream),
+                    Ok(Ok(stream)) => {
+                        facts.tls = tls_facts(&stream);
+                        Box::new(stream)
+                    }
                     Ok(Err(error)) => {
                         tracing::debug!(client = %facts.peer.ip(), %error, "no TLS handshake");
                         return;
@@ -342,6 +348,15 @@ fn poll_deadline(watch: &RequestWatch, timer: &mut Timer, cx: &mut Context<'_>) 
         }
         sleep.as_mut().reset(due);
     }
+}
+
+/// What a handshake came to, by the names that the standards give it.
+fn tls_facts(stream: &impl Ssl) -> Option<TlsFacts> {
+    let digest = stream.get_ssl_digest()?;
+    Some(TlsFacts {
+        version: digest.version.replace('_', ".").into(),
+        cipher: digest.cipher.replace("TLS13_", "TLS_").into(),
+    })
 }
 
 fn addresses(stream: &RawStream) -> Option<(SocketAddr, SocketAddr)> {

@@ -13,21 +13,20 @@ use crate::config::PlainHttp;
 use crate::config::Preflight;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
-use crate::decision::admission::Denial;
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
+use crate::decision::facts::RequestFacts;
 use crate::decision::forwarded::Arrival;
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
-use crate::decision::hand_over::demanded;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::reply::Reply;
+use crate::decision::response::Given;
 use crate::decision::routing::RouteFound;
 use crate::gate::Caller;
 use crate::gate::admit::Admission;
-use crate::gate::challenge::Challenged;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::proxy::context::Admitted;
@@ -111,6 +110,7 @@ impl Serving {
                 inbound,
                 origin,
                 route,
+                path: path.as_str(),
                 canonical,
             },
         )
@@ -165,7 +165,7 @@ impl Serving {
         &self,
         session: &Session,
         ctx: &RequestContext,
-        found: Found,
+        found: Found<'_>,
     ) -> Result<Step, Refusal> {
         let head = session.req_header();
         let config = &found.route.config;
@@ -183,8 +183,7 @@ impl Serving {
             },
             policy: &config.policy,
             level: config.level,
-            method: &head.method,
-            address: found.origin.client,
+            request: found.facts(head, ctx),
         };
         let cookies = cookie_headers(&head.headers);
         // No cookie of Portway's is read on a plain connection.
@@ -204,15 +203,25 @@ impl Serving {
             refused,
         } = self.gate.admit(&asked, &caller).await;
         match decision {
-            Decision::Allow(permit) => Ok(match self.register(ctx, &permit, claim) {
-                Registered::Ended => self.challenge(head, readable, &found, Some(NotLive::Ended)),
-                Registered::Standing(registration) => {
-                    let mut admitted = found.admitted(permit, registration);
-                    admitted.gito = gito;
-                    Step::Forward(Box::new(admitted))
+            Decision::Allow(permit) => match self.register(ctx, &permit, claim) {
+                Registered::Ended => {
+                    Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
-            }),
-            Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
+                Registered::Standing(registration) => {
+                    let given = match asked.access {
+                        Access::Excluded => Given::default(),
+                        Access::Protected | Access::Unprotected => {
+                            self.give(&found, &permit, &asked.request).await?
+                        }
+                    };
+                    Ok(Step::Forward(Box::new(Admitted {
+                        gito,
+                        given,
+                        ..found.admitted(permit, registration)
+                    })))
+                }
+            },
+            Decision::Deny(denial) => Ok(self.denied(ctx, &found, head, denial)),
             Decision::LogIn(cause) => {
                 tracing::debug!(
                     request_id = %ctx.id, virtual_host = %found.inbound.host,
@@ -224,7 +233,7 @@ impl Serving {
     }
 
     /// Checks what the route says about the form of a request.
-    fn check_form(&self, session: &Session, found: &Found) -> Result<(), Refusal> {
+    fn check_form(&self, session: &Session, found: &Found<'_>) -> Result<(), Refusal> {
         let headers = &session.req_header().headers;
         let most = found.route.config.body_bytes_max;
         if inbound::content_length(headers).is_some_and(|length| length > most) {
@@ -234,28 +243,6 @@ impl Serving {
             return Err(Refusal::Denied);
         }
         Ok(())
-    }
-
-    fn challenge(
-        &self,
-        head: &RequestHeader,
-        cookies: &[&[u8]],
-        found: &Found,
-        refused: Option<NotLive>,
-    ) -> Step {
-        let written = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        Step::Reply(self.gate.challenge(&Challenged {
-            host: &found.inbound.host,
-            target: found.canonical.as_deref().unwrap_or(written),
-            asker: inbound::asker(&head.method, &head.headers),
-            level: found.route.config.level,
-            cookies,
-            freshness: demanded(refused),
-            refused,
-        }))
     }
 
     /// Registers a permitted request for being cut, then looks again: an end between the decision and
@@ -281,7 +268,7 @@ impl Serving {
     }
 
     /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
-    fn may_open_socket(&self, headers: &http::HeaderMap, found: &Found) -> bool {
+    fn may_open_socket(&self, headers: &http::HeaderMap, found: &Found<'_>) -> bool {
         let Some(origin) = headers.get(header::ORIGIN) else {
             return true;
         };
@@ -319,15 +306,37 @@ impl Serving {
 }
 
 /// A request whose route is known.
-struct Found {
-    inbound: Inbound,
+pub(super) struct Found<'r> {
+    pub(super) inbound: Inbound,
     origin: Origin,
-    route: Arc<RouteRuntime>,
+    pub(super) route: Arc<RouteRuntime>,
+    /// The canonical path.
+    path: &'r str,
     /// The target as it will be forwarded, if it differs from what was written.
-    canonical: Option<String>,
+    pub(super) canonical: Option<String>,
 }
 
-impl Found {
+impl Found<'_> {
+    /// The request as policies read it.
+    pub(super) fn facts<'a>(
+        &'a self,
+        head: &'a RequestHeader,
+        ctx: &'a RequestContext,
+    ) -> RequestFacts<'a> {
+        let connection = ctx.current.as_ref().map(|current| &current.connection);
+        RequestFacts {
+            id: ctx.id,
+            method: &head.method,
+            scheme: self.origin.scheme,
+            host: self.inbound.host.as_str(),
+            path: self.path,
+            query: head.uri.query(),
+            headers: &head.headers,
+            address: self.origin.client,
+            tls: connection.and_then(|connection| connection.tls.as_ref()),
+        }
+    }
+
     fn admitted(self, permit: Permit, registration: Option<Registration>) -> Admitted {
         Admitted {
             permit,
@@ -340,6 +349,7 @@ impl Found {
             in_flight: None,
             registration,
             gito: None,
+            given: Given::default(),
         }
     }
 }
@@ -355,14 +365,6 @@ enum Registered {
 fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {
     tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
     Refusal::BadRequest
-}
-
-fn denied(ctx: &RequestContext, found: &Found, denial: Denial) -> Refusal {
-    tracing::info!(
-        request_id = %ctx.id, virtual_host = %found.inbound.host,
-        route = %found.route.config.name, decision = "deny", reason = ?denial, "request denied"
-    );
-    Refusal::Denied
 }
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.

@@ -18,6 +18,7 @@ pub mod line;
 mod linger;
 pub mod live;
 pub mod outbound;
+mod outcome;
 pub mod pages;
 pub mod pool;
 pub mod portal;

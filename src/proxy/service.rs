@@ -249,7 +249,8 @@ impl ProxyHttp for Portway {
         if let Some(location) = outbound::public_location(head, admitted) {
             head.insert_header(header::LOCATION, location)?;
         }
-        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving.gate.names)
+        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving)
+            .and_then(|()| outbound::set_policy_cookies(head, admitted))
             .and_then(|()| outbound::set_gito(head, admitted, ctx.serving.clock.as_ref()))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }

@@ -21,6 +21,7 @@ use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::decision::identity_headers::ProtectedNames;
+use crate::decision::response::Responses;
 use crate::decision::routing::HostTable;
 use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
@@ -55,6 +56,8 @@ pub struct Serving {
     pub counts: Arc<RequestCounts>,
     /// The headers that only the gateway may set.
     pub protected: ProtectedNames,
+    /// The cookies that policies set, on whatever route: a client's own are not believed.
+    pub policy_cookies: Vec<Box<str>>,
     /// The identity headers to set.
     pub identity_headers: crate::config::IdentityHeaderNames,
     /// Senders whose forwarding headers are believed.
@@ -193,7 +196,10 @@ impl Serving {
         let methods = routes
             .flat_map(|route| route.methods.iter().cloned())
             .collect();
-        let own = config.identity_headers.iter();
+        let headers =
+            responses(config).flat_map(|given| given.headers.iter().map(|(name, _)| name));
+        let presets = config.preset_headers.iter().map(|(name, _)| name);
+        let own = config.identity_headers.iter().chain(headers).chain(presets);
         let collector = config.collector.as_ref();
         Ok(Self {
             hosts,
@@ -203,6 +209,7 @@ impl Serving {
             streams: parts.streams,
             counts: parts.counts,
             protected: ProtectedNames::new(own),
+            policy_cookies: policy_cookies(config),
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
@@ -215,6 +222,21 @@ impl Serving {
             entropy: parts.entropy,
         })
     }
+}
+
+/// What all routes give to requests, presets of identity headers included.
+fn responses(config: &Config) -> impl Iterator<Item = &Responses> {
+    let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
+    routes.map(|route| route.responses.as_ref())
+}
+
+/// The names of the cookies that policies set, each once.
+fn policy_cookies(config: &Config) -> Vec<Box<str>> {
+    let cookies = responses(config).flat_map(|given| &given.cookies);
+    let mut names: Vec<Box<str>> = cookies.map(|cookie| cookie.name.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl std::fmt::Debug for Serving {

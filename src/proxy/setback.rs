@@ -35,6 +35,20 @@ impl<'a> Setback<'a> {
         }
     }
 
+    /// A request that the policy denies, with what the operator says to it.
+    pub(super) fn denied(remediation: Option<&str>) -> Self {
+        let plain = Self::refused(Refusal::Denied);
+        match remediation {
+            None => plain,
+            Some(remediation) => Self {
+                text: Cow::Owned(format!(
+                    "You are signed in, but not allowed to open this page. {remediation}"
+                )),
+                ..plain
+            },
+        }
+    }
+
     /// An application asks for a higher level than a sign-in gives.
     pub(super) const fn level_unreachable() -> Self {
         Self {

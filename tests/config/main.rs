@@ -17,6 +17,7 @@ use portway::config::parse::Surroundings;
 use portway::config::parse::parse;
 use portway::config::problem::ReadFileError;
 
+mod cookbook;
 mod examples;
 mod invalid;
 mod meaning;

@@ -353,6 +353,7 @@ fn alice(groups: &[&str]) -> Identity {
             .iter()
             .map(|group| GroupName::parse(group).unwrap())
             .collect(),
+        attributes: Default::default(),
     }
 }
 

@@ -30,6 +30,7 @@ mod pki;
 mod policy;
 mod programs;
 mod reload;
+mod responses;
 mod retries;
 mod sign_in;
 mod stale;

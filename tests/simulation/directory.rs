@@ -66,6 +66,7 @@ impl Directory {
             name: None,
             email: None,
             groups: vec![GroupName::parse("everybody").unwrap()],
+            attributes: Default::default(),
         }
     }
 }

@@ -7,9 +7,11 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::Config;
+use crate::config::IdentityHeaderNames;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
 use crate::config::diagnostic::Warnings;
@@ -20,12 +22,16 @@ use crate::config::raw::Content;
 use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::raw::read_tree;
+use crate::decision::template::Template;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 
 use engine::EnginePlace;
 use host::Declared;
+use listener::Listeners;
 use mdc::Site;
+use outcome::Redirects;
+use policy::Policies;
 use reading::Found;
 use reading::Reading;
 use reading::Section;
@@ -34,23 +40,28 @@ use security::Given;
 
 mod adoption;
 mod back_channel;
+mod condition;
 mod engine;
 pub mod expand;
 mod health;
 mod host;
+mod identity;
 mod listener;
 mod mdc;
-mod nearest;
+pub(super) mod nearest;
 mod ops;
+mod outcome;
 mod peer;
 mod policy;
 mod pool;
 pub mod quantity;
 mod reading;
+mod response;
 mod route;
 mod scalar;
 mod security;
 mod settings;
+mod template;
 
 /// What a configuration may ask of the world around its text.
 #[derive(Clone, Copy)]
@@ -129,6 +140,14 @@ struct Process {
     trusted_proxies: Vec<IpNet>,
 }
 
+/// What a file says about policies, and about the headers that tell applications who is signed in.
+struct WrittenRules {
+    identity_headers: IdentityHeaderNames,
+    preset_headers: Vec<(HeaderName, Template)>,
+    policies: Policies,
+    redirects: Redirects,
+}
+
 impl Reading<'_> {
     fn config(&mut self, root: &Node) -> Option<Config> {
         let section = self.section(&Found::root(root), KEYS)?;
@@ -151,12 +170,11 @@ impl Reading<'_> {
             .get("authentication")
             .and_then(|found| self.authentication(found));
         let session = self.session(section.get("session"));
-        let identity_headers = self.identity_headers(section.get("identity_headers"));
-        let policies = self.policies(section.get("policies"));
+        let rules = self.written_rules(&section);
         let pools = self.pools(section.get("pools"));
         let declared = Declared {
             listeners: &listeners,
-            policies: &policies,
+            policies: &rules.policies,
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
             authentication: section
@@ -164,14 +182,12 @@ impl Reading<'_> {
                 .map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
+            preset_headers: &rules.preset_headers,
         };
         let hosts = self.required(&section, "virtual_hosts").cloned();
-        let virtual_hosts = hosts.map(|found| self.virtual_hosts(&found, &declared));
-        if let Some(found) = section.get("collector")
-            && !listeners.offers_tls()
-        {
-            self.fault_at_key(found, Problem::NeedsTlsListener);
-        }
+        let virtual_hosts =
+            hosts.map(|found| self.virtual_hosts(&found, &declared, rules.redirects));
+        self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
             session: &session,
@@ -195,13 +211,38 @@ impl Reading<'_> {
             engine: engine?,
             mdc: mdc?,
             authentication,
-            identity_headers,
+            identity_headers: rules.identity_headers,
+            preset_headers: rules.preset_headers,
             limits,
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
             ops,
             warnings: Warnings::default(),
         })
+    }
+
+    /// Signing in takes a listener with TLS.
+    fn check_tls(&mut self, section: &Section<'_>, listeners: &Listeners) {
+        if let Some(found) = section.get("collector")
+            && !listeners.offers_tls()
+        {
+            self.fault_at_key(found, Problem::NeedsTlsListener);
+        }
+    }
+
+    /// The policies, and the headers whose client copies no rule may go by.
+    fn written_rules(&mut self, section: &Section<'_>) -> WrittenRules {
+        let told = self.identity_headers(section.get("identity_headers"));
+        let (identity_headers, preset_headers) = told;
+        let mut redirects = Redirects::new();
+        let told = (&identity_headers, preset_headers.as_slice());
+        let policies = self.policies(section.get("policies"), told, &mut redirects);
+        WrittenRules {
+            identity_headers,
+            preset_headers,
+            policies,
+            redirects,
+        }
     }
 
     fn process(&mut self, section: &Section<'_>) -> Process {

@@ -3,6 +3,8 @@
 //! A fault never stops the walk; what is faulty is left out, and whoever needed it gets `None`. The
 //! typed values inside texts are `scalar`.
 
+use http::HeaderName;
+
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Warning;
 use crate::config::parse::Surroundings;
@@ -17,12 +19,17 @@ use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
 use crate::config::raw::Position;
+use crate::decision::identity_headers::ProtectedNames;
 
 /// The walk through one file.
 pub(super) struct Reading<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
+    /// The headers by which a client could claim what only the gateway may say.
+    pub(super) claims: ProtectedNames,
+    /// The headers that tell applications who is signed in.
+    pub(super) told: Vec<HeaderName>,
     expanded_bytes: usize,
 }
 
@@ -116,11 +123,13 @@ impl<'n> Found<'n> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+    pub(super) fn new(surroundings: &'a Surroundings<'a>) -> Self {
         Self {
             surroundings,
             faults: Vec::new(),
             warnings: Vec::new(),
+            claims: ProtectedNames::default(),
+            told: Vec::new(),
             expanded_bytes: 0,
         }
     }

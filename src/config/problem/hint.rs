@@ -21,6 +21,7 @@ impl Problem {
             Self::Expand(error) => return error.hint(),
             Self::File { path, error } => return file_hint(path, error),
             Self::Mdc(problem) => return problem.hint(),
+            Self::Policy(problem) => return problem.hint(),
             Self::Name { text, error, .. } => return name_hint(text, error),
             Self::Needs { section, .. } => return Some(format!("add the section `{section}`")),
             Self::Quantity { text, error, .. } => return error.hint(text),

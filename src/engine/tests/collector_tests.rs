@@ -276,6 +276,7 @@ fn login_page(reply: ReplyKind) -> LoginPage {
         ReplyKind::Circling(_)
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
+        | ReplyKind::Denied(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::model::name::GroupName;
 use crate::model::name::UserName;
+use crate::provider::users_file::attributes::RawAttributes;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::document::RawUser;
@@ -259,6 +260,7 @@ struct Entry {
     display_name: Option<String>,
     email: Option<String>,
     groups: Vec<String>,
+    attributes: RawAttributes,
     password: String,
     disabled: bool,
 }
@@ -278,6 +280,9 @@ impl Entry {
             let groups: Vec<_> = self.groups.iter().map(|group| quoted(group)).collect();
             line("groups", &format!("[{}]", groups.join(", ")));
         }
+        if !self.attributes.is_empty() {
+            line("attributes", &self.attributes.print(quoted));
+        }
         line("password", &quoted(&self.password));
         if self.disabled {
             line("disabled", "true");
@@ -293,6 +298,10 @@ impl From<&RawUser> for Entry {
             display_name: user.display_name.as_ref().map(|text| text.value.clone()),
             email: user.email.as_ref().map(|text| text.value.clone()),
             groups: user.groups.iter().map(|text| text.value.clone()).collect(),
+            attributes: user
+                .attributes
+                .as_ref()
+                .map_or_else(RawAttributes::default, |written| written.value.clone()),
             password: user.password.value.clone(),
             disabled: user.disabled,
         }
@@ -306,6 +315,7 @@ impl From<&NewUser> for Entry {
             display_name: user.display_name.clone(),
             email: user.email.clone(),
             groups: user.groups.iter().map(ToString::to_string).collect(),
+            attributes: RawAttributes::default(),
             password: user.hash.clone(),
             disabled: false,
         }
