@@ -4,10 +4,12 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::thread::available_parallelism;
 
 use crate::config::Config;
@@ -23,6 +25,7 @@ use crate::config::problem::ReadFileError;
 use crate::config::raw::Position;
 use crate::config::raw::read_tree;
 use crate::config::sources::Sources;
+use crate::decision::expression::STACK_BYTES;
 
 /// Reads a configuration file with the files it refers to and the variables it names.
 ///
@@ -44,6 +47,21 @@ pub struct Loading {
 /// Reads a configuration as [`load`] does, and notes every file that has a part in it.
 #[must_use]
 pub fn load_noting(path: &Path) -> Loading {
+    // On a stack that ended before an expression does, the process would end with it.
+    let loading = thread::scope(|scope| {
+        let room = thread::Builder::new().stack_size(STACK_BYTES);
+        let loading = room.spawn_scoped(scope, || load_here(path))?;
+        loading
+            .join()
+            .map_err(|_| io::Error::other("reading it came to no end"))
+    });
+    loading.unwrap_or_else(|error| Loading {
+        outcome: Err(unread(path, ReadFileError::Io(error))),
+        sources: Sources::default(),
+    })
+}
+
+fn load_here(path: &Path) -> Loading {
     let sources = RefCell::new(Sources::default());
     let read = |path: &Path| {
         sources.borrow_mut().note(path);
@@ -98,21 +116,7 @@ type ReadFile<'r> = dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError> + 'r;
 
 fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
     let name = path.display().to_string();
-    let bytes = read(path).map_err(|error| {
-        let problem = Problem::File {
-            path: path.to_owned(),
-            error,
-        };
-        Faults::one(
-            &name,
-            "",
-            Fault {
-                at: None,
-                path: String::new(),
-                problem,
-            },
-        )
-    })?;
+    let bytes = read(path).map_err(|error| unread(path, error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid_up_to = error.utf8_error().valid_up_to();
         let at = Some(position_after(
@@ -138,6 +142,20 @@ fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
     parse(&text, &name, &surroundings)
 }
 
+/// The one fault of a file that cannot be read.
+fn unread(path: &Path, error: ReadFileError) -> Faults {
+    let problem = Problem::File {
+        path: path.to_owned(),
+        error,
+    };
+    let fault = Fault {
+        at: None,
+        path: String::new(),
+        problem,
+    };
+    Faults::one(&path.display().to_string(), "", fault)
+}
+
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
     let file = File::open(path).map_err(of_io)?;
     if !file.metadata().map_err(of_io)?.is_file() {
@@ -154,7 +172,7 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
     }
 }
 
-fn of_io(error: std::io::Error) -> ReadFileError {
+fn of_io(error: io::Error) -> ReadFileError {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the kinds of I/O errors are not ours and grow"
@@ -205,6 +223,18 @@ mod tests {
         assert!(missing.contains("it does not exist"), "{missing}");
         let wrong = load(folder.path()).unwrap_err().to_string();
         assert!(wrong.contains("it is not a file"), "{wrong}");
+    }
+
+    #[test]
+    fn an_expression_as_deep_as_it_can_be_is_a_fault_and_not_the_end_of_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        for deep in ["(".repeat(4000), format!("1{}", "+1".repeat(2000))] {
+            let text = format!("policies: {{ a: [{{ allow: {{ when: \"{deep}\" }} }}] }}\n");
+            std::fs::write(&path, text).unwrap();
+            let faults = load(&path).unwrap_err().to_string();
+            assert!(faults.contains("of the expression: "), "{faults}");
+        }
     }
 
     #[test]

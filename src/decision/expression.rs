@@ -105,7 +105,9 @@ pub enum ExpressionProblem {
     #[error("{0}")]
     Syntax(String),
     /// More than is evaluated within a request.
-    #[error("an expression has at most {BYTES_MAX} bytes and {NODES_MAX} parts")]
+    #[error(
+        "an expression has at most {BYTES_MAX} bytes and {NODES_MAX} parts, {DEPTH_MAX} inside one another"
+    )]
     TooLarge,
     /// A part of the language that has no place in a condition.
     #[error("{0} cannot be used here")]
@@ -113,7 +115,8 @@ pub enum ExpressionProblem {
 }
 
 impl Expression {
-    /// Compiles an expression.
+    /// Compiles an expression. The parser descends into every bracket and along every chain of operators:
+    /// whoever compiles what others wrote gives it [`STACK_BYTES`].
     ///
     /// # Errors
     /// The first fault of it.
@@ -187,6 +190,10 @@ pub const fn function_names() -> &'static [&'static str] {
 pub const BYTES_MAX: usize = 4096;
 /// Most parts of an expression.
 pub const NODES_MAX: usize = 512;
+/// Most parts that are inside one another.
+pub const DEPTH_MAX: usize = 48;
+/// The stack that compiling the deepest text of that length takes, several times over.
+pub const STACK_BYTES: usize = 128 << 20;
 /// Most steps of an evaluation: a walk through ten thousand groups fits.
 const STEPS_MAX: u32 = 100_000;
 

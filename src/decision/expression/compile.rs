@@ -9,6 +9,7 @@ use cel::common::ast::LiteralValue;
 use cel::common::ast::SourceInfo;
 use cel::common::ast::operators;
 
+use crate::decision::expression::DEPTH_MAX;
 use crate::decision::expression::ExpressionFault;
 use crate::decision::expression::ExpressionProblem;
 use crate::decision::expression::NODES_MAX;
@@ -30,6 +31,7 @@ pub(super) struct Compiler<'t> {
     /// The names that quantifiers around the present place have bound.
     pub(super) locals: Vec<String>,
     nodes: usize,
+    depth: usize,
     facts: Vec<Fact>,
 }
 
@@ -45,6 +47,7 @@ impl<'t> Compiler<'t> {
             places,
             locals: Vec::new(),
             nodes: 0,
+            depth: 0,
             facts: Vec::new(),
         };
         let typed = compiler.node(&root)?;
@@ -53,9 +56,16 @@ impl<'t> Compiler<'t> {
 
     pub(super) fn node(&mut self, expr: &IdedExpr) -> Result<Typed, ExpressionFault> {
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
+        if self.nodes > NODES_MAX || self.depth >= DEPTH_MAX {
             return Err(self.fault(expr, ExpressionProblem::TooLarge));
         }
+        self.depth += 1;
+        let typed = self.inner(expr);
+        self.depth -= 1;
+        typed
+    }
+
+    fn inner(&mut self, expr: &IdedExpr) -> Result<Typed, ExpressionFault> {
         match &expr.expr {
             Expr::Call(call) => self.call(expr, call),
             Expr::Ident(name) => match self.locals.iter().rposition(|local| local == name) {

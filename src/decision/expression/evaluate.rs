@@ -13,6 +13,7 @@ use crate::decision::expression::tree::Comparison;
 use crate::decision::expression::tree::Node;
 use crate::decision::expression::tree::Quantifier;
 use crate::decision::expression::tree::Relation;
+use crate::decision::facts::Fact;
 use crate::decision::facts::Reading;
 use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
@@ -61,10 +62,13 @@ impl<'s, 'v> Run<'s, 'v> {
                 self.value(chosen)
             }
             Node::Compare(how, pair) => self.compare(*how, pair).map(Value::Flag),
-            Node::Constant(value) => Some(value.clone()),
-            Node::Fact(fact) => fact.read(self.subject).value(),
+            Node::Constant(value) => Some(match value {
+                Value::Text(text) => Value::Text(Cow::Borrowed(text)),
+                other => other.clone(),
+            }),
+            Node::Fact(fact) => self.read(fact)?.value(),
             Node::Filter(pair) => self.filter(pair),
-            Node::Has(fact) => match fact.read(self.subject) {
+            Node::Has(fact) => match self.read(fact)? {
                 Reading::Absent => Some(Value::Flag(false)),
                 Reading::Known(_) => Some(Value::Flag(true)),
                 Reading::Unknown => None,
@@ -78,7 +82,11 @@ impl<'s, 'v> Run<'s, 'v> {
                 let texts: Option<Vec<_>> = nodes.iter().map(|node| self.text(node)).collect();
                 Some(Value::Texts(Texts::Own(texts?)))
             }
-            Node::Local(at) => self.locals.get(*at).cloned().map(Value::Text),
+            Node::Local(at) => {
+                let text = self.locals.get(*at).cloned()?;
+                self.spend(text.len())?;
+                Some(Value::Text(text))
+            }
             Node::Lower(text) => {
                 let text = self.text(text)?;
                 self.spend(text.len())?;
@@ -93,8 +101,18 @@ impl<'s, 'v> Run<'s, 'v> {
             Node::Quantified(how, pair) => self.quantified(*how, pair).map(Value::Flag),
             Node::Related(how, pair) => self.related(*how, pair).map(Value::Flag),
             Node::Size(of) => self.size(of).map(Value::Number),
-            Node::ToNumber(text) => self.text(text)?.parse().ok().map(Value::Number),
+            Node::ToNumber(text) => {
+                let text = self.text(text)?;
+                self.spend(text.len())?;
+                text.parse().ok().map(Value::Number)
+            }
         }
+    }
+
+    /// What a fact is; looking through a long query again for each group is paid for each time.
+    fn read(&mut self, fact: &Fact) -> Option<Reading<'v>> {
+        self.spend(fact.bytes(self.subject))?;
+        Some(fact.read(self.subject))
     }
 
     /// Counts a step, and one more for each cache line of a text that is looked through.
@@ -222,9 +240,15 @@ impl<'s, 'v> Run<'s, 'v> {
 
     fn compare(&mut self, how: Comparison, [left, right]: &'v [Node; 2]) -> Option<bool> {
         let (left, right) = (self.value(left)?, self.value(right)?);
-        let (left, right) = alike(left, right);
-        if let (Value::Text(one), Value::Text(other)) = (&left, &right) {
-            self.spend(one.len().min(other.len()))?;
+        let (left, right) = alike(left, right)?;
+        match (&left, &right) {
+            (Value::Text(one), Value::Text(other)) => self.spend(one.len().min(other.len()))?,
+            (Value::Texts(one), Value::Texts(other)) => {
+                for _ in 0..one.len().min(other.len()) {
+                    self.spend(0)?;
+                }
+            }
+            _ => {}
         }
         Some(match how {
             Comparison::Equal => left == right,
@@ -261,17 +285,18 @@ impl<'s, 'v> Run<'s, 'v> {
     }
 }
 
-/// An attribute that happens to be a list of one text, beside a text, is that text.
-fn alike<'v>(left: Value<'v>, right: Value<'v>) -> (Value<'v>, Value<'v>) {
-    let single = |texts: Texts<'v>| match texts.len() {
-        1 => texts.get(0).map_or(Value::Texts(texts), Value::Text),
-        _ => Value::Texts(texts),
+/// An attribute that is a list of one text, beside a text, is that text; one with several is no text, and
+/// what comes of the comparison cannot be told.
+fn alike<'v>(left: Value<'v>, right: Value<'v>) -> Option<(Value<'v>, Value<'v>)> {
+    let single = |texts: &Texts<'v>| match texts.len() {
+        1 => texts.get(0).map(Value::Text),
+        _ => None,
     };
-    match (left, right) {
-        (Value::Texts(texts), Value::Text(text)) => (single(texts), Value::Text(text)),
-        (Value::Text(text), Value::Texts(texts)) => (Value::Text(text), single(texts)),
+    Some(match (left, right) {
+        (Value::Texts(texts), Value::Text(text)) => (single(&texts)?, Value::Text(text)),
+        (Value::Text(text), Value::Texts(texts)) => (Value::Text(text), single(&texts)?),
         pair => pair,
-    }
+    })
 }
 
 fn order(left: &Value<'_>, right: &Value<'_>) -> Option<Ordering> {

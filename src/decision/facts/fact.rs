@@ -2,6 +2,7 @@
 
 use http::HeaderMap;
 use http::HeaderName;
+use http::HeaderValue;
 use http::header;
 
 use crate::decision::facts::Reading;
@@ -137,6 +138,18 @@ impl Fact {
             Self::Now => Reading::Known(Value::Moment(subject.now)),
             Self::Tls(fact) => fact.read(subject.request.tls),
             Self::User(fact) => fact.read(subject),
+        }
+    }
+
+    /// How many bytes reading the fact looks through, where a client chooses how many.
+    pub(in crate::decision) fn bytes(&self, subject: &Subject<'_>) -> usize {
+        match self {
+            Self::Request(RequestFact::Header(name)) => {
+                let lines = subject.request.headers.get_all(name).iter();
+                lines.map(HeaderValue::len).sum()
+            }
+            Self::Request(RequestFact::Parameter(_)) => subject.request.query.map_or(0, str::len),
+            Self::Now | Self::Request(_) | Self::Session(_) | Self::Tls(_) | Self::User(_) => 0,
         }
     }
 }
