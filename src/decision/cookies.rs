@@ -110,8 +110,11 @@ impl CookieNames {
     }
 }
 
+/// Whether a name is one of these to some server: a few of them disregard letter case in cookies.
 fn is_among(names: &[Box<str>], name: &[u8]) -> bool {
-    names.iter().any(|own| own.as_bytes() == name)
+    names
+        .iter()
+        .any(|own| own.as_bytes().eq_ignore_ascii_case(name))
 }
 
 /// Whether a name is kept for cookies of Portway's own, of whatever deployment.
@@ -257,12 +260,13 @@ mod tests {
     #[test]
     fn a_cookie_that_a_policy_sets_is_neither_believed_nor_overwritten() {
         let of_policies = [Box::from("theme")];
-        let lines: [&[u8]; 1] = [b"a=1; theme=forged; themes=2"];
+        let lines: [&[u8]; 1] = [b"a=1; theme=forged; Theme=forged; themes=2"];
         let kept = names()
             .for_upstream(lines.into_iter(), &of_policies)
             .unwrap();
         assert_eq!(kept, b"a=1; themes=2");
         assert!(names().claims_ours(b"theme=x; Path=/", &of_policies));
+        assert!(names().claims_ours(b"THEME=x", &of_policies));
         assert!(!names().claims_ours(b"themes=x", &of_policies));
     }
 

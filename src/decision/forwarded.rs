@@ -131,8 +131,17 @@ pub struct Origin {
     pub scheme: Scheme,
     /// The port it did so on.
     pub port: u16,
+    /// Whether the connection is the client's own.
+    sender: Sender,
     /// The addresses a request came through, the peer last: what is sent as `X-Forwarded-For`.
     chain: Vec<IpAddr>,
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Client,
+    TrustedProxy,
 }
 
 impl Origin {
@@ -152,6 +161,7 @@ impl Origin {
                 client: peer,
                 scheme: arrival.scheme,
                 port: arrival.port,
+                sender: Sender::Client,
                 chain: vec![peer],
             };
         }
@@ -182,8 +192,15 @@ impl Origin {
             client,
             scheme,
             port,
+            sender: Sender::TrustedProxy,
             chain,
         }
+    }
+
+    /// Whether the client itself is the other end of the connection, and not a trusted proxy.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.sender == Sender::Client
     }
 
     /// The headers that tell an upstream (W-10 to W-12), each to replace whatever stands there.

@@ -324,6 +324,8 @@ impl Found<'_> {
         ctx: &'a RequestContext,
     ) -> RequestFacts<'a> {
         let connection = ctx.current.as_ref().map(|current| &current.connection);
+        // That of a proxy in front says nothing about the client's.
+        let connection = connection.filter(|_| self.origin.is_direct());
         RequestFacts {
             id: ctx.id,
             method: &head.method,

@@ -126,6 +126,20 @@ async fn what_a_policy_notes_of_a_session_later_rules_can_ask_for_and_a_restart_
 }
 
 #[tokio::test]
+async fn the_tls_of_a_proxy_in_front_is_not_taken_for_that_of_the_client() {
+    let recorder = Recorder::start().await;
+    let route = "      - { path: /, access: protected, pool: app,
+          policy: [{ allow: { when: \"tls.version == 'TLSv1.3' && tls.cipher.startsWith('TLS_')\" } }] }
+";
+    for (more, status) in [("", 200), ("trusted_proxies: [127.0.0.0/8]\n", 403)] {
+        let gateway = start(&recorder, more, route).await;
+        let mut alice = Browser::new(&gateway);
+        let answer = alice.sign_in("https://app.test/", "alice").await;
+        answer.expect(status);
+    }
+}
+
+#[tokio::test]
 async fn a_denial_is_answered_as_the_route_says_d_23() {
     let recorder = Recorder::start().await;
     let gateway = start(

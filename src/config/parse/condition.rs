@@ -2,11 +2,15 @@
 //!
 //! What is compiled here is not compiled again: a request only asks.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use jiff::civil::Time;
 use jiff::civil::Weekday;
 use jiff::tz::TimeZoneDatabase;
 
+use crate::config::VirtualHost;
+use crate::config::diagnostic::Fault;
 use crate::config::parse::nearest::nearest;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -17,6 +21,7 @@ use crate::config::problem::policy::PolicyProblem;
 use crate::decision::expression::Expression;
 use crate::decision::facts::Fact;
 use crate::decision::facts::RequestFact;
+use crate::decision::identity_headers::folded;
 use crate::decision::names::Names;
 use crate::decision::policy::AttributeOwner;
 use crate::decision::policy::Condition;
@@ -87,11 +92,32 @@ impl Reading<'_> {
         facts: impl Iterator<Item = &'f Fact>,
     ) {
         for fact in facts {
-            if let Fact::Request(RequestFact::Header(name)) = fact
-                && self.claims.matches(name)
-            {
+            let Fact::Request(RequestFact::Header(name)) = fact else {
+                continue;
+            };
+            if self.claims.matches(name) {
                 let problem = PolicyProblem::Claim(name.as_str().to_owned());
                 self.fault(found, Problem::Policy(problem));
+            } else {
+                let place = (found.node.at, found.path.clone(), name.clone());
+                self.asked.push(place);
+            }
+        }
+    }
+
+    /// Refuses the same of headers that routes give, once all routes are known.
+    pub(super) fn check_given(&mut self, hosts: &[VirtualHost]) {
+        let routes = hosts.iter().flat_map(|host| &host.routes);
+        let given = routes.flat_map(|route| &route.responses.headers);
+        let given: BTreeSet<String> = given.map(|(name, _)| folded(name.as_str())).collect();
+        for (at, path, name) in std::mem::take(&mut self.asked) {
+            if given.contains(&folded(name.as_str())) {
+                let problem = PolicyProblem::Claim(name.as_str().to_owned());
+                self.faults.push(Fault {
+                    at: Some(at),
+                    path,
+                    problem: Problem::Policy(problem),
+                });
             }
         }
     }

@@ -3,6 +3,7 @@
 //! Addresses are on the same host or on one that the gateway serves, and their host is written out: no
 //! request chooses where a browser goes.
 
+use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use crate::config::VirtualHost;
@@ -131,10 +132,17 @@ impl Reading<'_> {
         let rest = first.strip_prefix("https://");
         let authority = rest.and_then(|rest| rest.split_once('/'));
         let host = authority.and_then(|(authority, _)| {
-            let name = authority
-                .split_once(':')
-                .map_or(authority, |(name, _)| name);
-            HostName::parse(name).ok()
+            let (name, port) = match authority.split_once(':') {
+                None => (authority, None),
+                Some((name, port)) => (name, Some(port)),
+            };
+            // Behind anything but a number another host might follow, as in `https://a:b@c/`.
+            let is_port = |text: &str| {
+                text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<NonZeroU16>().is_ok()
+            };
+            port.is_none_or(is_port)
+                .then(|| HostName::parse(name).ok())
+                .flatten()
         });
         match host {
             Some(host) => redirects.push(Redirect {

@@ -30,6 +30,8 @@ pub(super) struct Reading<'a> {
     pub(super) claims: ProtectedNames,
     /// The headers that tell applications who is signed in.
     pub(super) told: Vec<HeaderName>,
+    /// The headers of clients that policies and templates read, and where.
+    pub(super) asked: Vec<(Position, String, HeaderName)>,
     expanded_bytes: usize,
 }
 
@@ -130,6 +132,7 @@ impl<'a> Reading<'a> {
             warnings: Vec::new(),
             claims: ProtectedNames::default(),
             told: Vec::new(),
+            asked: Vec::new(),
             expanded_bytes: 0,
         }
     }

@@ -242,6 +242,7 @@ const RESERVED: &[&str] = &[
     "xforwardedport",
     "xforwardedproto",
     "xforwardedserver",
+    "xrealip",
     "xrequestid",
 ];
 const RESERVED_PREFIXES: &[&str] = &["proxy"];
