@@ -200,7 +200,7 @@ async fn a_sign_in_is_asked_for_as_the_route_says_d_8() {
         .send(fetch("https://app.test/old"))
         .await
         .expect(303);
-    assert!(sent.header("location").starts_with("https://login.test/"));
+    assert!(sent.header("location").starts_with("https://login.test"));
     browser.send(fetch("https://app.test/x")).await.expect(401);
     // Who arrives is led to the page for that; who is here already gets what is asked for.
     let there = browser

@@ -62,10 +62,8 @@ impl<'s, 'v> Run<'s, 'v> {
                 self.value(chosen)
             }
             Node::Compare(how, pair) => self.compare(*how, pair).map(Value::Flag),
-            Node::Constant(value) => Some(match value {
-                Value::Text(text) => Value::Text(Cow::Borrowed(text)),
-                other => other.clone(),
-            }),
+            Node::Constant(Value::Text(text)) => Some(Value::Text(Cow::Borrowed(text))),
+            Node::Constant(value) => Some(value.clone()),
             Node::Fact(fact) => self.read(fact)?.value(),
             Node::Filter(pair) => self.filter(pair),
             Node::Has(fact) => match self.read(fact)? {

@@ -252,10 +252,6 @@ fn beginning_of(text: &str) -> Arc<str> {
 
 /// Whether `|` may stand outside every group; in doubt it does.
 fn has_outer_choice(text: &str) -> bool {
-    // It may begin a comment, and what is in one means nothing.
-    if text.contains('#') {
-        return true;
-    }
     let mut depth = 0_usize;
     let mut class = false;
     let mut rest = text.chars();

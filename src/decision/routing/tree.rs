@@ -366,7 +366,6 @@ mod tests {
             "/a/\\||/pub",
             "/adm/a{0,1}$",
             "/x[|]y",
-            "/a/(?x)b # (\n | /pub",
         ];
         let literal = paths.iter().flat_map(|text| {
             [PathPattern::exact(text), PathPattern::prefix(text)].map(Result::unwrap)
