@@ -11,6 +11,7 @@ pub mod demo;
 pub mod app;
 
 pub mod admin;
+pub mod audit;
 pub mod backchannel;
 pub mod dns;
 pub mod ops;
@@ -28,6 +29,7 @@ pub mod config;
 pub mod telemetry;
 
 pub mod decision;
+pub mod logbook;
 
 pub mod crypto;
 

@@ -143,11 +143,7 @@ mod tests {
 
     impl Vitals for Told {
         fn snapshot(&self) -> Snapshot {
-            Snapshot {
-                requests: vec![("2xx", 5)],
-                cookies_rejected: Vec::new(),
-                engine: None,
-            }
+            Snapshot::default()
         }
 
         fn readiness(&self) -> Readiness {

@@ -156,6 +156,7 @@ impl Filling {
                 name: Some(format!("User Number {number}")),
                 email: Some(format!("user-{number:07}@mail.example.test")),
                 groups: vec![group("staff"), group("engineering"), group("vpn-users")],
+                attributes: Default::default(),
             },
             last_access: self.now,
             client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
@@ -163,6 +164,7 @@ impl Filling {
             reserved: None,
             provider_session: None,
             attributes: Attributes::Known,
+            noted: Default::default(),
             aliases: vec![Holder {
                 cluster: cluster("dc-b"),
                 session: SessionId::from_bytes(id_bytes(&SystemEntropy::new())),

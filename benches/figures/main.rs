@@ -1,7 +1,8 @@
 //! The figures of sign-ins and of several data centres: processes of the built binary, over TLS on loopback, driven by a
 //! small client and read from the outside.
 //!
-//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `sign_ins`, `silence`, `stores`);
+//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `policy`, `sign_ins`, `silence`,
+//! `stores`);
 //! `quick` takes a twentieth of each number, which tries the program and measures nothing.
 
 #![expect(
@@ -23,6 +24,7 @@ mod fill;
 mod hops;
 mod line;
 mod logout;
+mod policy;
 mod process;
 mod round_trip;
 mod sign_ins;
@@ -66,9 +68,10 @@ async fn measure(part: &str, scale: Scale) -> Vec<Figure> {
     match part {
         "hops" => Box::pin(hops::measure(scale)).await,
         "sign_ins" => Box::pin(sign_ins::measure(scale)).await,
+        "policy" => policy::measure(scale),
         "silence" => Box::pin(silence::measure(scale)).await,
         _ => Box::pin(stores::measure(scale)).await,
     }
 }
 
-const PARTS: &[&str] = &["hops", "sign_ins", "silence", "stores"];
+const PARTS: &[&str] = &["hops", "policy", "sign_ins", "silence", "stores"];

@@ -19,6 +19,7 @@ use tokio::net::UnixStream;
 
 use crate::admin::SOCKET;
 use crate::admin::reply::Refused;
+use crate::admin::socket::Folder;
 
 /// Why a node gave no answer.
 #[derive(Debug, thiserror::Error)]
@@ -71,7 +72,8 @@ async fn exchange(
     (method, path): (Method, &str),
     body: Vec<u8>,
 ) -> Result<(StatusCode, Bytes), AskError> {
-    let stream = UnixStream::connect(state_dir.join(SOCKET)).await;
+    let folder = Folder::open(state_dir).map_err(|error| unreachable(state_dir, error))?;
+    let stream = UnixStream::connect(folder.path(SOCKET)).await;
     let stream = stream.map_err(|error| unreachable(state_dir, error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await

@@ -7,6 +7,7 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::os::fd::AsRawFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
@@ -60,7 +61,8 @@ impl ControlSocket {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(refused(error)),
             _ => {}
         }
-        let listener = UnixListener::bind(&draft).map_err(refused)?;
+        let folder = Folder::open(state_dir).map_err(refused)?;
+        let listener = UnixListener::bind(folder.path(DRAFT)).map_err(refused)?;
         let owner_alone = std::fs::Permissions::from_mode(0o600);
         std::fs::set_permissions(&draft, owner_alone).map_err(refused)?;
         std::fs::rename(&draft, &path).map_err(refused)?;
@@ -76,6 +78,29 @@ impl Drop for ControlSocket {
     fn drop(&mut self) {
         // A socket that stays behind is stale, which the next start sees by the lock.
         std::fs::remove_file(&self.path).ok();
+    }
+}
+
+/// A folder whose sockets can be named however long its path is: the system takes a hundred bytes or so.
+pub(super) enum Folder {
+    Long(File),
+    Short(PathBuf),
+}
+
+impl Folder {
+    pub(super) fn open(path: &Path) -> io::Result<Self> {
+        if path.as_os_str().len() <= PATH_BYTES_MAX {
+            return Ok(Self::Short(path.to_owned()));
+        }
+        File::open(path).map(Self::Long)
+    }
+
+    /// The path of a socket in it, good while the folder is held.
+    pub(super) fn path(&self, name: &str) -> PathBuf {
+        match self {
+            Self::Long(folder) => format!("/proc/self/fd/{}/{name}", folder.as_raw_fd()).into(),
+            Self::Short(folder) => folder.join(name),
+        }
     }
 }
 
@@ -102,6 +127,8 @@ fn lock(state_dir: &Path) -> Result<File, BindError> {
 
 const LOCK: &str = "control.lock";
 const DRAFT: &str = "control.sock.new";
+/// With room for the name of a socket below the 108 bytes of `sun_path`.
+const PATH_BYTES_MAX: usize = 80;
 
 #[cfg(test)]
 mod tests {
@@ -119,6 +146,16 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_state_directory_may_have_a_long_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let deep = folder.path().join("x".repeat(120));
+        std::fs::create_dir(&deep).unwrap();
+        let _socket = ControlSocket::bind(&deep).unwrap();
+        let folder = Folder::open(&deep).unwrap();
+        UnixStream::connect(folder.path(SOCKET)).unwrap();
     }
 
     #[test]

@@ -14,11 +14,16 @@ use crate::app::engine::Engine;
 use crate::app::keys;
 use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
+use crate::app::logs::LogFiles;
 use crate::app::ops;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::dns::HickoryResolver;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
+use crate::ports::audit_trail::AuditTrail;
+use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::resolver::Resolver;
@@ -32,6 +37,7 @@ pub(super) struct Ports {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
     pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) audit: Arc<dyn AuditTrail>,
 }
 
 /// Everything that a gateway is made of, ready to run.
@@ -67,10 +73,11 @@ impl Assembled {
 
 /// Puts a gateway together.
 pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
-    let ports = Ports {
+    let mut ports = Ports {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
         resolver: Arc::new(HickoryResolver::from_system()),
+        audit: Arc::new(NoTrail),
     };
     let listeners = config
         .listeners
@@ -80,15 +87,23 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let ops = ops::bind(config.ops)?;
     keys::make_state_dir(&config.state_dir)?;
     let control = ControlSocket::bind(&config.state_dir)?;
+    let had_keys = config.key_ring_file.exists();
     let keys = keys::of(config, ports.clock.as_ref(), ports.entropy.as_ref())?;
     let keys = Arc::new(keys);
+    let logs = LogFiles::open(config, &ports, &keys)?;
+    ports.audit = logs.audit();
+    if !had_keys {
+        ports
+            .audit
+            .note(Event::new(EventKind::KeysChanged).with("change", "made"));
+    }
     let engine = Engine::build(config, &ports, &keys)?;
     let users = engine.watch_users(&config.state_dir)?;
     let bound = listeners
         .iter()
         .map(|bound| Ok((bound.name.clone(), bound.socket.local_addr()?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let lasting = Lasting::new(config, ports, engine, keys, bound)?;
+    let lasting = Lasting::new(config, (ports, Arc::new(logs)), engine, keys, bound)?;
     let serving = lasting.serving(config, None)?;
     warn_of_certificates(config, &serving);
     Ok(Assembled {

@@ -114,6 +114,7 @@ impl Engine {
             is_loading: !own.store.is_complete(),
             unreadable: own.store.unreadable(),
             sign_ins: own.engine.sign_ins(),
+            commits: own.store.commit_times(),
             federation: federation.map(|federation| federation.snapshot(&own.engine)),
         })
     }
@@ -210,6 +211,7 @@ impl OwnEngine {
             entropy: Arc::clone(&ports.entropy),
         };
         let engine = EmbeddedEngine::new(parts, engine_settings(config, keys));
+        let engine = engine.with_audit(Arc::clone(&ports.audit));
         Ok(Self {
             engine: Arc::new(engine),
             store,

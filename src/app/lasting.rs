@@ -11,6 +11,7 @@ use anyhow::bail;
 use crate::app::assembly::Ports;
 use crate::app::branding;
 use crate::app::engine::Engine;
+use crate::app::logs::LogFiles;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::mdc::CollectorPlace;
@@ -36,6 +37,8 @@ use crate::proxy::upgrades::Upgrades;
 /// What outlives a configuration.
 pub(super) struct Lasting {
     pub(super) ports: Ports,
+    /// The files that lines go to.
+    pub(super) logs: Arc<LogFiles>,
     pub(super) engine: Engine,
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
@@ -52,7 +55,7 @@ impl Lasting {
     /// Takes what the first configuration makes; the rest of it may change later.
     pub(super) fn new(
         config: &Config,
-        ports: Ports,
+        (ports, logs): (Ports, Arc<LogFiles>),
         engine: Engine,
         keys: Arc<KeyRing>,
         bound: Vec<(ListenerName, SocketAddr)>,
@@ -65,6 +68,7 @@ impl Lasting {
             names: CookieNames::new(&config.deployment),
             settings,
             ports,
+            logs,
             engine,
             keys,
             bound,
@@ -90,6 +94,7 @@ impl Lasting {
             names: self.names.clone(),
             terms: Arc::clone(&self.terms),
             origins: Arc::clone(&origins),
+            audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         };
@@ -100,6 +105,7 @@ impl Lasting {
             upgrades: Arc::clone(&self.upgrades),
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
+            access: self.logs.access(config)?,
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         };
@@ -119,6 +125,7 @@ impl Lasting {
             host: here.host.clone(),
             password: by.map(|by| by.password).unwrap_or_default(),
             level: by.map_or(AuthLevel::NONE, |by| by.level),
+            audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         }))

@@ -42,6 +42,7 @@ mod federation;
 mod hang_ups;
 mod keys;
 mod lasting;
+mod logs;
 mod ops;
 mod pools;
 mod prepare;
@@ -159,6 +160,7 @@ fn run(
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
     let store = assembled.lasting.engine.store();
+    let logs = Arc::clone(&assembled.lasting.logs);
     let is_serving = Arc::new(AtomicBool::new(false));
     let outage = Arc::new(Outage::new(Arc::clone(&stop)));
     let core = services::Core::new(&mut assembled, started, (&is_serving, &draining), &outage);
@@ -171,6 +173,7 @@ fn run(
     let edge = services::EdgeService::new(services::EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
+        vitals: core.node(),
         draining,
         is_serving,
         drained: Arc::clone(&drained),
@@ -191,7 +194,9 @@ fn run(
     server.run(RunArgs {
         shutdown_signal: Box::new(signals),
     });
-    store.map_or(Ok(()), |store| close(store.as_ref()))?;
+    let closed = store.map_or(Ok(()), |store| close(store.as_ref()));
+    logs.finish();
+    closed?;
     match outage.lost() {
         None => Ok(()),
         Some(lost) => Err(anyhow!("the node stopped because it lost {lost}")),

@@ -15,18 +15,24 @@ use pingora::services::ServiceWithDependents;
 use tokio::sync::watch;
 
 use crate::app::engine::Engine;
+use crate::app::logs::LogFiles;
+use crate::app::record::Record;
 use crate::app::tasks::Outage;
 use crate::crypto::key_ring::KeyRing;
 use crate::ops;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::live::Live;
 use crate::telemetry::metrics::Snapshot;
 
 /// The node, as those who run it see it.
 pub(super) struct Node {
     pub(super) engine: Engine,
     pub(super) counts: Arc<RequestCounts>,
+    pub(super) live: Arc<Live>,
+    pub(super) logs: Arc<LogFiles>,
+    pub(super) record: Arc<Record>,
     pub(super) keys: Arc<KeyRing>,
     /// Turns true when the edge accepts connections.
     pub(super) is_serving: Arc<AtomicBool>,
@@ -38,8 +44,13 @@ pub(super) struct Node {
 
 impl Vitals for Node {
     fn snapshot(&self) -> Snapshot {
+        let serving = self.live.look();
+        let pools = serving.pools.values();
         Snapshot {
-            requests: self.counts.counts(),
+            edge: self.counts.snapshot(),
+            pools: pools.map(|target| target.pool.snapshot()).collect(),
+            logs: self.logs.snapshot(),
+            configuration: Some(self.record.snapshot()),
             cookies_rejected: self.keys.rejected().into(),
             engine: self.engine.snapshot(),
         }

@@ -36,6 +36,12 @@ pub(super) struct Beginning {
 }
 
 impl PoolWatch {
+    /// Whether a part of the watch has ended by itself, by a fault of its own.
+    pub(super) fn is_broken(&mut self) -> bool {
+        let mut watched = self.0.values_mut();
+        watched.any(|watched| watched.tasks.try_join_next().is_some())
+    }
+
     /// Begins to watch the pools of a configuration that are not watched yet.
     pub(super) fn begin(&mut self, serving: &Serving, resolver: &Arc<dyn Resolver>) -> Beginning {
         let mut beginning = Beginning {

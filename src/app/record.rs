@@ -7,6 +7,8 @@ use crate::ports::control::ConfigurationStatus;
 use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
 use crate::ports::control::Trigger;
+use crate::telemetry::metrics::ConfigurationSnapshot;
+use crate::telemetry::metrics::Reload;
 
 /// What is known of the configuration in effect.
 pub(super) struct Record {
@@ -72,6 +74,19 @@ impl Record {
     /// Notes how many configurations from before are still gone by.
     pub(super) fn earlier_in_use(&self, count: usize) {
         self.known.lock().earlier_in_use = count;
+    }
+
+    /// What there is to tell of it as metrics.
+    pub(super) fn snapshot(&self) -> ConfigurationSnapshot {
+        let known = self.known.lock();
+        let last = known.last_reload.as_ref().map(|report| &report.result);
+        ConfigurationSnapshot {
+            generation: known.generation,
+            last_reload: match last {
+                Some(ReloadResult::Refused { .. }) => Reload::Refused,
+                Some(ReloadResult::Applied { .. }) | None => Reload::Taken,
+            },
+        }
     }
 
     pub(super) fn status(&self) -> ConfigurationStatus {

@@ -23,6 +23,8 @@ use crate::app::prepare::prepare;
 use crate::app::record::Record;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::ports::control::FaultReport;
 use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
@@ -47,18 +49,18 @@ pub(super) struct Reloader {
 }
 
 impl Reloader {
-    /// Begins to watch the pools that are served, and to read the configuration again when it is due. What is
-    /// answered is told when the names of upstreams have been looked up for the first time.
-    pub(super) fn begin(mut self, hang_ups: HangUps) -> Vec<oneshot::Receiver<()>> {
+    /// Begins to watch the pools that are served. What is answered is told when the names of upstreams have
+    /// been looked up for the first time.
+    pub(super) fn begin(&mut self) -> Vec<oneshot::Receiver<()>> {
         let serving = self.live.take();
         let beginning = self.pools.begin(&serving, &self.lasting.ports.resolver);
         self.pools = beginning.watch;
-        tokio::spawn(self.run(hang_ups));
         beginning.names
     }
 
-    /// Goes on until the process ends.
-    async fn run(mut self, hang_ups: HangUps) {
+    /// Reads the configuration again when it is due. Ends only with the process, or where the watch over a
+    /// pool has broken off, which the node cannot do without.
+    pub(super) async fn run(mut self, hang_ups: HangUps) {
         let mut changes = Changes::since(self.sources.clone());
         let mut earlier: Vec<Arc<Serving>> = Vec::new();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
@@ -76,6 +78,9 @@ impl Reloader {
                     // Whoever lets go of it last also takes it apart, which is not for a request to do.
                     earlier.retain(|serving| Arc::strong_count(serving) > 1);
                     self.record.earlier_in_use(earlier.len());
+                    if self.pools.is_broken() {
+                        return;
+                    }
                     if !changes.are_over().await {
                         continue;
                     }
@@ -116,7 +121,7 @@ impl Reloader {
                 let told = (prepared.needs_restart.clone(), prepared.warnings.clone());
                 earlier.push(self.apply(*prepared).await);
                 let report = self.record.applied(now(), trigger, told);
-                log(&report);
+                self.tell(&report);
                 report
             }
             Err(result) => {
@@ -124,10 +129,15 @@ impl Reloader {
                 let before = std::mem::take(&mut self.sources);
                 self.sources = sources.and(before.again());
                 let report = self.record.refused(now(), trigger, result);
-                log(&report);
+                self.tell(&report);
                 report
             }
         }
+    }
+
+    fn tell(&self, report: &ReloadReport) {
+        log(report);
+        self.lasting.ports.audit.note(event(report));
     }
 
     /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
@@ -175,12 +185,29 @@ pub(super) fn refused_for(message: String) -> ReloadResult {
     }
 }
 
-fn log(report: &ReloadReport) {
-    let trigger = match report.trigger {
+fn event(report: &ReloadReport) -> Event {
+    let event = match &report.result {
+        ReloadResult::Applied { generation, .. } => {
+            Event::new(EventKind::ConfigurationLoaded).with("generation", generation.to_string())
+        }
+        ReloadResult::Refused { faults, .. } => {
+            let count = faults.len().to_string();
+            Event::new(EventKind::ConfigurationRefused).with("faults", count)
+        }
+    };
+    event.with("trigger", word(report.trigger))
+}
+
+const fn word(trigger: Trigger) -> &'static str {
+    match trigger {
         Trigger::Command => "command",
         Trigger::Files => "files",
         Trigger::Signal => "signal",
-    };
+    }
+}
+
+fn log(report: &ReloadReport) {
+    let trigger = word(report.trigger);
     match &report.result {
         ReloadResult::Applied {
             generation,

@@ -33,6 +33,7 @@ use crate::app::engine::OwnEngine;
 use crate::app::federation;
 use crate::app::hang_ups::HangUps;
 use crate::app::lasting::Lasting;
+use crate::app::logs;
 use crate::app::ops::Node;
 use crate::app::pools::PoolWatch;
 use crate::app::record::Record;
@@ -43,6 +44,7 @@ use crate::app::tasks::Tasks;
 use crate::app::users::UsersWatch;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
+use crate::ports::vitals::Vitals;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
 use crate::proxy::service::Portway;
@@ -69,17 +71,20 @@ impl Core {
         outage: &Arc<Outage>,
     ) -> Self {
         let lasting = &assembled.lasting;
+        let now = lasting.ports.clock.now();
+        let record = Arc::new(Record::new(control::shown(&origin.path), now));
         let node = Arc::new(Node {
             engine: lasting.engine.clone(),
             counts: Arc::clone(&lasting.counts),
+            live: Arc::clone(&assembled.live),
+            logs: Arc::clone(&lasting.logs),
+            record: Arc::clone(&record),
             keys: Arc::clone(&lasting.keys),
             is_serving: Arc::clone(is_serving),
             draining: draining.clone(),
             outage: Arc::clone(outage),
         });
         let (asks, asked) = tokio::sync::mpsc::channel(ASKS_MAX);
-        let now = lasting.ports.clock.now();
-        let record = Arc::new(Record::new(control::shown(&origin.path), now));
         let control = NodeControl {
             node: Arc::clone(&node),
             lasting: Arc::clone(lasting),
@@ -138,6 +143,8 @@ impl ServiceWithDependents for Core {
                 obey(socket, control, shutdown.clone()),
             );
         }
+        let files = Arc::clone(&self.lasting.logs);
+        tasks.spawn("the watch for SIGUSR1", logs::reopen_when_told(files));
         let engine = &self.lasting.engine;
         let door = engine.door();
         let ended = door.watch_ended();
@@ -157,10 +164,14 @@ impl ServiceWithDependents for Core {
             Engine::Own(own) => keep_house(own, &mut tasks, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &mut tasks, &shutdown),
         }
-        let names = match self.reloader.take() {
-            Some((reloader, hang_ups)) => reloader.begin(hang_ups),
-            None => Vec::new(),
-        };
+        let mut names = Vec::new();
+        if let Some((mut reloader, hang_ups)) = self.reloader.take() {
+            names = reloader.begin();
+            tasks.spawn(
+                "the watch over configuration and pools",
+                reloader.run(hang_ups),
+            );
+        }
         // Serving before the names of upstreams are known, or before a gate without an engine has heard of
         // one, would refuse the first requests.
         let beginning = join(join_all(names), told(engine));
@@ -230,6 +241,8 @@ fn not_swept(error: &crate::ports::session_store::StoreError) {
 pub(super) struct EdgeParts {
     pub(super) conf: Arc<ServerConf>,
     pub(super) assembled: Assembled,
+    /// Tells balancers whether requests may be sent here.
+    pub(super) vitals: Arc<dyn Vitals>,
     /// Turns true when the drain begins.
     pub(super) draining: watch::Receiver<bool>,
     /// To be set when connections are accepted.
@@ -258,6 +271,7 @@ impl EdgeService {
         let EdgeParts {
             conf,
             assembled,
+            vitals,
             draining,
             is_serving,
             drained,
@@ -265,7 +279,7 @@ impl EdgeService {
             ready,
         } = parts;
         let live = assembled.live;
-        let mut proxy = http_proxy(&conf, Portway::new(Arc::clone(&live)));
+        let mut proxy = http_proxy(&conf, Portway::new(Arc::clone(&live), vitals));
         // What holds for one connection is given to it by the edge loop.
         proxy.server_options = Some(live.look().connection.server.clone());
         Self {

@@ -11,6 +11,8 @@ use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::engine::EmbeddedEngine;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::name::UserName;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::provider::users_file::FileVersion;
@@ -88,6 +90,8 @@ impl UsersWatch {
         if !Arc::ptr_eq(&users, &self.looked_at) {
             // A reload has put it there, read and found right.
             self.seen = users.version_read();
+            self.engine
+                .note(changed(&self.looked_at.names(), &users.names()));
             self.looked_at = users;
             self.unsettle();
         }
@@ -95,16 +99,17 @@ impl UsersWatch {
         let look = move || {
             // While a file is being replaced there may be none for a moment.
             let version = users.version().filter(|now| seen.as_ref() != Some(now))?;
-            Some((version, users.reload()))
+            Some((version, users.names(), users.reload()))
         };
         // A large file takes a while, and the streams of ended sessions are not to wait for it.
-        let (version, read) = match spawn_blocking(look).await {
+        let (version, before, read) = match spawn_blocking(look).await {
             Ok(Some(looked)) => looked,
             Ok(None) => return,
             Err(error) => return tracing::error!(%error, "the users file could not be looked at"),
         };
         match read {
             Ok(users) => {
+                self.engine.note(changed(&before, &self.looked_at.names()));
                 tracing::info!(users, "users file read again");
                 self.seen = Some(version);
                 self.unsettle();
@@ -173,8 +178,24 @@ impl UsersWatch {
     }
 }
 
+/// What a change of the file came to, for the audit trail; a new password alone is neither.
+fn changed(before: &[UserName], now: &[UserName]) -> Event {
+    let missing = |from: &[UserName], of: &[UserName]| {
+        let of: BTreeSet<&UserName> = of.iter().collect();
+        let missing = from.iter().filter(|user| !of.contains(user));
+        let names: Vec<&str> = missing.map(UserName::as_str).take(NAMES_MAX).collect();
+        names.join(",")
+    };
+    Event::new(EventKind::UsersChanged)
+        .with("may_sign_in", now.len().to_string())
+        .with("added", missing(now, before))
+        .with("removed", missing(before, now))
+}
+
 /// Beside the session store, whose sessions it speaks of.
 const KNOWN_USERS: &str = "users.known";
+/// Names told of one change.
+const NAMES_MAX: usize = 50;
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 

@@ -1,7 +1,8 @@
-//! Whether the certificates of the back-channel can be used: by this node, with their key, and still.
+//! Whether the files can be used that a configuration names: certificates by their listener, with their key;
+//! the CAs of pools; the users; the certificates of the back-channel, by this node and still.
 //!
-//! The back-channel checks the same when it starts, and refuses to. Here it is said before, by `portway check`
-//! and by a reload alike.
+//! The rooms that use them check the same when they start, and refuse to. Here it is said before, all at once,
+//! by `portway check` and by a reload alike.
 
 use std::error::Error;
 use std::fmt::Write;
@@ -16,9 +17,61 @@ use crate::crypto::peer_tls::PeerPem;
 use crate::crypto::pki::node_name::NodeName;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
+use crate::provider::users_file::document;
+use crate::proxy::connect::PeerTemplate;
+use crate::proxy::tls;
 
 /// Every set of files that cannot be used, each as a message in the form of a fault.
 pub(crate) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
+    let mut all = listeners(config);
+    all.extend(pools(config));
+    all.extend(users(config));
+    all.extend(back_channel(config, now));
+    all
+}
+
+fn listeners(config: &Config) -> Vec<String> {
+    let provider = rustls::crypto::ring::default_provider();
+    let with_tls = config.listeners.iter().filter_map(|listener| {
+        let tls = listener.tls.as_ref()?;
+        Some((listener, tls::table(tls, &provider).err()?))
+    });
+    with_tls
+        .map(|(listener, error)| {
+            let said = chain_of(&error);
+            format!(
+                "error: the listener {} cannot have TLS: {said}\n",
+                listener.name
+            )
+        })
+        .collect()
+}
+
+fn pools(config: &Config) -> Vec<String> {
+    let refused = config.pools.values().filter_map(|pool| {
+        let error = PeerTemplate::new(pool).err()?;
+        let (name, said) = (&pool.name, chain_of(&error));
+        Some(format!(
+            "error: the CA of the pool {name} cannot be used: {said}\n"
+        ))
+    });
+    refused.collect()
+}
+
+/// A users file that is not there yet is no fault: `portway users add` makes it.
+fn users(config: &Config) -> Option<String> {
+    let file = &config.authentication.as_ref()?.users_file;
+    if matches!(file.try_exists(), Ok(false)) {
+        return None;
+    }
+    let said = chain_of(&document::load(file).err()?);
+    let file = file.display();
+    Some(format!(
+        "error: the users file {file} cannot be used: {said}\n"
+    ))
+}
+
+fn back_channel(config: &Config, now: Timestamp) -> Vec<String> {
     let mut sets: Vec<&PeerTls> = Vec::new();
     for files in securities(config).into_iter().filter_map(files_of) {
         if !sets.contains(&files) {
@@ -129,6 +182,29 @@ mod tests {
         assert_eq!(said.len(), 1, "{said:?}");
         let words = "the certificate is for portway://ldc, but this node is portway://nydc";
         assert!(said[0].contains(words), "{said:?}");
+    }
+
+    #[test]
+    fn keys_and_users_that_no_start_would_take_are_refused_all_at_once() {
+        let folder = Folder::with("portway://nydc");
+        folder.write("other.key", &KeyPair::generate().unwrap().serialize_pem());
+        folder.write("users.yaml", "users: [{ name: alice }]\n");
+        let tls = "tls: { certificates: [{ certificate_file: node.pem, key_file: other.key }] }";
+        let hosts = HOSTS.replace(
+            "bind: '127.0.0.1:0'",
+            &format!("bind: '127.0.0.1:0', {tls}"),
+        );
+        let users = "authentication: { users_file: users.yaml }\n";
+        folder.write("gateway.yaml", &format!("{hosts}{users}"));
+        let said = folder.unusable(NOW);
+        assert_eq!(said.len(), 2, "{said:?}");
+        assert!(
+            said[0].contains("the private key does not belong"),
+            "{said:?}"
+        );
+        assert!(said[1].contains("users.yaml"), "{said:?}");
+        std::fs::remove_file(folder.0.path().join("users.yaml")).unwrap();
+        assert_eq!(folder.unusable(NOW).len(), 1, "users may come later");
     }
 
     #[test]

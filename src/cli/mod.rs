@@ -11,7 +11,9 @@ use std::process::ExitCode;
 use clap::Parser;
 use clap::Subcommand;
 
+mod audit;
 mod check;
+mod config;
 mod demo;
 mod node;
 mod pki;
@@ -25,6 +27,7 @@ mod users;
 #[command(name = "portway", version, arg_required_else_help = true)]
 #[command(after_help = "Examples:
   portway check --config gateway.yaml
+  portway config show --config gateway.yaml
   portway users add alice --file users.yaml --group staff
   portway run --config gateway.yaml
   portway reload --config gateway.yaml
@@ -37,8 +40,12 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Verb {
+    /// Verifies the audit trail, and finds what was written down of one request
+    Audit(audit::AuditArgs),
     /// Checks a configuration and reports every fault in it
     Check(ConfigArgs),
+    /// Shows a configuration as it counts, or the schema of all there are
+    Config(config::ConfigVerbArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
@@ -65,7 +72,9 @@ struct ConfigArgs {
 #[must_use]
 pub fn run() -> ExitCode {
     match Cli::parse().verb {
+        Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
+        Verb::Config(args) => config::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),

@@ -16,6 +16,8 @@ use clap::Args;
 use clap::Subcommand;
 
 use crate::config;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::name::GroupName;
 use crate::model::secret::Secret;
 use crate::provider::users_file::document;
@@ -178,6 +180,7 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 age: age(*must_change),
             };
             edit::add(&path, &user)?;
+            record(place, changed("added", user.name.as_str()));
             writeln!(out, "added {}", shown(user.name.as_str()))?;
         }
         UsersCommand::Import {
@@ -193,6 +196,7 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 Existing::Refuse
             };
             let added = edit::add_all(&users_file(place)?, &users, existing)?;
+            record(place, changed("imported", &added.to_string()));
             writeln!(out, "added {added} of {}", users.len())?;
         }
         UsersCommand::List { place } => list(&document::load(&users_file(place)?)?, out)?,
@@ -210,10 +214,15 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 age: age(*must_change),
             };
             let name = edit::set_password(&path, name, &new)?;
+            record(
+                place,
+                Event::new(EventKind::PasswordChanged).with("user", &*name),
+            );
             writeln!(out, "changed the password of {}", shown(&name))?;
         }
         UsersCommand::Remove { name, place } => {
             let name = edit::remove(&users_file(place)?, name)?;
+            record(place, changed("removed", &name));
             writeln!(out, "removed {}", shown(&name))?;
         }
     }
@@ -247,6 +256,32 @@ fn imported(from: &Path, groups: &[GroupName]) -> anyhow::Result<Vec<NewUser>> {
         age: PasswordAge::Lasting,
     });
     Ok(users.collect())
+}
+
+fn changed(what: &'static str, user: &str) -> Event {
+    Event::new(EventKind::UsersChanged).with(what, user)
+}
+
+/// Notes a change in the audit trail of the configuration that names the users file. A change that was made is
+/// not taken back because it could not be noted; the gateway notes that the file has changed by itself.
+fn record(place: &PlaceArgs, event: Event) {
+    if place.file.is_some() {
+        return;
+    }
+    let uid = rustix::process::getuid().as_raw();
+    let sudo = std::env::var_os("SUDO_USER").unwrap_or_default();
+    let event = event
+        .with("by_uid", uid.to_string())
+        .with("by_sudo_user", sudo.to_string_lossy());
+    let noted = config::load::load(&place.config)
+        .map_err(anyhow::Error::from)
+        .and_then(|config| super::audit::trail(&config))
+        .and_then(|trail| trail.map_or(Ok(()), |trail| Ok(trail.note(event)?)));
+    if let Err(error) = noted {
+        let told = "the change was made, but not noted in the audit trail";
+        // A closed standard error leaves nobody to tell.
+        let _unheard = writeln!(io::stderr(), "portway users: {told}: {error:#}").is_err();
+    }
 }
 
 fn list(users: &[User], out: &mut dyn Write) -> io::Result<()> {

@@ -1,9 +1,10 @@
 //! What there is to say about a configuration: faults, for which it is refused, and warnings, for which
-//! it is not. Each has its place in the file.
+//! it is not. Each has its place in its file.
 //!
 //! What can be wrong is `problem`, what looks wrong `advice`; how it looks is `show`. Private keys and
 //! passwords are never shown, whatever stands on the line (`hide`).
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use crate::config::diagnostic::hide::shown_lines;
@@ -12,6 +13,8 @@ use crate::config::diagnostic::show::Message;
 use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
 use crate::config::raw::Position;
+use crate::config::texts::Texts;
+use crate::config::userinfo;
 
 mod hide;
 mod show;
@@ -48,8 +51,7 @@ pub struct Faults(Box<Report>);
 
 #[derive(Debug)]
 struct Report {
-    file: String,
-    text: String,
+    texts: Texts,
     first: Fault,
     rest: Vec<Fault>,
 }
@@ -68,9 +70,16 @@ pub struct Warning {
 /// The warnings about a configuration, most often none, in the order of the file.
 #[derive(Debug, Default)]
 pub struct Warnings {
+    all: Vec<Placed>,
+}
+
+/// A warning with its file and its line, without secrets: a configuration keeps no text that holds them.
+#[derive(Debug)]
+struct Placed {
+    warning: Warning,
     file: String,
-    /// With the line of each, without secrets: a configuration keeps no text that holds them.
-    all: Vec<(Warning, Option<String>)>,
+    at: Position,
+    line: Option<String>,
 }
 
 /// Whether messages are shown in colour.
@@ -83,16 +92,15 @@ pub enum Colour {
 }
 
 impl Faults {
-    /// Sorts the faults of a file; without a fault there is nothing to report.
+    /// Sorts the faults of a configuration; without a fault there is nothing to report.
     #[must_use]
-    pub fn collect(file: &str, text: &str, mut faults: Vec<Fault>) -> Option<Self> {
+    pub fn collect(texts: &Texts, mut faults: Vec<Fault>) -> Option<Self> {
         faults.sort_by_key(|fault| fault.at.map(|at| (at.line, at.column)));
         let mut faults = faults.into_iter();
         let first = faults.next()?;
         let rest = faults.collect();
         Some(Self(Box::new(Report {
-            file: file.to_owned(),
-            text: text.to_owned(),
+            texts: texts.clone(),
             first,
             rest,
         })))
@@ -101,10 +109,8 @@ impl Faults {
     /// Reports a single fault.
     #[must_use]
     pub fn one(file: &str, text: &str, fault: Fault) -> Self {
-        let (file, text) = (file.to_owned(), text.to_owned());
         Self(Box::new(Report {
-            file,
-            text,
+            texts: Texts::of(file, text),
             first: fault,
             rest: Vec::new(),
         }))
@@ -123,33 +129,78 @@ impl Faults {
 
     /// Every fault as it is said, in its parts.
     pub fn reports(&self) -> impl Iterator<Item = Reported<'_>> {
+        let texts = &self.0.texts;
         self.iter().map(|fault| Reported {
-            file: &self.0.file,
-            at: fault.at,
+            file: match fault.at {
+                Some(at) => texts.line(at.line).file,
+                None => texts.name(),
+            },
+            at: fault.at.map(|at| local(texts, at)),
             path: &fault.path,
-            message: fault.problem.to_string(),
-            hint: fault.problem.hint(),
+            message: without_userinfo(&fault.problem),
+            hint: hint(texts, fault),
         })
     }
 
     /// Shows every fault, with an empty line between them.
     #[must_use]
     pub fn render(&self, colour: Colour) -> String {
-        let lines = shown_lines(&self.0.text);
-        let line = |at: Position| lines.get(at.line.saturating_sub(1)).map(String::as_str);
-        let shown = self.iter().map(|fault| {
+        let mut lines = ShownLines::default();
+        let shown = self.iter().zip(self.reports()).map(|(fault, report)| {
+            let line = fault.at.and_then(|at| lines.at(&self.0.texts, at));
             let message = Message {
                 kind: Kind::Error,
-                text: fault.problem.to_string(),
-                hint: fault.problem.hint(),
-                file: &self.0.file,
-                at: fault.at,
-                path: &fault.path,
-                line: fault.at.and_then(line),
+                text: report.message,
+                hint: report.hint,
+                file: report.file,
+                at: report.at,
+                path: report.path,
+                line: line.as_deref(),
             };
             message.show(colour)
         });
         shown.collect::<Vec<_>>().join("\n")
+    }
+}
+
+/// What is said, which may repeat what is written.
+fn without_userinfo(said: &impl ToString) -> String {
+    userinfo::replaced(&said.to_string(), HIDDEN).into_owned()
+}
+
+/// A place as its own file numbers it.
+fn local(texts: &Texts, at: Position) -> Position {
+    Position {
+        line: texts.line(at.line).number,
+        ..at
+    }
+}
+
+/// What can be done about a fault. Where it speaks of another place, that may be in another file.
+fn hint(texts: &Texts, fault: &Fault) -> Option<String> {
+    let (Problem::Duplicate { first, .. } | Problem::DuplicateKey { first, .. }) = &fault.problem
+    else {
+        return fault.problem.hint();
+    };
+    let other = texts.line(*first);
+    let here = fault.at.map(|at| texts.line(at.line).file);
+    Some(if here == Some(other.file) {
+        format!("the first is on line {}", other.number)
+    } else {
+        format!("the first is in {} on line {}", other.file, other.number)
+    })
+}
+
+/// The lines of files as they may be shown, each file looked through once.
+#[derive(Default)]
+struct ShownLines(BTreeMap<String, Vec<String>>);
+
+impl ShownLines {
+    fn at(&mut self, texts: &Texts, at: Position) -> Option<String> {
+        let line = texts.line(at.line);
+        let shown = self.0.entry(line.file.to_owned());
+        let shown = shown.or_insert_with(|| shown_lines(line.text));
+        shown.get(line.number.saturating_sub(1)).cloned()
     }
 }
 
@@ -162,30 +213,25 @@ impl fmt::Display for Faults {
 impl std::error::Error for Faults {}
 
 impl Warnings {
-    /// Sorts the warnings about a file.
+    /// Sorts the warnings about a configuration.
     #[must_use]
-    pub fn collect(file: &str, text: &str, mut warnings: Vec<Warning>) -> Self {
-        if warnings.is_empty() {
-            return Self::default();
-        }
+    pub fn collect(texts: &Texts, mut warnings: Vec<Warning>) -> Self {
         warnings.sort_by_key(|warning| (warning.at.line, warning.at.column));
-        let lines = shown_lines(text);
-        let line = |warning: &Warning| lines.get(warning.at.line.saturating_sub(1)).cloned();
+        let mut lines = ShownLines::default();
+        let placed = warnings.into_iter().map(|warning| Placed {
+            file: texts.line(warning.at.line).file.to_owned(),
+            at: local(texts, warning.at),
+            line: lines.at(texts, warning.at),
+            warning,
+        });
         Self {
-            file: file.to_owned(),
-            all: warnings
-                .into_iter()
-                .map(|warning| {
-                    let line = line(&warning);
-                    (warning, line)
-                })
-                .collect(),
+            all: placed.collect(),
         }
     }
 
     /// The warnings, in the order of the file.
     pub fn iter(&self) -> impl Iterator<Item = &Warning> {
-        self.all.iter().map(|(warning, _)| warning)
+        self.all.iter().map(|placed| &placed.warning)
     }
 
     /// How many there are.
@@ -207,14 +253,14 @@ impl Warnings {
     }
 
     fn messages(&self) -> impl Iterator<Item = Message<'_>> {
-        self.all.iter().map(|(warning, line)| Message {
+        self.all.iter().map(|placed| Message {
             kind: Kind::Warning,
-            text: warning.advice.to_string(),
-            hint: warning.advice.hint(),
-            file: &self.file,
-            at: Some(warning.at),
-            path: &warning.path,
-            line: line.as_deref(),
+            text: without_userinfo(&placed.warning.advice),
+            hint: placed.warning.advice.hint(),
+            file: &placed.file,
+            at: Some(placed.at),
+            path: &placed.warning.path,
+            line: placed.line.as_deref(),
         })
     }
 }
@@ -224,3 +270,5 @@ impl fmt::Display for Warnings {
         f.write_str(self.render(Colour::Plain).trim_end())
     }
 }
+
+const HIDDEN: &str = "(user and password)";

@@ -4,10 +4,12 @@
 
 use std::cell::RefCell;
 use std::fs::File;
+use std::io;
 use std::io::ErrorKind;
 use std::io::Read;
 use std::path::Path;
 use std::path::PathBuf;
+use std::thread;
 use std::thread::available_parallelism;
 
 use crate::config::Config;
@@ -23,6 +25,7 @@ use crate::config::problem::ReadFileError;
 use crate::config::raw::Position;
 use crate::config::raw::read_tree;
 use crate::config::sources::Sources;
+use crate::decision::expression::STACK_BYTES;
 
 /// Reads a configuration file with the files it refers to and the variables it names.
 ///
@@ -44,16 +47,44 @@ pub struct Loading {
 /// Reads a configuration as [`load`] does, and notes every file that has a part in it.
 #[must_use]
 pub fn load_noting(path: &Path) -> Loading {
+    // On a stack that ended before an expression does, the process would end with it.
+    let loading = thread::scope(|scope| {
+        let room = thread::Builder::new().stack_size(STACK_BYTES);
+        let loading = room.spawn_scoped(scope, || load_here(path))?;
+        loading
+            .join()
+            .map_err(|_| io::Error::other("reading it came to no end"))
+    });
+    loading.unwrap_or_else(|error| Loading {
+        outcome: Err(unread(path, ReadFileError::Io(error))),
+        sources: Sources::default(),
+    })
+}
+
+fn load_here(path: &Path) -> Loading {
     let sources = RefCell::new(Sources::default());
     let read = |path: &Path| {
         sources.borrow_mut().note(path);
         read_bounded(path)
     };
-    let outcome = load_by(path, &read);
+    let list = |folder: &Path| {
+        sources.borrow_mut().note(folder);
+        names_in(folder)
+    };
+    let outcome = load_by(path, (&read, &list), parse);
     Loading {
         outcome,
         sources: sources.into_inner(),
     }
+}
+
+/// Reads a configuration as [`load`] does, and writes it as it counts: with all its files, variables and
+/// defaults, and without secrets.
+///
+/// # Errors
+/// Every fault of the file, in its order.
+pub fn effective(path: &Path) -> Result<String, Faults> {
+    load_by(path, (&read_bounded, &names_in), parse::effective)
 }
 
 /// Why it cannot be told where the state directory of a configuration is.
@@ -94,25 +125,16 @@ pub fn state_dir_of(path: &Path) -> Result<PathBuf, StateDirError> {
     Ok(folder.join(expanded.as_deref().unwrap_or(parse::STATE_DIR_DEFAULT)))
 }
 
+type ListFolder<'r> = dyn Fn(&Path) -> Result<Vec<String>, ReadFileError> + 'r;
 type ReadFile<'r> = dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError> + 'r;
 
-fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
+fn load_by<T>(
+    path: &Path,
+    (read, list): (&ReadFile<'_>, &ListFolder<'_>),
+    then: fn(&str, &str, &Surroundings<'_>) -> Result<T, Faults>,
+) -> Result<T, Faults> {
     let name = path.display().to_string();
-    let bytes = read(path).map_err(|error| {
-        let problem = Problem::File {
-            path: path.to_owned(),
-            error,
-        };
-        Faults::one(
-            &name,
-            "",
-            Fault {
-                at: None,
-                path: String::new(),
-                problem,
-            },
-        )
-    })?;
+    let bytes = read(path).map_err(|error| unread(path, error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid_up_to = error.utf8_error().valid_up_to();
         let at = Some(position_after(
@@ -133,9 +155,24 @@ fn load_by(path: &Path, read: &ReadFile<'_>) -> Result<Config, Faults> {
         folder,
         variable: &variable,
         read,
+        list,
         threads: available_parallelism().map_or(1, usize::from),
     };
-    parse(&text, &name, &surroundings)
+    then(&text, &name, &surroundings)
+}
+
+/// The one fault of a file that cannot be read.
+fn unread(path: &Path, error: ReadFileError) -> Faults {
+    let problem = Problem::File {
+        path: path.to_owned(),
+        error,
+    };
+    let fault = Fault {
+        at: None,
+        path: String::new(),
+        problem,
+    };
+    Faults::one(&path.display().to_string(), "", fault)
 }
 
 fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
@@ -154,7 +191,17 @@ fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
     }
 }
 
-fn of_io(error: std::io::Error) -> ReadFileError {
+/// The names of what is in a folder; one that is no text is no name of a configuration.
+fn names_in(folder: &Path) -> Result<Vec<String>, ReadFileError> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(folder).map_err(of_io)? {
+        let name = entry.map_err(of_io)?.file_name();
+        names.extend(name.into_string().ok());
+    }
+    Ok(names)
+}
+
+fn of_io(error: io::Error) -> ReadFileError {
     #[expect(
         clippy::wildcard_enum_match_arm,
         reason = "the kinds of I/O errors are not ours and grow"
@@ -205,6 +252,18 @@ mod tests {
         assert!(missing.contains("it does not exist"), "{missing}");
         let wrong = load(folder.path()).unwrap_err().to_string();
         assert!(wrong.contains("it is not a file"), "{wrong}");
+    }
+
+    #[test]
+    fn an_expression_as_deep_as_it_can_be_is_a_fault_and_not_the_end_of_the_process() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        for deep in ["(".repeat(4000), format!("1{}", "+1".repeat(2000))] {
+            let text = format!("policies: {{ a: [{{ allow: {{ when: \"{deep}\" }} }}] }}\n");
+            std::fs::write(&path, text).unwrap();
+            let faults = load(&path).unwrap_err().to_string();
+            assert!(faults.contains("of the expression: "), "{faults}");
+        }
     }
 
     #[test]

@@ -9,13 +9,20 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use http::HeaderName;
 use http::Method;
 use ipnet::IpNet;
 
 use crate::config::diagnostic::Warnings;
+pub use crate::config::listener::CertificateSource;
+pub use crate::config::listener::Http2;
+pub use crate::config::listener::Listener;
+pub use crate::config::listener::ListenerTls;
+use crate::config::logs::Logs;
 use crate::config::mdc::CollectorPlace;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::Mdc;
+use crate::config::outcome::Outcomes;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
@@ -23,8 +30,10 @@ use crate::decision::kept_posts::KeptRules;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
+use crate::decision::response::Responses;
 use crate::decision::routing::HostPattern;
 use crate::decision::routing::PathPattern;
+use crate::decision::template::Template;
 use crate::decision::upstream::Balance;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
@@ -32,18 +41,23 @@ use crate::model::name::DeploymentId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
-use crate::model::secret::Secret;
 
 mod authority;
 pub mod diagnostic;
+mod listener;
 pub mod load;
+pub mod logs;
 pub mod mdc;
+pub mod outcome;
 pub mod parse;
 pub mod problem;
 pub mod raw;
 pub mod restart;
 mod sign_in;
 pub mod sources;
+pub mod texts;
+pub mod userinfo;
+pub mod yaml;
 
 /// A whole, valid configuration.
 #[derive(Debug)]
@@ -76,6 +90,8 @@ pub struct Config {
     pub authentication: Option<Authentication>,
     /// The headers that tell an application who is signed in.
     pub identity_headers: IdentityHeaderNames,
+    /// Headers of presets that tell it as well.
+    pub preset_headers: Vec<(HeaderName, Template)>,
     /// Bounds on what a client may take.
     pub limits: Limits,
     /// The pools, by name.
@@ -84,48 +100,10 @@ pub struct Config {
     pub virtual_hosts: Vec<VirtualHost>,
     /// Where health and metrics are told; absent: nowhere.
     pub ops: Option<SocketAddr>,
+    /// What is written down, and where to.
+    pub logs: Logs,
     /// What is allowed and looks like a mistake.
     pub warnings: Warnings,
-}
-
-/// An address that accepts connections.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Listener {
-    /// The name other parts of the configuration refer to.
-    pub name: ListenerName,
-    /// Where it listens.
-    pub bind: SocketAddr,
-    /// TLS; absent on a plain listener.
-    pub tls: Option<ListenerTls>,
-}
-
-/// The TLS side of a listener.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ListenerTls {
-    /// The certificates, chosen by server name; the first answers clients that send none.
-    pub certificates: Vec<CertificateSource>,
-    /// Whether HTTP/2 is offered.
-    pub http2: Http2,
-}
-
-/// A switch of a listener.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Http2 {
-    /// Offered by ALPN.
-    Offered,
-    /// Not offered.
-    Off,
-}
-
-/// A certificate chain and its key, as PEM.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct CertificateSource {
-    /// The chain, leaf first.
-    pub chain_pem: Vec<u8>,
-    /// The private key of the leaf.
-    pub key_pem: Secret,
-    /// Where the chain was read, for messages.
-    pub origin: String,
 }
 
 /// The virtual host that signs users in.
@@ -353,6 +331,10 @@ pub struct Route {
     pub preflight: Preflight,
     /// What answers say about caching.
     pub caching: Caching,
+    /// What permitted requests are given, presets of identity headers included.
+    pub responses: Arc<Responses>,
+    /// What happens around the decision.
+    pub outcomes: Outcomes,
 }
 
 /// Which `Host` the upstream sees.

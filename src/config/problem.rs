@@ -7,15 +7,20 @@ use std::path::PathBuf;
 
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
+use crate::config::problem::include::IncludeProblem;
 use crate::config::problem::mdc::MdcProblem;
+use crate::config::problem::policy::PolicyProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
+use crate::logbook::line_format::LineFormatError;
 use crate::model::end::End;
 use crate::model::name::NameError;
 
 pub mod advice;
 mod hint;
+pub mod include;
 pub mod mdc;
+pub mod policy;
 
 /// What is wrong in one place.
 #[derive(Debug, thiserror::Error)]
@@ -97,6 +102,9 @@ pub enum Problem {
     /// A session that would end before it can idle.
     #[error("idle_timeout is longer than lifetime")]
     IdleTimeout,
+    /// Something about included files.
+    #[error("{0}")]
+    Include(#[source] IncludeProblem),
     /// Nothing was wrong and yet nothing came out; it has no cause an operator could know.
     #[error("the configuration could not be completed")]
     Incomplete,
@@ -111,6 +119,15 @@ pub enum Problem {
     /// A session that would outlive the memory of its end.
     #[error("lifetime is longer than {}d", End::KEPT_MAX.as_secs() / 86_400)]
     Lifetime,
+    /// A template of access lines that is none.
+    #[error("this is not a format of access lines: {error}")]
+    LineFormat {
+        /// Why it is none.
+        #[source]
+        error: LineFormatError,
+        /// The most similar field.
+        nearest: Option<String>,
+    },
     /// What does not fit together about several data centres.
     #[error("{0}")]
     Mdc(#[source] MdcProblem),
@@ -184,6 +201,9 @@ pub enum Problem {
     /// A redirect that leads nowhere.
     #[error("plain http redirects to https, which no listener of this virtual host serves")]
     PlainRedirect,
+    /// What is wrong in a policy beyond its form.
+    #[error("{0}")]
+    Policy(#[source] PolicyProblem),
     /// Two pools of one route that disagree.
     #[error("the two pools differ in `timeouts.{0}`, and the route does not say which counts")]
     PoolTimeouts(&'static str),
@@ -272,6 +292,9 @@ pub enum ReadFileError {
     /// Its permissions forbid it.
     #[error("permission denied")]
     NotPermitted,
+    /// It is not UTF-8.
+    #[error("it is not UTF-8")]
+    NotText,
     /// It is too large.
     #[error("it is larger than {0} bytes")]
     TooLarge(u64),
@@ -305,10 +328,15 @@ pub const CONDITIONS: &[&str] = &[
     "address",
     "all",
     "any",
+    "attribute",
     "group",
+    "header",
     "level",
     "method",
     "not",
+    "query",
     "signed_in",
+    "time",
     "user",
+    "when",
 ];

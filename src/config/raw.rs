@@ -13,7 +13,8 @@ use serde_saphyr::granit_parser::ScanError;
 use serde_saphyr::granit_parser::Span;
 use serde_saphyr::granit_parser::StrInput;
 
-/// A place in the file: line and column count from 1, in characters.
+/// A place in a configuration: line and column count from 1, in characters. The lines of included files are
+/// numbered on ([`crate::config::texts`]).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Position {
     /// The line.
@@ -103,7 +104,15 @@ pub struct Misread {
 /// # Errors
 /// The first place that cannot be read; YAML does not allow going on behind it.
 pub fn read_tree(text: &str) -> Result<Node, Misread> {
-    let mut builder = Builder::new(text);
+    read_tree_after(text, 0)
+}
+
+/// Reads the tree of a whole file whose lines are numbered after so many others.
+///
+/// # Errors
+/// The first place that cannot be read.
+pub fn read_tree_after(text: &str, lines_before: usize) -> Result<Node, Misread> {
+    let mut builder = Builder::new(text, lines_before);
     let root = builder.document()?;
     builder.end()?;
     Ok(root)
@@ -150,13 +159,14 @@ fn measure_all<'n>(nodes: impl Iterator<Item = &'n Node>) -> (usize, usize) {
 }
 
 struct Builder<'t> {
+    lines_before: usize,
     parser: Parser<'t, StrInput<'t>>,
     anchors: BTreeMap<usize, Node>,
     nodes: usize,
 }
 
 impl<'t> Builder<'t> {
-    fn new(text: &'t str) -> Self {
+    fn new(text: &'t str, lines_before: usize) -> Self {
         let mut options = Options::default();
         options.set_emit_comments(false);
         options.disallow_directives = true;
@@ -164,6 +174,7 @@ impl<'t> Builder<'t> {
         options.block_nesting_limit = DEPTH_MAX;
         let parser = Parser::new_from_str_with_options(text, options);
         Self {
+            lines_before,
             parser,
             anchors: BTreeMap::new(),
             nodes: 0,
@@ -196,12 +207,19 @@ impl<'t> Builder<'t> {
 
     fn next(&mut self) -> Result<(Event<'t>, Position), Misread> {
         match self.parser.next_event() {
-            Some(Ok((event, span))) => Ok((event, Position::of(span))),
+            Some(Ok((event, span))) => Ok((event, self.at(Position::of(span)))),
             Some(Err(error)) => {
-                let at = Position::of(Span::empty(*error.marker()));
+                let at = self.at(Position::of(Span::empty(*error.marker())));
                 refuse(at, ReadTreeError::Syntax(error))
             }
-            None => Ok((Event::StreamEnd, Position::START)),
+            None => Ok((Event::StreamEnd, self.at(Position::START))),
+        }
+    }
+
+    const fn at(&self, within: Position) -> Position {
+        Position {
+            line: within.line.saturating_add(self.lines_before),
+            ..within
         }
     }
 

@@ -63,6 +63,7 @@ impl Fitting {
         keep!(self, running, engine, "engine");
         keep!(self, running, mdc, "mdc");
         keep!(self, running, ops, "ops");
+        keep!(self, running, logs.audit, "logs.audit");
     }
 
     /// The sockets that are bound. What is served on them, and with which certificates, may change.
@@ -176,6 +177,7 @@ mod tests {
             "listeners.http.bind",
             "listeners.new",
             "listeners.old",
+            "logs.audit",
             "ops",
             "session.store",
             "state_dir",
@@ -232,6 +234,7 @@ mod tests {
             folder: Path::new(""),
             variable: &|_| None,
             read: &read,
+            list: &|_| Ok(Vec::new()),
             threads: 4,
         };
         parse(text, "gateway.yaml", &surroundings).unwrap_or_else(|faults| panic!("{faults}"))

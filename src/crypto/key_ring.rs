@@ -47,10 +47,13 @@ pub enum Purpose {
     Device = 9,
     /// The way to a post that is kept while its user signs in (D-22).
     Replay = 10,
+    /// The lines of the audit trail.
+    Audit = 11,
 }
 
 impl Purpose {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
+        Self::Audit,
         Self::AuthnCookie,
         Self::Device,
         Self::Form,
@@ -65,6 +68,7 @@ impl Purpose {
 
     const fn label(self) -> &'static [u8] {
         match self {
+            Self::Audit => b"portway/1/audit",
             Self::AuthnCookie => b"portway/1/authn-cookie",
             Self::Device => b"portway/1/device-cookie",
             Self::Form => b"portway/1/form",
@@ -258,6 +262,7 @@ impl Expanded {
 
     const fn cipher(&self, purpose: Purpose) -> &Aes256Gcm {
         let [
+            audit,
             authn,
             device,
             form,
@@ -270,6 +275,7 @@ impl Expanded {
             token,
         ] = &self.0;
         match purpose {
+            Purpose::Audit => audit,
             Purpose::AuthnCookie => authn,
             Purpose::Device => device,
             Purpose::Form => form,

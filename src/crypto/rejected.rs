@@ -22,7 +22,8 @@ impl Rejected {
             Purpose::Gito => &self.gito,
             Purpose::IdCookie => &self.id,
             // No cookies, or one that opens nothing.
-            Purpose::Device
+            Purpose::Audit
+            | Purpose::Device
             | Purpose::Form
             | Purpose::Record
             | Purpose::Replay

@@ -2,19 +2,18 @@
 //!
 //! Looking up the session happens before, forwarding after; neither is here.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 
-use http::Method;
-
-use crate::decision::authorization::Subject;
 use crate::decision::authorization::Verdict;
 use crate::decision::authorization::authorize;
+use crate::decision::facts::RequestFacts;
+use crate::decision::facts::Subject;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::session::Session;
+use crate::model::time::Timestamp;
 
 /// Who stands behind a request, as far as cookie and engine can tell.
 #[derive(Clone, Debug)]
@@ -34,10 +33,8 @@ pub struct Asked<'a> {
     pub policy: &'a Policy,
     /// The level it takes to be let in at all.
     pub level: AuthLevel,
-    /// What it wants to do.
-    pub method: &'a Method,
-    /// Where it comes from.
-    pub address: IpAddr,
+    /// What is known of it.
+    pub request: RequestFacts<'a>,
 }
 
 /// The decision on a request.
@@ -98,7 +95,7 @@ pub enum LoginCause {
 
 /// Decides on a request. Without a live session a protected route is never allowed.
 #[must_use]
-pub fn decide(asked: &Asked<'_>, standing: Standing) -> Decision {
+pub fn decide(asked: &Asked<'_>, standing: Standing, now: Timestamp) -> Decision {
     let allow = |standing| {
         let (session, level) = match standing {
             Standing::Anonymous => (None, AuthLevel::NONE),
@@ -114,13 +111,7 @@ pub fn decide(asked: &Asked<'_>, standing: Standing) -> Decision {
             Decision::LogIn(LoginCause::LevelTooLow)
         }
         (Access::Protected, Standing::SignedIn(session, level)) => {
-            let subject = Subject {
-                identity: Some(&session.identity),
-                attributes: session.attributes,
-                level: *level,
-                address: asked.address,
-                method: asked.method,
-            };
+            let subject = Subject::of(Some((session, *level)), &asked.request, now);
             match authorize(asked.policy, &subject) {
                 Verdict::Allow(_) => allow(standing),
                 Verdict::Deny(Some(rule)) => Decision::Deny(Denial::Rule(rule)),

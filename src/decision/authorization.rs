@@ -5,31 +5,24 @@
 //! negation does not either; the same goes for one that reads an attribute which was neither fetched nor
 //! read again: what is unknown refuses (S-10).
 
-use std::net::IpAddr;
-
 use http::Method;
 
+use crate::decision::facts::Reading;
+use crate::decision::facts::SessionFact;
+use crate::decision::facts::Subject;
+use crate::decision::facts::UserFact;
+use crate::decision::facts::Value;
+use crate::decision::facts::header_of;
+use crate::decision::facts::parameter_of;
+use crate::decision::policy::AttributeOwner;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
 use crate::decision::policy::Policy;
-use crate::model::identity::AuthLevel;
-use crate::model::identity::Identity;
-use crate::model::session::Attributes;
-
-/// What a policy is evaluated over.
-#[derive(Clone, Copy, Debug)]
-pub struct Subject<'a> {
-    /// Who is signed in, if anybody is.
-    pub identity: Option<&'a Identity>,
-    /// How far the attributes of that identity can be relied on (S-10).
-    pub attributes: Attributes,
-    /// How surely.
-    pub level: AuthLevel,
-    /// Where the request comes from.
-    pub address: IpAddr,
-    /// What it wants to do.
-    pub method: &'a Method,
-}
+use crate::decision::policy::Rule;
+use crate::decision::policy::Step;
+use crate::decision::text_test::TextTest;
+use crate::decision::three_valued::Combine;
+use crate::decision::three_valued::combine;
 
 /// What a policy says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -43,24 +36,39 @@ pub enum Verdict {
 /// Evaluates a policy.
 #[must_use]
 pub fn authorize(policy: &Policy, subject: &Subject<'_>) -> Verdict {
-    let found = policy.rules.iter().enumerate().find_map(|(index, rule)| {
-        let holds = evaluate(&rule.when, subject);
-        match (rule.effect, holds) {
-            (Effect::Allow, Some(true)) => Some(Verdict::Allow(index)),
-            // A denial whose condition cannot be told counts as met: failing closed.
-            (Effect::Deny, Some(true) | None) => Some(Verdict::Deny(Some(index))),
-            (Effect::Allow, Some(false) | None) | (Effect::Deny, Some(false)) => None,
+    let found = policy.steps().iter().find_map(|step| match step {
+        Step::Rule(at) => policy
+            .rules()
+            .get(*at)
+            .and_then(|rule| decided(rule, *at, subject)),
+        Step::Run(run) => {
+            let at = run.decisive(subject)?;
+            Some(match run.effect {
+                Effect::Allow => Verdict::Allow(at),
+                Effect::Deny => Verdict::Deny(Some(at)),
+            })
         }
     });
     found.unwrap_or(Verdict::Deny(None))
 }
 
+/// What a rule says, if it decides.
+fn decided(rule: &Rule, at: usize, subject: &Subject<'_>) -> Option<Verdict> {
+    let holds = evaluate(&rule.when, subject);
+    match (rule.effect, holds) {
+        (Effect::Allow, Some(true)) => Some(Verdict::Allow(at)),
+        // A denial whose condition cannot be told counts as met: failing closed.
+        (Effect::Deny, Some(true) | None) => Some(Verdict::Deny(Some(at))),
+        (Effect::Allow, Some(false) | None) | (Effect::Deny, Some(false)) => None,
+    }
+}
+
 /// Whether a condition holds; `None` when that cannot be told.
 fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
-    let identity = subject.identity;
+    let (identity, request) = (subject.identity, subject.request);
     match condition {
         Condition::Address(ranges) => {
-            Some(ranges.iter().any(|range| range.contains(&subject.address)))
+            Some(ranges.iter().any(|range| range.contains(&request.address)))
         }
         Condition::All(all) => {
             combine(all.iter().map(|each| evaluate(each, subject)), Combine::All)
@@ -68,39 +76,41 @@ fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
         Condition::Any(any) => {
             combine(any.iter().map(|each| evaluate(each, subject)), Combine::Any)
         }
+        Condition::Attribute(owner, name, test) => {
+            let reading = match owner {
+                AttributeOwner::Session => SessionFact::attribute(name, subject),
+                AttributeOwner::User => UserFact::attribute(name, subject),
+            };
+            passes(&reading, test)
+        }
         Condition::Group(groups) => {
-            let known = identity.filter(|_| subject.attributes == Attributes::Known);
+            let known = subject.known();
             known.map(|identity| identity.groups.iter().any(|group| groups.contains(group)))
         }
+        Condition::Header(name, test) => passes(&header_of(request.headers, name), test),
         Condition::Level(least) => Some(subject.level >= *least),
         Condition::Method(methods) => {
             // HEAD asks for what GET would show.
-            let asks_get = subject.method == Method::HEAD && methods.contains(&Method::GET);
-            Some(asks_get || methods.contains(subject.method))
+            let asks_get = request.method == Method::HEAD && methods.contains(&Method::GET);
+            Some(asks_get || methods.contains(request.method))
         }
         Condition::Not(inner) => evaluate(inner, subject).map(|holds| !holds),
+        Condition::Query(name, test) => passes(&parameter_of(request.query, name), test),
         Condition::SignedIn => Some(identity.is_some()),
+        Condition::Time(window) => window.holds(subject.now),
         // Who it is, is a fact of the session and known even where nothing else is.
         Condition::User(users) => identity.map(|identity| users.contains(&identity.subject)),
+        Condition::When(expression) => expression.evaluate(subject),
     }
 }
 
-#[derive(Clone, Copy)]
-enum Combine {
-    All,
-    Any,
-}
-
-/// Three-valued `and` and `or`: one decisive value settles it, otherwise one unknown leaves it open.
-fn combine(values: impl Iterator<Item = Option<bool>>, how: Combine) -> Option<bool> {
-    let decisive = matches!(how, Combine::Any);
-    let mut open = false;
-    for value in values {
-        match value {
-            Some(value) if value == decisive => return Some(decisive),
-            Some(_) => {}
-            None => open = true,
-        }
+/// Whether what was read passes a test; what is known to be absent passes none.
+fn passes(reading: &Reading<'_>, test: &TextTest) -> Option<bool> {
+    match reading {
+        Reading::Absent => Some(false),
+        Reading::Known(Value::Text(text)) => Some(test.passes(text)),
+        Reading::Known(Value::Texts(texts)) => Some(texts.iter().any(|text| test.passes(text))),
+        Reading::Known(Value::Flag(_) | Value::Moment(_) | Value::Number(_) | Value::Span(_))
+        | Reading::Unknown => None,
     }
-    (!open).then_some(!decisive)
 }

@@ -75,12 +75,18 @@ impl CookieNames {
     }
 
     /// What of the `Cookie` headers an application may see, as one line: HTTP/2 lets a client send
-    /// several (RFC 9113 §8.2.3). `None` when nothing is left.
+    /// several (RFC 9113 §8.2.3). `None` when nothing is left. Cookies that policies set are left out too:
+    /// what the client has of them is its own word.
     #[must_use]
-    pub fn for_upstream<'h>(&self, headers: impl Iterator<Item = &'h [u8]>) -> Option<Vec<u8>> {
+    pub fn for_upstream<'h>(
+        &self,
+        headers: impl Iterator<Item = &'h [u8]>,
+        of_policies: &[Box<str>],
+    ) -> Option<Vec<u8>> {
         let mut kept: Vec<u8> = Vec::new();
         for part in headers.flat_map(parts) {
-            if part.is_empty() || self.is_ours(name_of(part)) {
+            let name = name_of(part);
+            if part.is_empty() || self.is_ours(name) || is_among(of_policies, name) {
                 continue;
             }
             if !kept.is_empty() {
@@ -91,9 +97,10 @@ impl CookieNames {
         (!kept.is_empty()).then_some(kept)
     }
 
-    /// Whether a `Set-Cookie` header of an application names one of Portway's cookies.
+    /// Whether a `Set-Cookie` header of an application names one of Portway's cookies, or one that
+    /// policies set.
     #[must_use]
-    pub fn claims_ours(&self, set_cookie: &[u8]) -> bool {
+    pub fn claims_ours(&self, set_cookie: &[u8], of_policies: &[Box<str>]) -> bool {
         let pair = set_cookie
             .split(|b| *b == b';')
             .next()
@@ -101,8 +108,25 @@ impl CookieNames {
             .trim_ascii();
         // A browser sends a cookie without a name back as its value alone.
         let nameless = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
-        self.is_ours(name_of(nameless))
+        let name = name_of(nameless);
+        self.is_ours(name) || is_among(of_policies, name)
     }
+}
+
+/// Whether a name is one of these to some server: a few of them disregard letter case in cookies.
+fn is_among(names: &[Box<str>], name: &[u8]) -> bool {
+    names
+        .iter()
+        .any(|own| own.as_bytes().eq_ignore_ascii_case(name))
+}
+
+/// Whether a name is kept for cookies of Portway's own, of whatever deployment.
+#[must_use]
+pub fn is_reserved(name: &[u8]) -> bool {
+    RESERVED_PREFIXES.iter().any(|prefix| {
+        let begin = name.get(..prefix.len());
+        begin.is_some_and(|begin| begin.eq_ignore_ascii_case(prefix.as_bytes()))
+    })
 }
 
 /// A `Set-Cookie` value for a host-only cookie that ends with the browser (MDC-COOKIE-5).
@@ -198,6 +222,8 @@ fn name_of(pair: &[u8]) -> &[u8] {
         .trim_ascii_end()
 }
 
+const RESERVED_PREFIXES: &[&str] = &["__host-portway", "__secure-portway"];
+
 /// Most cookies of one name that are tried.
 pub const SAME_NAME_MAX: usize = 4;
 
@@ -238,10 +264,37 @@ mod tests {
             b"__Host-portway-authn-main=secret; c==2=",
             b"__HOST-portway-ID-main=x; __secure-Portway-GITO-main=g",
         ];
-        let kept = names().for_upstream(lines.into_iter()).unwrap();
+        let kept = names().for_upstream(lines.into_iter(), &[]).unwrap();
         assert_eq!(kept, b"a=1; b=\"x y\"; c==2=");
         let only: [&[u8]; 1] = [b"__Host-portway-nonce-main=n; __Host-portway-authn-main"];
-        assert_eq!(names().for_upstream(only.into_iter()), None);
+        assert_eq!(names().for_upstream(only.into_iter(), &[]), None);
+    }
+
+    #[test]
+    fn a_cookie_that_a_policy_sets_is_neither_believed_nor_overwritten() {
+        let of_policies = [Box::from("theme")];
+        let lines: [&[u8]; 1] = [b"a=1; theme=forged; Theme=forged; themes=2"];
+        let kept = names()
+            .for_upstream(lines.into_iter(), &of_policies)
+            .unwrap();
+        assert_eq!(kept, b"a=1; themes=2");
+        assert!(names().claims_ours(b"theme=x; Path=/", &of_policies));
+        assert!(names().claims_ours(b"THEME=x", &of_policies));
+        assert!(!names().claims_ours(b"themes=x", &of_policies));
+    }
+
+    #[test]
+    fn names_of_our_own_are_reserved_for_every_deployment() {
+        for name in [
+            "__Host-portway-id-main",
+            "__HOST-PORTWAY-x",
+            "__secure-Portway-gito-b",
+        ] {
+            assert!(is_reserved(name.as_bytes()), "{name}");
+        }
+        for name in ["portway", "__Host-app", "theme"] {
+            assert!(!is_reserved(name.as_bytes()), "{name}");
+        }
     }
 
     #[test]
@@ -253,9 +306,12 @@ mod tests {
 
     #[test]
     fn an_application_cannot_set_our_cookies() {
-        assert!(names().claims_ours(b"__Host-portway-authn-main=forged; Path=/"));
-        assert!(names().claims_ours(b" __host-PORTWAY-id-main =forged"));
-        assert!(names().claims_ours(b"__Secure-portway-gito-main=forged; Domain=example.test"));
-        assert!(!names().claims_ours(b"portway=1"));
+        assert!(names().claims_ours(b"__Host-portway-authn-main=forged; Path=/", &[]));
+        assert!(names().claims_ours(b" __host-PORTWAY-id-main =forged", &[]));
+        assert!(names().claims_ours(
+            b"__Secure-portway-gito-main=forged; Domain=example.test",
+            &[]
+        ));
+        assert!(!names().claims_ours(b"portway=1", &[]));
     }
 }

@@ -131,8 +131,24 @@ pub struct Origin {
     pub scheme: Scheme,
     /// The port it did so on.
     pub port: u16,
+    /// Whether the connection is the client's own.
+    sender: Sender,
     /// The addresses a request came through, the peer last: what is sent as `X-Forwarded-For`.
     chain: Vec<IpAddr>,
+}
+
+/// Whether an address is one whose word on its clients is taken.
+#[must_use]
+pub fn is_trusted(address: IpAddr, trusted: &[IpNet]) -> bool {
+    let address = address.to_canonical();
+    trusted.iter().any(|range| range.contains(&address))
+}
+
+/// Who sends a request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Sender {
+    Client,
+    TrustedProxy,
 }
 
 impl Origin {
@@ -146,12 +162,13 @@ impl Origin {
     #[must_use]
     pub fn of(arrival: &Arrival<'_>, trusted: &[IpNet], headers: &HeaderMap) -> Self {
         let peer = arrival.peer.to_canonical();
-        let is_trusted = |address: &IpAddr| trusted.iter().any(|range| range.contains(address));
+        let is_trusted = |address: &IpAddr| is_trusted(*address, trusted);
         if !is_trusted(&peer) {
             return Self {
                 client: peer,
                 scheme: arrival.scheme,
                 port: arrival.port,
+                sender: Sender::Client,
                 chain: vec![peer],
             };
         }
@@ -182,8 +199,15 @@ impl Origin {
             client,
             scheme,
             port,
+            sender: Sender::TrustedProxy,
             chain,
         }
+    }
+
+    /// Whether the client itself is the other end of the connection, and not a trusted proxy.
+    #[must_use]
+    pub fn is_direct(&self) -> bool {
+        self.sender == Sender::Client
     }
 
     /// The headers that tell an upstream (W-10 to W-12), each to replace whatever stands there.

@@ -49,7 +49,7 @@ fn folded_bytes(name: &str) -> impl Iterator<Item = u8> {
 }
 
 /// The names that no client's header may fold to.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct ProtectedNames {
     /// Folded, sorted.
     names: Vec<String>,

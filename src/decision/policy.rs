@@ -2,11 +2,21 @@
 //!
 //! Rules are data here; `authorization` evaluates them. An empty policy allows nobody.
 
+use http::HeaderName;
 use ipnet::IpNet;
 
+use crate::decision::expression::Expression;
+use crate::decision::names::Names;
+use crate::decision::text_test::TextTest;
+use crate::decision::time_window::TimeWindow;
 use crate::model::identity::AuthLevel;
+use crate::model::name::AttributeName;
 use crate::model::name::GroupName;
 use crate::model::name::UserName;
+
+pub(super) use run::Step;
+
+mod run;
 
 /// How far a route is protected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,18 +47,37 @@ pub enum Condition {
     All(Vec<Self>),
     /// At least one of these holds; an empty list does not.
     Any(Vec<Self>),
+    /// An attribute passes a test; of a list, one of its texts.
+    Attribute(AttributeOwner, AttributeName, TextTest),
     /// The user is in one of these groups.
-    Group(Vec<GroupName>),
+    Group(Names<GroupName>),
+    /// A header of the client's request passes a test.
+    Header(HeaderName, TextTest),
     /// The authentication level is at least this.
     Level(AuthLevel),
     /// The request's method is one of these.
     Method(Vec<http::Method>),
     /// This does not hold.
     Not(Box<Self>),
+    /// A parameter of the query, decoded, passes a test.
+    Query(Box<str>, TextTest),
     /// Somebody is signed in, whoever it is.
     SignedIn,
+    /// It is this time of the day, of the week, of the year.
+    Time(TimeWindow),
     /// The user is one of these.
-    User(Vec<UserName>),
+    User(Names<UserName>),
+    /// The expression holds.
+    When(Expression),
+}
+
+/// Whose attribute it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AttributeOwner {
+    /// A policy gave it to the session.
+    Session,
+    /// The identity store has it.
+    User,
 }
 
 /// One rule of a policy.
@@ -61,8 +90,36 @@ pub struct Rule {
 }
 
 /// Ordered rules: the first whose condition holds decides, and without one the request is denied.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+/// Equal policies have equal rules.
+#[derive(Clone, Debug, Default)]
 pub struct Policy {
-    /// The rules, in the order in which they are asked.
-    pub rules: Vec<Rule>,
+    rules: Vec<Rule>,
+    steps: Vec<Step>,
 }
+
+impl Policy {
+    /// Makes a policy of rules in the order in which they are asked.
+    #[must_use]
+    pub fn new(rules: Vec<Rule>) -> Self {
+        let steps = run::steps(&rules);
+        Self { rules, steps }
+    }
+
+    /// The rules in their order.
+    #[must_use]
+    pub fn rules(&self) -> &[Rule] {
+        &self.rules
+    }
+
+    pub(super) fn steps(&self) -> &[Step] {
+        &self.steps
+    }
+}
+
+impl PartialEq for Policy {
+    fn eq(&self, other: &Self) -> bool {
+        self.rules == other.rules
+    }
+}
+
+impl Eq for Policy {}

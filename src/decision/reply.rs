@@ -2,6 +2,7 @@
 //!
 //! `proxy/answer.rs` turns each into bytes; nothing here knows HTML or HTTP framing.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::crypto::claims::Seen;
@@ -53,6 +54,8 @@ pub enum ReplyKind {
     },
     /// Asks whether the user really wants to sign out; the button posts.
     ConfirmSignOut,
+    /// Signed in, and not allowed to.
+    Denied(DeniedAnswer),
     /// Signed in, but the level is lower than the application asks for and cannot be raised.
     LevelUnreachable,
     /// The login page.
@@ -96,6 +99,15 @@ pub enum ReplyKind {
         /// Who is signed in.
         user: String,
     },
+}
+
+/// How a denial is answered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum DeniedAnswer {
+    /// With a page, which says this beside the reference.
+    Page(Option<Arc<str>>),
+    /// With the status alone.
+    Status,
 }
 
 /// What the page says that ends a journey in circles (D-10).

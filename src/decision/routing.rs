@@ -17,7 +17,11 @@ use crate::model::name::NameError;
 pub use self::pattern::PathPattern;
 pub use self::pattern::PatternError;
 
+use tree::LetterCaseMatters;
+use tree::Tree;
+
 mod pattern;
+mod tree;
 
 /// The name of a virtual host, or all names under one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -123,41 +127,26 @@ pub enum RouteFound<'t, T> {
 #[derive(Clone, Debug)]
 pub struct RouteTable<T> {
     entries: Vec<RouteEntry<T>>,
-    /// The entries that a path with this first segment, case folded, may match, in order.
-    by_segment: HashMap<Box<str>, Vec<usize>>,
-    /// The entries that a path with any other first segment may match, in order.
-    elsewhere: Vec<usize>,
+    tree: Tree,
+    /// For each entry, the next one with the same pattern.
+    next_alike: Vec<Option<usize>>,
 }
 
 impl<T> RouteTable<T> {
     /// Makes a table.
     #[must_use]
     pub fn new(entries: Vec<RouteEntry<T>>) -> Self {
-        let candidates = |segment: Option<&str>| -> Vec<usize> {
-            let may_match = |entry: &RouteEntry<T>| match entry.pattern.first_segment() {
-                Some(own) => Some(own) == segment,
-                None => true,
-            };
-            (0..)
-                .zip(&entries)
-                .filter(|(_, entry)| may_match(entry))
-                .map(|(at, _)| at)
-                .collect()
-        };
-        let mut by_segment = HashMap::new();
-        for segment in entries
-            .iter()
-            .filter_map(|entry| entry.pattern.first_segment())
-        {
-            if !by_segment.contains_key(segment) {
-                by_segment.insert(Box::from(segment), candidates(Some(segment)));
-            }
+        let tree = Tree::new(entries.iter().map(|entry| &entry.pattern));
+        let mut later = HashMap::new();
+        let mut next_alike = Vec::with_capacity(entries.len());
+        for (at, entry) in entries.iter().enumerate().rev() {
+            next_alike.push(later.insert(entry.pattern.key(), at));
         }
-        let elsewhere = candidates(None);
+        next_alike.reverse();
         Self {
             entries,
-            by_segment,
-            elsewhere,
+            tree,
+            next_alike,
         }
     }
 
@@ -192,27 +181,8 @@ impl<T> RouteTable<T> {
         }
     }
 
-    /// The place of the first entry that matches a reading, provided that it is also the first that
-    /// matches when letter case means nothing.
     fn first_match(&self, reading: &str) -> Result<Option<usize>, LetterCaseMatters> {
-        let lower = folded(reading);
-        let is_lower = lower == reading;
-        let segment = lower.split('/').nth(1).unwrap_or_default();
-        for at in self.by_segment.get(segment).unwrap_or(&self.elsewhere) {
-            let Some(entry) = self.entries.get(*at) else {
-                continue;
-            };
-            let pattern = &entry.pattern;
-            let matches = pattern.matches(reading);
-            let may_differ = !is_lower || pattern.minds_case();
-            if may_differ && matches != pattern.matches_folded(&lower) {
-                return Err(LetterCaseMatters);
-            }
-            if matches {
-                return Ok(Some(*at));
-            }
-        }
-        Ok(None)
+        self.tree.first_match(reading, &folded(reading))
     }
 
     /// The first entry with the pattern of the one at `at` that has the method.
@@ -235,15 +205,10 @@ impl<T> RouteTable<T> {
 
     /// The entry at `at`, and those after it that have its pattern.
     fn alike(&self, at: usize) -> impl Iterator<Item = &RouteEntry<T>> {
-        let pattern = self.entries.get(at).map(|entry| &entry.pattern);
-        let rest = self.entries.iter().skip(at);
-        rest.filter(move |entry| Some(&entry.pattern) == pattern)
+        let next = |at: &usize| self.next_alike.get(*at).copied().flatten();
+        std::iter::successors(Some(at), next).filter_map(|at| self.entries.get(at))
     }
 }
-
-/// A path that belongs to one route as written and to another with its letter case folded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct LetterCaseMatters;
 
 /// A method and what it includes.
 fn with_implied(method: &Method) -> impl Iterator<Item = &Method> {

@@ -18,6 +18,7 @@ use crate::decision::adoption::Local;
 use crate::decision::adoption::OnSilence;
 use crate::decision::adoption::Outcome;
 use crate::engine::EmbeddedEngine;
+use crate::engine::audit;
 use crate::engine::federation::Boarding;
 use crate::engine::federation::Federation;
 use crate::model::claim::Claim;
@@ -223,6 +224,7 @@ impl EmbeddedEngine {
             milliseconds = u64::try_from(took).unwrap_or(u64::MAX),
             "session adopted"
         );
+        self.audit.note(audit::adopted(facts));
     }
 
     pub(super) async fn conclude(&self, facts: &SsoFacts, outcome: Outcome) -> Result<(), NotLive> {

@@ -16,6 +16,7 @@ use crate::decision::cookies::gito::GitoReader;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
 use crate::decision::password::PasswordRules;
+use crate::logbook::event::not_opened;
 use crate::model::claim::Claim;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -23,6 +24,7 @@ use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::AuditTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
@@ -51,6 +53,8 @@ pub struct Collector {
     pub password: PasswordRules,
     /// The highest level that a sign-in here gives.
     pub level: AuthLevel,
+    /// Keeps in mind what happened.
+    pub audit: Arc<dyn AuditTrail>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -94,8 +98,13 @@ impl Collector {
     /// The ID cookies that open, in the order in which the browser sent them.
     fn id_cookies<'v>(&'v self, visitor: &'v Visitor<'v>) -> impl Iterator<Item = IdCookie> + 'v {
         CookieNames::find(visitor.cookies.iter().copied(), &self.names.id).filter_map(|sealed| {
-            self.keys
-                .open_cookie(&self.binding(Purpose::IdCookie, &self.names.id), sealed)
+            let binding = self.binding(Purpose::IdCookie, &self.names.id);
+            let opened = self.keys.open_cookie(&binding, sealed);
+            if opened.is_none() {
+                let told = not_opened("id", &self.host, visitor.address);
+                self.audit.note(told);
+            }
+            opened
         })
     }
 

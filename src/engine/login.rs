@@ -6,6 +6,7 @@ use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::engine::EmbeddedEngine;
+use crate::model::attribute::AttributeSet;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::session::Attributes;
@@ -117,6 +118,7 @@ impl EmbeddedEngine {
             reserved: None,
             provider_session: None,
             attributes: Attributes::Known,
+            noted: Some(AttributeSet::default()),
             aliases: Vec::new(),
             visited: Vec::new(),
             version: 0,

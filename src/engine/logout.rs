@@ -6,6 +6,7 @@ use futures_util::future::join;
 use futures_util::future::join_all;
 
 use crate::engine::EmbeddedEngine;
+use crate::engine::audit;
 use crate::engine::federation::Federation;
 use crate::model::end::Confirmed;
 use crate::model::end::End;
@@ -62,6 +63,7 @@ impl EmbeddedEngine {
             reason = ?cause,
             "session ended"
         );
+        self.audit.note(audit::ended(facts, cause));
         if let Err(error) = &appended {
             tracing::error!(
                 session = facts.sso.short_hash(),
@@ -193,7 +195,9 @@ impl EmbeddedEngine {
         if let Some(federation) = &self.federation {
             federation.tell_later(end.clone());
         }
-        self.append_announcing(end, &concerned).await?;
+        let appended = self.append_announcing(end, &concerned).await;
+        self.audit.note(audit::cut_off(subject, concerned.len()));
+        appended?;
         Ok(concerned.len())
     }
 }

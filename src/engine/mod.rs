@@ -16,6 +16,8 @@ use crate::decision::password::PasswordRules;
 use crate::decision::throttle::ThrottleRules;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
+use crate::ports::audit_trail::AuditTrail;
+use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::end_log::EndLog;
 use crate::ports::entropy::Entropy;
@@ -25,6 +27,8 @@ use crate::ports::session_store::SessionStore;
 
 mod adoption;
 mod attempts;
+mod audit;
+mod attributes;
 pub mod collector;
 mod counts;
 mod errands;
@@ -123,6 +127,7 @@ pub struct EmbeddedEngine {
     attempts: Attempts,
     /// Posts of users who are signing in.
     posts: Mutex<KeptPosts>,
+    audit: Arc<dyn AuditTrail>,
     ended: broadcast::Sender<SsoId>,
 }
 
@@ -151,8 +156,16 @@ impl EmbeddedEngine {
             cluster: settings.cluster,
             terms: ArcSwap::from_pointee(terms),
             spent: SpentTokens::default(),
+            audit: Arc::new(NoTrail),
             ended,
         }
+    }
+
+    /// Has what happens noted in a trail.
+    #[must_use]
+    pub fn with_audit(mut self, audit: Arc<dyn AuditTrail>) -> Self {
+        self.audit = audit;
+        self
     }
 
     /// Goes by other terms from now on. Sessions that stand keep the end that they were given.

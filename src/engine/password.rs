@@ -9,6 +9,8 @@ use crate::decision::password;
 use crate::decision::password::Weakness;
 use crate::engine::EmbeddedEngine;
 use crate::engine::logout::MOMENT;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::identity::Credential;
 use crate::model::session::Session;
 use crate::ports::session_engine::ChangePassword;
@@ -40,6 +42,8 @@ impl EmbeddedEngine {
             .provider
             .change_password(&subject, request.old, request.new.clone())
             .await?;
+        let event = Event::new(EventKind::PasswordChanged).user(&subject);
+        self.audit.note(event.client(address));
         tracing::info!(user = subject.as_str(), client = %address, "password changed");
         let begun = match request.others {
             Others::Keep => begun,

@@ -13,6 +13,7 @@ use crate::decision::release::Known;
 use crate::decision::release::Reply;
 use crate::engine::EmbeddedEngine;
 use crate::engine::REPLACE_TRIES_MAX;
+use crate::engine::audit;
 use crate::engine::federation::Federation;
 use crate::engine::federation::PeerState;
 use crate::engine::yielding::TakeEndError;
@@ -151,10 +152,12 @@ impl EmbeddedEngine {
                 (Change::None, ..) => return answer,
             };
             let stops_serving = session.state != SessionState::Live;
+            let moves = audit::moved(&session.facts);
             match self.parts.store.replace_if_version(*session).await {
                 Ok(Replaced::Replaced) if stops_serving => {
                     // Streams, and gates that remember it, must let go of what moved away (S-17).
                     self.announce(*sso);
+                    self.audit.note(moves);
                     return answer;
                 }
                 Ok(Replaced::Replaced) => return answer,

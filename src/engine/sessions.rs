@@ -14,6 +14,7 @@ use crate::decision::kept_posts::Kept;
 use crate::decision::kept_posts::KeptPost;
 use crate::engine::EmbeddedEngine;
 use crate::engine::REPLACE_TRIES_MAX;
+use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
@@ -37,6 +38,7 @@ use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
+use crate::ports::session_store::StoreError;
 
 #[async_trait]
 impl SessionEngine for EmbeddedEngine {
@@ -72,15 +74,19 @@ impl SessionEngine for EmbeddedEngine {
         self.parts.store.touch(sso, now);
     }
 
+    async fn note(&self, sso: &SsoId, new: &[Attribute]) -> Result<(), StoreError> {
+        self.note_attributes(sso, new).await
+    }
+
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
-        self.begin(request).await
+        self.begin_noting(request).await
     }
 
     async fn change_password(
         &self,
         request: ChangePassword,
     ) -> Result<Arc<Session>, ChangePasswordError> {
-        self.change(request).await
+        self.change_noting(request).await
     }
 
     fn keep_post(&self, id: PostId, post: KeptPost, from: IpAddr) -> Kept {

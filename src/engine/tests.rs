@@ -19,6 +19,8 @@ use tokio::sync::Semaphore;
 use super::*;
 use crate::engine::federation::FederationSettings;
 use crate::engine::tests::federation_tests::Peer;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
@@ -41,6 +43,7 @@ use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::TrailStanding;
 use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::PasswordAge;
 use crate::ports::identity_provider::Verified;
@@ -58,6 +61,7 @@ use crate::ports::session_store::StoreError;
 use crate::store::memory::MemoryStore;
 
 mod attempt_tests;
+mod audit_tests;
 mod chain_tests;
 mod collector_tests;
 mod ending_tests;
@@ -75,8 +79,39 @@ const MILLISECOND: Duration = Duration::from_millis(1);
 const BEGINNING: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 const PASSWORD: &str = "right";
 
+/// A trail that can be looked at, and that can be made to fail.
+#[derive(Default)]
+struct Told {
+    events: Mutex<Vec<Event>>,
+    fails: AtomicBool,
+}
+
+impl Told {
+    /// What was told of one kind, each as its details.
+    fn of(&self, kind: EventKind) -> Vec<Vec<(&'static str, String)>> {
+        let events = self.events.lock();
+        let events = events.iter().filter(|event| event.kind == kind);
+        events.map(|event| event.details.clone()).collect()
+    }
+}
+
+impl AuditTrail for Told {
+    fn note(&self, event: Event) {
+        self.events.lock().push(event);
+    }
+
+    fn standing(&self) -> TrailStanding {
+        if self.fails.load(Ordering::SeqCst) {
+            TrailStanding::SignNobodyIn
+        } else {
+            TrailStanding::GoOn
+        }
+    }
+}
+
 /// An engine with everything around it.
 struct World {
+    told: Arc<Told>,
     clock: Arc<TestClock>,
     entropy: Arc<CountingEntropy>,
     provider: Arc<Users>,
@@ -120,8 +155,11 @@ impl World {
             },
             federation,
         };
-        let engine = Arc::new(EmbeddedEngine::new(parts, settings));
+        let told = Arc::new(Told::default());
+        let engine = EmbeddedEngine::new(parts, settings);
+        let engine = Arc::new(engine.with_audit(Arc::<Told>::clone(&told)));
         Self {
+            told,
             clock,
             entropy,
             provider,
@@ -382,6 +420,7 @@ impl IdentityProvider for Users {
                 name: None,
                 email: Some(format!("{user}@example.test")),
                 groups: self.groups.lock().clone(),
+                attributes: Default::default(),
             },
             level: *self.level.lock(),
             age: PasswordAge::Lasting,

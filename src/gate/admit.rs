@@ -22,6 +22,7 @@ use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::note_refusal;
 use crate::ports::session_engine::Lookup;
 
 /// What the gate says of a request.
@@ -69,12 +70,12 @@ impl Gate {
                 self.known(settings, caller).await
             }
         };
-        let decision = decide(asked, known.standing);
+        let now = self.clock.now();
+        let decision = decide(asked, known.standing, now);
         let mut gito = None;
         if let Decision::Allow(permit) = &decision
             && let Some(session) = permit.session()
         {
-            let now = self.clock.now();
             self.engine.touch(&session.facts.sso, now);
             let settings = terms.as_ref().and_then(|settings| settings.gito.as_ref());
             let settings = settings.filter(|gito| gito.covers(caller.host));
@@ -113,6 +114,7 @@ impl Gate {
                     };
                 }
                 Lookup::NotLive(why) => {
+                    note_refusal(self.audit.as_ref(), why, &claim, caller.host);
                     tracing::debug!(
                         session = claim.facts.sso.short_hash(),
                         reason = ?why,

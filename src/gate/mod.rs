@@ -18,6 +18,7 @@ use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::logbook::event as audit;
 use crate::model::claim::Claim;
 use crate::model::claim::Hint;
 use crate::model::claim::Place;
@@ -25,6 +26,7 @@ use crate::model::claim::Presented;
 use crate::model::name::HostName;
 use crate::model::session::Holder;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::AuditTrail;
 use crate::ports::clock::Clock;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::Entropy;
@@ -67,6 +69,8 @@ pub struct Gate {
     pub terms: Arc<CookieTerms>,
     /// The hosts served.
     pub origins: Arc<Origins>,
+    /// Keeps in mind what happened.
+    pub audit: Arc<dyn AuditTrail>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -83,7 +87,12 @@ impl Gate {
         let authn = CookieNames::find(caller.cookies.iter().copied(), &self.names.authn);
         authn.filter_map(move |sealed| {
             let binding = self.authn_binding(caller.host);
-            self.keys.open_cookie(&binding, sealed)
+            let opened = self.keys.open_cookie(&binding, sealed);
+            if opened.is_none() {
+                let told = audit::not_opened("authn", caller.host, caller.address);
+                self.audit.note(told);
+            }
+            opened
         })
     }
 

@@ -15,6 +15,7 @@ use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use http::HeaderMap;
 use http::Method;
 use parking_lot::Mutex;
 use tokio::sync::broadcast;
@@ -35,6 +36,8 @@ use crate::decision::admission::Denial;
 use crate::decision::admission::LoginCause;
 use crate::decision::cookies::gito::Gito;
 use crate::decision::endpoints;
+use crate::decision::facts::RequestFacts;
+use crate::decision::forwarded::Scheme;
 use crate::decision::policy::Access;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
@@ -46,10 +49,13 @@ use crate::gate::admit::Admission;
 use crate::gate::admit::GitoResponse;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
 use crate::model::id::Nonce;
+use crate::model::id::RequestId;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
@@ -67,6 +73,7 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::audit_trail::TrailStanding;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SignIn;
@@ -88,8 +95,23 @@ const LOGIN: &str = "https://login.test:8443";
 const APP: &str = "app.test";
 const SHOP: &str = "shop.apps.test";
 
+/// A trail that can be looked at.
+#[derive(Default)]
+struct Told(Mutex<Vec<Event>>);
+
+impl AuditTrail for Told {
+    fn note(&self, event: Event) {
+        self.0.lock().push(event);
+    }
+
+    fn standing(&self) -> TrailStanding {
+        TrailStanding::GoOn
+    }
+}
+
 /// A gate with everything around it.
 struct Post {
+    audit: Arc<Told>,
     clock: Arc<TestClock>,
     engine: Arc<StandIn>,
     gate: Gate,
@@ -108,16 +130,19 @@ impl Post {
     fn with_origins(deployment: &str, origins: Origins) -> Self {
         let clock = Arc::new(TestClock(AtomicU64::new(BEGINNING.as_millis())));
         let engine = Arc::new(StandIn::default());
+        let audit = Arc::new(Told::default());
         let gate = Gate {
             engine: Arc::<StandIn>::clone(&engine),
             keys: Arc::new(key_ring([7; 32])),
             names: CookieNames::new(&DeploymentId::parse(deployment).unwrap()),
             terms: configured(CookieSettings::of_one(cluster("north"))),
             origins: Arc::new(origins),
+            audit: Arc::<Told>::clone(&audit),
             clock: Arc::<TestClock>::clone(&clock),
             entropy: Arc::new(CountingEntropy::default()),
         };
         Self {
+            audit,
             clock,
             engine,
             gate,
@@ -346,6 +371,7 @@ fn session(n: u8) -> Session {
             name: None,
             email: None,
             groups: Vec::new(),
+            attributes: Default::default(),
         },
         last_access: BEGINNING,
         client_address: ADDRESS,
@@ -353,6 +379,7 @@ fn session(n: u8) -> Session {
         reserved: None,
         provider_session: None,
         attributes: Attributes::Known,
+        noted: Default::default(),
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,
@@ -428,9 +455,7 @@ fn everyone() -> Policy {
 
 fn one_rule(effect: Effect) -> Policy {
     let when = Condition::SignedIn;
-    Policy {
-        rules: vec![Rule { effect, when }],
-    }
+    Policy::new(vec![Rule { effect, when }])
 }
 
 fn asked(policy: &Policy) -> Asked<'_> {
@@ -438,10 +463,25 @@ fn asked(policy: &Policy) -> Asked<'_> {
         access: Access::Protected,
         policy,
         level: AuthLevel::NONE,
-        method: &Method::GET,
-        address: ADDRESS,
+        request: request(),
     }
 }
+
+fn request() -> RequestFacts<'static> {
+    RequestFacts {
+        id: RequestId::from_bytes([0; 16]),
+        method: &Method::GET,
+        scheme: Scheme::Https,
+        host: APP,
+        path: "/",
+        query: None,
+        headers: &NO_HEADERS,
+        address: ADDRESS,
+        tls: None,
+    }
+}
+
+static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 struct TestClock(AtomicU64);
 

@@ -90,26 +90,46 @@ impl Nonce {
     }
 }
 
-/// The id of one request, shown to the user on error pages and written to every log line.
+/// The id of one request, shown to the user on error pages and written to every log line: made here, or by a
+/// proxy that is believed.
 #[derive(Clone, Copy, PartialEq, Eq)]
-pub struct RequestId([u8; 16]);
+pub struct RequestId {
+    /// ASCII without spaces or quotes; zeros behind the length.
+    text: [u8; Self::BYTES_MAX],
+    length: u8,
+}
 
 impl RequestId {
-    /// Makes the id from its 16 bytes.
-    #[must_use]
-    pub const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
-    }
+    /// Longest id, in bytes.
+    pub const BYTES_MAX: usize = 64;
 
-    /// The id as 32 hex digits, in ASCII.
+    /// Makes the id from 16 random bytes: 32 hex digits.
     #[must_use]
-    pub fn to_hex(self) -> [u8; 32] {
-        let mut text = [0; 32];
+    pub fn from_bytes(bytes: [u8; 16]) -> Self {
+        let mut text = [0; Self::BYTES_MAX];
         let (pairs, _) = text.as_chunks_mut();
-        for ([high, low], byte) in pairs.iter_mut().zip(self.0) {
+        for ([high, low], byte) in pairs.iter_mut().zip(bytes) {
             (*high, *low) = (hex_digit(byte >> 4), hex_digit(byte & 0xf));
         }
-        text
+        Self { text, length: 32 }
+    }
+
+    /// Takes up an id that another server made, if it is harmless wherever ids are written.
+    #[must_use]
+    pub fn parse(id: &[u8]) -> Option<Self> {
+        let is_plain = |b: &u8| b.is_ascii_alphanumeric() || b"-_.:+/=@".contains(b);
+        let fits = !id.is_empty() && id.len() <= Self::BYTES_MAX && id.iter().all(is_plain);
+        let length = u8::try_from(id.len()).ok().filter(|_| fits)?;
+        let mut text = [0; Self::BYTES_MAX];
+        text.iter_mut().zip(id).for_each(|(to, from)| *to = *from);
+        Some(Self { text, length })
+    }
+
+    /// The id as text: ASCII letters, digits and a few marks.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        let text = self.text.get(..usize::from(self.length));
+        str::from_utf8(text.unwrap_or_default()).unwrap_or_default()
     }
 }
 
@@ -122,8 +142,7 @@ const fn hex_digit(nibble: u8) -> u8 {
 
 impl fmt::Display for RequestId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let text = self.to_hex();
-        f.write_str(str::from_utf8(&text).map_err(|_| fmt::Error)?)
+        f.write_str(self.as_str())
     }
 }
 

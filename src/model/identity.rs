@@ -3,6 +3,7 @@
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::model::attribute::AttributeSet;
 use crate::model::name::GroupName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -21,6 +22,9 @@ pub struct Identity {
     pub email: Option<String>,
     /// The groups of the user, in the store's order.
     pub groups: Vec<GroupName>,
+    /// What else the store has about the user.
+    #[serde(default)]
+    pub attributes: AttributeSet,
 }
 
 /// What an identity store says of a user who signed in before.

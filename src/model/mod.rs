@@ -2,6 +2,7 @@
 //!
 //! Everything here is a value. No I/O, no clock and no policy: those live in the layers above.
 
+pub mod attribute;
 pub mod claim;
 pub mod end;
 pub mod identity;

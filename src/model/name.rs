@@ -90,6 +90,11 @@ text_name! {
 }
 
 text_name! {
+    /// The name of an attribute of a user or a session.
+    AttributeName, 64, word
+}
+
+text_name! {
     /// The name of an identity store; it must be the same in every data centre (MDC-ADOPT-8).
     StoreName, 32, word
 }

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 use serde::Deserialize;
 use serde::Serialize;
 
+use crate::model::attribute::AttributeSet;
 use crate::model::id::AdoptionId;
 use crate::model::id::ProviderSessionId;
 use crate::model::id::SessionId;
@@ -160,6 +161,10 @@ pub struct Session {
     /// How far the attributes of `identity` can be relied on.
     #[serde(default)]
     pub attributes: Attributes,
+    /// The attributes that policies gave the session; none where they were not fetched, and so cannot be
+    /// told (S-10).
+    #[serde(default = "nothing_noted")]
+    pub noted: Option<AttributeSet>,
     /// What other data centres hold of the same SSO session, the latest visited last: the data-centre
     /// chain without this one (M-012).
     pub aliases: Vec<Holder>,
@@ -183,6 +188,15 @@ impl Session {
         }
         self.aliases.push(holder);
     }
+}
+
+/// Records that do not speak of such attributes were written when there were none.
+#[expect(
+    clippy::unnecessary_wraps,
+    reason = "serde wants the type of the field"
+)]
+fn nothing_noted() -> Option<AttributeSet> {
+    Some(AttributeSet::default())
 }
 
 /// Why an SSO session ended as a whole (S-14).

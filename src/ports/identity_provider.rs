@@ -64,6 +64,24 @@ pub enum ChangeError {
     Unsupported,
 }
 
+/// An account of a store.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Account {
+    /// Its user.
+    pub user: UserName,
+    /// Whether it may be used.
+    pub state: AccountState,
+}
+
+/// Whether an account may be used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AccountState {
+    /// The operator has disabled it.
+    Disabled,
+    /// It may.
+    Enabled,
+}
+
 /// Verifies credentials. A provider that accepts a wrong one gives an account away; one that answers
 /// faster for an unknown user tells who has an account.
 #[async_trait]
@@ -81,6 +99,12 @@ pub trait IdentityProvider: Send + Sync + 'static {
     /// # Errors
     /// See [`VerifyError`]; nothing in it may reach the client.
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError>;
+
+    /// The account behind a name as typed, for the audit trail alone; none where there is none, or where that
+    /// cannot be said. Nothing of it may reach the client.
+    fn account_of(&self, _typed: &str) -> Option<Account> {
+        None
+    }
 
     /// Reads a user's attributes again, without a credential (S-10).
     ///

@@ -3,6 +3,7 @@
 //!
 //! No implementation lives here; `app` alone names them.
 
+pub mod audit_trail;
 pub mod clock;
 pub mod control;
 pub mod cookie_terms;

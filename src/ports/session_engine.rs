@@ -16,6 +16,7 @@ use crate::decision::kept_posts::KeptPost;
 use crate::decision::password::Weakness;
 use crate::decision::sign_out::Outcome;
 use crate::decision::throttle::Counter;
+use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
@@ -78,6 +79,9 @@ pub enum SignInError {
         /// How long until one may be made.
         wait: Duration,
     },
+    /// It could not be noted in the audit trail, and the operator wants nobody signed in then.
+    #[error("the audit trail cannot be written")]
+    Unrecorded,
     /// The credential was not accepted, or could not be checked.
     #[error("the credential was not verified")]
     Verify(#[from] VerifyError),
@@ -184,6 +188,15 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Notes that a request of this SSO session was permitted.
     fn touch(&self, sso: &SsoId, now: Timestamp);
+
+    /// Gives attributes to an SSO session that stands here, as a policy says. An engine that is elsewhere
+    /// takes none: the configuration of its gates refuses such policies.
+    ///
+    /// # Errors
+    /// When they are not kept.
+    async fn note(&self, _: &SsoId, _: &[Attribute]) -> Result<(), StoreError> {
+        Err(StoreError::Closed)
+    }
 
     /// Verifies a credential and begins a new SSO session (S-11), evicting the user's oldest where
     /// there are too many (S-21).

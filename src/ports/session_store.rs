@@ -13,6 +13,7 @@ use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
+use crate::telemetry::histogram::HistogramSnapshot;
 
 /// What a store has under an `SsoId`.
 #[derive(Clone, Debug)]
@@ -112,6 +113,11 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Every record of a user. Right after a start it may be waited for until it is known which those are.
     async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>>;
+
+    /// How long it took to make changes durable; none where nothing is.
+    fn commit_times(&self) -> Option<HistogramSnapshot> {
+        None
+    }
 
     /// How many records stand, tombstones not counted; never waits. Until [`Self::is_complete`], those that
     /// were taken up so far.

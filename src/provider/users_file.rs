@@ -24,6 +24,8 @@ use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
+use crate::ports::identity_provider::Account;
+use crate::ports::identity_provider::AccountState;
 use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
@@ -39,6 +41,7 @@ use crate::provider::users_file::pool::Check;
 use crate::provider::users_file::pool::HashingError;
 use crate::provider::users_file::pool::HashingPool;
 
+mod attributes;
 pub mod current;
 pub mod document;
 pub mod edit;
@@ -246,6 +249,7 @@ impl UsersFileProvider {
             name: user.display_name.clone(),
             email: user.email.clone(),
             groups: user.groups.clone(),
+            attributes: user.attributes.clone(),
         }
     }
 }
@@ -294,6 +298,20 @@ impl IdentityProvider for UsersFileProvider {
             );
         }
         Ok(())
+    }
+
+    fn account_of(&self, typed: &str) -> Option<Account> {
+        let roster = self.roster.load();
+        let user = roster.find(typed)?;
+        let state = if user.may_sign_in() {
+            AccountState::Enabled
+        } else {
+            AccountState::Disabled
+        };
+        Some(Account {
+            user: user.name.clone(),
+            state,
+        })
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {

@@ -13,11 +13,12 @@ use http::StatusCode;
 use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
-use sha2::Digest;
-use sha2::Sha256;
 
 use crate::decision::reply::Reply;
 use crate::model::id::RequestId;
+use crate::ports::entropy::Entropy;
+use crate::ports::entropy::id_bytes;
+use crate::ports::vitals::Readiness;
 use crate::proxy::answer::render::further;
 use crate::proxy::answer::render::page;
 use crate::proxy::answer::render::set_back;
@@ -31,12 +32,14 @@ use crate::proxy::setback::Setback;
 mod render;
 
 /// What an answer of Portway's own is made with.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy)]
 pub struct Voice<'a> {
     /// The pages.
     pub pages: &'a Pages,
     /// The id of the request.
     pub id: RequestId,
+    /// Randomness.
+    pub entropy: &'a dyn Entropy,
 }
 
 /// An answer that is ready to be written.
@@ -68,13 +71,18 @@ struct Audience<'a> {
     files: Files,
 }
 
+impl std::fmt::Debug for Voice<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Voice")
+            .field("id", &self.id)
+            .finish_non_exhaustive()
+    }
+}
+
 impl<'a> Voice<'a> {
     fn audience(&self, headers: &HeaderMap) -> Audience<'a> {
         let accept = headers.get(header::ACCEPT_LANGUAGE);
         let accept = accept.and_then(|accept| accept.to_str().ok());
-        // Random, and known to nobody before this answer.
-        let nonce = Sha256::new_with_prefix("portway/1/script").chain_update(self.id.to_hex());
-        let nonce = nonce.finalize();
         Audience {
             taste: taste(headers),
             reader: self.pages.for_reader(accept),
@@ -85,7 +93,8 @@ impl<'a> Voice<'a> {
             } else {
                 Files::None
             },
-            nonce: URL_SAFE_NO_PAD.encode(nonce.get(..16).unwrap_or(&nonce)),
+            // Not the id of the request, which a proxy may have made.
+            nonce: URL_SAFE_NO_PAD.encode(id_bytes(self.entropy)),
         }
     }
 }
@@ -173,6 +182,32 @@ pub async fn move_to(
     }
     let mut head = head(&page, voice.id)?;
     head.insert_header(header::LOCATION, location)?;
+    write(session, head, page.body).await
+}
+
+/// Answers a balancer that asks whether requests may be sent here. Why not is told on the ops listener alone.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn readiness(
+    session: &mut Session,
+    readiness: Readiness,
+    id: RequestId,
+) -> pingora::Result<()> {
+    // What else was sent was not looked at.
+    session.set_keepalive(None);
+    let (status, text) = match readiness {
+        Readiness::Ready => (StatusCode::OK, "ready\n"),
+        Readiness::Draining | Readiness::Lost(_) | Readiness::NoEngine | Readiness::Starting => {
+            (StatusCode::SERVICE_UNAVAILABLE, "not ready\n")
+        }
+    };
+    let page = Page {
+        body: Bytes::from_static(text.as_bytes()),
+        content_type: "text/plain; charset=utf-8",
+        ..empty(status)
+    };
+    let head = head(&page, id)?;
     write(session, head, page.body).await
 }
 

@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
+use crate::decision::facts::TlsFacts;
 use crate::decision::forwarded::Origin;
+use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::name::ListenerName;
+use crate::proxy::access::Noted;
+use crate::proxy::access::OpenLine;
 use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
@@ -41,12 +45,21 @@ pub struct ConnectionFacts {
     pub listener: ListenerName,
     /// Whether it is TLS.
     pub transport: Transport,
+    /// What the handshake came to, on a TLS connection.
+    pub tls: Option<TlsFacts>,
     /// The other end.
     pub peer: SocketAddr,
     /// This end.
     pub local: SocketAddr,
     /// What has been seen of the request line that it is on.
     pub line: Arc<RequestLine>,
+}
+
+impl ConnectionFacts {
+    /// The version of TLS; empty on a plain connection.
+    pub fn tls_version(&self) -> &str {
+        self.tls.as_ref().map_or("", |tls| &tls.version)
+    }
 }
 
 /// How a connection is protected.
@@ -71,6 +84,20 @@ pub struct RequestContext {
     pub admitted: Option<Box<Admitted>>,
     /// How much of the body has arrived, in bytes, and since when.
     pub body: BodyProgress,
+    /// What is noted of it in case that it is not forwarded.
+    pub noted: Noted,
+    /// Its access line, until it is written.
+    pub line: Option<OpenLine>,
+    /// Whether it came to its end.
+    pub is_over: bool,
+}
+
+impl RequestContext {
+    /// The route that took it, or would have.
+    pub fn route(&self) -> Option<&Arc<RouteRuntime>> {
+        let admitted = self.admitted.as_ref().map(|admitted| &admitted.route);
+        admitted.or(self.noted.route.as_ref())
+    }
 }
 
 /// How a request body comes in.
@@ -112,6 +139,8 @@ pub struct Admitted {
     pub registration: Option<Registration>,
     /// The GITO cookie that the answer sets, unless it comes too late.
     pub gito: Option<GitoResponse>,
+    /// What its policy gives it.
+    pub given: Given,
 }
 
 /// The `Cookie` headers of a request, in order.

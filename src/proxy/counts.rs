@@ -1,48 +1,183 @@
-//! Counts the requests that were answered, by the class of their status.
+//! Counts what the edge sees: requests by virtual host, protection and class of status, how long they took, and
+//! connections that came to none.
+//!
+//! Nothing here takes a lock on a request: a route holds the counts that its requests belong to.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-/// Counts requests.
+use parking_lot::Mutex;
+
+use crate::decision::policy::Access;
+use crate::logbook::access::Decision;
+use crate::telemetry::histogram::Histogram;
+use crate::telemetry::metrics::EdgeSnapshot;
+use crate::telemetry::metrics::HostSnapshot;
+
+/// Counts requests and connections.
 #[derive(Debug, Default)]
 pub struct RequestCounts {
-    switched: AtomicU64,
-    done: AtomicU64,
-    redirected: AtomicU64,
-    refused: AtomicU64,
-    failed: AtomicU64,
-    unanswered: AtomicU64,
+    /// Requests that no route took.
+    unrouted: StatusCounts,
+    /// The others, by virtual host and protection.
+    routed: Mutex<BTreeMap<(String, &'static str), Arc<StatusCounts>>>,
+    duration: Histogram,
+    cut: AtomicU64,
+    malformed: AtomicU64,
+    header_late: AtomicU64,
+    handshakes: AtomicU64,
+    handshakes_failed: AtomicU64,
+    connections: AtomicU64,
+    connections_refused: AtomicU64,
+    open: AtomicUsize,
+}
+
+/// Counts requests that are over, by the class of their status.
+#[derive(Debug, Default)]
+pub struct StatusCounts([AtomicU64; CLASSES.len()]);
+
+impl StatusCounts {
+    /// Counts a request that is over; without a status nothing was answered.
+    fn note(&self, status: Option<u16>) {
+        let class = match status {
+            Some(100..=199) => 0,
+            Some(200..=299) => 1,
+            Some(300..=399) => 2,
+            Some(400..=499) => 3,
+            Some(_) => 4,
+            None => 5,
+        };
+        if let Some(count) = self.0.get(class) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    fn counts(&self) -> Vec<(&'static str, u64)> {
+        let counts = self.0.iter().map(read);
+        CLASSES.into_iter().zip(counts).collect()
+    }
 }
 
 impl RequestCounts {
-    /// Counts a request that is over; without a status nothing was answered.
-    pub(super) fn note(&self, status: Option<u16>) {
-        let count = match status {
-            Some(100..=199) => &self.switched,
-            Some(200..=299) => &self.done,
-            Some(300..=399) => &self.redirected,
-            Some(400..=499) => &self.refused,
-            Some(_) => &self.failed,
-            None => &self.unanswered,
+    /// The counts of the requests to a virtual host that are protected alike. Further virtual hosts than
+    /// [`HOSTS_MAX`] share one.
+    pub(super) fn of(&self, host: &str, access: Access) -> Arc<StatusCounts> {
+        let mut routed = self.routed.lock();
+        let access = match access {
+            Access::Excluded => "excluded",
+            Access::Protected => "protected",
+            Access::Unprotected => "unprotected",
+        };
+        let mut key = (host.to_owned(), access);
+        if !routed.contains_key(&key) && routed.len() >= HOSTS_MAX {
+            key = (OTHER_HOSTS.to_owned(), access);
+        }
+        Arc::clone(routed.entry(key).or_default())
+    }
+
+    /// Counts a request that is over.
+    pub(super) fn note(&self, of: Option<&StatusCounts>, status: Option<u16>, took: Duration) {
+        of.unwrap_or(&self.unrouted).note(status);
+        self.duration.note(took);
+    }
+
+    /// Counts a request that was cut off half-way.
+    pub(super) fn note_cut(&self) {
+        self.cut.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection that came to no request that could be read.
+    pub(super) fn note_unread(&self, why: Decision) {
+        let count = match why {
+            Decision::HandshakeFailed => &self.handshakes_failed,
+            Decision::HeaderLate => &self.header_late,
+            Decision::Allow
+            | Decision::Deny
+            | Decision::LogIn
+            | Decision::Malformed
+            | Decision::Own
+            | Decision::Refuse => &self.malformed,
         };
         count.fetch_add(1, Ordering::Relaxed);
     }
 
-    /// The counts so far, each with the name of its class.
+    /// Counts a handshake that came to TLS.
+    pub(super) fn note_handshake(&self) {
+        self.handshakes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a connection, as open until what is returned is dropped.
+    pub(super) fn note_connection(self: &Arc<Self>) -> OpenConnection {
+        self.connections.fetch_add(1, Ordering::Relaxed);
+        self.open.fetch_add(1, Ordering::Relaxed);
+        OpenConnection(Arc::clone(self))
+    }
+
+    /// Counts a connection that was closed at once because there were too many.
+    pub(super) fn note_too_many(&self) {
+        self.connections_refused.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What was counted so far.
     #[must_use]
-    pub fn counts(&self) -> Vec<(&'static str, u64)> {
-        let counts = [
-            ("1xx", &self.switched),
-            ("2xx", &self.done),
-            ("3xx", &self.redirected),
-            ("4xx", &self.refused),
-            ("5xx", &self.failed),
-            ("none", &self.unanswered),
-        ];
-        let read = |(class, count): (_, &AtomicU64)| (class, count.load(Ordering::Relaxed));
-        counts.map(read).into()
+    pub fn snapshot(&self) -> EdgeSnapshot {
+        let mut requests = self.unrouted.counts();
+        let mut hosts = Vec::new();
+        for ((host, access), counts) in self.routed.lock().iter() {
+            let counts = counts.counts();
+            for ((_, total), (_, count)) in requests.iter_mut().zip(&counts) {
+                *total += count;
+            }
+            hosts.push(HostSnapshot {
+                host: host.clone(),
+                access,
+                requests: counts,
+            });
+        }
+        EdgeSnapshot {
+            requests,
+            hosts,
+            duration: self.duration.snapshot(),
+            unread: vec![
+                ("header_late", read(&self.header_late)),
+                ("malformed", read(&self.malformed)),
+            ],
+            cut: read(&self.cut),
+            handshakes: vec![
+                ("done", read(&self.handshakes)),
+                ("failed", read(&self.handshakes_failed)),
+            ],
+            connections: vec![
+                ("accepted", read(&self.connections)),
+                ("too_many", read(&self.connections_refused)),
+            ],
+            open: self.open.load(Ordering::Relaxed),
+        }
     }
 }
+
+/// A connection that is open.
+#[derive(Debug)]
+pub(super) struct OpenConnection(Arc<RequestCounts>);
+
+impl Drop for OpenConnection {
+    fn drop(&mut self) {
+        self.0.open.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+fn read(count: &AtomicU64) -> u64 {
+    count.load(Ordering::Relaxed)
+}
+
+const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
+/// Virtual hosts, each with its kinds of protection, that are counted apart.
+const HOSTS_MAX: usize = 1000;
+const OTHER_HOSTS: &str = "(other)";
 
 #[cfg(test)]
 mod tests {
@@ -52,17 +187,43 @@ mod tests {
     fn every_request_counts_once_in_the_class_of_its_status() {
         let counts = RequestCounts::default();
         let statuses = [101, 200, 204, 303, 403, 404, 429, 502];
+        let of = counts.of("app.test", Access::Protected);
         for status in statuses.map(Some).into_iter().chain([None]) {
-            counts.note(status);
+            counts.note(Some(&of), status, Duration::ZERO);
         }
+        counts.note(None, Some(404), Duration::ZERO);
+        let seen = counts.snapshot();
         let expected = [
             ("1xx", 1),
             ("2xx", 2),
             ("3xx", 1),
-            ("4xx", 3),
+            ("4xx", 4),
             ("5xx", 1),
             ("none", 1),
         ];
-        assert_eq!(counts.counts(), expected);
+        assert_eq!(seen.requests, expected);
+        assert_eq!(seen.duration.count, 10);
+        let [host] = seen.hosts.as_slice() else {
+            panic!("one host: {:?}", seen.hosts)
+        };
+        assert_eq!((host.host.as_str(), host.access), ("app.test", "protected"));
+        assert_eq!(host.requests[3], ("4xx", 3));
+    }
+
+    #[test]
+    fn virtual_hosts_beyond_measure_are_counted_together() {
+        let counts = RequestCounts::default();
+        for number in 0..HOSTS_MAX + 5 {
+            let of = counts.of(&format!("host{number}.test"), Access::Excluded);
+            counts.note(Some(&of), Some(200), Duration::ZERO);
+        }
+        let seen = counts.snapshot();
+        assert_eq!(seen.hosts.len(), HOSTS_MAX + 1);
+        let other = seen
+            .hosts
+            .iter()
+            .find(|host| host.host == OTHER_HOSTS)
+            .unwrap();
+        assert_eq!(other.requests[1], ("2xx", 5));
     }
 }

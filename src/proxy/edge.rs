@@ -24,6 +24,7 @@ use pingora::apps::ReusedHttpStream;
 use pingora::apps::ServerApp;
 use pingora::listeners::tls::Acceptor;
 use pingora::protocols::ALPN;
+use pingora::protocols::Ssl;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -35,8 +36,11 @@ use pingora_runtime::current_handle;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
+use crate::decision::facts::TlsFacts;
+use crate::logbook::access::Decision;
 use crate::model::name::ListenerName;
 use crate::model::network::Network;
+use crate::proxy::access;
 use crate::proxy::connections::Connections;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::ConnectionFacts;
@@ -141,6 +145,7 @@ impl Edge {
         };
         let serving = self.live.look();
         let Some(place) = self.connections.admit(peer.ip(), &serving.limits) else {
+            serving.counts.note_too_many();
             let why = "too many connections";
             let (network, now) = (Network::of(peer.ip()), serving.clock.now());
             if let Some(kept_back) = self.complaints.note(network, why, now) {
@@ -148,6 +153,7 @@ impl Edge {
             }
             return;
         };
+        let open = serving.counts.note_connection();
         let tls = serving.tls.get(listener);
         let tls = tls.map(|terminator| Arc::clone(&terminator.acceptor));
         let transport = if tls.is_some() {
@@ -159,6 +165,7 @@ impl Edge {
         let facts = ConnectionFacts {
             listener: listener.clone(),
             transport,
+            tls: None,
             peer,
             local,
             line: Arc::default(),
@@ -166,7 +173,7 @@ impl Edge {
         let (edge, shutdown) = (Arc::clone(self), shutdown.clone());
         // The threads of the edge share no tasks: each connection stays on the one that it is given here.
         current_handle().spawn(async move {
-            let _place = place;
+            let _place = (place, open);
             edge.run(stream, tls, (facts, terms), &shutdown).await;
         });
     }
@@ -175,7 +182,7 @@ impl Edge {
         &self,
         mut stream: RawStream,
         tls: Option<Arc<Acceptor>>,
-        (facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
+        (mut facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
         shutdown: &ShutdownWatch,
     ) {
         let limits = &terms.limits;
@@ -187,12 +194,17 @@ impl Edge {
             Some(acceptor) => {
                 let handshake = acceptor.tls_handshake(stream);
                 match tokio::time::timeout(limits.handshake_timeout, handshake).await {
-                    Ok(Ok(stream)) => Box::new(stream),
-                    Ok(Err(error)) => {
-                        tracing::debug!(client = %facts.peer.ip(), %error, "no TLS handshake");
+                    Ok(Ok(stream)) => {
+                        facts.tls = tls_facts(&stream);
+                        self.live.look().counts.note_handshake();
+                        Box::new(stream)
+                    }
+                    failed => {
+                        let error = failed.ok().and_then(Result::err);
+                        tracing::debug!(client = %facts.peer.ip(), ?error, "no TLS handshake");
+                        access::is_unread(&self.live.look(), &facts, Decision::HandshakeFailed);
                         return;
                     }
-                    Err(_) => return,
                 }
             }
         };
@@ -202,6 +214,7 @@ impl Edge {
         };
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
+            live: Arc::clone(&self.live),
             facts: Arc::new(facts),
             terms: Arc::clone(&terms),
             served: AtomicBool::new(false),
@@ -236,6 +249,7 @@ impl std::fmt::Debug for Edge {
 /// One connection and the requests that come by it.
 struct Connection {
     proxy: Arc<HttpProxy<Portway>>,
+    live: Arc<Live>,
     facts: Arc<ConnectionFacts>,
     terms: Arc<ConnectionTerms>,
     /// Whether a request has come by it already, so that the next may be waited for.
@@ -274,6 +288,13 @@ impl HttpServerApp for Connection {
         *self.timer.lock() = timer;
         if is_alone {
             self.given_up.store(done.is_err(), Ordering::Relaxed);
+        }
+        if watch.since_head().is_none() && self.facts.line.has_begun() {
+            let decision = match done {
+                Ok(_) => Decision::Malformed,
+                Err(GivenUp) => Decision::HeaderLate,
+            };
+            access::is_unread(&self.live.look(), &self.facts, decision);
         }
         done.unwrap_or_default()
     }
@@ -342,6 +363,15 @@ fn poll_deadline(watch: &RequestWatch, timer: &mut Timer, cx: &mut Context<'_>) 
         }
         sleep.as_mut().reset(due);
     }
+}
+
+/// What a handshake came to, by the names that the standards give it.
+fn tls_facts(stream: &impl Ssl) -> Option<TlsFacts> {
+    let digest = stream.get_ssl_digest()?;
+    Some(TlsFacts {
+        version: digest.version.replace('_', ".").into(),
+        cipher: digest.cipher.replace("TLS13_", "TLS_").into(),
+    })
 }
 
 fn addresses(stream: &RawStream) -> Option<(SocketAddr, SocketAddr)> {

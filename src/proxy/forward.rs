@@ -84,8 +84,13 @@ pub(super) fn could_not_connect(ctx: &mut RequestContext, error: &mut Error) {
     if let Some(at) = admitted.in_flight.take() {
         at.member().failed(ctx.serving.clock.now());
     }
-    let retries = target_of(admitted).pool.config.connect_retries;
-    error.set_retry(admitted.tried.len() <= usize::try_from(retries).unwrap_or(usize::MAX));
+    let pool = &target_of(admitted).pool;
+    let most = usize::try_from(pool.config.connect_retries).unwrap_or(usize::MAX);
+    let may_retry = admitted.tried.len() <= most;
+    if may_retry {
+        pool.retries();
+    }
+    error.set_retry(may_retry);
 }
 
 /// Judges an exchange that broke off: only a request that may be repeated is, and only where a kept
@@ -131,7 +136,7 @@ pub(super) fn was_broken_off(
 }
 
 /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
-fn target_of(admitted: &Admitted) -> &Arc<Target> {
+pub(super) fn target_of(admitted: &Admitted) -> &Arc<Target> {
     match admitted.origin.scheme {
         Scheme::Http => &admitted.route.http,
         Scheme::Https => &admitted.route.https,

@@ -5,16 +5,21 @@
 
 use std::collections::HashSet;
 use std::io::BufRead;
+use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::Method;
 use http::Version;
 use http::header;
+use ipnet::IpNet;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
+use crate::decision::forwarded::is_trusted;
 use crate::gate::challenge::Asker;
+use crate::model::id::RequestId;
 use crate::model::name::HostName;
+use crate::proxy::outbound::REQUEST_ID;
 
 /// Why a request is refused before it is looked at more closely.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -66,6 +71,17 @@ pub fn read(
     }
     check_method(&head.method, methods)?;
     authority(head)
+}
+
+/// The id of a request that a trusted proxy has given it already; a client's own word is not taken.
+#[must_use]
+pub fn request_id(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Option<RequestId> {
+    if !is_trusted(peer, trusted) {
+        return None;
+    }
+    let mut ids = headers.get_all(REQUEST_ID).iter();
+    let id = RequestId::parse(ids.next()?.as_bytes())?;
+    ids.next().is_none().then_some(id)
 }
 
 /// Checks the bytes of an HTTP/1 head: one framing, one line end, nothing hidden.

@@ -4,8 +4,6 @@
 
 use std::sync::Arc;
 
-use http::Method;
-use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
@@ -13,82 +11,70 @@ use crate::config::PlainHttp;
 use crate::config::Preflight;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
-use crate::decision::admission::Denial;
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
 use crate::decision::forwarded::Arrival;
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
-use crate::decision::hand_over::demanded;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
-use crate::decision::reply::Reply;
+use crate::decision::response::Given;
 use crate::decision::routing::RouteFound;
 use crate::gate::Caller;
 use crate::gate::admit::Admission;
-use crate::gate::challenge::Challenged;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::proxy::access::Noted;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::Transport;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::found::Found;
 use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
-use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_of;
-use crate::proxy::serving::RouteRuntime;
 use crate::proxy::serving::Serving;
+use crate::proxy::socket;
+use crate::proxy::step::Place;
+use crate::proxy::step::Step;
 use crate::proxy::streams::Registration;
-use crate::proxy::upgrades::Hop;
-
-/// What becomes of a request before an upstream is chosen.
-pub(super) enum Step {
-    /// Its path is served, though only by these methods.
-    Disallow(Vec<Method>),
-    /// It is forwarded.
-    Forward(Box<Admitted>),
-    /// It needs a sign-in, and its body may be kept meanwhile.
-    KeepPost(Box<Unkept>),
-    /// It belongs at this address.
-    Move(String),
-    /// One of Portway's own paths, at this host with this origin.
-    Own(Place, Inbound, Origin),
-    /// It is refused.
-    Refuse(Refusal),
-    /// Portway answers by itself.
-    Reply(Reply),
-}
-
-/// Which of Portway's own paths.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Place {
-    /// Those of an application host.
-    Application,
-    /// Those of the collector.
-    Collector,
-}
 
 impl Serving {
-    /// Walks a request up to admission.
+    /// Walks a request up to admission; what is noted on the way is for those that are not forwarded.
     pub(super) async fn step(
         &self,
         session: &Session,
         ctx: &RequestContext,
+    ) -> (Result<Step, Refusal>, Noted) {
+        let mut noted = Noted::default();
+        let step = self.walk(session, ctx, &mut noted).await;
+        noted.came_to(&step);
+        (step, noted)
+    }
+
+    async fn walk(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+        noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let Some(current) = &ctx.current else {
             return Err(Refusal::Internal);
         };
-        let (inbound, origin) = self.arrive(session, &current.connection)?;
         let head = session.req_header();
+        let listener = &current.connection.listener;
+        if self.is_asked_for_readiness(listener, &head.method, head.uri.path()) {
+            return Ok(Step::Readiness);
+        }
+        let (inbound, origin) = self.arrive(session, &current.connection)?;
+        noted.arrived(&origin, &inbound.host);
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
         if self.gate.origins.collector_host() == Some(&inbound.host) {
             return Ok(self.own_or_https(Place::Collector, inbound, origin, head));
         }
-        let listener = &current.connection.listener;
         let host = self.hosts.find(inbound.host.as_str());
         let host = host
             .filter(|host| host.is_on(listener))
@@ -117,8 +103,10 @@ impl Serving {
                 inbound,
                 origin,
                 route,
+                path: path.as_str(),
                 canonical,
             },
+            noted,
         )
         .await
     }
@@ -171,10 +159,12 @@ impl Serving {
         &self,
         session: &Session,
         ctx: &RequestContext,
-        found: Found,
+        found: Found<'_>,
+        noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let head = session.req_header();
         let config = &found.route.config;
+        noted.route = Some(Arc::clone(&found.route));
         if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.inbound, &found.origin, head));
         }
@@ -189,8 +179,7 @@ impl Serving {
             },
             policy: &config.policy,
             level: config.level,
-            method: &head.method,
-            address: found.origin.client,
+            request: found.facts(head, ctx),
         };
         let cookies = cookie_headers(&head.headers);
         // No cookie of Portway's is read on a plain connection.
@@ -210,15 +199,30 @@ impl Serving {
             refused,
         } = self.gate.admit(&asked, &caller).await;
         match decision {
-            Decision::Allow(permit) => Ok(match self.register(ctx, &permit, claim) {
-                Registered::Ended => self.challenge(head, readable, &found, Some(NotLive::Ended)),
-                Registered::Standing(registration) => {
-                    let mut admitted = found.admitted(permit, registration);
-                    admitted.gito = gito;
-                    Step::Forward(Box::new(admitted))
+            Decision::Allow(permit) => match self.register(ctx, &permit, claim) {
+                Registered::Ended => {
+                    Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
-            }),
-            Decision::Deny(denial) => Err(denied(ctx, &found, denial)),
+                Registered::Standing(registration) => {
+                    let given = match asked.access {
+                        Access::Excluded => Given::default(),
+                        Access::Protected | Access::Unprotected => {
+                            self.give(&found, &permit, &asked.request).await?
+                        }
+                    };
+                    Ok(Step::Forward(Box::new(Admitted {
+                        gito,
+                        given,
+                        ..found.admitted(permit, registration)
+                    })))
+                }
+            },
+            Decision::Deny(denial) => {
+                noted.is_denied(claim.as_deref());
+                let denied = found.denied(head, ctx.id, claim.as_deref());
+                denied.tell(denial, self.gate.audit.as_ref());
+                Ok(self.denied(ctx, &found, head))
+            }
             Decision::LogIn(cause) => {
                 tracing::debug!(
                     request_id = %ctx.id, virtual_host = %found.inbound.host,
@@ -230,53 +234,18 @@ impl Serving {
     }
 
     /// Checks what the route says about the form of a request.
-    fn check_form(&self, session: &Session, found: &Found) -> Result<(), Refusal> {
+    fn check_form(&self, session: &Session, found: &Found<'_>) -> Result<(), Refusal> {
         let headers = &session.req_header().headers;
         let most = found.route.config.body_bytes_max;
         if inbound::content_length(headers).is_some_and(|length| length > most) {
             return Err(Refusal::BodyTooLarge);
         }
-        if session.is_upgrade_req() && !self.may_open_socket(headers, found) {
+        let origins = &self.gate.origins;
+        let (host, scheme) = (&found.inbound.host, found.origin.scheme);
+        if session.is_upgrade_req() && !socket::may_open(headers, host, scheme, origins) {
             return Err(Refusal::Denied);
         }
         Ok(())
-    }
-
-    fn challenge(
-        &self,
-        head: &RequestHeader,
-        cookies: &[&[u8]],
-        found: &Found,
-        refused: Option<NotLive>,
-    ) -> Step {
-        let written = head
-            .uri
-            .path_and_query()
-            .map_or("/", |target| target.as_str());
-        if found.origin.scheme == Scheme::Https {
-            let hop = Hop::new(found.origin.client, &found.inbound.host, head);
-            self.upgrades.led(&hop);
-        }
-        if let Some(form) = self.keepable(head, &found.inbound.host, found.origin.scheme) {
-            return Step::KeepPost(Box::new(Unkept {
-                host: found.inbound.host.clone(),
-                address: found.origin.client,
-                target: found.canonical.as_deref().unwrap_or(written).to_owned(),
-                level: found.route.config.level,
-                refused,
-                form,
-            }));
-        }
-        Step::Reply(self.gate.challenge(&Challenged {
-            host: &found.inbound.host,
-            target: found.canonical.as_deref().unwrap_or(written),
-            asker: inbound::asker(&head.method, &head.headers),
-            level: found.route.config.level,
-            cookies,
-            freshness: demanded(refused),
-            refused,
-            post: None,
-        }))
     }
 
     /// Registers a permitted request for being cut, then looks again: an end between the decision and
@@ -300,51 +269,6 @@ impl Serving {
             Registered::Ended
         }
     }
-
-    /// Whether a page may open a WebSocket here: only one of a served host (OWASP ASVS 4.4.2).
-    fn may_open_socket(&self, headers: &http::HeaderMap, found: &Found) -> bool {
-        let Some(origin) = headers.get(header::ORIGIN) else {
-            return true;
-        };
-        let Ok(origin) = origin.to_str() else {
-            return false;
-        };
-        let host = found.inbound.host.as_str();
-        let is_plain = found.origin.scheme == Scheme::Http;
-        let own = |rest: &str| {
-            rest.split(':')
-                .next()
-                .is_some_and(|name| name.eq_ignore_ascii_case(host))
-        };
-        let plain_own = is_plain && origin.strip_prefix("http://").is_some_and(own);
-        plain_own || self.gate.origins.return_address(origin).is_some()
-    }
-}
-
-/// A request whose route is known.
-struct Found {
-    inbound: Inbound,
-    origin: Origin,
-    route: Arc<RouteRuntime>,
-    /// The target as it will be forwarded, if it differs from what was written.
-    canonical: Option<String>,
-}
-
-impl Found {
-    fn admitted(self, permit: Permit, registration: Option<Registration>) -> Admitted {
-        Admitted {
-            permit,
-            route: self.route,
-            host: self.inbound.host,
-            host_port: self.inbound.port,
-            target: self.canonical,
-            origin: self.origin,
-            tried: Vec::new(),
-            in_flight: None,
-            registration,
-            gito: None,
-        }
-    }
 }
 
 /// What came of registering a permitted request.
@@ -358,14 +282,6 @@ enum Registered {
 fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {
     tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
     Refusal::BadRequest
-}
-
-fn denied(ctx: &RequestContext, found: &Found, denial: Denial) -> Refusal {
-    tracing::info!(
-        request_id = %ctx.id, virtual_host = %found.inbound.host,
-        route = %found.route.config.name, decision = "deny", reason = ?denial, "request denied"
-    );
-    Refusal::Denied
 }
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.

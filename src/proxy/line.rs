@@ -50,11 +50,17 @@ impl RequestLine {
         self.0.load(Ordering::Relaxed) & ODD != 0
     }
 
+    /// Whether a byte has come since a request was expected.
+    pub fn has_begun(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & BEGUN != 0
+    }
+
     fn see(&self, bytes: &[u8]) {
         let mut state = self.0.load(Ordering::Relaxed);
-        if state & EXPECTED == 0 {
+        if state & EXPECTED == 0 || bytes.is_empty() {
             return;
         }
+        state |= BEGUN;
         for byte in bytes {
             state = next(state, *byte);
             if state & EXPECTED == 0 {
@@ -69,8 +75,8 @@ impl RequestLine {
 const fn next(state: u32, byte: u8) -> u32 {
     let after_return = state & RETURN != 0;
     match byte {
-        b'\n' if state & SPACES == 2 => state & ODD,
-        b'\n' => ODD,
+        b'\n' if state & SPACES == 2 => state & (BEGUN | ODD),
+        b'\n' => BEGUN | ODD,
         _ if after_return => state | ODD,
         b'\r' => state | RETURN,
         // The count stops where it cannot become right any more.
@@ -85,6 +91,7 @@ const GATHERED_BYTES: usize = 4096;
 const EXPECTED: u32 = 1 << 31;
 const ODD: u32 = 1 << 30;
 const RETURN: u32 = 1 << 29;
+const BEGUN: u32 = 1 << 28;
 const SPACES: u32 = 0xff;
 
 /// A connection whose request lines are looked at, and which is handed back when pingora is done with it.

@@ -4,13 +4,16 @@
 //! its phases, `connect` and `outbound` forward it, `answer` and `pages` speak for Portway itself.
 //! Decisions are made below, in `gate` and `decision`.
 
+pub mod access;
 pub mod answer;
 pub mod connect;
 mod connections;
 pub mod context;
 pub mod counts;
+mod denied;
 pub mod edge;
 pub mod forward;
+mod found;
 pub mod health;
 pub mod inbound;
 pub mod journey;
@@ -19,6 +22,7 @@ pub mod line;
 mod linger;
 pub mod live;
 pub mod outbound;
+mod outcome;
 pub mod pages;
 pub mod pool;
 pub mod portal;
@@ -26,6 +30,8 @@ pub mod refusal;
 pub mod service;
 pub mod serving;
 mod setback;
+mod socket;
+mod step;
 pub mod streams;
 pub mod terms;
 pub mod tls;

@@ -14,10 +14,11 @@ use pingora::http::ResponseHeader;
 
 use crate::config::Caching;
 use crate::config::UpstreamHost;
-use crate::decision::cookies::CookieNames;
+use crate::decision::forwarded::Scheme;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::policy::Access;
+use crate::decision::response::Given;
 use crate::model::id::RequestId;
 use crate::ports::clock::Clock;
 use crate::proxy::context::Admitted;
@@ -62,7 +63,7 @@ pub fn write_head(
 ) -> Result<(), OutboundError> {
     let admitted = outgoing.admitted;
     remove_claims(head, serving);
-    write_cookies(head, &serving.gate.names)?;
+    write_cookies(head, serving, &admitted.given)?;
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
     }
@@ -80,6 +81,9 @@ pub fn write_head(
             set(head, &name, value)?;
         }
     }
+    for (name, value) in &admitted.given.headers {
+        set(head, name, value.clone())?;
+    }
     Ok(())
 }
 
@@ -91,16 +95,17 @@ pub fn clean_answer(
     head: &mut ResponseHeader,
     admitted: &Admitted,
     id: RequestId,
-    names: &CookieNames,
+    serving: &Serving,
 ) -> Result<(), OutboundError> {
+    let (names, of_policies) = (&serving.gate.names, serving.policy_cookies.as_slice());
     let cookies = head.headers.get_all(header::SET_COOKIE);
     if cookies
         .iter()
-        .any(|cookie| names.claims_ours(cookie.as_bytes()))
+        .any(|cookie| names.claims_ours(cookie.as_bytes(), of_policies))
     {
         let kept: Vec<_> = cookies
             .iter()
-            .filter(|c| !names.claims_ours(c.as_bytes()))
+            .filter(|c| !names.claims_ours(c.as_bytes(), of_policies))
             .cloned()
             .collect();
         head.remove_header(&header::SET_COOKIE);
@@ -155,6 +160,26 @@ pub fn set_gito(
         .map_err(|_| refused(&header::SET_COOKIE))
 }
 
+/// Has an answer set the cookies of its policy.
+///
+/// # Errors
+/// When a header cannot be set.
+pub fn set_policy_cookies(
+    head: &mut ResponseHeader,
+    admitted: &Admitted,
+) -> Result<(), OutboundError> {
+    let is_interim = head.status.is_informational() && head.status != 101;
+    let is_readable = admitted.origin.scheme == Scheme::Https;
+    if is_interim || !is_readable {
+        return Ok(());
+    }
+    for cookie in &admitted.given.set_cookies {
+        head.append_header(header::SET_COOKIE, cookie.as_str())
+            .map_err(|_| refused(&header::SET_COOKIE))?;
+    }
+    Ok(())
+}
+
 /// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as
 /// they are (RFC 9112 §6.3).
 #[must_use]
@@ -206,8 +231,12 @@ const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
 }
 
-fn write_cookies(head: &mut RequestHeader, names: &CookieNames) -> Result<(), OutboundError> {
-    if !head.headers.contains_key(header::COOKIE) {
+fn write_cookies(
+    head: &mut RequestHeader,
+    serving: &Serving,
+    given: &Given,
+) -> Result<(), OutboundError> {
+    if !head.headers.contains_key(header::COOKIE) && given.cookies.is_empty() {
         return Ok(());
     }
     let lines = head
@@ -215,7 +244,18 @@ fn write_cookies(head: &mut RequestHeader, names: &CookieNames) -> Result<(), Ou
         .get_all(header::COOKIE)
         .iter()
         .map(HeaderValue::as_bytes);
-    match names.for_upstream(lines) {
+    let names = &serving.gate.names;
+    let mut kept = names.for_upstream(lines, &serving.policy_cookies);
+    for (name, value) in &given.cookies {
+        let line = kept.get_or_insert_default();
+        if !line.is_empty() {
+            line.extend_from_slice(b"; ");
+        }
+        line.extend_from_slice(name.as_bytes());
+        line.push(b'=');
+        line.extend_from_slice(value.as_bytes());
+    }
+    match kept {
         Some(kept) => set(head, "cookie", HeaderValue::try_from(kept)?),
         None => {
             head.remove_header(&header::COOKIE);
@@ -261,7 +301,7 @@ fn is_canonical(written: &[u8], host: &str, port: Option<u16>) -> bool {
 }
 
 fn id_value(id: RequestId) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    HeaderValue::from_bytes(&id.to_hex())
+    HeaderValue::from_str(id.as_str())
 }
 
 /// Sets a header; of a name that is known beforehand, pingora need not copy the text.

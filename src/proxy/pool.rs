@@ -25,6 +25,9 @@ use crate::decision::upstream::Tiers;
 use crate::decision::upstream::stable_hash;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::telemetry::metrics::PoolSnapshot;
+use crate::telemetry::metrics::UpstreamHealth;
+use crate::telemetry::metrics::UpstreamSnapshot;
 
 /// A pool at run time.
 #[derive(Debug)]
@@ -35,6 +38,7 @@ pub struct PoolRuntime {
     pub tiers: Tiers<Arc<MemberRuntime>>,
     /// Counts choices, for taking turns.
     turn: AtomicU64,
+    retries: AtomicU64,
 }
 
 impl PoolRuntime {
@@ -56,6 +60,7 @@ impl PoolRuntime {
             config,
             tiers,
             turn: AtomicU64::new(0),
+            retries: AtomicU64::new(0),
         }
     }
 
@@ -73,6 +78,22 @@ impl PoolRuntime {
             let known = &member.upstream;
             known.host == upstream.host && known.port == upstream.port
         })
+    }
+
+    /// Another member is tried, because one could not be connected to.
+    pub fn retries(&self) {
+        self.retries.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// What there is to tell of it.
+    #[must_use]
+    pub fn snapshot(&self) -> PoolSnapshot {
+        let members = self.tiers.members();
+        PoolSnapshot {
+            pool: self.config.name.to_string(),
+            retries: self.retries.load(Ordering::Relaxed),
+            upstreams: members.map(|(_, member)| member.snapshot()).collect(),
+        }
     }
 
     /// The next turn.
@@ -98,6 +119,8 @@ struct Standing {
     addresses: ArcSwap<Vec<IpAddr>>,
     next_address: AtomicUsize,
     in_flight: AtomicUsize,
+    requests: AtomicU64,
+    failures: AtomicU64,
     passive: Mutex<PassiveHealth>,
     active: Mutex<ActiveHealth>,
 }
@@ -113,6 +136,8 @@ impl Standing {
             addresses: ArcSwap::from_pointee(literal.into_iter().collect()),
             next_address: AtomicUsize::new(0),
             in_flight: AtomicUsize::new(0),
+            requests: AtomicU64::new(0),
+            failures: AtomicU64::new(0),
             passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
             active: Mutex::new(active),
         }
@@ -157,6 +182,19 @@ impl MemberRuntime {
         !self.standing.addresses.load().is_empty()
     }
 
+    fn snapshot(&self) -> UpstreamSnapshot {
+        UpstreamSnapshot {
+            address: self.authority.clone(),
+            health: match self.state() {
+                MemberState::Healthy => UpstreamHealth::Up,
+                MemberState::Down | MemberState::Suspected => UpstreamHealth::Down,
+            },
+            requests: self.standing.requests.load(Ordering::Relaxed),
+            failures: self.standing.failures.load(Ordering::Relaxed),
+            in_flight: self.in_flight(),
+        }
+    }
+
     /// Whether the member is a name that has to be resolved.
     #[must_use]
     pub fn is_name(&self) -> bool {
@@ -183,12 +221,14 @@ impl MemberRuntime {
     #[must_use]
     pub fn enter(self: &Arc<Self>, now: Timestamp) -> InFlight {
         self.standing.in_flight.fetch_add(1, Ordering::Relaxed);
+        self.standing.requests.fetch_add(1, Ordering::Relaxed);
         self.standing.passive.lock().picked(now);
         InFlight(Arc::clone(self))
     }
 
     /// A request failed at it.
     pub fn failed(&self, now: Timestamp) {
+        self.standing.failures.fetch_add(1, Ordering::Relaxed);
         if self.standing.passive.lock().failed(now) == Some(Change::Down) {
             tracing::warn!(
                 upstream = self.authority,

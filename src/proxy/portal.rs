@@ -30,9 +30,9 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::inbound::asker;
-use crate::proxy::journey::Place;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
+use crate::proxy::step::Place;
 
 /// A request to one of Portway's own paths.
 #[derive(Clone, Copy, Debug)]

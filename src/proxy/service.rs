@@ -23,30 +23,42 @@ use pingora::proxy::Session;
 
 use crate::model::id::RequestId;
 use crate::ports::entropy::id_bytes;
+use crate::ports::vitals::Vitals;
+use crate::proxy::access;
+use crate::proxy::access::Noted;
+use crate::proxy::access::OpenLine;
 use crate::proxy::answer;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward;
-use crate::proxy::journey::Step;
+use crate::proxy::inbound;
 use crate::proxy::live::Live;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
-use crate::proxy::whereabouts::Whereabouts;
+use crate::proxy::step::Step;
 
 /// The gateway as pingora sees it.
-#[derive(Debug)]
 pub struct Portway {
     live: Arc<Live>,
+    vitals: Arc<dyn Vitals>,
 }
 
 impl Portway {
-    /// Serves what is live when a request comes.
+    /// Serves what is live when a request comes, and tells balancers how the node is.
     #[must_use]
-    pub const fn new(live: Arc<Live>) -> Self {
-        Self { live }
+    pub const fn new(live: Arc<Live>, vitals: Arc<dyn Vitals>) -> Self {
+        Self { live, vitals }
+    }
+}
+
+impl std::fmt::Debug for Portway {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Portway")
+            .field("live", &self.live)
+            .finish_non_exhaustive()
     }
 }
 
@@ -63,6 +75,9 @@ impl ProxyHttp for Portway {
             serving,
             admitted: None,
             body: BodyProgress::default(),
+            noted: Noted::default(),
+            line: None,
+            is_over: false,
         }
     }
 
@@ -79,7 +94,12 @@ impl ProxyHttp for Portway {
     ) -> pingora::Result<()> {
         if let Some(current) = &ctx.current {
             current.watch.header_is_read();
+            let headers = &session.req_header().headers;
+            let peer = current.connection.peer.ip();
+            let given = inbound::request_id(headers, peer, &ctx.serving.trusted_proxies);
+            ctx.id = given.unwrap_or(ctx.id);
         }
+        ctx.line = OpenLine::begin(&ctx.serving, session.req_header());
         let limits = &ctx.serving.limits;
         // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which
         // it also takes 0 for. Its reader of chunks takes sizes and extensions that others read
@@ -101,48 +121,10 @@ impl ProxyHttp for Portway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<bool> {
-        match ctx
-            .serving
-            .step(session, ctx)
-            .await
-            .unwrap_or_else(Step::Refuse)
-        {
-            Step::Forward(admitted) => {
-                if let Some(total) = admitted.route.config.timeouts.total
-                    && let Some(current) = &ctx.current
-                {
-                    current.watch.limit_total(total);
-                }
-                if session.is_upgrade_req() {
-                    session.set_read_timeout(None);
-                }
-                Whereabouts::note_origin(session, &admitted.origin);
-                ctx.admitted = Some(admitted);
-                return Ok(false);
-            }
-            Step::Disallow(methods) => {
-                answer::disallow(session, &methods, ctx.serving.voice(ctx.id)).await?;
-            }
-            Step::KeepPost(unkept) => {
-                let reply = ctx.serving.challenge_keeping(session, *unkept).await;
-                answer::reply(session, reply, None, ctx.serving.voice(ctx.id)).await?;
-            }
-            Step::Move(location) => {
-                answer::move_to(session, location, ctx.serving.voice(ctx.id)).await?;
-            }
-            Step::Own(place, inbound, origin) => {
-                Whereabouts::note_origin(session, &origin);
-                let arrived = (inbound, origin);
-                ctx.serving.serve_own(session, ctx, place, arrived).await?;
-            }
-            Step::Refuse(refusal) => {
-                answer::refuse(session, refusal, ctx.serving.voice(ctx.id)).await?;
-            }
-            Step::Reply(reply) => {
-                answer::reply(session, reply, None, ctx.serving.voice(ctx.id)).await?;
-            }
-        }
-        Ok(true)
+        let (step, noted) = ctx.serving.step(session, ctx).await;
+        ctx.noted = noted;
+        let step = step.unwrap_or_else(Step::Refuse);
+        step.carry_out(session, ctx, self.vitals.as_ref()).await
     }
 
     async fn upstream_peer(
@@ -150,6 +132,7 @@ impl ProxyHttp for Portway {
         session: &mut Session,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<Box<HttpPeer>> {
+        access::is_forwarded(ctx);
         let peer = forward::choose_peer(session, ctx);
         peer.ok_or_else(|| {
             Error::explain(
@@ -226,6 +209,7 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
+        access::is_answered(ctx, head.status.as_u16());
         let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
             return Ok(());
         };
@@ -261,7 +245,8 @@ impl ProxyHttp for Portway {
         if let Some(location) = outbound::public_location(head, admitted) {
             head.insert_header(header::LOCATION, location)?;
         }
-        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving.gate.names)
+        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving)
+            .and_then(|()| outbound::set_policy_cookies(head, admitted))
             .and_then(|()| outbound::set_gito(head, admitted, ctx.serving.clock.as_ref()))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
@@ -343,7 +328,14 @@ impl ProxyHttp for Portway {
             current.watch.upstream_is_done();
         }
         let status = session.response_written().map(|head| head.status.as_u16());
-        ctx.serving.counts.note(status);
+        let took = ctx.current.as_ref();
+        let took = took.and_then(|current| current.watch.since_head());
+        let of = ctx.route().map(|route| route.counts.as_ref());
+        ctx.serving
+            .counts
+            .note(of, status, took.unwrap_or_default());
+        access::is_done(session, ctx);
+        ctx.is_over = true;
         if tracing::enabled!(tracing::Level::DEBUG) {
             let status = status.unwrap_or_default();
             let method = &session.req_header().method;

@@ -22,6 +22,7 @@ use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::decision::identity_headers::ProtectedNames;
+use crate::decision::response::Responses;
 use crate::decision::routing::HostTable;
 use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
@@ -35,6 +36,7 @@ use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::counts::StatusCounts;
 use crate::proxy::pages::Pages;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
@@ -43,6 +45,7 @@ use crate::proxy::tls::Terminator;
 use crate::proxy::tls::TlsError;
 use crate::proxy::upgrades::Upgrades;
 use crate::proxy::whereabouts::Whereabouts;
+use crate::telemetry::access::AccessLog;
 
 /// Everything a request needs.
 pub struct Serving {
@@ -60,10 +63,16 @@ pub struct Serving {
     pub upgrades: Arc<Upgrades>,
     /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
+    /// Where a line for each request goes; nowhere without.
+    pub access: Option<Arc<AccessLog>>,
+    /// The paths by which balancers ask whether requests may be sent here.
+    pub ready_paths: Vec<(ListenerName, String)>,
     /// The requests that are over, since the start of the process.
     pub counts: Arc<RequestCounts>,
     /// The headers that only the gateway may set.
     pub protected: ProtectedNames,
+    /// The cookies that policies set, on whatever route: a client's own are not believed.
+    pub policy_cookies: Vec<Box<str>>,
     /// The identity headers to set.
     pub identity_headers: crate::config::IdentityHeaderNames,
     /// Senders whose forwarding headers are believed.
@@ -104,6 +113,8 @@ pub struct HostRuntime {
 pub struct RouteRuntime {
     /// As configured.
     pub config: Route,
+    /// Counts its requests, with others of its virtual host.
+    pub counts: Arc<StatusCounts>,
     /// Where requests from plain listeners go.
     pub http: Arc<Target>,
     /// Where requests from TLS listeners go.
@@ -133,6 +144,8 @@ pub struct ServingParts {
     pub streams: Arc<Streams>,
     /// The requests that are over.
     pub counts: Arc<RequestCounts>,
+    /// The access log, where there is one.
+    pub access: Option<Arc<AccessLog>>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -198,7 +211,7 @@ impl Serving {
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &pools));
+                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts.counts));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -208,7 +221,10 @@ impl Serving {
         let methods = routes
             .flat_map(|route| route.methods.iter().cloned())
             .collect();
-        let own = config.identity_headers.iter();
+        let headers =
+            responses(config).flat_map(|given| given.headers.iter().map(|(name, _)| name));
+        let presets = config.preset_headers.iter().map(|(name, _)| name);
+        let own = config.identity_headers.iter().chain(headers).chain(presets);
         let collector = config.collector.as_ref();
         Ok(Self {
             hosts,
@@ -219,7 +235,10 @@ impl Serving {
             upgrades: parts.upgrades,
             streams: parts.streams,
             counts: parts.counts,
+            access: parts.access,
+            ready_paths: ready_paths(config),
             protected: ProtectedNames::new(own),
+            policy_cookies: policy_cookies(config),
             identity_headers: config.identity_headers.clone(),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
@@ -242,8 +261,47 @@ impl Serving {
         Voice {
             pages: &self.pages,
             id,
+            entropy: self.entropy.as_ref(),
         }
     }
+
+    /// Whether a request is a balancer's, for the readiness path of its listener. Balancers may ask without
+    /// a host.
+    #[must_use]
+    pub fn is_asked_for_readiness(
+        &self,
+        listener: &ListenerName,
+        method: &Method,
+        path: &str,
+    ) -> bool {
+        let is_read = *method == Method::GET || *method == Method::HEAD;
+        let mut paths = self.ready_paths.iter();
+        is_read && paths.any(|(of, ready)| of == listener && ready == path)
+    }
+}
+
+fn ready_paths(config: &Config) -> Vec<(ListenerName, String)> {
+    let listeners = config.listeners.iter();
+    let asked = listeners.filter_map(|listener| {
+        let path = listener.ready_path.clone()?;
+        Some((listener.name.clone(), path))
+    });
+    asked.collect()
+}
+
+/// What all routes give to requests, presets of identity headers included.
+fn responses(config: &Config) -> impl Iterator<Item = &Responses> {
+    let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
+    routes.map(|route| route.responses.as_ref())
+}
+
+/// The names of the cookies that policies set, each once.
+fn policy_cookies(config: &Config) -> Vec<Box<str>> {
+    let cookies = responses(config).flat_map(|given| &given.cookies);
+    let mut names: Vec<Box<str>> = cookies.map(|cookie| cookie.name.clone()).collect();
+    names.sort_unstable();
+    names.dedup();
+    names
 }
 
 impl std::fmt::Debug for Serving {
@@ -293,7 +351,13 @@ fn terminator(
 }
 
 impl HostRuntime {
-    fn new(host: &VirtualHost, targets: &BTreeMap<PoolName, Arc<Target>>) -> Self {
+    fn new(
+        host: &VirtualHost,
+        targets: &BTreeMap<PoolName, Arc<Target>>,
+        counts: &RequestCounts,
+    ) -> Self {
+        let name = host.hosts.first().map(ToString::to_string);
+        let name = name.unwrap_or_default();
         let entries = host.routes.iter().filter_map(|route| {
             // Configuration has checked that every pool exists.
             let http = Arc::clone(targets.get(&route.pool_http.name)?);
@@ -304,6 +368,7 @@ impl HostRuntime {
                 tolerance: route.tolerance,
                 value: Arc::new(RouteRuntime {
                     config: route.clone(),
+                    counts: counts.of(&name, route.access),
                     http,
                     https,
                 }),

@@ -34,6 +34,18 @@ impl<'a> Setback<'a> {
         }
     }
 
+    /// A request that the policy denies, with what the operator says to it.
+    pub(super) fn denied(remediation: Option<&str>) -> Self {
+        let plain = Self::refused(Refusal::Denied);
+        match remediation {
+            None => plain,
+            Some(remediation) => Self {
+                text: Message::of("denied_remedy").with("remedy", remediation.to_owned()),
+                ..plain
+            },
+        }
+    }
+
     /// An application asks for a higher level than a sign-in gives.
     pub(super) const fn level_unreachable() -> Self {
         Self {

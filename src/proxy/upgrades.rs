@@ -23,9 +23,9 @@ use crate::model::network::Network;
 use crate::model::time::Timestamp;
 use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
-use crate::proxy::journey::Step;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
+use crate::proxy::step::Step;
 
 /// Counts redirects to https.
 #[derive(Debug)]

@@ -24,6 +24,8 @@ use tokio::time::Instant;
 #[derive(Debug)]
 pub struct RequestWatch {
     began: Instant,
+    /// When the header was there, in microseconds after `began`; [`NEVER`] before.
+    head: AtomicU64,
     cut: AtomicBool,
     waker: AtomicWaker,
     /// Milliseconds after `began`; [`NEVER`] when nothing is waited for.
@@ -73,6 +75,7 @@ impl RequestWatch {
     pub fn new(header: Duration) -> Self {
         Self {
             began: Instant::now(),
+            head: AtomicU64::new(NEVER),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
             deadline: AtomicU64::new(millis(header)),
@@ -111,7 +114,14 @@ impl RequestWatch {
 
     /// The header has been read.
     pub fn header_is_read(&self) {
+        self.head.store(self.micros(), Ordering::Relaxed);
         self.arm(Stage::Idle, None);
+    }
+
+    /// How long it is since the header was there; none before.
+    pub fn since_head(&self) -> Option<Duration> {
+        let head = self.head.load(Ordering::Relaxed);
+        (head != NEVER).then(|| Duration::from_micros(self.micros().saturating_sub(head)))
     }
 
     /// The whole exchange with the upstream is due within `total`.
@@ -214,6 +224,10 @@ impl RequestWatch {
         });
         self.stage.store(stage as u8, Ordering::Relaxed);
         self.deadline.store(due, Ordering::Relaxed);
+    }
+
+    fn micros(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(NEVER)
     }
 
     fn elapsed(&self) -> u64 {

@@ -43,6 +43,7 @@ use crate::store::table;
 use crate::store::table::Change;
 use crate::store::table::Table;
 use crate::store::table::Touched;
+use crate::telemetry::histogram::HistogramSnapshot;
 
 mod backlog;
 mod file;
@@ -231,6 +232,10 @@ impl SessionStore for DiskStore {
         self.backlog
             .forgot_before()
             .unwrap_or_else(|| self.life.get().remembers_since)
+    }
+
+    fn commit_times(&self) -> Option<HistogramSnapshot> {
+        Some(self.queue.commits.snapshot())
     }
 
     fn count(&self) -> usize {

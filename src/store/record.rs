@@ -231,6 +231,7 @@ mod tests {
                 name: None,
                 email: Some("alice@example.test".into()),
                 groups: Vec::new(),
+                attributes: Default::default(),
             },
             last_access: at(100),
             client_address: std::net::Ipv4Addr::LOCALHOST.into(),
@@ -238,6 +239,7 @@ mod tests {
             reserved: None,
             provider_session: None,
             attributes: Attributes::Known,
+            noted: Some(Default::default()),
             aliases: vec![Holder {
                 cluster: north(),
                 session: SessionId::from_bytes([8; 16]),

@@ -7,25 +7,61 @@ use std::fmt;
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::DescriptorEncoder;
-use prometheus_client::encoding::EncodeMetric;
-use prometheus_client::encoding::MetricEncoder;
 use prometheus_client::encoding::text;
-use prometheus_client::metrics::MetricType;
-use prometheus_client::metrics::counter::ConstCounter;
-use prometheus_client::metrics::gauge::ConstGauge;
 use prometheus_client::registry::Registry;
 
-use crate::model::name::ClusterId;
+use crate::telemetry::histogram::HistogramSnapshot;
+pub use crate::telemetry::metrics::edge::EdgeSnapshot;
+pub use crate::telemetry::metrics::edge::HostSnapshot;
+pub use crate::telemetry::metrics::edge::PoolSnapshot;
+pub use crate::telemetry::metrics::edge::UpstreamHealth;
+pub use crate::telemetry::metrics::edge::UpstreamSnapshot;
+use crate::telemetry::metrics::edge::encode_pools;
+pub use crate::telemetry::metrics::federation::Circuit;
+pub use crate::telemetry::metrics::federation::FederationSnapshot;
+pub use crate::telemetry::metrics::federation::PeerSnapshot;
+pub use crate::telemetry::metrics::logs::LogsSnapshot;
+pub use crate::telemetry::metrics::logs::TrailHealth;
+use crate::telemetry::metrics::page::Page;
+
+mod edge;
+mod federation;
+mod logs;
+mod page;
 
 /// What a node has to tell at one moment.
 #[derive(Clone, Debug, Default)]
 pub struct Snapshot {
-    /// Requests that were answered, by the class of the status.
-    pub requests: Vec<(&'static str, u64)>,
+    /// What the edge has to tell.
+    pub edge: EdgeSnapshot,
+    /// What there is to tell of pools.
+    pub pools: Vec<PoolSnapshot>,
+    /// What the logs have to tell of themselves.
+    pub logs: LogsSnapshot,
+    /// What there is to tell of the configuration.
+    pub configuration: Option<ConfigurationSnapshot>,
     /// Cookies that were not believed, by kind (MDC-COOKIE-6).
     pub cookies_rejected: Vec<(&'static str, u64)>,
     /// What an engine has to tell; none on a gate without one.
     pub engine: Option<EngineSnapshot>,
+}
+
+/// What there is to tell of the configuration.
+#[derive(Clone, Copy, Debug)]
+pub struct ConfigurationSnapshot {
+    /// How many have been served since the start, the present one included.
+    pub generation: u64,
+    /// Whether the last reload was taken over; none was is as good.
+    pub last_reload: Reload,
+}
+
+/// What became of a reload.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reload {
+    /// It had a fault, and the configuration is as before.
+    Refused,
+    /// It was taken over.
+    Taken,
 }
 
 /// What an engine has to tell.
@@ -39,52 +75,10 @@ pub struct EngineSnapshot {
     pub unreadable: usize,
     /// Sign-ins, by what came of them.
     pub sign_ins: Vec<(&'static str, u64)>,
+    /// How long it took to make changes of sessions durable; none where they are not.
+    pub commits: Option<HistogramSnapshot>,
     /// What there is to tell of other data centres; none where there is one.
     pub federation: Option<FederationSnapshot>,
-}
-
-/// What there is to tell of other data centres.
-#[derive(Clone, Debug, Default)]
-pub struct FederationSnapshot {
-    /// Adoptions that were tried, by what came of them.
-    pub adoptions: Vec<(&'static str, u64)>,
-    /// How far clocks may differ before it is said aloud, in seconds (S-22).
-    pub skew_allowance: f64,
-    /// Beyond this nothing is adopted, in seconds (S-22).
-    pub skew_hard_limit: f64,
-    /// Each of them.
-    pub peers: Vec<PeerSnapshot>,
-}
-
-/// What there is to tell of one other data centre.
-#[derive(Clone, Debug)]
-pub struct PeerSnapshot {
-    /// Which.
-    pub cluster: ClusterId,
-    /// How far its clock is ahead, in seconds, less than zero where it is behind; none before the first
-    /// hello (MDC-TIME-2).
-    pub skew: Option<f64>,
-    /// Whether it is asked at all (R12).
-    pub circuit: Circuit,
-    /// Ends that it has not read yet (S-15).
-    pub ends_pending: usize,
-    /// Whether its identity stores have other names; none before the first hello (MDC-ADOPT-8).
-    pub stores_differ: Option<bool>,
-    /// Connections to its addresses that are proven at both ends.
-    pub connections: usize,
-    /// What became of the questions that were put to it, by name.
-    pub asked: Vec<(&'static str, u64)>,
-    /// And of those that it put, by name.
-    pub served: Vec<(&'static str, u64)>,
-}
-
-/// Whether a peer is asked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Circuit {
-    /// It is.
-    Closed,
-    /// It was silent too often, and is not asked for a while.
-    Open,
 }
 
 /// What the text is.
@@ -106,11 +100,16 @@ impl Snapshot {
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
-        page.counters(
-            ("portway_requests", "Requests answered, by class of status"),
-            "status",
-            &self.requests,
+        page.gauge_family(
+            ("portway_build", "The version that runs"),
+            std::iter::once(([("version", env!("CARGO_PKG_VERSION"))], 1_u64)),
         )?;
+        self.edge.encode(&mut page)?;
+        encode_pools(&self.pools, &mut page)?;
+        self.logs.encode(&mut page)?;
+        if let Some(configuration) = &self.configuration {
+            configuration.encode(&mut page)?;
+        }
         page.counters(
             (
                 "portway_cookies_rejected",
@@ -124,6 +123,15 @@ impl Collector for Snapshot {
         };
         let sessions = ("portway_sessions", "Session records that this engine holds");
         page.gauge(sessions, engine.sessions as u64)?;
+        if let Some(commits) = &engine.commits {
+            page.histogram(
+                (
+                    "portway_store_commit_seconds",
+                    "To make changes of sessions durable, as many at once as have gathered",
+                ),
+                commits,
+            )?;
+        }
         let loading = (
             "portway_sessions_loading",
             "Whether sessions of before the start are still being read",
@@ -150,166 +158,31 @@ impl Collector for Snapshot {
     }
 }
 
-impl FederationSnapshot {
+impl ConfigurationSnapshot {
     fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
-        page.counters(
+        page.gauge(
             (
-                "portway_adoptions",
-                "Adoptions of sessions of other data centres, by outcome",
+                "portway_configuration_generation",
+                "Configurations served since the start, the present one included",
             ),
-            "outcome",
-            &self.adoptions,
+            self.generation,
         )?;
         page.gauge(
             (
-                "portway_clock_skew_allowance_seconds",
-                "How far the clock of a peer may be off without a word",
+                "portway_configuration_last_reload_successful",
+                "Whether the last reload was taken over",
             ),
-            self.skew_allowance,
-        )?;
-        page.gauge(
-            (
-                "portway_clock_skew_hard_limit_seconds",
-                "How far the clock of a peer may be off for sessions to be adopted",
-            ),
-            self.skew_hard_limit,
-        )?;
-        let known = self.peers.iter();
-        let known = known.filter_map(|peer| Some((&peer.cluster, peer.skew?)));
-        page.of_peers(
-            (
-                "portway_peer_clock_skew_seconds",
-                "How far the clock of a peer is ahead of this one, at the last hello",
-            ),
-            known,
-        )?;
-        page.of_peers(
-            (
-                "portway_peer_circuit_open",
-                "Whether a peer was silent too often to be asked",
-            ),
-            self.peers.iter().map(|peer| {
-                let is_open = peer.circuit == Circuit::Open;
-                (&peer.cluster, u64::from(is_open))
-            }),
-        )?;
-        page.of_peers(
-            (
-                "portway_peer_ends_pending",
-                "Ends in the log of this engine that a peer has not read, counted up to 1000",
-            ),
-            self.peers
-                .iter()
-                .map(|peer| (&peer.cluster, peer.ends_pending as u64)),
-        )?;
-        let greeted = self.peers.iter();
-        let greeted = greeted.filter_map(|peer| Some((&peer.cluster, peer.stores_differ?)));
-        page.of_peers(
-            (
-                "portway_peer_identity_stores_differ",
-                "Whether a peer names other identity stores than this data centre",
-            ),
-            greeted.map(|(cluster, differ)| (cluster, u64::from(differ))),
+            u64::from(self.last_reload == Reload::Taken),
         )
-    }
-
-    /// What there is to tell of the lines to the peers.
-    fn encode_lines(&self, page: &mut Page<'_>) -> fmt::Result {
-        page.of_peers(
-            (
-                "portway_peer_connections",
-                "Connections to the addresses of a peer that are proven at both ends",
-            ),
-            self.peers
-                .iter()
-                .map(|peer| (&peer.cluster, peer.connections as u64)),
-        )?;
-        page.counters_of_peers(
-            (
-                "portway_peer_questions",
-                "Questions that were put to a peer, by what became of them",
-            ),
-            self.peers.iter().map(|peer| (&peer.cluster, &peer.asked)),
-        )?;
-        page.counters_of_peers(
-            (
-                "portway_peer_questions_served",
-                "Questions that a peer put, by what became of them",
-            ),
-            self.peers.iter().map(|peer| (&peer.cluster, &peer.served)),
-        )
-    }
-}
-
-/// A page that is being written.
-struct Page<'e>(DescriptorEncoder<'e>);
-
-/// A name and what it means.
-type Title = (&'static str, &'static str);
-
-impl Page<'_> {
-    fn begin(&mut self, title: Title, kind: MetricType) -> Result<MetricEncoder<'_>, fmt::Error> {
-        let (name, help) = title;
-        self.0.encode_descriptor(name, help, None, kind)
-    }
-
-    fn gauge<N>(&mut self, title: Title, value: N) -> fmt::Result
-    where
-        ConstGauge<N>: EncodeMetric,
-    {
-        let metric = self.begin(title, MetricType::Gauge)?;
-        ConstGauge::new(value).encode(metric)
-    }
-
-    fn counters(
-        &mut self,
-        title: Title,
-        label: &'static str,
-        counts: &[(&'static str, u64)],
-    ) -> fmt::Result {
-        let mut metric = self.begin(title, MetricType::Counter)?;
-        for (value, count) in counts {
-            let labels = [(label, *value)];
-            ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
-    }
-
-    fn counters_of_peers<'p>(
-        &mut self,
-        title: Title,
-        peers: impl Iterator<Item = (&'p ClusterId, &'p Vec<(&'static str, u64)>)>,
-    ) -> fmt::Result {
-        let mut metric = self.begin(title, MetricType::Counter)?;
-        for (peer, counts) in peers {
-            for (outcome, count) in counts {
-                let labels = [("peer", peer.as_str()), ("outcome", outcome)];
-                ConstCounter::new(*count).encode(metric.encode_family(&labels)?)?;
-            }
-        }
-        Ok(())
-    }
-
-    fn of_peers<'p, N>(
-        &mut self,
-        title: Title,
-        values: impl Iterator<Item = (&'p ClusterId, N)>,
-    ) -> fmt::Result
-    where
-        ConstGauge<N>: EncodeMetric,
-    {
-        let mut metric = self.begin(title, MetricType::Gauge)?;
-        for (peer, value) in values {
-            let labels = [("peer", peer.as_str())];
-            ConstGauge::new(value).encode(metric.encode_family(&labels)?)?;
-        }
-        Ok(())
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::model::name::ClusterId;
 
     fn peer(name: &str, skew: Option<f64>, circuit: Circuit) -> PeerSnapshot {
         PeerSnapshot {
@@ -324,24 +197,88 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_gate_without_an_engine_tells_of_requests_and_cookies_only_mdc_cookie_6() {
-        let snapshot = Snapshot {
-            requests: vec![("2xx", 7), ("5xx", 0)],
+    fn everything() -> Snapshot {
+        Snapshot {
+            edge: EdgeSnapshot {
+                requests: vec![("2xx", 7), ("5xx", 0)],
+                hosts: vec![HostSnapshot {
+                    host: "app.test".to_owned(),
+                    access: "protected",
+                    requests: vec![("2xx", 7)],
+                }],
+                ..EdgeSnapshot::default()
+            },
+            pools: vec![PoolSnapshot {
+                pool: "app".to_owned(),
+                retries: 1,
+                upstreams: vec![UpstreamSnapshot {
+                    address: "10.0.0.1:80".to_owned(),
+                    health: UpstreamHealth::Down,
+                    requests: 7,
+                    failures: 2,
+                    in_flight: 0,
+                }],
+            }],
+            logs: LogsSnapshot {
+                audit: TrailHealth::Failing,
+                audit_lost: 3,
+                ..LogsSnapshot::default()
+            },
+            configuration: Some(ConfigurationSnapshot {
+                generation: 4,
+                last_reload: Reload::Refused,
+            }),
             cookies_rejected: vec![("authn", 2)],
-            engine: None,
-        };
-        let expected = "\
-# HELP portway_requests Requests answered, by class of status
-# TYPE portway_requests counter
-portway_requests_total{status=\"2xx\"} 7
-portway_requests_total{status=\"5xx\"} 0
-# HELP portway_cookies_rejected Cookies that did not open or say to be from the future, by kind
-# TYPE portway_cookies_rejected counter
-portway_cookies_rejected_total{cookie=\"authn\"} 2
-# EOF
-";
-        assert_eq!(snapshot.into_text(), expected);
+            engine: Some(EngineSnapshot {
+                sessions: 12,
+                commits: Some(HistogramSnapshot::default()),
+                federation: Some(FederationSnapshot::default()),
+                ..EngineSnapshot::default()
+            }),
+        }
+    }
+
+    #[test]
+    fn what_is_told_is_in_the_text_mdc_cookie_6() {
+        let text = everything().into_text();
+        for line in [
+            "portway_requests_total{status=\"2xx\"} 7",
+            "portway_virtual_host_requests_total{virtual_host=\"app.test\",access=\"protected\",status=\"2xx\"} 7",
+            "portway_upstream_up{pool=\"app\",upstream=\"10.0.0.1:80\"} 0",
+            "portway_upstream_failures_total{pool=\"app\",upstream=\"10.0.0.1:80\"} 2",
+            "portway_upstream_retries_total{pool=\"app\"} 1",
+            "portway_log_lines_lost_total{log=\"audit\"} 3",
+            "portway_audit_failing 1",
+            "portway_configuration_generation 4",
+            "portway_configuration_last_reload_successful 0",
+            "portway_cookies_rejected_total{cookie=\"authn\"} 2",
+        ] {
+            assert!(text.lines().any(|told| told == line), "{line} in\n{text}");
+        }
+        assert!(text.ends_with("# EOF\n"));
+    }
+
+    /// Names of families as the page has them, counters with their ending.
+    fn exposed(text: &str) -> BTreeSet<String> {
+        let types = text.lines().filter_map(|line| line.strip_prefix("# TYPE "));
+        types
+            .map(|line| match line.split_once(' ').unwrap() {
+                (name, "counter") => format!("{name}_total"),
+                (name, _) => name.to_owned(),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_documents_list_every_metric_and_no_other() {
+        let document = include_str!("../../docs/metrics.md");
+        let rows = document
+            .lines()
+            .filter(|line| line.starts_with("| `portway_"));
+        let first_cells = rows.filter_map(|row| row.split('|').nth(1));
+        let names = first_cells.flat_map(|cell| cell.split('`').skip(1).step_by(2));
+        let documented: BTreeSet<String> = names.map(str::to_owned).collect();
+        assert_eq!(documented, exposed(&everything().into_text()));
     }
 
     #[test]
@@ -356,15 +293,15 @@ portway_cookies_rejected_total{cookie=\"authn\"} 2
             ],
         };
         let snapshot = Snapshot {
-            requests: Vec::new(),
-            cookies_rejected: Vec::new(),
             engine: Some(EngineSnapshot {
                 sessions: 12,
                 is_loading: true,
                 unreadable: 4,
                 sign_ins: vec![("accepted", 4), ("throttled_account", 9)],
                 federation: Some(federation),
+                ..EngineSnapshot::default()
             }),
+            ..Snapshot::default()
         };
         let text = snapshot.into_text();
         for line in [

@@ -6,8 +6,12 @@ use std::io::IsTerminal;
 
 use tracing_subscriber::EnvFilter;
 
+pub mod access;
 pub mod complaints;
+pub mod histogram;
+pub mod lines;
 pub mod metrics;
+pub mod stopwatch;
 
 /// How log lines look.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -83,7 +83,7 @@ describe('signing out', { skip: missing, timeout: 120_000, concurrency: 2 }, () 
       await other.waitForURL(room.url('app', '/some/deep/link?with=query'));
     }));
 
-  test('a form sent from another tab leads to the sign-in and does nothing', () =>
+  test('a form sent from another tab waits for the sign-in and is sent again after it (D-22)', () =>
     room.visit(async (context, page) => {
       await signInAt(page, room.url('app'), 'carol');
       const admin = await context.newPage();
@@ -92,6 +92,7 @@ describe('signing out', { skip: missing, timeout: 120_000, concurrency: 2 }, () 
       await admin.getByRole('button', { name: 'stop echo-1' }).click();
       await waitForLoginPage(admin, 'app.portway.localhost');
       await signIn(admin, 'carol');
+      await admin.getByRole('button', { name: 'start echo-1' }).click();
       await admin.getByRole('button', { name: 'stop echo-1' }).waitFor();
     }));
 

@@ -22,18 +22,26 @@ use crate::root;
 
 #[test]
 fn every_example_parses_without_a_warning() {
+    for (file, text) in every_example() {
+        match parse_as(&file, &text) {
+            Ok(config) => assert_eq!(config.warnings.count(), 0, "{}", config.warnings),
+            Err(faults) => panic!("{faults}"),
+        }
+    }
+}
+
+/// Every configuration that is shipped, with its name.
+pub(crate) fn every_example() -> Vec<(String, String)> {
     let mut files = vec![root().join("gateway.yaml.example")];
     for folder in fs::read_dir(root().join("examples")).unwrap() {
         files.extend(configurations(&folder.unwrap().path()));
     }
     assert!(files.len() >= 17, "{files:?}");
-    for file in files {
-        let text = fs::read_to_string(&file).unwrap();
-        match parse_as(&file.display().to_string(), &text) {
-            Ok(config) => assert_eq!(config.warnings.count(), 0, "{}", config.warnings),
-            Err(faults) => panic!("{faults}"),
-        }
-    }
+    let text = |file: &PathBuf| fs::read_to_string(file).unwrap();
+    files
+        .iter()
+        .map(|file| (file.display().to_string(), text(file)))
+        .collect()
 }
 
 fn configurations(folder: &Path) -> Vec<PathBuf> {

@@ -17,7 +17,10 @@ use portway::config::parse::Surroundings;
 use portway::config::parse::parse;
 use portway::config::problem::ReadFileError;
 
+mod effective;
+mod cookbook;
 mod examples;
+mod include;
 mod invalid;
 mod meaning;
 mod round_trip;
@@ -27,13 +30,18 @@ mod warnings;
 
 /// Parses with pretended files and variables; the name is what faults show.
 fn parse_as(name: &str, text: &str) -> Result<Config, Faults> {
-    let surroundings = Surroundings {
+    surroundings(|surroundings| parse(text, name, surroundings))
+}
+
+/// Pretended files and variables.
+fn surroundings<T>(with: impl FnOnce(&Surroundings<'_>) -> T) -> T {
+    with(&Surroundings {
         folder: Path::new(""),
         variable: &variable,
         read: &read,
+        list: &list,
         threads: 4,
-    };
-    parse(text, name, &surroundings)
+    })
 }
 
 fn parsed(text: &str) -> Config {
@@ -48,6 +56,20 @@ fn variable(name: &str) -> Option<String> {
         "UPSTREAM" => Some("10.0.0.9:8080".to_owned()),
         _ => None,
     }
+}
+
+/// Included files are fixtures. In the folder `conf.d` there is a faulty one, and what is no configuration.
+fn list(folder: &Path) -> Result<Vec<String>, ReadFileError> {
+    if folder != Path::new("conf.d") {
+        return Err(ReadFileError::NotFound);
+    }
+    let names = ["faulty.yaml", ".hidden.yaml", "faulty.yaml~", "README"];
+    Ok(names.map(str::to_owned).to_vec())
+}
+
+fn included(name: &str) -> Result<Vec<u8>, ReadFileError> {
+    let path = root().join("tests/fixtures/config/included").join(name);
+    std::fs::read(path).map_err(|_| ReadFileError::NotFound)
 }
 
 /// Pretends that every certificate, key and password is there, except those named after what is wrong,
@@ -65,6 +87,8 @@ fn read(path: &Path) -> Result<Vec<u8>, ReadFileError> {
         ("secret.key", _) => Err(ReadFileError::NotPermitted),
         ("encrypted.key", _) => Ok(block("ENCRYPTED PRIVATE KEY", name)),
         ("short.password", _) => Ok(b"short\n".to_vec()),
+        ("bytes.yaml", _) => Ok(b"pools: \xff".to_vec()),
+        (_, Some("yaml")) => included(name),
         (_, Some("password")) => Ok(format!("shared by {name}\r\n").into_bytes()),
         (_, Some("crt" | "pem")) => Ok(block("CERTIFICATE", name)),
         (_, Some("key")) => Ok(block("PRIVATE KEY", name)),

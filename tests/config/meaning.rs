@@ -194,7 +194,7 @@ policies:
 virtual_hosts: [{{ host: a.test, routes: [{{ path: /, access: protected, policy: p, pool: p }}] }}]
 "
     ));
-    let rules = &config.virtual_hosts[0].routes[0].policy.rules;
+    let rules = config.virtual_hosts[0].routes[0].policy.rules();
     assert_eq!(rules[0].effect, Effect::Deny);
     let Condition::Not(inner) = &rules[0].when else {
         panic!("{rules:?}")
@@ -206,7 +206,7 @@ virtual_hosts: [{{ host: a.test, routes: [{{ path: /, access: protected, policy:
     let Condition::All(all) = &rules[1].when else {
         panic!("{rules:?}")
     };
-    assert!(matches!(&all[0], Condition::Group(groups) if groups.len() == 2));
+    assert!(matches!(&all[0], Condition::Group(groups) if groups.iter().count() == 2));
     assert!(matches!(&all[1], Condition::Any(any) if any[0] == Condition::SignedIn));
 }
 

@@ -9,12 +9,17 @@ use portway::config::HealthCheck;
 use portway::config::Probe;
 use portway::config::Timeouts;
 use portway::config::Upstream;
+use portway::decision::expression::Expression;
+use portway::decision::policy::AttributeOwner;
 use portway::decision::policy::Condition;
 use portway::decision::policy::Effect;
 use portway::decision::policy::Rule;
+use portway::decision::text_test::TextPattern;
+use portway::decision::text_test::TextTest;
 use portway::decision::upstream::Balance;
 use portway::decision::upstream::HashOf;
 use portway::model::identity::AuthLevel;
+use portway::model::name::AttributeName;
 use portway::model::name::GroupName;
 use portway::model::name::UserName;
 use proptest::collection::vec;
@@ -49,7 +54,7 @@ proptest! {
         let config = parsed(&text);
         prop_assert_eq!(config.session.idle_timeout, settings.idle_timeout);
         prop_assert_eq!(config.limits.body_bytes_max, settings.body_bytes_max);
-        prop_assert_eq!(&config.virtual_hosts[0].routes[0].policy.rules, &settings.rules);
+        prop_assert_eq!(config.virtual_hosts[0].routes[0].policy.rules(), settings.rules.as_slice());
         prop_assert_eq!(config.pools.len(), settings.pools.len());
         for (read, written) in config.pools.values().zip(&settings.pools) {
             prop_assert_eq!(&read.balance, &written.balance);
@@ -216,12 +221,13 @@ fn condition() -> impl Strategy<Value = Condition> {
     );
     let leaf = prop_oneof![
         Just(Condition::SignedIn),
-        user.prop_map(Condition::User),
-        group.prop_map(Condition::Group),
+        user.prop_map(|users| Condition::User(users.into())),
+        group.prop_map(|groups| Condition::Group(groups.into())),
         method.prop_map(Condition::Method),
         address,
         (0_u8..=99).prop_map(|level| Condition::Level(AuthLevel::new(level).unwrap())),
     ];
+    let leaf = prop_oneof![leaf, tested()];
     leaf.prop_recursive(3, 12, 3, |inner| {
         prop_oneof![
             vec(inner.clone(), 1..3).prop_map(Condition::All),
@@ -229,6 +235,34 @@ fn condition() -> impl Strategy<Value = Condition> {
             inner.prop_map(|one| Condition::Not(Box::new(one))),
         ]
     })
+}
+
+/// Conditions with a test of a text, and those that are compiled.
+fn tested() -> impl Strategy<Value = Condition> {
+    let text = || "[^\\pC]{1,12}".prop_map(String::into_boxed_str);
+    let test = || {
+        prop_oneof![
+            text().prop_map(TextTest::Contains),
+            text().prop_map(TextTest::EndsWith),
+            text().prop_map(TextTest::StartsWith),
+            vec(text(), 1..12).prop_map(|texts| TextTest::In(texts.into())),
+            Just(TextTest::Present),
+            Just(TextTest::Matches(TextPattern::whole("a+|[b-d]$").unwrap())),
+        ]
+    };
+    let owner = prop_oneof![Just(AttributeOwner::Session), Just(AttributeOwner::User)];
+    let attribute = (owner, "[a-z_.-]{1,12}", test());
+    prop_oneof![
+        attribute.prop_map(|(owner, name, test)| {
+            Condition::Attribute(owner, AttributeName::parse(&name).unwrap(), test)
+        }),
+        ("q[a-z]{1,8}", test())
+            .prop_map(|(name, test)| Condition::Header(name.parse().unwrap(), test)),
+        (text(), test()).prop_map(|(name, test)| Condition::Query(name, test)),
+        Just(Condition::When(
+            Expression::compile("user.id == 'a' && has(user.email)").unwrap()
+        )),
+    ]
 }
 
 fn write_settings(settings: &Settings) -> String {
@@ -340,6 +374,31 @@ fn show_condition(condition: &Condition) -> String {
     let quoted = |items: Vec<String>| list(items.iter().map(|item| quote(item)).collect());
     let conditions = |inner: &[Condition]| list(inner.iter().map(show_condition).collect());
     match condition {
+        Condition::Attribute(owner, name, test) => {
+            let owner = match owner {
+                AttributeOwner::Session => "session",
+                AttributeOwner::User => "user",
+            };
+            let test = show_test(test);
+            let name = quote(name.as_str());
+            format!("{{ attribute: {{ name: {name}, of: {owner}, {test} }} }}")
+        }
+        Condition::Header(name, test) => {
+            format!(
+                "{{ header: {{ name: {}, {} }} }}",
+                quote(name.as_str()),
+                show_test(test)
+            )
+        }
+        Condition::Query(name, test) => {
+            format!(
+                "{{ query: {{ name: {}, {} }} }}",
+                quote(name),
+                show_test(test)
+            )
+        }
+        Condition::Time(window) => panic!("{window:?}"),
+        Condition::When(expression) => format!("{{ when: {} }}", quote(expression.as_str())),
         Condition::Address(networks) => {
             let networks = networks.iter().map(ToString::to_string).collect();
             format!("{{ address: {} }}", quoted(networks))
@@ -367,6 +426,20 @@ fn show_condition(condition: &Condition) -> String {
                 quoted(names.iter().map(ToString::to_string).collect())
             )
         }
+    }
+}
+
+fn show_test(test: &TextTest) -> String {
+    match test {
+        TextTest::Contains(text) => format!("contains: {}", quote(text)),
+        TextTest::EndsWith(text) => format!("ends_with: {}", quote(text)),
+        TextTest::In(texts) => {
+            let texts: Vec<String> = texts.iter().map(|text| quote(text)).collect();
+            format!("in: [{}]", texts.join(", "))
+        }
+        TextTest::Matches(pattern) => format!("matches: {}", quote(pattern.as_str())),
+        TextTest::Present => "present: true".to_owned(),
+        TextTest::StartsWith(text) => format!("starts_with: {}", quote(text)),
     }
 }
 

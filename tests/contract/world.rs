@@ -221,6 +221,7 @@ pub(crate) fn session_of(subject: &str, n: u16, began: u64) -> Session {
                 GroupName::parse("staff").unwrap(),
                 GroupName::parse("Größe").unwrap(),
             ],
+            attributes: Default::default(),
         },
         last_access: at(began),
         client_address: "2001:db8::7".parse().unwrap(),
@@ -234,6 +235,7 @@ pub(crate) fn session_of(subject: &str, n: u16, began: u64) -> Session {
         }),
         provider_session: None,
         attributes: Attributes::Unknown,
+        noted: Default::default(),
         aliases: vec![Holder {
             cluster: cluster("north"),
             session: SessionId::from_bytes([8; 16]),

@@ -12,7 +12,6 @@ use portway::decision::admission::Denial;
 use portway::decision::admission::LoginCause;
 use portway::decision::admission::Standing;
 use portway::decision::admission::decide;
-use portway::decision::authorization::Subject;
 use portway::decision::authorization::Verdict;
 use portway::decision::authorization::authorize;
 use portway::decision::policy::Access;
@@ -39,8 +38,10 @@ use super::authorization::facts;
 use super::authorization::identity;
 use super::authorization::level;
 use super::authorization::policy;
+use super::authorization::request;
 use super::cases;
 
+const NOW: Timestamp = Timestamp::from_millis(1_000);
 const ADDRESS: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 7));
 
 fn session(identity: Identity) -> Arc<Session> {
@@ -69,6 +70,7 @@ fn session_with(identity: Identity, attributes: Attributes) -> Arc<Session> {
         reserved: None,
         provider_session: None,
         attributes,
+        noted: Default::default(),
         aliases: Vec::new(),
         visited: Vec::new(),
         version: 0,
@@ -82,9 +84,7 @@ fn alice_at(rank: u8) -> Standing {
 fn everyone() -> Policy {
     let when = Condition::All(Vec::new());
     let effect = Effect::Allow;
-    Policy {
-        rules: vec![Rule { effect, when }],
-    }
+    Policy::new(vec![Rule { effect, when }])
 }
 
 fn asked(access: Access, policy: &Policy) -> Asked<'_> {
@@ -92,21 +92,24 @@ fn asked(access: Access, policy: &Policy) -> Asked<'_> {
         access,
         policy,
         level: level(20),
-        method: &Method::GET,
-        address: ADDRESS,
+        request: request(&Method::GET, ADDRESS),
     }
 }
 
 #[test]
 fn a_protected_route_asks_for_a_sign_in_even_where_a_rule_allows_everyone() {
-    let decision = decide(&asked(Access::Protected, &everyone()), Standing::Anonymous);
+    let decision = decide(
+        &asked(Access::Protected, &everyone()),
+        Standing::Anonymous,
+        NOW,
+    );
     assert!(matches!(decision, Decision::LogIn(LoginCause::NotSignedIn)));
 }
 
 #[test]
 fn a_session_below_the_level_of_the_route_has_to_sign_in_again_s_12() {
     for (rank, allowed) in [(0, false), (19, false), (20, true), (99, true)] {
-        match decide(&asked(Access::Protected, &everyone()), alice_at(rank)) {
+        match decide(&asked(Access::Protected, &everyone()), alice_at(rank), NOW) {
             Decision::Allow(permit) => {
                 assert!(allowed, "{rank}");
                 assert_eq!(permit.level(), level(rank));
@@ -123,47 +126,41 @@ fn a_session_below_the_level_of_the_route_has_to_sign_in_again_s_12() {
 fn a_rule_sees_the_level_that_counts_s_12() {
     let when = Condition::Level(level(50));
     let effect = Effect::Allow;
-    let policy = Policy {
-        rules: vec![Rule { effect, when }],
-    };
-    let decision = decide(&asked(Access::Protected, &policy), alice_at(49));
+    let policy = Policy::new(vec![Rule { effect, when }]);
+    let decision = decide(&asked(Access::Protected, &policy), alice_at(49), NOW);
     assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
-    let decision = decide(&asked(Access::Protected, &policy), alice_at(50));
+    let decision = decide(&asked(Access::Protected, &policy), alice_at(50), NOW);
     assert!(matches!(decision, Decision::Allow(_)));
 }
 
 #[test]
 fn a_session_whose_attributes_are_not_known_passes_no_rule_that_reads_one_s_10() {
-    let staff = Condition::Group(vec![GroupName::parse("staff").unwrap()]);
+    let staff = Condition::Group(vec![GroupName::parse("staff").unwrap()].into());
     let standing = || {
         let of_record = identity("alice", &["staff"]);
         Standing::SignedIn(session_with(of_record, Attributes::Unknown), level(20))
     };
     for when in [staff.clone(), Condition::Not(Box::new(staff))] {
         let effect = Effect::Allow;
-        let policy = Policy {
-            rules: vec![Rule { effect, when }],
-        };
-        let decision = decide(&asked(Access::Protected, &policy), standing());
+        let policy = Policy::new(vec![Rule { effect, when }]);
+        let decision = decide(&asked(Access::Protected, &policy), standing(), NOW);
         assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
     }
-    let decision = decide(&asked(Access::Protected, &everyone()), standing());
+    let decision = decide(&asked(Access::Protected, &everyone()), standing(), NOW);
     assert!(matches!(decision, Decision::Allow(_)));
 }
 
 #[test]
 fn a_denial_names_the_rule() {
     let rule = |effect, when| Rule { effect, when };
-    let denying = Policy {
-        rules: vec![
-            rule(Effect::Allow, Condition::Any(Vec::new())),
-            rule(Effect::Deny, Condition::SignedIn),
-        ],
-    };
-    let decision = decide(&asked(Access::Protected, &denying), alice_at(20));
+    let denying = Policy::new(vec![
+        rule(Effect::Allow, Condition::Any(Vec::new())),
+        rule(Effect::Deny, Condition::SignedIn),
+    ]);
+    let decision = decide(&asked(Access::Protected, &denying), alice_at(20), NOW);
     assert!(matches!(decision, Decision::Deny(Denial::Rule(1))));
     let silent = Policy::default();
-    let decision = decide(&asked(Access::Protected, &silent), alice_at(20));
+    let decision = decide(&asked(Access::Protected, &silent), alice_at(20), NOW);
     assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
 }
 
@@ -171,14 +168,14 @@ fn a_denial_names_the_rule() {
 fn an_unprotected_route_passes_whom_there_is_and_challenges_nobody() {
     let nobody = Policy::default();
     let asked = asked(Access::Unprotected, &nobody);
-    match decide(&asked, alice_at(5)) {
+    match decide(&asked, alice_at(5), NOW) {
         Decision::Allow(permit) => {
             assert_eq!(permit.identity(), Some(&identity("alice", &["staff"])));
             assert_eq!(permit.level(), level(5));
         }
         decision @ (Decision::Deny(_) | Decision::LogIn(_)) => panic!("{decision:?}"),
     }
-    match decide(&asked, Standing::Anonymous) {
+    match decide(&asked, Standing::Anonymous, NOW) {
         Decision::Allow(permit) => {
             assert!(permit.session().is_none() && permit.identity().is_none());
             assert_eq!(permit.level(), AuthLevel::NONE);
@@ -190,7 +187,7 @@ fn an_unprotected_route_passes_whom_there_is_and_challenges_nobody() {
 #[test]
 fn an_excluded_route_passes_no_identity_even_if_there_is_one() {
     let nobody = Policy::default();
-    match decide(&asked(Access::Excluded, &nobody), alice_at(99)) {
+    match decide(&asked(Access::Excluded, &nobody), alice_at(99), NOW) {
         Decision::Allow(permit) => {
             assert!(permit.session().is_none() && permit.identity().is_none());
             assert_eq!(permit.level(), AuthLevel::NONE);
@@ -213,8 +210,7 @@ fn decision(access: Access, policy: &Policy, least: AuthLevel, facts: &Facts) ->
         access,
         policy,
         level: least,
-        method: &facts.method,
-        address: facts.address,
+        request: facts.request(),
     };
     let standing = facts
         .identity
@@ -222,7 +218,7 @@ fn decision(access: Access, policy: &Policy, least: AuthLevel, facts: &Facts) ->
         .map_or(Standing::Anonymous, |identity| {
             Standing::SignedIn(session_with(identity, facts.attributes), facts.level)
         });
-    decide(&asked, standing)
+    decide(&asked, standing, NOW)
 }
 
 proptest! {
@@ -239,13 +235,8 @@ proptest! {
             prop_assert!(matches!(judged, Decision::LogIn(LoginCause::NotSignedIn)));
             return Ok(());
         };
-        let subject = Subject {
-            identity: Some(identity),
-            attributes: facts.attributes,
-            level: facts.level,
-            address: facts.address,
-            method: &facts.method,
-        };
+        let request = facts.request();
+        let subject = facts.subject(&request);
         let allowed = facts.level >= least
             && matches!(authorize(&policy, &subject), Verdict::Allow(_));
         match judged {

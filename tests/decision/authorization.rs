@@ -2,22 +2,28 @@
 //! refuses (S-10).
 
 use std::net::IpAddr;
+use std::sync::LazyLock;
 
+use http::HeaderMap;
 use http::Method;
 use ipnet::IpNet;
-use portway::decision::authorization::Subject;
 use portway::decision::authorization::Verdict;
 use portway::decision::authorization::authorize;
+use portway::decision::facts::RequestFacts;
+use portway::decision::facts::Subject;
+use portway::decision::forwarded::Scheme;
 use portway::decision::policy::Condition;
 use portway::decision::policy::Effect;
 use portway::decision::policy::Policy;
 use portway::decision::policy::Rule;
+use portway::model::id::RequestId;
 use portway::model::identity::AuthLevel;
 use portway::model::identity::Identity;
 use portway::model::name::GroupName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
 use portway::model::session::Attributes;
+use portway::model::time::Timestamp;
 use proptest::collection::vec;
 use proptest::prelude::*;
 
@@ -40,11 +46,11 @@ pub(crate) fn level(level: u8) -> AuthLevel {
 }
 
 fn in_group(name: &str) -> Condition {
-    Condition::Group(vec![group(name)])
+    Condition::Group(vec![group(name)].into())
 }
 
 fn is_user(name: &str) -> Condition {
-    Condition::User(vec![user(name)])
+    Condition::User(vec![user(name)].into())
 }
 
 fn not(condition: Condition) -> Condition {
@@ -78,8 +84,26 @@ pub(crate) fn identity(name: &str, groups: &[&str]) -> Identity {
         name: None,
         email: None,
         groups: groups.iter().map(|name| group(name)).collect(),
+        attributes: Default::default(),
     }
 }
+
+/// A request without headers and query.
+pub(crate) fn request(method: &Method, address: IpAddr) -> RequestFacts<'_> {
+    RequestFacts {
+        id: RequestId::from_bytes([0; 16]),
+        method,
+        scheme: Scheme::Https,
+        host: "app.test",
+        path: "/",
+        query: None,
+        headers: &NO_HEADERS,
+        address,
+        tls: None,
+    }
+}
+
+static NO_HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
 
 /// What a request is asked about, owned.
 #[derive(Clone, Debug)]
@@ -103,18 +127,26 @@ impl Facts {
     }
 
     fn judge(&self, policy: &Policy) -> Verdict {
-        let subject = Subject {
+        authorize(policy, &self.subject(&self.request()))
+    }
+
+    pub(crate) fn request(&self) -> RequestFacts<'_> {
+        request(&self.method, self.address)
+    }
+
+    pub(crate) fn subject<'a>(&'a self, request: &'a RequestFacts<'a>) -> Subject<'a> {
+        Subject {
             identity: self.identity.as_ref(),
             attributes: self.attributes,
             level: self.level,
-            address: self.address,
-            method: &self.method,
-        };
-        authorize(policy, &subject)
+            session: None,
+            request,
+            now: Timestamp::from_millis(1_000),
+        }
     }
 
     fn judge_rules(&self, rules: Vec<Rule>) -> Verdict {
-        self.judge(&Policy { rules })
+        self.judge(&Policy::new(rules))
     }
 
     /// Whether a condition holds; a rule that allows and one that denies together tell all three.
@@ -207,7 +239,7 @@ pub(crate) fn policy(vocabulary: Vocabulary) -> impl Strategy<Value = Policy> {
         }
     };
     let rule = (effect, condition(vocabulary)).prop_map(|(effect, when)| Rule { effect, when });
-    vec(rule, 0..6).prop_map(|rules| Policy { rules })
+    vec(rule, 0..6).prop_map(Policy::new)
 }
 
 pub(crate) fn facts() -> impl Strategy<Value = Facts> {
@@ -379,9 +411,9 @@ fn conditions_combine_in_three_values_s_10() {
 fn a_condition_with_an_empty_list_holds_for_nobody_who_can_be_told() {
     let empty = [
         Condition::Address(Vec::new()),
-        Condition::Group(Vec::new()),
+        Condition::Group(Vec::new().into()),
         Condition::Method(Vec::new()),
-        Condition::User(Vec::new()),
+        Condition::User(Vec::new().into()),
     ];
     for condition in empty {
         assert_eq!(alice().holds(&condition), Some(false), "{condition:?}");
@@ -397,7 +429,7 @@ fn each_condition_asks_about_its_own_fact() {
         (range("192.0.3.0/24"), false),
         (range("::/0"), false),
         (
-            Condition::Group(vec![group("admins"), group("staff")]),
+            Condition::Group(vec![group("admins"), group("staff")].into()),
             true,
         ),
         (in_group("Staff"), false),
@@ -434,8 +466,7 @@ proptest! {
         facts in facts(),
     ) {
         let verdict = facts.judge(&policy);
-        let mut longer = policy;
-        longer.rules.extend(more.rules);
+        let longer = Policy::new([policy.rules(), more.rules()].concat());
         if verdict != Verdict::Deny(None) {
             prop_assert_eq!(facts.judge(&longer), verdict);
         }
@@ -449,13 +480,46 @@ proptest! {
         let (deciding, verdict_alone) = match facts.judge(&policy) {
             Verdict::Allow(rule) => (rule, Verdict::Allow(0)),
             Verdict::Deny(Some(rule)) => (rule, Verdict::Deny(Some(0))),
-            Verdict::Deny(None) => (policy.rules.len(), Verdict::Deny(None)),
+            Verdict::Deny(None) => (policy.rules().len(), Verdict::Deny(None)),
         };
-        let alone: Vec<_> = policy.rules.get(deciding).cloned().into_iter().collect();
+        let alone: Vec<_> = policy.rules().get(deciding).cloned().into_iter().collect();
         prop_assert_eq!(facts.judge_rules(alone), verdict_alone);
-        for before in &policy.rules[..deciding] {
+        for before in &policy.rules()[..deciding] {
             prop_assert_eq!(facts.judge_rules(vec![before.clone()]), Verdict::Deny(None));
         }
+    }
+
+    /// Where many rules next to each other ask for names only they are looked up together; that decides
+    /// like a walk over them one by one.
+    #[test]
+    fn many_rules_about_names_decide_like_one_after_the_other(
+        effects in vec((0..12_usize, any::<bool>()), 0..6),
+        names in vec((0..3_usize, 0..8_usize, any::<bool>()), 72),
+        facts in facts(),
+    ) {
+        let mut names = names.into_iter();
+        let mut rules = Vec::new();
+        for (count, allows) in effects {
+            for (place, second, is_user) in names.by_ref().take(count) {
+                // Most of the names are nobody's.
+                let (first, more) = (place * second, format!("other-{second}"));
+                let when = match (is_user, USERS.get(first), GROUPS.get(first)) {
+                    (true, Some(name), _) => Condition::User(vec![user(&more), user(name)].into()),
+                    (false, _, Some(name)) => Condition::Group(vec![group(name), group(&more)].into()),
+                    (true, None, _) => Condition::User(vec![user(&more)].into()),
+                    (false, _, None) => Condition::Group(vec![group(&more)].into()),
+                };
+                rules.push(if allows { allow(when) } else { deny(when) });
+            }
+        }
+        let walked = rules.iter().enumerate().find_map(|(at, rule)| {
+            match facts.judge_rules(vec![rule.clone()]) {
+                Verdict::Allow(_) => Some(Verdict::Allow(at)),
+                Verdict::Deny(Some(_)) => Some(Verdict::Deny(Some(at))),
+                Verdict::Deny(None) => None,
+            }
+        });
+        prop_assert_eq!(facts.judge_rules(rules), walked.unwrap_or(Verdict::Deny(None)));
     }
 
     /// Not knowing the groups never lets anybody in whom some groups would keep out.

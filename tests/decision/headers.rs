@@ -46,6 +46,14 @@ fn sent(headers: &[(&'static str, &str)]) -> HeaderMap {
     map
 }
 
+#[test]
+fn only_who_is_not_trusted_to_speak_for_others_is_the_client_itself() {
+    assert!(origin("203.0.113.7", &[("x-forwarded-for", "10.0.0.1")]).is_direct());
+    for headers in [&[][..], &[("x-forwarded-for", "203.0.113.7")]] {
+        assert!(!origin("10.0.0.1", headers).is_direct(), "{headers:?}");
+    }
+}
+
 /// What becomes of headers from a peer on a TLS listener; the networks of 10/8 and fd00::/8 are trusted.
 fn origin(peer: &str, headers: &[(&'static str, &str)]) -> Origin {
     let trusted: Vec<IpNet> = ["10.0.0.0/8", "fd00::/8"]
@@ -353,6 +361,7 @@ fn alice(groups: &[&str]) -> Identity {
             .iter()
             .map(|group| GroupName::parse(group).unwrap())
             .collect(),
+        attributes: Default::default(),
     }
 }
 

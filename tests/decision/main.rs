@@ -13,11 +13,13 @@
 
 mod admission;
 mod authorization;
+mod conditions;
 mod following;
 mod headers;
 mod idle;
 mod path;
 mod release;
+mod responses;
 mod routing;
 mod servers;
 mod upstream;

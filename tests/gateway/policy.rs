@@ -32,7 +32,10 @@ async fn admins_pass_and_others_see_a_denied_page_with_a_reference() {
     gateway.wait_for_log(&reference).await;
     let line = gateway.log();
     let line = line.lines().find(|line| line.contains(&reference)).unwrap();
-    assert!(line.contains("deny") && line.contains("NoRule"), "{line}");
+    assert!(
+        line.contains("deny") && line.contains("no rule allows it"),
+        "{line}"
+    );
     // A program reads the same as JSON; the rest of the host is open to her.
     let denied = alice
         .send(fetch("https://app.test/admin/api"))

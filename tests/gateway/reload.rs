@@ -126,7 +126,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     assert_eq!(status_of(&gateway, "/").await, 200);
     assert!(!second.bytes().is_empty());
     let status = gateway.status().await;
-    let named = serde_json::json!(["key_ring_file", "state_dir", "threads"]);
+    let named = serde_json::json!(["key_ring_file", "logs.audit", "state_dir", "threads"]);
     assert_eq!(status["configuration"]["needs_restart"], named);
     // What is configured again as it runs needs nothing.
     gateway.reload_with(&before(second.address())).await;

@@ -94,6 +94,7 @@ fn the_configuration_in_the_readme_is_valid() {
         folder: root(),
         variable: &|_| None,
         read: &files,
+        list: &|_| Ok(Vec::new()),
         threads: 1,
     };
     if let Err(faults) = parse(text, "README.md", &surroundings) {

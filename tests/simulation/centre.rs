@@ -39,6 +39,7 @@ use portway::model::name::UserName;
 use portway::model::session::EndCause;
 use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
+use portway::ports::audit_trail::NoTrail;
 use portway::ports::clock::Clock;
 use portway::ports::cookie_terms::CookieTerms;
 use portway::ports::entropy::Entropy;
@@ -228,10 +229,9 @@ impl Centre {
             handle: shared.handle.clone(),
             skew: Arc::clone(&self.skew),
         });
-        let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy(Mutex::new(Random::stream(
-            plan.seed ^ (u64::from(owner.0) << 32),
-            "entropy",
-        ))));
+        let seed = plan.seed ^ (u64::from(owner.0) << 32);
+        let random = Mutex::new(Random::stream(seed, "entropy"));
+        let entropy: Arc<dyn Entropy> = Arc::new(SimEntropy(random));
         let channel = Channel::new(self.dc, &shared.network);
         let (records, ends) = mutant::store(shared.mutation, &store, &clock, plan);
         let parts = EngineParts {
@@ -247,14 +247,9 @@ impl Centre {
             entropy: Arc::clone(&entropy),
         };
         let settings = settings(shared, shared.network.name(self.dc));
-        let engine = || Arc::new(EmbeddedEngine::new(parts.clone(), settings.clone()));
-        let engines = match shared.mutation {
-            Some(Mutation::NoSingleFlight) => vec![engine(), engine()],
-            _ => vec![engine()],
-        };
         let door = Arc::new(Door {
             dc: self.dc,
-            engines,
+            engines: engines(shared.mutation, &parts, &settings),
             turn: AtomicUsize::new(0),
             handle: shared.handle.clone(),
             witness: Arc::clone(&shared.witness),
@@ -271,6 +266,7 @@ impl Centre {
                 names: names.clone(),
                 terms: Arc::new(CookieTerms::configured(Arc::clone(&cookies))),
                 origins: Arc::clone(&shared.origins),
+                audit: Arc::new(NoTrail),
                 clock: Arc::clone(&clock),
                 entropy: Arc::clone(&entropy),
             },
@@ -283,6 +279,7 @@ impl Centre {
                 host: HostName::parse(COLLECTOR).unwrap(),
                 password: PasswordRules::default(),
                 level: LEVEL,
+                audit: Arc::new(NoTrail),
                 clock,
                 entropy,
             },
@@ -311,6 +308,18 @@ impl Centre {
                 door.end_all(&store, &user).await.ok();
             });
         }
+    }
+}
+
+fn engines(
+    mutation: Option<Mutation>,
+    parts: &EngineParts,
+    settings: &EngineSettings,
+) -> Vec<Arc<EmbeddedEngine>> {
+    let engine = || Arc::new(EmbeddedEngine::new(parts.clone(), settings.clone()));
+    match mutation {
+        Some(Mutation::NoSingleFlight) => vec![engine(), engine()],
+        _ => vec![engine()],
     }
 }
 

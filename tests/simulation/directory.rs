@@ -67,6 +67,7 @@ impl Directory {
             name: None,
             email: None,
             groups: vec![GroupName::parse("everybody").unwrap()],
+            attributes: Default::default(),
         }
     }
 }

@@ -3,11 +3,14 @@
 
 use std::net::IpAddr;
 
+use http::HeaderMap;
 use http::Method;
 use portway::decision::admission::Asked;
 use portway::decision::admission::Decision;
 use portway::decision::cookies::CookieNames;
 use portway::decision::endpoints;
+use portway::decision::facts::RequestFacts;
+use portway::decision::forwarded::Scheme;
 use portway::decision::hand_over::demanded;
 use portway::decision::policy::Access;
 use portway::decision::policy::Condition;
@@ -23,6 +26,7 @@ use portway::engine::collector::Visitor;
 use portway::gate::Caller;
 use portway::gate::challenge::Asker;
 use portway::gate::challenge::Challenged;
+use portway::model::id::RequestId;
 use portway::model::id::SsoId;
 use portway::model::name::HostName;
 use portway::model::secret::Secret;
@@ -199,8 +203,17 @@ impl Process {
             access: Access::Protected,
             policy: &policy,
             level: LEVEL,
-            method: &Method::GET,
-            address: request.address,
+            request: RequestFacts {
+                id: RequestId::from_bytes([0; 16]),
+                method: &Method::GET,
+                scheme: Scheme::Https,
+                host: caller.host.as_str(),
+                path: &request.url.path,
+                query: None,
+                headers: &HeaderMap::new(),
+                address: request.address,
+                tls: None,
+            },
         };
         let cookie = self.hash(caller.cookies);
         let admission = self.gate.admit(&asked, caller).await;
@@ -255,6 +268,7 @@ impl From<Reply> for Response {
                 ResponseKind::Redirect(address)
             }
             ReplyKind::ClocksDiffer { .. }
+            | ReplyKind::Denied(_)
             | ReplyKind::LevelUnreachable
             | ReplyKind::NotAccepted { .. }
             | ReplyKind::SignInRequired { .. }
@@ -275,10 +289,8 @@ impl From<Reply> for Response {
 }
 
 fn everyone() -> Policy {
-    Policy {
-        rules: vec![Rule {
-            effect: Effect::Allow,
-            when: Condition::SignedIn,
-        }],
-    }
+    Policy::new(vec![Rule {
+        effect: Effect::Allow,
+        when: Condition::SignedIn,
+    }])
 }

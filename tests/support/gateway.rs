@@ -18,6 +18,7 @@ use std::time::Duration;
 use argon2::Argon2;
 use argon2::Params;
 use argon2::password_hash::PasswordHasher;
+use http_body_util::BodyExt;
 use rustix::process::Pid;
 use rustix::process::Signal;
 use tempfile::TempDir;
@@ -236,6 +237,21 @@ impl Gateway {
         let output = self.verb(&["status", "--json"]).await;
         assert!(output.status.success(), "{output:?}");
         serde_json::from_slice(&output.stdout).unwrap()
+    }
+
+    /// Asks its control socket, and reads the answer.
+    pub(crate) async fn control(&self, method: http::Method, path: &str) -> serde_json::Value {
+        let socket = self.folder().join("state/control.sock");
+        let stream = tokio::net::UnixStream::connect(socket).await.unwrap();
+        let stream = hyper_util::rt::TokioIo::new(stream);
+        let connected = hyper::client::conn::http1::handshake(stream).await;
+        let (mut sender, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        let request = http::Request::builder().method(method).uri(path);
+        let request = request.header("host", "node").body(String::new()).unwrap();
+        let answer = sender.send_request(request).await.unwrap();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        serde_json::from_slice(&body).unwrap()
     }
 
     /// Sends it SIGHUP.

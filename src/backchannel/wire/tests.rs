@@ -6,6 +6,9 @@ use std::time::Duration;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::attribute::Attribute;
+use crate::model::attribute::AttributeSet;
+use crate::model::attribute::AttributeValue;
 use crate::model::end::End;
 use crate::model::end::Incarnation;
 use crate::model::end::Position;
@@ -16,6 +19,7 @@ use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
+use crate::model::name::AttributeName;
 use crate::model::name::ClusterId;
 use crate::model::name::GroupName;
 use crate::model::name::HostName;
@@ -144,14 +148,31 @@ fn identity() -> impl Strategy<Value = Identity> {
     let group = "[a-z ]{1,30}".prop_map(|name| GroupName::parse(&name).unwrap());
     let groups = proptest::collection::vec(group, 0..20);
     let text = || proptest::option::of(".{0,40}");
-    (store(), user(), text(), text(), groups).prop_map(|(store, subject, name, email, groups)| {
-        Identity {
+    (store(), user(), text(), text(), groups, attribute_set()).prop_map(
+        |(store, subject, name, email, groups, extra)| Identity {
             store,
             subject,
             name,
             email,
             groups,
-        }
+            attributes: extra,
+        },
+    )
+}
+
+fn attribute_set() -> impl Strategy<Value = AttributeSet> {
+    let text = || "[^\\pC]{0,20}".prop_map(String::into_boxed_str);
+    let value = prop_oneof![
+        text().prop_map(AttributeValue::Text),
+        proptest::collection::vec(text(), 0..4)
+            .prop_map(|texts| AttributeValue::List(texts.into())),
+    ];
+    proptest::collection::btree_map("[a-z._-]{1,12}", value, 0..4).prop_map(|attributes| {
+        let attributes = attributes.into_iter().map(|(name, value)| Attribute {
+            name: AttributeName::parse(&name).unwrap(),
+            value,
+        });
+        AttributeSet::new(attributes.collect()).unwrap()
     })
 }
 
@@ -182,10 +203,11 @@ fn session() -> impl Strategy<Value = Session> {
         proptest::option::of(reserved),
         proptest::option::of(provider_session()),
         prop_oneof![Just(Attributes::Known), Just(Attributes::Unknown)],
+        proptest::option::of(attribute_set()),
     );
     (core, rest, aliases, visited).prop_map(|(core, rest, aliases, visited)| {
         let (id, facts, state, identity, client_address, last_access, version) = core;
-        let (held_since, reserved, provider_session, attributes) = rest;
+        let (held_since, reserved, provider_session, attributes, noted) = rest;
         Session {
             id,
             facts,
@@ -197,6 +219,7 @@ fn session() -> impl Strategy<Value = Session> {
             reserved,
             provider_session,
             attributes,
+            noted,
             aliases,
             visited,
             version,

@@ -2,8 +2,11 @@
 //!
 //! It works on text, not on the tree, since a syntax fault may point into the middle of a secret.
 
+use crate::config::diagnostic::HIDDEN;
+use crate::config::userinfo;
+
 /// The lines of the file, without secrets: neither what stands in or below a key `key` or `password`,
-/// nor private keys in PEM form anywhere.
+/// nor private keys in PEM form or the passwords of URLs anywhere.
 pub(super) fn shown_lines(text: &str) -> Vec<String> {
     let mut inside_pem = false;
     let mut below: Option<(usize, &'static str)> = None;
@@ -32,6 +35,7 @@ pub(super) fn shown_lines(text: &str) -> Vec<String> {
                 format!("{} {}", secret.head, secret.instead)
             }
         })
+        .map(|line| userinfo::replaced(&line, HIDDEN).into_owned())
         .collect()
 }
 
@@ -114,6 +118,7 @@ mod tests {
     #[test]
     fn a_password_is_never_shown() {
         for text in [
+            "- \"https://name:hidden@app.test/\"",
             "password: hidden",
             "- { cluster_id: a, password: \"hidden\" }",
             "- { 'password': hidden, key_file: hidden }",

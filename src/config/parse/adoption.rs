@@ -105,7 +105,7 @@ impl Reading<'_> {
     }
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "anchor_session",
     "continue_on_sync_failure",
     "on_remote_missing",

@@ -229,7 +229,7 @@ fn exposed_bind<'n>(
     (takes_clear_text && is_exposed).then(|| (found.clone(), channel.bind.to_string()))
 }
 
-const CHANNEL_KEYS: &[&str] = &[
+pub(super) const CHANNEL_KEYS: &[&str] = &[
     "allow_open",
     "bind",
     "ca_file",

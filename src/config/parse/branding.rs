@@ -39,5 +39,5 @@ fn language_tag(text: &str) -> Option<String> {
     is_tag.then(|| text.to_ascii_lowercase())
 }
 
-const KEYS: &[&str] = &["language", "templates_dir"];
+pub(super) const KEYS: &[&str] = &["language", "templates_dir"];
 const LANGUAGE_DEFAULT: &str = "en";

@@ -44,7 +44,7 @@ impl Reading<'_> {
             let place = source.as_ref().map(|_| EnginePlace::Embedded);
             return (place.unwrap_or(EnginePlace::Unknown), source);
         }
-        let remote = self.section(found, &["remote"]).and_then(|section| {
+        let remote = self.section(found, KEYS).and_then(|section| {
             let remote = self.required(&section, "remote").cloned()?;
             self.remote_engine(&remote, given)
         });
@@ -149,7 +149,8 @@ impl Reading<'_> {
     }
 }
 
-const REMOTE_KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &["remote"];
+pub(super) const REMOTE_KEYS: &[&str] = &[
     "allow_open",
     "ca_file",
     "cache",
@@ -164,7 +165,7 @@ const REMOTE_KEYS: &[&str] = &[
     "security",
     "timeout",
 ];
-const ADDRESS_KEYS: &[&str] = &["address", "cluster_id", "weight"];
+pub(super) const ADDRESS_KEYS: &[&str] = &["address", "cluster_id", "weight"];
 /// More than an adoption takes at an engine, which is three seconds at most by default.
 const TIMEOUT: Duration = Duration::from_secs(5);
 const CACHE: usize = 100_000;

@@ -130,7 +130,7 @@ impl Reading<'_> {
     }
 }
 
-const HEALTH_CHECK_KEYS: &[&str] = &[
+pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
     "healthy_after",
     "http",
     "interval",
@@ -139,6 +139,7 @@ const HEALTH_CHECK_KEYS: &[&str] = &[
     "unhealthy_after",
 ];
 const PROBES: &[&str] = &["http", "tcp"];
-const PROBE_KEYS: &[&str] = &["host", "path", "status"];
-const TIMEOUT_KEYS: &[&str] = &["connect", "first_byte", "read_idle", "total", "write_idle"];
+pub(super) const PROBE_KEYS: &[&str] = &["host", "path", "status"];
+pub(super) const TIMEOUT_KEYS: &[&str] =
+    &["connect", "first_byte", "read_idle", "total", "write_idle"];
 const STATUS: (u16, u16) = (200, 399);

@@ -4,6 +4,8 @@
 
 use std::collections::BTreeMap;
 
+use http::HeaderName;
+
 use crate::config::Authentication;
 use crate::config::Collector;
 use crate::config::PlainHttp;
@@ -11,6 +13,7 @@ use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::listener::Listeners;
+use crate::config::parse::outcome::Redirects;
 use crate::config::parse::policy::Policies;
 use crate::config::parse::pool::Pools;
 use crate::config::parse::reading::Found;
@@ -20,6 +23,7 @@ use crate::config::parse::route::Needed;
 use crate::config::problem::Problem;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
+use crate::decision::template::Template;
 use crate::model::name::ListenerName;
 
 /// What the rest of the file declares and virtual hosts refer to.
@@ -33,6 +37,7 @@ pub(super) struct Declared<'c> {
     /// Likewise.
     pub(super) collector: Option<Option<&'c Collector>>,
     pub(super) engine: EnginePlace,
+    pub(super) preset_headers: &'c [(HeaderName, Template)],
 }
 
 impl Reading<'_> {
@@ -40,6 +45,7 @@ impl Reading<'_> {
         &mut self,
         found: &Found<'_>,
         declared: &Declared<'_>,
+        mut redirects: Redirects,
     ) -> Vec<VirtualHost> {
         let mut seen = BTreeMap::new();
         let mut needed = Needed::default();
@@ -48,6 +54,9 @@ impl Reading<'_> {
             hosts.extend(self.virtual_host(&item, declared, &mut seen, &mut needed));
         }
         self.check_needed(&needed, declared);
+        redirects.append(&mut needed.redirects);
+        self.check_redirects(redirects, &hosts);
+        self.check_given(&hosts);
         hosts
     }
 
@@ -199,7 +208,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
         && !listeners.serves_tls(&host.listeners)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "host",
     "hosts",
     "listeners",

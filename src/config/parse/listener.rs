@@ -61,6 +61,8 @@ impl Reading<'_> {
             };
             let name = self.listener_name(&section, &mut names);
             let bind = self.listener_bind(&section, &mut listeners.binds);
+            let ready_path = section.get("ready_path");
+            let ready_path = ready_path.and_then(|found| self.ready_path(found));
             let tls = section.get("tls").map(|found| self.listener_tls(found));
             if tls.is_some() {
                 listeners.tls.push(name.clone());
@@ -75,6 +77,7 @@ impl Reading<'_> {
                     name,
                     bind,
                     tls: tls.flatten(),
+                    ready_path,
                 });
             }
         }
@@ -137,6 +140,15 @@ impl Reading<'_> {
         } else {
             seen.insert(bind, found.node.at.line);
         }
+    }
+
+    /// A path as a balancer writes it: exact, without a query.
+    fn ready_path(&mut self, found: &Found<'_>) -> Option<String> {
+        self.shaped(found, ("a path for balancers", "/ready"), |text| {
+            let is_path = text.starts_with('/') && text.len() > 1;
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"/-._~".contains(&b);
+            (is_path && text.bytes().all(is_plain)).then(|| text.to_owned())
+        })
     }
 
     fn listener_tls(&mut self, found: &Found<'_>) -> Option<ListenerTls> {
@@ -245,8 +257,9 @@ pub(super) fn holds_block(pem: &[u8], labels: &[&str]) -> bool {
     })
 }
 
-const KEYS: &[&str] = &["bind", "name", "tls"];
-const TLS_KEYS: &[&str] = &["certificates", "http2"];
-const CERTIFICATE_KEYS: &[&str] = &["certificate", "certificate_file", "key", "key_file"];
+pub(super) const KEYS: &[&str] = &["bind", "name", "ready_path", "tls"];
+pub(super) const TLS_KEYS: &[&str] = &["certificates", "http2"];
+pub(super) const CERTIFICATE_KEYS: &[&str] =
+    &["certificate", "certificate_file", "key", "key_file"];
 const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];
 const KEY_ONE_OF: &[&str] = &["key", "key_file"];

@@ -311,7 +311,7 @@ fn is_public_suffix(domain: &HostName) -> bool {
     psl::suffix(domain).is_some_and(|suffix| suffix.is_known() && suffix.as_bytes() == domain)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "adoption",
     "authn_lifetime",
     "back_channel",
@@ -328,8 +328,8 @@ const KEYS: &[&str] = &[
     "pull_interval",
     "reservation_lapse",
 ];
-const SKEW_KEYS: &[&str] = &["allowance", "hard_limit"];
-const LIMIT_KEYS: &[&str] = &["adoptions_per_address", "adoptions_per_peer"];
+pub(super) const SKEW_KEYS: &[&str] = &["allowance", "hard_limit"];
+pub(super) const LIMIT_KEYS: &[&str] = &["adoptions_per_address", "adoptions_per_peer"];
 
 const GRANULARITY: Duration = Duration::from_mins(1);
 const MIN_HOLD: Duration = Duration::from_millis(250);

@@ -7,9 +7,11 @@
 use std::path::Path;
 use std::path::PathBuf;
 
+use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::Config;
+use crate::config::IdentityHeaderNames;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
 use crate::config::diagnostic::Warnings;
@@ -19,13 +21,18 @@ use crate::config::problem::ReadFileError;
 use crate::config::raw::Content;
 use crate::config::raw::Misread;
 use crate::config::raw::Node;
-use crate::config::raw::read_tree;
+use crate::config::texts::Texts;
+use crate::config::yaml;
+use crate::decision::template::Template;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 
 use engine::EnginePlace;
 use host::Declared;
+use listener::Listeners;
 use mdc::Site;
+use outcome::Redirects;
+use policy::Policies;
 use reading::Found;
 use reading::Reading;
 use reading::Section;
@@ -35,24 +42,34 @@ use security::Given;
 mod adoption;
 mod back_channel;
 mod branding;
+mod condition;
 mod engine;
 pub mod expand;
 mod health;
 mod host;
+mod include;
+mod identity;
 mod listener;
+mod logs;
 mod mdc;
-mod nearest;
+pub(super) mod nearest;
 mod ops;
+mod outcome;
 mod peer;
 mod policy;
 mod pool;
 pub mod quantity;
 mod reading;
+mod response;
 mod route;
 mod scalar;
+pub mod schema;
 mod security;
 mod settings;
 mod throttle;
+
+pub use include::INCLUDABLE;
+mod template;
 
 /// What a configuration may ask of the world around its text.
 #[derive(Clone, Copy)]
@@ -63,6 +80,8 @@ pub struct Surroundings<'a> {
     pub variable: &'a dyn Fn(&str) -> Option<String>,
     /// The bytes of a file.
     pub read: &'a dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError>,
+    /// The names of what is in a folder.
+    pub list: &'a dyn Fn(&Path) -> Result<Vec<String>, ReadFileError>,
     /// How many threads the edge gets when the file does not say.
     pub threads: usize,
 }
@@ -80,23 +99,63 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// # Errors
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
-    let root = read_tree(text).map_err(|misread| Faults::one(file, text, of_misread(misread)))?;
-    let mut reading = Reading::new(surroundings);
-    let config = reading.config(&root);
-    match (Faults::collect(file, text, reading.faults), config) {
-        (Some(faults), _) => Err(faults),
-        (None, Some(config)) => Ok(Config {
-            warnings: Warnings::collect(file, text, reading.warnings),
+    let (root, texts) = whole(text, file, surroundings)?;
+    configuration(&root, &texts, surroundings)
+}
+
+/// The tree of a configuration with what it includes, and all its texts.
+fn whole(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<(Node, Texts), Faults> {
+    let mut texts = Texts::of(file, text);
+    match include::whole(text, &mut texts, surroundings) {
+        Ok(root) => Ok((root, texts)),
+        Err(faults) => Err(refused(&texts, faults)),
+    }
+}
+
+fn configuration(
+    root: &Node,
+    texts: &Texts,
+    surroundings: &Surroundings<'_>,
+) -> Result<Config, Faults> {
+    let mut reading = Reading::new(surroundings, texts);
+    let config = reading.config(root);
+    let (faults, warnings) = (reading.faults, reading.warnings);
+    match config {
+        Some(config) if faults.is_empty() => Ok(Config {
+            warnings: Warnings::collect(texts, warnings),
             ..config
         }),
-        (None, None) => {
-            let fault = Fault {
-                at: None,
-                path: String::new(),
-                problem: Problem::Incomplete,
-            };
-            Err(Faults::one(file, text, fault))
-        }
+        _ => Err(refused(texts, faults)),
+    }
+}
+
+/// Writes a configuration as it counts: with what it includes, variables filled in, defaults written out, and
+/// no secret in it.
+///
+/// # Errors
+/// Every fault of the text, as [`parse`] has them.
+pub fn effective(
+    text: &str,
+    file: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<String, Faults> {
+    let (root, texts) = whole(text, file, surroundings)?;
+    configuration(&root, &texts, surroundings)?;
+    let root = schema::effective::effective(&root, surroundings);
+    Ok(yaml::write(&root))
+}
+
+/// Without a fault that is known, nothing came out all the same.
+fn refused(texts: &Texts, faults: Vec<Fault>) -> Faults {
+    let faults = Faults::collect(texts, faults);
+    faults.unwrap_or_else(|| Faults::one(texts.name(), "", incomplete()))
+}
+
+fn incomplete() -> Fault {
+    Fault {
+        at: None,
+        path: String::new(),
+        problem: Problem::Incomplete,
     }
 }
 
@@ -131,6 +190,14 @@ struct Process {
     trusted_proxies: Vec<IpNet>,
 }
 
+/// What a file says about policies, and about the headers that tell applications who is signed in.
+struct WrittenRules {
+    identity_headers: IdentityHeaderNames,
+    preset_headers: Vec<(HeaderName, Template)>,
+    policies: Policies,
+    redirects: Redirects,
+}
+
 impl Reading<'_> {
     fn config(&mut self, root: &Node) -> Option<Config> {
         let section = self.section(&Found::root(root), KEYS)?;
@@ -147,17 +214,17 @@ impl Reading<'_> {
             .map(|found| self.listeners(&found))
             .unwrap_or_default();
         let ops = self.ops(section.get("ops"), &mut listeners);
+        let logs = self.logs(section.get("logs"), &process.state_dir);
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
         let authentication = section.get("authentication");
         let authentication = authentication.and_then(|found| self.authentication(found));
         let session = self.session(section.get("session"));
-        let identity_headers = self.identity_headers(section.get("identity_headers"));
-        let policies = self.policies(section.get("policies"));
+        let rules = self.written_rules(&section);
         let pools = self.pools(section.get("pools"));
         let declared = Declared {
             listeners: &listeners,
-            policies: &policies,
+            policies: &rules.policies,
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
             authentication: section
@@ -165,14 +232,12 @@ impl Reading<'_> {
                 .map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
+            preset_headers: &rules.preset_headers,
         };
         let hosts = self.required(&section, "virtual_hosts").cloned();
-        let virtual_hosts = hosts.map(|found| self.virtual_hosts(&found, &declared));
-        if let Some(found) = section.get("collector")
-            && !listeners.offers_tls()
-        {
-            self.fault_at_key(found, Problem::NeedsTlsListener);
-        }
+        let virtual_hosts =
+            hosts.map(|found| self.virtual_hosts(&found, &declared, rules.redirects));
+        self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
             session: &session,
@@ -197,13 +262,39 @@ impl Reading<'_> {
             engine: engine?,
             mdc: mdc?,
             authentication,
-            identity_headers,
+            identity_headers: rules.identity_headers,
+            preset_headers: rules.preset_headers,
             limits,
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
             ops,
+            logs,
             warnings: Warnings::default(),
         })
+    }
+
+    /// Signing in takes a listener with TLS.
+    fn check_tls(&mut self, section: &Section<'_>, listeners: &Listeners) {
+        if let Some(found) = section.get("collector")
+            && !listeners.offers_tls()
+        {
+            self.fault_at_key(found, Problem::NeedsTlsListener);
+        }
+    }
+
+    /// The policies, and the headers whose client copies no rule may go by.
+    fn written_rules(&mut self, section: &Section<'_>) -> WrittenRules {
+        let told = self.identity_headers(section.get("identity_headers"));
+        let (identity_headers, preset_headers) = told;
+        let mut redirects = Redirects::new();
+        let told = (&identity_headers, preset_headers.as_slice());
+        let policies = self.policies(section.get("policies"), told, &mut redirects);
+        WrittenRules {
+            identity_headers,
+            preset_headers,
+            policies,
+            redirects,
+        }
     }
 
     fn process(&mut self, section: &Section<'_>) -> Process {
@@ -262,9 +353,11 @@ const KEYS: &[&str] = &[
     "deployment",
     "engine",
     "identity_headers",
+    "include",
     "key_ring_file",
     "limits",
     "listeners",
+    "logs",
     "mdc",
     "ops",
     "policies",

@@ -3,7 +3,10 @@
 //! Knows words, not keys; nothing is guessed when nothing is near.
 
 /// The most similar word, if one is near enough to have been meant.
-pub(super) fn nearest<'w>(text: &str, words: impl IntoIterator<Item = &'w str>) -> Option<&'w str> {
+pub(in crate::config) fn nearest<'w>(
+    text: &str,
+    words: impl IntoIterator<Item = &'w str>,
+) -> Option<&'w str> {
     // A long text has no near word, and measuring it would cost its length times each word's.
     if text.len() > BYTES_MAX {
         return None;

@@ -28,5 +28,5 @@ impl Reading<'_> {
     }
 }
 
-const KEYS: &[&str] = &["bind"];
+pub(super) const KEYS: &[&str] = &["bind"];
 const PORT: u16 = 9090;

@@ -215,7 +215,7 @@ impl Reading<'_> {
     }
 }
 
-const PEER_KEYS: &[&str] = &[
+pub(super) const PEER_KEYS: &[&str] = &[
     "ca_file",
     "certificate_file",
     "cluster_id",
@@ -228,4 +228,4 @@ const PEER_KEYS: &[&str] = &[
     "security",
 ];
 const SECURITY_KEYS: &[&str] = &["ca_file", "certificate_file", "key_file", "security"];
-const GATE_KEYS: &[&str] = &["name", "password", "password_file"];
+pub(super) const GATE_KEYS: &[&str] = &["name", "password", "password_file"];

@@ -5,26 +5,50 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use http::HeaderName;
+
+use crate::config::IdentityHeaderNames;
+use crate::config::outcome::Outcomes;
 use crate::config::parse::nearest::nearest;
+use crate::config::parse::outcome::Redirects;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::CONDITIONS;
 use crate::config::problem::Problem;
+use crate::decision::identity_headers::ProtectedNames;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
 use crate::decision::policy::Policy;
 use crate::decision::policy::Rule;
+use crate::decision::response::Responses;
+use crate::decision::template::Template;
 use crate::model::name::GroupName;
 use crate::model::name::PolicyName;
 use crate::model::name::UserName;
 
 /// The named policies; a faulty one is there without its rules.
-pub(super) type Policies = BTreeMap<String, Option<Arc<Policy>>>;
+pub(super) type Policies = BTreeMap<String, Option<Named>>;
+
+/// A policy, and what it says beside its rules.
+#[derive(Clone, Default)]
+pub(super) struct Named {
+    pub(super) policy: Arc<Policy>,
+    pub(super) responses: Responses,
+    pub(super) outcomes: Outcomes,
+}
 
 impl Reading<'_> {
-    pub(super) fn policies(&mut self, found: Option<&Found<'_>>) -> Policies {
+    pub(super) fn policies(
+        &mut self,
+        found: Option<&Found<'_>>,
+        told: (&IdentityHeaderNames, &[(HeaderName, Template)]),
+        redirects: &mut Redirects,
+    ) -> Policies {
+        let presets = told.1.iter().map(|(name, _)| name);
+        self.told = told.0.iter().chain(presets).cloned().collect();
+        self.claims = ProtectedNames::new(self.told.iter());
         let mut policies = Policies::new();
         let Some(section) = found.and_then(|found| self.map(found)) else {
             return policies;
@@ -38,16 +62,42 @@ impl Reading<'_> {
                 };
                 self.fault_at_key(rules, problem);
             }
-            let policy = self.rules(rules).map(Arc::new);
+            let policy = self.named(rules, redirects);
             policies.insert((*name).to_owned(), policy);
         }
         policies
     }
 
+    /// Rules, or a map that has them under `rules`.
+    fn named(&mut self, found: &Found<'_>, redirects: &mut Redirects) -> Option<Named> {
+        if !found.is_map() {
+            let policy = Arc::new(self.rules(found)?);
+            return Some(Named {
+                policy,
+                ..Named::default()
+            });
+        }
+        let section = self.section(found, POLICY_KEYS)?;
+        let responses = section
+            .get("responses")
+            .and_then(|found| self.responses(found));
+        let outcomes = self.outcomes(&section, Outcomes::default(), redirects);
+        let rules = self.required(&section, "rules").cloned()?;
+        Some(Named {
+            policy: Arc::new(self.rules(&rules)?),
+            responses: responses.unwrap_or_default(),
+            outcomes,
+        })
+    }
+
     /// A policy by name, or its rules in place.
-    pub(super) fn policy(&mut self, found: &Found<'_>, policies: &Policies) -> Option<Arc<Policy>> {
+    pub(super) fn policy(&mut self, found: &Found<'_>, policies: &Policies) -> Option<Named> {
         if found.is_list() {
-            return self.rules(found).map(Arc::new);
+            let policy = Arc::new(self.rules(found)?);
+            return Some(Named {
+                policy,
+                ..Named::default()
+            });
         }
         let name = self.text(found)?;
         if let Some(policy) = policies.get(&name) {
@@ -59,7 +109,7 @@ impl Reading<'_> {
 
     fn rules(&mut self, found: &Found<'_>) -> Option<Policy> {
         let items = self.list(found)?;
-        self.each(&items, Self::rule).map(|rules| Policy { rules })
+        self.each(&items, Self::rule).map(Policy::new)
     }
 
     fn rule(&mut self, found: &Found<'_>) -> Option<Rule> {
@@ -82,7 +132,7 @@ impl Reading<'_> {
         }
     }
 
-    fn condition(&mut self, found: &Found<'_>) -> Option<Condition> {
+    pub(super) fn condition(&mut self, found: &Found<'_>) -> Option<Condition> {
         if !found.is_map() {
             return self.word(found, &[("signed_in", Condition::SignedIn)]);
         }
@@ -100,24 +150,35 @@ impl Reading<'_> {
             "address" => self.some(value, Self::network).map(Condition::Address),
             "all" => self.conditions(value).map(Condition::All),
             "any" => self.conditions(value).map(Condition::Any),
-            "group" => self.some(value, Self::group).map(Condition::Group),
+            "attribute" => self.attribute_condition(value),
+            "group" => {
+                let groups = self.some(value, Self::group)?;
+                Some(Condition::Group(groups.into()))
+            }
+            "header" => self.header_condition(value),
             "level" => self.level(value, 0).map(Condition::Level),
             "method" => self.some(value, Self::method).map(Condition::Method),
             "not" => self
                 .condition(value)
                 .map(|inner| Condition::Not(Box::new(inner))),
+            "query" => self.query_condition(value),
             "signed_in" => {
-                self.signed_in(value);
+                self.only_true(value);
                 Some(Condition::SignedIn)
             }
-            "user" => self.some(value, Self::user).map(Condition::User),
+            "time" => self.time_window(value).map(Condition::Time),
+            "user" => {
+                let users = self.some(value, Self::user)?;
+                Some(Condition::User(users.into()))
+            }
+            "when" => self.expression(value).map(Condition::When),
             // An unknown key has been reported where the section was opened.
             _ => None,
         }
     }
 
     /// `signed_in: true` is the long form of `signed_in`; the opposite is `not: signed_in`.
-    fn signed_in(&mut self, value: &Found<'_>) {
+    pub(super) fn only_true(&mut self, value: &Found<'_>) {
         if self.switch(value) == Some(false) {
             self.fault(
                 value,
@@ -137,7 +198,7 @@ impl Reading<'_> {
     }
 
     /// One value or a list of at least one.
-    fn some<'n, T>(
+    pub(super) fn some<'n, T>(
         &mut self,
         found: &Found<'n>,
         mut read: impl FnMut(&mut Self, &Found<'n>) -> Option<T>,
@@ -187,5 +248,14 @@ impl Section<'_> {
     }
 }
 
-const EFFECTS: &[&str] = &["allow", "deny"];
+pub(super) const POLICY_KEYS: &[&str] = &[
+    "challenge",
+    "denied",
+    "failure_url",
+    "remediation",
+    "responses",
+    "rules",
+    "success_url",
+];
+pub(super) const EFFECTS: &[&str] = &["allow", "deny"];
 const NAMES_SHOWN_MAX: usize = 12;

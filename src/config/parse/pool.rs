@@ -248,7 +248,7 @@ pub(super) enum Tier {
     Secondary,
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "balance",
     "connect_retries",
     "fail_timeout",
@@ -261,10 +261,10 @@ const KEYS: &[&str] = &[
     "timeouts",
     "tls",
 ];
-const TLS_KEYS: &[&str] = &["ca", "ca_file", "server_name", "verify"];
+pub(super) const TLS_KEYS: &[&str] = &["ca", "ca_file", "server_name", "verify"];
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
-const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
-const HASH_KEYS: &[&str] = &["cookie", "header"];
+pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
+pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];
 const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
 const BALANCES: &[(&str, Balance)] = &[
     ("round_robin", Balance::RoundRobin),

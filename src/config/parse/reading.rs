@@ -3,6 +3,8 @@
 //! A fault never stops the walk; what is faulty is left out, and whoever needed it gets `None`. The
 //! typed values inside texts are `scalar`.
 
+use http::HeaderName;
+
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Warning;
 use crate::config::parse::Surroundings;
@@ -17,12 +19,21 @@ use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
 use crate::config::raw::Position;
+use crate::config::texts::Texts;
+use crate::decision::identity_headers::ProtectedNames;
 
 /// The walk through one file.
 pub(super) struct Reading<'a> {
     pub(super) surroundings: &'a Surroundings<'a>,
+    texts: &'a Texts,
     pub(super) faults: Vec<Fault>,
     pub(super) warnings: Vec<Warning>,
+    /// The headers by which a client could claim what only the gateway may say.
+    pub(super) claims: ProtectedNames,
+    /// The headers that tell applications who is signed in.
+    pub(super) told: Vec<HeaderName>,
+    /// The headers of clients that policies and templates read, and where.
+    pub(super) asked: Vec<(Position, String, HeaderName)>,
     expanded_bytes: usize,
 }
 
@@ -116,11 +127,15 @@ impl<'n> Found<'n> {
 }
 
 impl<'a> Reading<'a> {
-    pub(super) const fn new(surroundings: &'a Surroundings<'a>) -> Self {
+    pub(super) fn new(surroundings: &'a Surroundings<'a>, texts: &'a Texts) -> Self {
         Self {
             surroundings,
+            texts,
             faults: Vec::new(),
             warnings: Vec::new(),
+            claims: ProtectedNames::default(),
+            told: Vec::new(),
+            asked: Vec::new(),
             expanded_bytes: 0,
         }
     }
@@ -233,13 +248,18 @@ impl<'a> Reading<'a> {
             self.wrong_type(found, "a list");
             return None;
         };
-        Some(
-            items
-                .iter()
-                .enumerate()
-                .map(|(index, node)| found.item(node, index))
-                .collect(),
-        )
+        // Items count from the beginning of their own file.
+        let mut counted = None;
+        let item = |node: &'n Node| {
+            let file = self.texts.file_of(node.at.line);
+            let index = match counted {
+                Some((same, index)) if same == file => index,
+                _ => 0,
+            };
+            counted = Some((file, index + 1));
+            found.item(node, index)
+        };
+        Some(items.iter().map(item).collect())
     }
 
     /// The items of a list that must not be empty.
@@ -326,21 +346,17 @@ impl<'a> Reading<'a> {
     }
 
     pub(super) fn wrong_type(&mut self, found: &Found<'_>, want: &'static str) {
-        let problem = match &found.node.content {
-            Content::Null => Problem::NoValue,
-            Content::List(_) => Problem::Type {
-                want,
-                found: "a list",
-            },
-            Content::Map(_) => Problem::Type {
-                want,
-                found: "a map",
-            },
-            Content::Text(_) => Problem::Type {
-                want,
-                found: "a single value",
-            },
-        };
-        self.fault(found, problem);
+        self.fault(found, wrong_type(&found.node.content, want));
     }
+}
+
+/// What is said about a value of another kind than the one that is wanted.
+pub(super) const fn wrong_type(content: &Content, want: &'static str) -> Problem {
+    let found = match content {
+        Content::Null => return Problem::NoValue,
+        Content::List(_) => "a list",
+        Content::Map(_) => "a map",
+        Content::Text(_) => "a single value",
+    };
+    Problem::Type { want, found }
 }

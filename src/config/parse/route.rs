@@ -12,6 +12,8 @@ use crate::config::Route;
 use crate::config::Timeouts;
 use crate::config::UpstreamHost;
 use crate::config::parse::host::Declared;
+use crate::config::parse::outcome::Redirects;
+use crate::config::parse::policy::Named;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
@@ -21,7 +23,6 @@ use crate::config::problem::Problem;
 use crate::decision::path::Oddity;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
-use crate::decision::policy::Policy;
 use crate::decision::routing::PathPattern;
 use crate::decision::routing::PatternError;
 use crate::model::identity::AuthLevel;
@@ -33,6 +34,8 @@ use crate::model::name::PoolName;
 pub(super) struct Needed<'n> {
     /// The first route that knows users, and its access as written.
     pub(super) identity: Option<(Found<'n>, &'static str)>,
+    /// Where routes send browsers on other hosts.
+    pub(super) redirects: Redirects,
 }
 
 impl Reading<'_> {
@@ -62,6 +65,9 @@ impl Reading<'_> {
         });
         let access = self.access(&section, needed);
         let policy = self.route_policy(&section, declared, access);
+        let responses = self.route_responses(&section, declared, (access, policy.as_ref()));
+        let base = policy.as_ref().map(|named| named.outcomes.clone());
+        let outcomes = self.outcomes(&section, base.unwrap_or_default(), &mut needed.redirects);
         let level = self.route_level(&section, declared);
         let pools = self.route_pools(&section, declared);
         let timeouts = pools
@@ -88,7 +94,7 @@ impl Reading<'_> {
             path,
             methods,
             access: access?,
-            policy: policy?,
+            policy: policy?.policy,
             level,
             pool_http,
             pool_https,
@@ -98,6 +104,8 @@ impl Reading<'_> {
             tolerance,
             preflight,
             caching,
+            responses,
+            outcomes,
         })
     }
 
@@ -132,7 +140,7 @@ impl Reading<'_> {
         section: &Section<'_>,
         declared: &Declared<'_>,
         access: Option<Access>,
-    ) -> Option<Arc<Policy>> {
+    ) -> Option<Named> {
         let place = match access {
             Some(Access::Protected) => {
                 let found = self.required(section, "policy")?;
@@ -152,7 +160,7 @@ impl Reading<'_> {
                 self.fault_at_key(found, Problem::NoEffect { key, place });
             }
         }
-        Some(Arc::new(Policy::default()))
+        Some(Named::default())
     }
 
     fn route_level(&mut self, section: &Section<'_>, declared: &Declared<'_>) -> AuthLevel {
@@ -327,11 +335,14 @@ fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
         .map(|(key, _)| key)
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "access",
     "body_size",
     "caching",
+    "challenge",
+    "denied",
     "exact",
+    "failure_url",
     "glob",
     "level",
     "methods",
@@ -341,6 +352,9 @@ const KEYS: &[&str] = &[
     "pools",
     "preflight",
     "regex",
+    "remediation",
+    "responses",
+    "success_url",
     "timeouts",
     "tolerate",
     "upstream_host",
@@ -356,10 +370,19 @@ const PATHS: &[(&str, MakePattern)] = &[
 ];
 const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
 const POOL_KEYS: &[&str] = &["pool", "pools"];
-const BOTH_POOLS: &[&str] = &["http", "https"];
+pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
 
 /// Keys that mean something only where somebody is asked to sign in.
-const PROTECTED_KEYS: &[&str] = &["level", "policy", "preflight"];
+const PROTECTED_KEYS: &[&str] = &[
+    "challenge",
+    "denied",
+    "failure_url",
+    "level",
+    "policy",
+    "preflight",
+    "remediation",
+    "success_url",
+];
 
 const ACCESSES: &[(&str, Access)] = &[
     ("protected", Access::Protected),

@@ -5,11 +5,8 @@
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
-use http::HeaderName;
-
 use crate::config::Authentication;
 use crate::config::Collector;
-use crate::config::IdentityHeaderNames;
 use crate::config::Limits;
 use crate::config::SessionSettings;
 use crate::config::StoreKind;
@@ -18,7 +15,6 @@ use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
-use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::decision::kept_posts::KeptRules;
@@ -164,51 +160,6 @@ impl Reading<'_> {
         })
     }
 
-    pub(super) fn identity_headers(&mut self, found: Option<&Found<'_>>) -> IdentityHeaderNames {
-        let mut names = IdentityHeaderNames {
-            user: Some(HeaderName::from_static("remote-user")),
-            groups: Some(HeaderName::from_static("remote-groups")),
-            email: Some(HeaderName::from_static("remote-email")),
-            name: Some(HeaderName::from_static("remote-name")),
-        };
-        let section = found.and_then(|found| self.section(found, IDENTITY_HEADER_KEYS));
-        let Some(section) = section else { return names };
-        let mut seen: Vec<(HeaderName, usize)> = Vec::new();
-        for (key, place) in [
-            ("user", &mut names.user),
-            ("groups", &mut names.groups),
-            ("email", &mut names.email),
-            ("name", &mut names.name),
-        ] {
-            self.set(&section, key, place, Self::header_or_none);
-            let (Some(name), Some(found)) = (place.as_ref(), section.get(key)) else {
-                continue;
-            };
-            let line = found.node.at.line;
-            if let Some((_, first)) = seen.iter().find(|(other, _)| other == name) {
-                let text = short(name.as_str());
-                self.fault(
-                    found,
-                    Problem::Duplicate {
-                        what: "header",
-                        text,
-                        first: *first,
-                    },
-                );
-            }
-            seen.push((name.clone(), line));
-        }
-        names
-    }
-
-    /// The name of a header, or `null` or `false` for none.
-    pub(super) fn header_or_none(&mut self, found: &Found<'_>) -> Option<Option<HeaderName>> {
-        if found.is_null() || self.text(found)? == "false" {
-            return Some(None);
-        }
-        self.header_name(found).map(Some)
-    }
-
     pub(super) fn limits(&mut self, found: Option<&Found<'_>>) -> Limits {
         let mut limits = default_limits();
         let section = found.and_then(|found| self.section(found, LIMIT_KEYS));
@@ -342,9 +293,9 @@ const fn default_limits() -> Limits {
     }
 }
 
-const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
-const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
-const AUTHENTICATION_KEYS: &[&str] = &[
+pub(super) const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
+pub(super) const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
+pub(super) const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
     "hashing_threads",
     "level",
@@ -353,8 +304,7 @@ const AUTHENTICATION_KEYS: &[&str] = &[
     "throttle",
     "users_file",
 ];
-const IDENTITY_HEADER_KEYS: &[&str] = &["email", "groups", "name", "user"];
-const LIMIT_KEYS: &[&str] = &[
+pub(super) const LIMIT_KEYS: &[&str] = &[
     "body_idle_timeout",
     "body_rate_min",
     "body_size",

@@ -55,7 +55,7 @@ impl Reading<'_> {
     }
 }
 
-const KEYS: &[&str] = &[
+pub(super) const KEYS: &[&str] = &[
     "first_wait",
     "forget_after",
     "longest_wait",

@@ -6,6 +6,8 @@ use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
 use crate::config::problem::words;
 use crate::config::raw::ReadTreeError;
+use crate::logbook::field::FIELDS;
+use crate::logbook::line_format::LineFormatError;
 use crate::model::name::NameError;
 
 impl Problem {
@@ -20,7 +22,12 @@ impl Problem {
             }
             Self::Expand(error) => return error.hint(),
             Self::File { path, error } => return file_hint(path, error),
+            Self::LineFormat { error, nearest } => {
+                return Some(line_format_hint(error, nearest.as_ref()));
+            }
+            Self::Include(problem) => return Some(problem.hint()),
             Self::Mdc(problem) => return problem.hint(),
+            Self::Policy(problem) => return problem.hint(),
             Self::Name { text, error, .. } => return name_hint(text, error),
             Self::Needs { section, .. } => return Some(format!("add the section `{section}`")),
             Self::Quantity { text, error, .. } => return error.hint(text),
@@ -95,6 +102,19 @@ fn file_hint(path: &Path, error: &ReadFileError) -> Option<String> {
 fn tree_hint(error: &ReadTreeError) -> Option<String> {
     (*error == ReadTreeError::Merge)
         .then(|| "write the entries out, or use an alias for the whole value".to_owned())
+}
+
+fn line_format_hint(error: &LineFormatError, nearest: Option<&String>) -> String {
+    match (error, nearest) {
+        (_, Some(field)) => format!("did you mean `${field}`?"),
+        (LineFormatError::Unknown(_), None) => {
+            let fields: Vec<String> = FIELDS.iter().map(|(name, _)| format!("${name}")).collect();
+            format!("there are: {}", words(&fields))
+        }
+        (LineFormatError::Control | LineFormatError::NoField, None) => {
+            "such as `$client $user \"$method $path\" $status`".to_owned()
+        }
+    }
 }
 
 fn name_hint(text: &str, error: &NameError) -> Option<String> {

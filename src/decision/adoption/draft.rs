@@ -5,6 +5,7 @@
 use crate::decision::adoption::Case;
 use crate::decision::adoption::Local;
 use crate::decision::adoption::Reread;
+use crate::model::attribute::AttributeSet;
 use crate::model::id::SessionId;
 use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
@@ -65,6 +66,7 @@ pub(super) fn record(
         reserved: None,
         provider_session: before.and_then(|record| record.provider_session),
         attributes,
+        noted: None,
         aliases: before.map_or_else(Vec::new, |record| record.aliases.clone()),
         visited: before.map_or_else(Vec::new, |record| record.visited.clone()),
         version: before.map_or(0, |record| record.version),
@@ -78,6 +80,7 @@ pub(super) fn record(
     } = origin
     {
         session.client_address = from.client_address;
+        session.noted.clone_from(&from.noted);
         session.provider_session = from.provider_session.or(session.provider_session);
         merge_visited(&mut session, from);
         for holder in &from.aliases {
@@ -100,6 +103,9 @@ pub(super) fn take_newer(session: &mut Session, newer: &Session) {
     if newer.facts.level_reached > session.facts.level_reached {
         session.facts.level = newer.facts.level;
         session.facts.level_reached = newer.facts.level_reached;
+    }
+    if newer.noted.is_some() {
+        session.noted.clone_from(&newer.noted);
     }
     merge_visited(session, newer);
 }
@@ -172,6 +178,7 @@ fn bare_identity(facts: &SsoFacts) -> Identity {
         name: None,
         email: None,
         groups: Vec::new(),
+        attributes: AttributeSet::default(),
     }
 }
 

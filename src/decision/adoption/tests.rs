@@ -67,6 +67,7 @@ fn identity(groups: &[&str]) -> Identity {
         name: None,
         email: None,
         groups: groups.collect(),
+        attributes: Default::default(),
     }
 }
 
@@ -83,6 +84,7 @@ fn theirs() -> Session {
         reserved: None,
         provider_session: None,
         attributes: Attributes::Known,
+        noted: Default::default(),
         aliases: Vec::new(),
         visited: vec![crate::model::name::HostName::parse("app.test").unwrap()],
         version: 7,

@@ -7,6 +7,7 @@ use std::time::Duration;
 use crate::decision::release::Commit;
 use crate::decision::release::Holding;
 use crate::decision::release::Known;
+use crate::model::attribute::AttributeSet;
 use crate::model::id::AdoptionId;
 use crate::model::id::SessionId;
 use crate::model::name::ClusterId;
@@ -129,6 +130,8 @@ pub(super) fn given(own: &ClusterId, held: &Held<'_>, from: &ClusterId, data: Da
             session.identity.name = None;
             session.identity.email = None;
             session.identity.groups.clear();
+            session.identity.attributes = AttributeSet::default();
+            session.noted = None;
             session.attributes = Attributes::Unknown;
         }
     }

@@ -44,8 +44,18 @@ struct Literal {
 struct Pair<M> {
     sensitive: M,
     blind: M,
-    /// The first segment of every path it matches, folded, where the pattern fixes it.
-    segment: Option<Arc<str>>,
+    /// How every path begins that it matches, in whole segments, folded.
+    begins: Arc<str>,
+}
+
+/// Where a pattern stands among the segments of paths, case folded.
+pub(super) enum Place<'p> {
+    /// It matches this path and everything below.
+    Below(&'p str),
+    /// It matches this path.
+    Exact(&'p str),
+    /// It matches only this path and what is below it, and not all of that.
+    Somewhere(&'p str),
 }
 
 /// Why a text is not a pattern.
@@ -115,13 +125,8 @@ impl PathPattern {
                 .map(|glob| glob.compile_matcher())
                 .map_err(|fault| PatternError::Glob(fault.kind().to_string()))
         };
-        let first = text.split('/').nth(1).unwrap_or_default();
-        let is_fixed = !first.contains(['*', '?', '[', ']', '{', '}', '\\', '%', ',']);
-        let segment = is_fixed.then(|| Arc::from(first.to_ascii_lowercase()));
-        Ok(Self::new(
-            text,
-            Kind::Glob(Pair::compile(compile, segment)?),
-        ))
+        let begins = fixed_segments(text);
+        Ok(Self::new(text, Kind::Glob(Pair::compile(compile, begins)?)))
     }
 
     /// Matches paths that begin with what the expression describes; end it with `$` to match whole
@@ -142,7 +147,8 @@ impl PathPattern {
         // By itself first: `/a)|(/b` must not break out of the group that anchors it.
         compile(text, LetterCase::Kept)?;
         let anchored = format!("^(?:{text})");
-        let pair = Pair::compile(|letter_case| compile(&anchored, letter_case), None)?;
+        let begins = beginning_of(text);
+        let pair = Pair::compile(|letter_case| compile(&anchored, letter_case), begins)?;
         Ok(Self::new(text, Kind::Regex(pair)))
     }
 
@@ -186,19 +192,89 @@ impl PathPattern {
         self.minds_case
     }
 
-    /// The first segment of every path it matches, folded, where the pattern fixes it.
-    pub(super) fn first_segment(&self) -> Option<&str> {
+    /// What equal patterns have in common, and no others.
+    pub(super) fn key(&self) -> (&'static str, &str) {
         match &self.kind {
-            Kind::Exact(path) => path.lower.split('/').nth(1),
-            Kind::Glob(glob) => glob.segment.as_deref(),
-            Kind::Prefix(path) => path
-                .lower
-                .split('/')
-                .nth(1)
-                .filter(|segment| !segment.is_empty()),
-            Kind::Regex(_) => None,
+            Kind::Exact(path) => ("exact", &path.text),
+            Kind::Glob(_) => ("glob", &self.written),
+            Kind::Prefix(path) => ("prefix", &path.text),
+            Kind::Regex(_) => ("regex", &self.written),
         }
     }
+
+    /// Where the pattern stands among the segments of paths.
+    pub(super) fn place(&self) -> Place<'_> {
+        match &self.kind {
+            Kind::Exact(path) => Place::Exact(&path.lower),
+            Kind::Glob(glob) => Place::Somewhere(&glob.begins),
+            Kind::Prefix(path) => Place::Below(&path.lower),
+            Kind::Regex(regex) => Place::Somewhere(&regex.begins),
+        }
+    }
+
+    /// A glob or an expression as an expression over bytes: as written, and blind to letter case.
+    pub(super) fn expressions(&self) -> Option<(String, String)> {
+        match &self.kind {
+            Kind::Exact(_) | Kind::Prefix(_) => None,
+            Kind::Glob(glob) => {
+                let text = |glob: &GlobMatcher| glob.glob().regex().to_owned();
+                Some((text(&glob.sensitive), text(&glob.blind)))
+            }
+            Kind::Regex(regex) => {
+                let blind = format!("(?i:{})", regex.blind.as_str());
+                Some((regex.sensitive.as_str().to_owned(), blind))
+            }
+        }
+    }
+}
+
+/// The beginning of a glob that stands for itself, in whole segments.
+fn fixed_segments(text: &str) -> Arc<str> {
+    let is_fixed =
+        |segment: &&str| !segment.contains(['*', '?', '[', ']', '{', '}', '\\', '%', ',']);
+    let fixed: Vec<&str> = text.split('/').take_while(is_fixed).collect();
+    Arc::from(fixed.join("/").to_ascii_lowercase())
+}
+
+/// The beginning of an expression that stands for itself, in whole segments; empty where the expression
+/// has a choice at the outermost level, or anything else that makes its beginning hard to tell.
+fn beginning_of(text: &str) -> Arc<str> {
+    let text = text.strip_prefix('^').unwrap_or(text);
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_~!@:,=&;".contains(c);
+    let end = text.find(|c: char| !is_plain(c)).unwrap_or(text.len());
+    let (plain, rest) = text.split_at_checked(end).unwrap_or_default();
+    let whole = match plain.rsplit_once('/') {
+        Some((whole, _)) if plain.starts_with('/') && !has_outer_choice(rest) => whole,
+        _ => "",
+    };
+    Arc::from(whole.to_ascii_lowercase())
+}
+
+/// Whether `|` may stand outside every group; in doubt it does.
+fn has_outer_choice(text: &str) -> bool {
+    let mut depth = 0_usize;
+    let mut class = false;
+    let mut rest = text.chars();
+    while let Some(c) = rest.next() {
+        match c {
+            '\\' => {
+                rest.next();
+            }
+            // A bracket inside or at the beginning of a class is hard to pair.
+            '[' if class || begins_with_bracket(rest.as_str()) => return true,
+            '[' => class = true,
+            ']' => class = false,
+            '(' if !class => depth += 1,
+            ')' if !class => depth = depth.saturating_sub(1),
+            '|' if !class && depth == 0 => return true,
+            _ => {}
+        }
+    }
+    false
+}
+
+fn begins_with_bracket(class: &str) -> bool {
+    class.strip_prefix('^').unwrap_or(class).starts_with(']')
 }
 
 /// Largest compiled regular expression, in bytes.
@@ -230,12 +306,12 @@ impl Literal {
 impl<M> Pair<M> {
     fn compile(
         compile: impl Fn(LetterCase) -> Result<M, PatternError>,
-        segment: Option<Arc<str>>,
+        begins: Arc<str>,
     ) -> Result<Self, PatternError> {
         Ok(Self {
             sensitive: compile(LetterCase::Kept)?,
             blind: compile(LetterCase::Ignored)?,
-            segment,
+            begins,
         })
     }
 }
@@ -297,15 +373,7 @@ impl fmt::Debug for PathPattern {
 /// Equal patterns are of one kind and match the same text.
 impl PartialEq for PathPattern {
     fn eq(&self, other: &Self) -> bool {
-        match (&self.kind, &other.kind) {
-            (Kind::Exact(own), Kind::Exact(others)) | (Kind::Prefix(own), Kind::Prefix(others)) => {
-                own.text == others.text
-            }
-            (Kind::Glob(_), Kind::Glob(_)) | (Kind::Regex(_), Kind::Regex(_)) => {
-                self.written == other.written
-            }
-            _ => false,
-        }
+        self.key() == other.key()
     }
 }
 

@@ -134,6 +134,7 @@ const fn notice_of(error: &ChangePasswordError) -> PasswordNotice {
         | ChangePasswordError::SignIn(
             SignInError::Store(_)
             | SignInError::MustChange
+            | SignInError::Unrecorded
             | SignInError::Verify(VerifyError::Busy | VerifyError::Unavailable(..)),
         ) => PasswordNotice::Busy,
         ChangePasswordError::SignIn(SignInError::CutOff) => PasswordNotice::CutOff,

@@ -30,6 +30,7 @@ use crate::model::id::TokenId;
 use crate::model::identity::Credential;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
+use crate::ports::audit_trail::note_refusal;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::VerifyError;
 use crate::ports::session_engine::Lookup;
@@ -190,11 +191,14 @@ impl Collector {
                     self.engine.touch(&session.facts.sso, self.clock.now());
                     return Some(self.id_cookie(&session, Some(&cookie)));
                 }
-                Lookup::NotLive(why) => tracing::debug!(
-                    session = claim.facts.sso.short_hash(),
-                    reason = ?why,
-                    "an ID cookie was not honoured"
-                ),
+                Lookup::NotLive(why) => {
+                    note_refusal(self.audit.as_ref(), why, &claim, &self.host);
+                    tracing::debug!(
+                        session = claim.facts.sso.short_hash(),
+                        reason = ?why,
+                        "an ID cookie was not honoured"
+                    );
+                }
                 Lookup::Unknown => {}
             }
         }
@@ -354,7 +358,8 @@ const fn notice_of(error: &SignInError) -> Notice {
         SignInError::MustChange | SignInError::Verify(VerifyError::Refused) => Notice::Refused,
         SignInError::Throttled { wait, .. } => Notice::Wait(*wait),
         SignInError::Verify(VerifyError::Busy | VerifyError::Unavailable(..))
-        | SignInError::Store(_) => Notice::Busy,
+        | SignInError::Store(_)
+        | SignInError::Unrecorded => Notice::Busy,
     }
 }
 

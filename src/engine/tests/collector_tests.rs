@@ -63,6 +63,7 @@ impl Desk {
             settings: Arc::new(CookieSettings::of_one(cluster())),
             password: PasswordRules::default(),
             level: level(20),
+            audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
         };
@@ -278,6 +279,7 @@ fn login_page(reply: ReplyKind) -> LoginPage {
         ReplyKind::Circling(_)
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
+        | ReplyKind::Denied(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)

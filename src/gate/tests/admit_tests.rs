@@ -104,6 +104,15 @@ async fn a_cookie_that_is_not_believed_is_counted_and_one_that_has_lapsed_is_not
         .await;
     post.is_admitted(&[post.cookie(&session, SHOP)]).await;
     assert_eq!(counted(), [2, 0, 0]);
+    let told = |kind| {
+        post.audit
+            .0
+            .lock()
+            .iter()
+            .filter(|event| event.kind == kind)
+            .count()
+    };
+    assert_eq!(told(EventKind::CookieNotOpened), 2);
     let ahead = post.now().after(MINUTE);
     post.is_admitted(&[post.cookie_at(&session, APP, ahead)])
         .await;
@@ -315,4 +324,19 @@ async fn an_authorisation_never_rewrites_the_authn_cookie_mdc_cookie_3_x_06() {
     let admission = post.admission(&asked(&policy), &cookies).await;
     assert!(matches!(admission.decision, Decision::Allow(_)));
     assert_eq!(admission.gito, None);
+}
+
+#[tokio::test]
+async fn a_cookie_that_speaks_of_another_user_is_a_challenge_and_is_told_s_3() {
+    let post = Post::new();
+    let session = session(1);
+    *post.engine.why.lock() = Some(NotLive::Mismatched);
+    assert!(!post.is_admitted(&[post.cookie(&session, APP)]).await);
+    let events = post.audit.0.lock();
+    let [event] = events.as_slice() else {
+        panic!("one event: {events:?}")
+    };
+    assert_eq!(event.kind, EventKind::CookieMismatched);
+    let user = ("user", session.facts.subject.to_string());
+    assert!(event.details.contains(&user), "{event:?}");
 }

@@ -14,6 +14,7 @@ use crate::model::identity::Refreshed;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
+use crate::ports::identity_provider::Account;
 use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
@@ -65,6 +66,10 @@ impl IdentityProvider for CurrentUsers {
 
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.now().verify(credential).await
+    }
+
+    fn account_of(&self, typed: &str) -> Option<Account> {
+        self.now().account_of(typed)
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {

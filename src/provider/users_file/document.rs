@@ -14,10 +14,14 @@ use serde::Deserialize;
 use serde_saphyr::Location;
 use serde_saphyr::Spanned;
 
+use crate::model::attribute::AttributeError;
+use crate::model::attribute::AttributeSet;
 use crate::model::name::GroupName;
 use crate::model::name::NameError;
 use crate::model::name::UserName;
 pub use crate::ports::identity_provider::PasswordAge;
+use crate::provider::users_file::attributes;
+use crate::provider::users_file::attributes::RawAttributes;
 use crate::provider::users_file::hash::ParseHashError;
 use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::htpasswd;
@@ -40,6 +44,8 @@ pub struct User {
     pub email: Option<String>,
     /// The groups, in the file's order.
     pub groups: Vec<GroupName>,
+    /// What else the file has about the user.
+    pub attributes: AttributeSet,
     /// The hash of the password.
     pub password: Arc<PasswordHash>,
     /// How long the password lasts.
@@ -110,6 +116,18 @@ pub struct Fault {
 /// What can be wrong with a value.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Problem {
+    /// The name of an attribute is none.
+    #[error("`{name}` is not the name of an attribute: {source}")]
+    Attribute {
+        /// What was written.
+        name: String,
+        /// Why it is none.
+        #[source]
+        source: NameError,
+    },
+    /// The attributes are too many or too long.
+    #[error("{0}")]
+    Attributes(#[source] AttributeError),
     /// The identity headers separate groups by commas: such a group would read as two.
     #[error("a group name must not hold a comma")]
     GroupWithComma,
@@ -264,6 +282,7 @@ pub(super) struct RawUser {
     pub(super) email: Option<Spanned<String>>,
     #[serde(default)]
     pub(super) groups: Vec<Spanned<String>>,
+    pub(super) attributes: Option<Spanned<RawAttributes>>,
     pub(super) password: Spanned<String>,
     #[serde(default)]
     pub(super) must_change: bool,
@@ -317,6 +336,9 @@ fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
             note(&text.referenced, problem);
         }
     }
+    let attributes = raw.attributes.as_ref().map(|written| {
+        attributes::checked(&written.value).map_err(|problem| note(&written.referenced, problem))
+    });
     let password = PasswordHash::parse(&raw.password.value).map_err(|source| {
         let name = raw.name.value.clone();
         note(&raw.password.referenced, Problem::Hash { name, source });
@@ -326,6 +348,9 @@ fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
         display_name: raw.display_name.map(|text| text.value),
         email: raw.email.map(|text| text.value),
         groups,
+        attributes: attributes
+            .unwrap_or_else(|| Ok(AttributeSet::default()))
+            .ok()?,
         password: Arc::new(password.ok()?),
         age: if raw.must_change {
             PasswordAge::MustChange
@@ -394,6 +419,38 @@ mod tests {
         assert_eq!(alice.groups.len(), 2);
         assert!(alice.may_sign_in());
         assert!(!bob.may_sign_in());
+    }
+
+    #[test]
+    fn attributes_are_texts_or_lists_of_texts_within_bounds() {
+        let file = |attributes: &str| {
+            read_text(&format!(
+                "users:\n  - name: a\n    attributes: {attributes}\n    password: {HASH}\n"
+            ))
+        };
+        let users = file("{ department: sales, projects: [x, \"7\"], none: [] }").unwrap();
+        let attributes = &users[0].attributes;
+        let texts = |name: &str| attributes.get(name).map(|value| value.texts().join(","));
+        assert_eq!(texts("department").as_deref(), Some("sales"));
+        assert_eq!(texts("projects").as_deref(), Some("x,7"));
+        assert_eq!(texts("none").as_deref(), Some(""));
+        for (attributes, told) in [
+            ("{ clearance: 7 }", "in quotes if it looks like a number"),
+            ("{ intern: true }", "in quotes if it looks like a number"),
+            ("{ a: [[x]] }", "a list inside a list"),
+            (
+                "{ a b: x }",
+                "users.yaml:3:17: `a b` is not the name of an attribute",
+            ),
+            (
+                "{ a: \"x\\ty\" }",
+                "users.yaml:3:17: an attribute holds a control character",
+            ),
+        ] {
+            let error = anyhow::Error::from(file(attributes).unwrap_err());
+            let message = format!("{error:#}");
+            assert!(message.contains(told), "{attributes}: {message}");
+        }
     }
 
     #[test]

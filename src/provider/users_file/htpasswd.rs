@@ -7,6 +7,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::model::attribute::AttributeSet;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::Fault;
 use crate::provider::users_file::document::LoadUsersError;
@@ -75,6 +76,7 @@ fn user(line: &str) -> Result<User, Problem> {
         display_name: None,
         email: None,
         groups: Vec::new(),
+        attributes: AttributeSet::default(),
         password: Arc::new(password),
         age: PasswordAge::Lasting,
         status: Status::Active,

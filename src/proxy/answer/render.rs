@@ -7,6 +7,7 @@ use http::header;
 use http::header::HeaderName;
 
 use crate::decision::endpoints;
+use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::ReplyKind;
@@ -36,6 +37,10 @@ pub(super) fn page(kind: &ReplyKind, title: Option<&str>, audience: &Audience<'_
             let page = said("confirm_sign_out", Message::of("confirm_sign_out_text"));
             plain(StatusCode::OK, &Plain { button, ..page })
         }
+        ReplyKind::Denied(DeniedAnswer::Page(remediation)) => {
+            set_back(&Setback::denied(remediation.as_deref()), audience)
+        }
+        ReplyKind::Denied(DeniedAnswer::Status) => empty(StatusCode::FORBIDDEN),
         ReplyKind::LevelUnreachable => set_back(&Setback::level_unreachable(), audience),
         ReplyKind::LoginPage(page) => {
             let status = login_status(page.notice);
@@ -177,6 +182,7 @@ pub(super) fn further(kind: &ReplyKind) -> Option<(HeaderName, String)> {
         ReplyKind::Circling(_)
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
+        | ReplyKind::Denied(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
         | ReplyKind::NotAccepted { .. }
@@ -219,6 +225,7 @@ fn retry_after(kind: &ReplyKind) -> Option<u64> {
         ReplyKind::Circling(_)
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
+        | ReplyKind::Denied(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)

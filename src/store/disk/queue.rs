@@ -22,6 +22,7 @@ use crate::ports::session_store::StoreError;
 use crate::store::cursors::AllPulled;
 use crate::store::life::Life;
 use crate::store::table::Change;
+use crate::telemetry::histogram::Histogram;
 
 /// Changes on their way to the disk.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Queue {
     state: Mutex<State>,
     wake: Condvar,
     places: Arc<Semaphore>,
+    /// How long commits take.
+    pub(super) commits: Histogram,
 }
 
 /// One change on its way to the disk.
@@ -155,6 +158,7 @@ impl Queue {
             state: Mutex::default(),
             wake: Condvar::new(),
             places: Arc::new(Semaphore::new(PLACES)),
+            commits: Histogram::default(),
         }
     }
 

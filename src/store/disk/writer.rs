@@ -31,6 +31,7 @@ use crate::store::disk::rows::Rows;
 use crate::store::life::Life;
 use crate::store::table::Table;
 use crate::store::table::Undone;
+use crate::telemetry::stopwatch::Stopwatch;
 
 /// Writes to the file until it is told to finish.
 #[derive(Debug)]
@@ -94,7 +95,10 @@ impl Writer {
             self.file.lose();
         }
         let (writes, mut refused) = self.refuse_late(writes);
-        match self.commit(&writes, &lazy, then) {
+        let begun = Stopwatch::begin();
+        let done = self.commit(&writes, &lazy, then);
+        self.queue.commits.note(begun.elapsed());
+        match done {
             Ok(()) => writes
                 .into_iter()
                 .for_each(|queued| reply(queued.reply, Ok(()))),

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use serde::Deserialize;
 
+use crate::model::attribute::AttributeSet;
 use crate::model::id::SessionId;
 use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
@@ -69,6 +70,7 @@ impl Record {
             reserved: None,
             provider_session: None,
             attributes: Attributes::Known,
+            noted: Some(AttributeSet::default()),
             aliases: self.aliases.into_iter().map(held).collect(),
             visited: self.visited,
             version: self.version,

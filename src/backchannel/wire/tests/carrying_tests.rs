@@ -197,6 +197,7 @@ proptest! {
             reserved,
             provider_session,
             attributes,
+            noted,
             aliases,
             visited,
             version: _,
@@ -208,6 +209,7 @@ proptest! {
         prop_assert_eq!(facts, SsoFacts { generation, ..theirs.facts });
         prop_assert_eq!(identity, theirs.identity);
         prop_assert_eq!(attributes, Attributes::Known);
+        prop_assert_eq!(noted, theirs.noted);
         prop_assert_eq!(client_address, theirs.client_address);
         prop_assert_eq!(provider_session, theirs.provider_session);
         prop_assert_eq!(last_access, theirs.last_access);

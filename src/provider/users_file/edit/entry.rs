@@ -1,5 +1,6 @@
 //! An entry of the users file: what it says, and how one is written.
 
+use crate::provider::users_file::attributes::RawAttributes;
 use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::RawUser;
 use crate::provider::users_file::edit::NewUser;
@@ -11,6 +12,7 @@ pub(super) struct Entry {
     pub(super) display_name: Option<String>,
     pub(super) email: Option<String>,
     pub(super) groups: Vec<String>,
+    pub(super) attributes: RawAttributes,
     pub(super) password: String,
     pub(super) must_change: bool,
     pub(super) disabled: bool,
@@ -31,6 +33,9 @@ impl Entry {
             let groups: Vec<_> = self.groups.iter().map(|group| quoted(group)).collect();
             line("groups", &format!("[{}]", groups.join(", ")));
         }
+        if !self.attributes.is_empty() {
+            line("attributes", &self.attributes.print(quoted));
+        }
         line("password", &quoted(&self.password));
         if self.must_change {
             line("must_change", "true");
@@ -49,6 +54,10 @@ impl From<&RawUser> for Entry {
             display_name: user.display_name.as_ref().map(|text| text.value.clone()),
             email: user.email.as_ref().map(|text| text.value.clone()),
             groups: user.groups.iter().map(|text| text.value.clone()).collect(),
+            attributes: user
+                .attributes
+                .as_ref()
+                .map_or_else(RawAttributes::default, |written| written.value.clone()),
             password: user.password.value.clone(),
             must_change: user.must_change,
             disabled: user.disabled,
@@ -63,6 +72,7 @@ impl From<&NewUser> for Entry {
             display_name: user.display_name.clone(),
             email: user.email.clone(),
             groups: user.groups.iter().map(ToString::to_string).collect(),
+            attributes: RawAttributes::default(),
             password: user.hash.clone(),
             must_change: user.age == PasswordAge::MustChange,
             disabled: false,

@@ -1,0 +1,312 @@
+//! The sections of the configuration file, top to bottom, but for those of several data centres, of pools and of
+//! policies.
+
+use crate::config::parse;
+use crate::config::parse::branding;
+use crate::config::parse::engine;
+use crate::config::parse::host;
+use crate::config::parse::identity;
+use crate::config::parse::listener;
+use crate::config::parse::logs;
+use crate::config::parse::ops;
+use crate::config::parse::route;
+use crate::config::parse::schema::Key;
+use crate::config::parse::schema::Kind;
+use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::centres::MDC;
+use crate::config::parse::schema::shapes::centres::REMOTE;
+use crate::config::parse::schema::shapes::policies::CHALLENGE;
+use crate::config::parse::schema::shapes::policies::DENIED;
+use crate::config::parse::schema::shapes::policies::POLICY;
+use crate::config::parse::schema::shapes::policies::RESPONSES;
+use crate::config::parse::schema::shapes::policies::RULE;
+use crate::config::parse::schema::shapes::pools::POOL;
+use crate::config::parse::schema::shapes::pools::ROUTE_TIMEOUTS;
+use crate::config::parse::settings;
+use crate::config::parse::throttle;
+use crate::decision::path::Oddity;
+
+mod centres;
+mod policies;
+mod pools;
+
+const fn section(keys: &'static [Key], known: &'static [&'static str]) -> Shape {
+    Shape {
+        name: "",
+        keys,
+        known,
+    }
+}
+
+const fn key(name: &'static str, kind: Kind) -> Key {
+    Key::new(name, kind)
+}
+
+/// The whole file.
+pub(super) static ROOT: Shape = section(
+    &[
+        key("include", Kind::Some(&Kind::Text)),
+        key("cluster_id", Kind::Text).default("local"),
+        key("deployment", Kind::Text).default("main"),
+        key("state_dir", Kind::Text).default("state"),
+        key("key_ring_file", Kind::Text),
+        key("threads", Kind::Number(1, 1024)),
+        key("trusted_proxies", Kind::List(&Kind::Text)).default("[]"),
+        key("listeners", Kind::List(&Kind::Section(&LISTENER))).required(),
+        key("ops", Kind::Section(&OPS)),
+        key("logs", Kind::Section(&LOGS)).implied(),
+        key("collector", Kind::Section(&COLLECTOR)),
+        key("authentication", Kind::Section(&AUTHENTICATION)),
+        key("branding", Kind::Section(&BRANDING)).implied(),
+        key("session", Kind::Section(&SESSION))
+            .implied()
+            .unless("engine", ""),
+        key(
+            "engine",
+            Kind::AnyOf(&[Kind::Words(&["embedded"]), Kind::Section(&ENGINE)]),
+        )
+        .default("embedded"),
+        key("mdc", Kind::Section(&MDC)),
+        key("identity_headers", Kind::Section(&IDENTITY_HEADERS)).implied(),
+        key("limits", Kind::Section(&LIMITS)).implied(),
+        key("pools", Kind::Named(&Kind::Section(&POOL))),
+        key("policies", Kind::Named(&POLICY)),
+        key("virtual_hosts", Kind::List(&Kind::Section(&VIRTUAL_HOST))).required(),
+    ],
+    parse::KEYS,
+);
+
+static LISTENER: Shape = section(
+    &[
+        key("name", Kind::Text).required(),
+        key("bind", Kind::Text).required(),
+        key("tls", Kind::Section(&LISTENER_TLS)),
+        key("ready_path", Kind::Text),
+    ],
+    listener::KEYS,
+);
+
+static LISTENER_TLS: Shape = section(
+    &[
+        key("certificates", Kind::List(&Kind::Section(&CERTIFICATE))).required(),
+        key("http2", Kind::Switch).default("true"),
+    ],
+    listener::TLS_KEYS,
+);
+
+static CERTIFICATE: Shape = section(
+    &[
+        key("certificate", Kind::Text).about("The chain in PEM form, in place of a file."),
+        key("certificate_file", Kind::Text),
+        key("key", Kind::Secret).about("The private key in PEM form, in place of a file."),
+        key("key_file", Kind::Text),
+    ],
+    listener::CERTIFICATE_KEYS,
+);
+
+static OPS: Shape = section(
+    &[key("bind", Kind::Text)
+        .default("127.0.0.1:9090")
+        .about("Address and port.")],
+    ops::KEYS,
+);
+
+static COLLECTOR: Shape = section(
+    &[
+        key("host", Kind::Text).required(),
+        key("public_port", Kind::Number(1, 65_535)),
+        key("title", Kind::Text),
+        key("elsewhere", Kind::Switch).default("false"),
+    ],
+    settings::COLLECTOR_KEYS,
+);
+
+static AUTHENTICATION: Shape = section(
+    &[
+        key("store", Kind::Text).default("local"),
+        key("users_file", Kind::Text).required(),
+        key("level", Kind::Number(1, 99)).default("10"),
+        key("hashing_threads", Kind::Number(1, 64)).default("2"),
+        key("hashing_queue", Kind::Number(1, 100_000)).default("64"),
+        key("password_length_min", Kind::Number(8, 64)).default("15"),
+        key("throttle", Kind::Section(&THROTTLE)).implied(),
+    ],
+    settings::AUTHENTICATION_KEYS,
+);
+
+static THROTTLE: Shape = section(
+    &[
+        key("per_account", Kind::Number(1, 100)).default("5"),
+        key("per_address", Kind::Number(1, 10_000)).default("100"),
+        key("first_wait", Kind::Duration).default("1s"),
+        key("longest_wait", Kind::Duration)
+            .default("15m")
+            .about("The longest wait before another attempt."),
+        key("forget_after", Kind::Duration).default("1h"),
+        key("remembered", Kind::Number(1_000, 10_000_000)).default("65536"),
+    ],
+    throttle::KEYS,
+);
+
+static BRANDING: Shape = section(
+    &[
+        key("templates_dir", Kind::Text),
+        key("language", Kind::Text).default("en"),
+    ],
+    branding::KEYS,
+);
+
+static LOGS: Shape = section(
+    &[
+        key(
+            "access",
+            Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&ACCESS_LOG)]),
+        )
+        .default("off"),
+        key(
+            "audit",
+            Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&AUDIT_LOG)]),
+        ),
+    ],
+    logs::KEYS,
+);
+
+static ACCESS_LOG: Shape = section(
+    &[
+        key("format", Kind::Text).default("text"),
+        key("query", Kind::Words(&["names", "omit", "values"])).default("omit"),
+        key("to", Kind::Text).default("stdout"),
+    ],
+    logs::ACCESS_KEYS,
+);
+
+static AUDIT_LOG: Shape = section(
+    &[
+        key("file", Kind::Text),
+        key("on_failure", Kind::Words(&["continue", "refuse"])).default("continue"),
+    ],
+    logs::AUDIT_KEYS,
+);
+
+static SESSION: Shape = section(
+    &[
+        key("idle_timeout", Kind::Duration).default("30m"),
+        key("lifetime", Kind::Duration).default("24h"),
+        key("per_user_max", Kind::Number(1, 10_000)).default("8"),
+        key("store", Kind::Words(&["disk", "memory"])).default("disk"),
+    ],
+    settings::SESSION_KEYS,
+);
+
+static ENGINE: Shape = section(
+    &[key("remote", Kind::Section(&REMOTE))
+        .required()
+        .about("The engine nodes that this gate uses.")],
+    engine::KEYS,
+);
+
+const HEADER: Kind = Kind::AnyOf(&[Kind::Text, Kind::Nothing]);
+
+static IDENTITY_HEADERS: Shape = section(
+    &[
+        key(
+            "preset",
+            Kind::Some(&Kind::Words(&["oam", "oauth2_proxy", "pomerium"])),
+        ),
+        key("user", HEADER).default("Remote-User").without("preset"),
+        key("groups", HEADER)
+            .default("Remote-Groups")
+            .without("preset"),
+        key("email", HEADER)
+            .default("Remote-Email")
+            .without("preset"),
+        key("name", HEADER).default("Remote-Name").without("preset"),
+    ],
+    identity::KEYS,
+);
+
+static LIMITS: Shape = section(
+    &[
+        key("handshake_timeout", Kind::Duration).default("10s"),
+        key("header_timeout", Kind::Duration).default("10s"),
+        key("header_size", Kind::Size).default("32KiB"),
+        key("body_size", Kind::Size).default("64MiB"),
+        key("body_idle_timeout", Kind::Duration).default("30s"),
+        key("body_rate_min", Kind::Size).default("64B"),
+        key("send_timeout", Kind::Duration).default("60s"),
+        key("keep_alive_timeout", Kind::Duration).default("75s"),
+        key("connections", Kind::Number(1, 10_000_000)).default("10000"),
+        key("connections_per_address", Kind::Number(1, 10_000_000)).default("1000"),
+        key("drain_timeout", Kind::Duration).default("30s"),
+        key("kept_post_size", Kind::Size).default("256KiB"),
+        key("kept_posts_per_address", Kind::Number(1, 100_000))
+            .default("8")
+            .about("The most forms of one address that are kept."),
+        key("kept_posts", Kind::Number(0, 100_000))
+            .default("256")
+            .about("The most forms that are kept; 0 keeps none."),
+    ],
+    settings::LIMIT_KEYS,
+);
+
+static VIRTUAL_HOST: Shape = section(
+    &[
+        key("host", Kind::Text).about("A single name, in place of `hosts`."),
+        key("hosts", Kind::List(&Kind::Text)),
+        key("listeners", Kind::List(&Kind::Text)),
+        key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
+        key("public_port", Kind::Number(1, 65_535)),
+        key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
+    ],
+    host::KEYS,
+);
+
+static ROUTE: Shape = section(
+    &[
+        key("path", Kind::Text),
+        key("exact", Kind::Text).about("This path alone."),
+        key("glob", Kind::Text).about("A pattern with `*` and `**`."),
+        key("regex", Kind::Text).about("A regular expression."),
+        key("methods", Kind::List(&Kind::Text)),
+        key(
+            "access",
+            Kind::Words(&["protected", "unprotected", "excluded"]),
+        )
+        .required(),
+        key(
+            "policy",
+            Kind::AnyOf(&[Kind::Text, Kind::List(&Kind::Section(&RULE))]),
+        ),
+        key("responses", Kind::Section(&RESPONSES))
+            .about("What requests that are let in are given."),
+        key("success_url", Kind::Text).about("A path where browsers go that had to sign in."),
+        key("challenge", CHALLENGE).about("How a sign-in is asked for."),
+        key("denied", DENIED).about("What a denial is answered with."),
+        key("failure_url", Kind::Text).about("Where a denied browser goes."),
+        key("remediation", Kind::Text).about("What the denied page says beside the reference."),
+        key("level", Kind::Number(0, 99)).default("0").unwritten(),
+        key("pool", Kind::Text).about("The pool for all requests, in place of `pools`."),
+        key("pools", Kind::Section(&BOTH_POOLS)),
+        key("body_size", Kind::Size),
+        key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
+        key("upstream_host", Kind::Text).default("preserve"),
+        key("tolerate", Kind::List(&Kind::Words(&Oddity::NAMES))).default("[]"),
+        key("preflight", Kind::Words(&["forward", "refuse"]))
+            .default("refuse")
+            .unwritten(),
+        key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+    ],
+    route::KEYS,
+);
+
+static BOTH_POOLS: Shape = section(
+    &[
+        key("http", Kind::Text)
+            .required()
+            .about("The pool for requests from plain listeners."),
+        key("https", Kind::Text)
+            .required()
+            .about("The pool for requests from TLS listeners."),
+    ],
+    route::BOTH_POOLS,
+);

@@ -1,0 +1,127 @@
+//! The shape of pools: upstreams, TLS to them, health checks and time-outs.
+
+use crate::config::parse::health;
+use crate::config::parse::pool;
+use crate::config::parse::schema::Kind;
+use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::key;
+use crate::config::parse::schema::shapes::section;
+
+pub(super) static POOL: Shape = section(
+    &[
+        key("scheme", Kind::Words(&["http", "https"])).default("http"),
+        key("tls", Kind::Section(&UPSTREAM_TLS)),
+        key("balance", BALANCE).default("round_robin"),
+        key("primary", Kind::List(&UPSTREAM)).required(),
+        key("secondary", Kind::List(&UPSTREAM)).default("[]"),
+        key("failover_threshold", Kind::Number(0, 10_000))
+            .default("1")
+            .about("The secondaries join below this many healthy primaries."),
+        key("max_fails", Kind::Number(0, 1_000_000)).default("1"),
+        key("fail_timeout", Kind::Duration)
+            .default("10s")
+            .about("The span that `max_fails` counts in, and how long an upstream stays out."),
+        key("health_check", Kind::Section(&HEALTH_CHECK)),
+        key("timeouts", Kind::Section(&POOL_TIMEOUTS))
+            .implied()
+            .about("How long an upstream may take."),
+        key("connect_retries", Kind::Number(0, 100)).default("3"),
+    ],
+    pool::KEYS,
+);
+
+static UPSTREAM_TLS: Shape = section(
+    &[
+        key("server_name", Kind::Text),
+        key("ca", Kind::Text).about("The authorities to trust in PEM form, in place of a file."),
+        key("ca_file", Kind::Text),
+        key("verify", Kind::Switch).default("true"),
+    ],
+    pool::TLS_KEYS,
+);
+
+const BALANCE: Kind = Kind::AnyOf(&[
+    Kind::Words(&["round_robin", "least_connections", "ip_hash"]),
+    Kind::Section(&BALANCE_HASH),
+]);
+
+static BALANCE_HASH: Shape = section(
+    &[key(
+        "hash",
+        Kind::AnyOf(&[Kind::Words(&["session"]), Kind::Section(&HASH)]),
+    )
+    .required()
+    .about("What keeps a client on one upstream.")],
+    &["hash"],
+);
+
+static HASH: Shape = section(
+    &[
+        key("cookie", Kind::Text).about("The value of this cookie."),
+        key("header", Kind::Text).about("The value of this header."),
+    ],
+    pool::HASH_KEYS,
+);
+
+/// The address of an upstream, alone or with its weight.
+pub(super) const UPSTREAM: Kind = Kind::AnyOf(&[Kind::Text, Kind::Section(&WEIGHTED)]);
+
+static WEIGHTED: Shape = section(
+    &[
+        key("address", Kind::Text)
+            .required()
+            .about("Host and port."),
+        key("weight", Kind::Number(1, 1000))
+            .default("1")
+            .about("The share of the requests."),
+    ],
+    pool::UPSTREAM_KEYS,
+);
+
+static HEALTH_CHECK: Shape = section(
+    &[
+        key("http", Kind::Section(&PROBE)).about("Asks by a GET."),
+        key("tcp", Kind::Words(&["true"])).about("Asks by a connection alone."),
+        key("interval", Kind::Duration).default("5s"),
+        key("timeout", Kind::Duration).default("2s"),
+        key("healthy_after", Kind::Number(1, 1000)).default("2"),
+        key("unhealthy_after", Kind::Number(1, 1000)).default("3"),
+    ],
+    health::HEALTH_CHECK_KEYS,
+);
+
+static PROBE: Shape = section(
+    &[
+        key("path", Kind::Text)
+            .required()
+            .about("The path and query."),
+        key("host", Kind::Text),
+        key("status", Kind::Text).default("200-399"),
+    ],
+    health::PROBE_KEYS,
+);
+
+static POOL_TIMEOUTS: Shape = section(
+    &[
+        key("connect", Kind::Duration).default("3s"),
+        key("first_byte", Kind::Duration).default("60s"),
+        key("read_idle", Kind::Duration).default("60s"),
+        key("write_idle", Kind::Duration).default("60s"),
+        key("total", TOTAL).default("none"),
+    ],
+    health::TIMEOUT_KEYS,
+);
+
+const TOTAL: Kind = Kind::AnyOf(&[Kind::Words(&["none"]), Kind::Duration]);
+
+/// Those of a route have the pool's for defaults.
+pub(super) static ROUTE_TIMEOUTS: Shape = section(
+    &[
+        key("connect", Kind::Duration).about("To be connected, TLS included."),
+        key("first_byte", Kind::Duration).about("To the first byte of the answer."),
+        key("read_idle", Kind::Duration).about("Between two reads."),
+        key("write_idle", Kind::Duration).about("Between two writes."),
+        key("total", TOTAL).about("For everything."),
+    ],
+    health::TIMEOUT_KEYS,
+);

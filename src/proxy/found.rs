@@ -1,0 +1,90 @@
+//! A request whose route is known: as policies read it, as it is told where it is denied, and as it goes on.
+//!
+//! What becomes of it is decided in `journey`.
+
+use std::sync::Arc;
+
+use pingora::http::RequestHeader;
+
+use crate::decision::admission::Permit;
+use crate::decision::facts::RequestFacts;
+use crate::decision::forwarded::Origin;
+use crate::decision::response::Given;
+use crate::model::claim::Claim;
+use crate::model::id::RequestId;
+use crate::proxy::context::Admitted;
+use crate::proxy::context::RequestContext;
+use crate::proxy::denied::Denied;
+use crate::proxy::inbound::Inbound;
+use crate::proxy::serving::RouteRuntime;
+use crate::proxy::streams::Registration;
+
+/// A request whose route is known.
+pub(super) struct Found<'r> {
+    pub(super) inbound: Inbound,
+    pub(super) origin: Origin,
+    pub(super) route: Arc<RouteRuntime>,
+    /// The canonical path.
+    pub(super) path: &'r str,
+    /// The target as it will be forwarded, if it differs from what was written.
+    pub(super) canonical: Option<String>,
+}
+
+impl Found<'_> {
+    /// The request as policies read it.
+    pub(super) fn facts<'a>(
+        &'a self,
+        head: &'a RequestHeader,
+        ctx: &'a RequestContext,
+    ) -> RequestFacts<'a> {
+        let connection = ctx.current.as_ref().map(|current| &current.connection);
+        // That of a proxy in front says nothing about the client's.
+        let connection = connection.filter(|_| self.origin.is_direct());
+        RequestFacts {
+            id: ctx.id,
+            method: &head.method,
+            scheme: self.origin.scheme,
+            host: self.inbound.host.as_str(),
+            path: self.path,
+            query: head.uri.query(),
+            headers: &head.headers,
+            address: self.origin.client,
+            tls: connection.and_then(|connection| connection.tls.as_ref()),
+        }
+    }
+
+    /// It as it is told where it is denied.
+    pub(super) fn denied<'a>(
+        &'a self,
+        head: &'a RequestHeader,
+        id: RequestId,
+        claim: Option<&'a Claim>,
+    ) -> Denied<'a> {
+        Denied {
+            method: &head.method,
+            path: head.uri.path(),
+            host: &self.inbound.host,
+            client: self.origin.client,
+            route: &self.route.config.name,
+            claim,
+            id,
+        }
+    }
+
+    /// It as it goes on to an upstream.
+    pub(super) fn admitted(self, permit: Permit, registration: Option<Registration>) -> Admitted {
+        Admitted {
+            permit,
+            route: self.route,
+            host: self.inbound.host,
+            host_port: self.inbound.port,
+            target: self.canonical,
+            origin: self.origin,
+            tried: Vec::new(),
+            in_flight: None,
+            registration,
+            gito: None,
+            given: Given::default(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! What becomes of a request after the decision: asked to sign in, denied, or given what its policy has
+//! for it.
+//!
+//! What is to be done is configured; how an answer is written is `answer`.
+
+use pingora::http::RequestHeader;
+
+use crate::config::outcome::Challenge;
+use crate::config::outcome::Denied;
+use crate::decision::admission::Permit;
+use crate::decision::cookies::CookieNames;
+use crate::decision::facts::RequestFacts;
+use crate::decision::facts::Subject;
+use crate::decision::forwarded::Scheme;
+use crate::decision::hand_over::demanded;
+use crate::decision::reply::DeniedAnswer;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::decision::response::Given;
+use crate::decision::template::Form;
+use crate::decision::template::Template;
+use crate::gate::challenge::Asker;
+use crate::gate::challenge::Challenged;
+use crate::model::claim::NotLive;
+use crate::proxy::context::RequestContext;
+use crate::proxy::found::Found;
+use crate::proxy::inbound;
+use crate::proxy::kept::Unkept;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::serving::Serving;
+use crate::proxy::step::Step;
+use crate::proxy::upgrades::Hop;
+
+impl Serving {
+    /// Asks for a sign-in, as the route says.
+    pub(super) fn challenge(
+        &self,
+        head: &RequestHeader,
+        cookies: &[&[u8]],
+        found: &Found<'_>,
+        refused: Option<NotLive>,
+    ) -> Step {
+        let outcomes = &found.route.config.outcomes;
+        let written = head
+            .uri
+            .path_and_query()
+            .map_or("/", |target| target.as_str());
+        let target = found.canonical.as_deref().unwrap_or(written);
+        // Who has a cookie of this host is on the way already, and its session is renewed silently.
+        let names = &self.gate.names;
+        let arrives = CookieNames::find(cookies.iter().copied(), &names.authn)
+            .next()
+            .is_none();
+        if found.origin.scheme == Scheme::Https {
+            let hop = Hop::new(found.origin.client, &found.inbound.host, head);
+            self.upgrades.led(&hop);
+        }
+        let asker = match outcomes.challenge {
+            Challenge::Auto => inbound::asker(&head.method, &head.headers),
+            Challenge::Redirect => Asker::Navigation,
+            Challenge::Unauthorized => Asker::Program,
+        };
+        if asker == Asker::Navigation
+            && let Some(form) = self.keepable(head, &found.inbound.host, found.origin.scheme)
+        {
+            return Step::KeepPost(Box::new(Unkept {
+                host: found.inbound.host.clone(),
+                address: found.origin.client,
+                target: target.to_owned(),
+                level: found.route.config.level,
+                refused,
+                form,
+            }));
+        }
+        let success = outcomes.success.as_deref().filter(|_| arrives);
+        Step::Reply(self.gate.challenge(&Challenged {
+            host: &found.inbound.host,
+            target: success.unwrap_or(target),
+            asker,
+            level: found.route.config.level,
+            cookies,
+            freshness: demanded(refused),
+            refused,
+            post: None,
+        }))
+    }
+
+    /// Answers a request that is denied, as the route says.
+    pub(super) fn denied(
+        &self,
+        ctx: &RequestContext,
+        found: &Found<'_>,
+        head: &RequestHeader,
+    ) -> Step {
+        let config = &found.route.config;
+        let answer = match &config.outcomes.denied {
+            Denied::Status => DeniedAnswer::Status,
+            Denied::Redirect(address)
+                if inbound::asker(&head.method, &head.headers) == Asker::Navigation =>
+            {
+                if let Some(location) = self.elsewhere(address, &found.facts(head, ctx)) {
+                    return Step::Reply(Reply::new(ReplyKind::Redirect(location)));
+                }
+                DeniedAnswer::Page(config.outcomes.remediation.clone())
+            }
+            Denied::Page | Denied::Redirect(_) => {
+                DeniedAnswer::Page(config.outcomes.remediation.clone())
+            }
+        };
+        Step::Reply(Reply::new(ReplyKind::Denied(answer)))
+    }
+
+    /// Where a denied browser goes; nowhere, if it is there already.
+    fn elsewhere(&self, address: &Template, request: &RequestFacts<'_>) -> Option<String> {
+        let subject = Subject::of(None, request, self.clock.now());
+        let location = String::from_utf8(address.render(&subject, Form::Address)?).ok()?;
+        let authority = format!("https://{}", request.host);
+        let own = location.strip_prefix(&authority).unwrap_or(&location);
+        let path = own.split(['?', '#']).next().unwrap_or_default();
+        (path != request.path).then_some(location)
+    }
+
+    /// What the policy gives to a permitted request.
+    pub(super) async fn give(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Given, Refusal> {
+        let responses = &found.route.config.responses;
+        if responses.is_empty() {
+            return Ok(Given::default());
+        }
+        let session = permit.session();
+        let standing = session.map(|session| (&**session, permit.level()));
+        let subject = Subject::of(standing, request, self.clock.now());
+        let given = responses.give(&subject).map_err(|error| {
+            tracing::error!(
+                request_id = %request.id,
+                error = &error as &dyn std::error::Error,
+                "what the policy gives could not be written"
+            );
+            Refusal::Internal
+        })?;
+        if let Some(session) = session.filter(|_| !given.attributes.is_empty()) {
+            let sso = &session.facts.sso;
+            let noted = self.gate.engine.note(sso, &given.attributes).await;
+            // Later decisions would go by what is not there.
+            noted.map_err(|error| {
+                tracing::error!(
+                    request_id = %request.id,
+                    session = sso.short_hash(),
+                    error = &error as &dyn std::error::Error,
+                    "attributes of a session could not be kept"
+                );
+                Refusal::Unavailable
+            })?;
+        }
+        Ok(given)
+    }
+}

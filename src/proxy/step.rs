@@ -1,0 +1,91 @@
+//! What becomes of a request before an upstream is chosen, and carrying that out.
+//!
+//! Which it is comes out of `journey`.
+
+use http::Method;
+use pingora::proxy::Session;
+
+use crate::decision::forwarded::Origin;
+use crate::decision::reply::Reply;
+use crate::ports::vitals::Vitals;
+use crate::proxy::answer;
+use crate::proxy::context::Admitted;
+use crate::proxy::context::RequestContext;
+use crate::proxy::inbound::Inbound;
+use crate::proxy::kept::Unkept;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::whereabouts::Whereabouts;
+
+/// What becomes of a request before an upstream is chosen.
+pub(super) enum Step {
+    /// Its path is served, though only by these methods.
+    Disallow(Vec<Method>),
+    /// It is forwarded.
+    Forward(Box<Admitted>),
+    /// It needs a sign-in, and its body may be kept meanwhile.
+    KeepPost(Box<Unkept>),
+    /// It belongs at this address.
+    Move(String),
+    /// One of Portway's own paths, at this host with this origin.
+    Own(Place, Inbound, Origin),
+    /// A balancer asks whether requests may be sent here.
+    Readiness,
+    /// It is refused.
+    Refuse(Refusal),
+    /// Portway answers by itself.
+    Reply(Reply),
+}
+
+/// Which of Portway's own paths.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Place {
+    /// Those of an application host.
+    Application,
+    /// Those of the collector.
+    Collector,
+}
+
+impl Step {
+    /// Readies what is forwarded, and answers what is not; whether it was answered.
+    ///
+    /// # Errors
+    /// When the client is gone.
+    pub(super) async fn carry_out(
+        self,
+        session: &mut Session,
+        ctx: &mut RequestContext,
+        vitals: &dyn Vitals,
+    ) -> pingora::Result<bool> {
+        let voice = ctx.serving.voice(ctx.id);
+        match self {
+            Self::Forward(admitted) => {
+                if let Some(total) = admitted.route.config.timeouts.total
+                    && let Some(current) = &ctx.current
+                {
+                    current.watch.limit_total(total);
+                }
+                if session.is_upgrade_req() {
+                    session.set_read_timeout(None);
+                }
+                Whereabouts::note_origin(session, &admitted.origin);
+                ctx.admitted = Some(admitted);
+                return Ok(false);
+            }
+            Self::Disallow(methods) => answer::disallow(session, &methods, voice).await?,
+            Self::KeepPost(unkept) => {
+                let reply = ctx.serving.challenge_keeping(session, *unkept).await;
+                answer::reply(session, reply, None, voice).await?;
+            }
+            Self::Move(location) => answer::move_to(session, location, voice).await?,
+            Self::Own(place, inbound, origin) => {
+                Whereabouts::note_origin(session, &origin);
+                let arrived = (inbound, origin);
+                ctx.serving.serve_own(session, ctx, place, arrived).await?;
+            }
+            Self::Readiness => answer::readiness(session, vitals.readiness(), ctx.id).await?,
+            Self::Refuse(refusal) => answer::refuse(session, refusal, voice).await?,
+            Self::Reply(reply) => answer::reply(session, reply, None, voice).await?,
+        }
+        Ok(true)
+    }
+}

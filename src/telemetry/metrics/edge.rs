@@ -1,0 +1,186 @@
+//! What the edge has to tell: requests, connections, pools.
+
+use std::fmt;
+
+use crate::telemetry::histogram::HistogramSnapshot;
+use crate::telemetry::metrics::page::Page;
+
+/// What the edge has to tell.
+#[derive(Clone, Debug, Default)]
+pub struct EdgeSnapshot {
+    /// Requests that were answered, by the class of the status.
+    pub requests: Vec<(&'static str, u64)>,
+    /// Those that a route took, by virtual host and protection.
+    pub hosts: Vec<HostSnapshot>,
+    /// How long they took, from their head to their end.
+    pub duration: HistogramSnapshot,
+    /// What could not be read, by why not.
+    pub unread: Vec<(&'static str, u64)>,
+    /// Requests that were cut off half-way.
+    pub cut: u64,
+    /// TLS handshakes, by what came of them.
+    pub handshakes: Vec<(&'static str, u64)>,
+    /// Connections, by whether they were let in.
+    pub connections: Vec<(&'static str, u64)>,
+    /// Connections that are open.
+    pub open: usize,
+}
+
+/// The requests to a virtual host that are protected alike.
+#[derive(Clone, Debug)]
+pub struct HostSnapshot {
+    /// The first name of the virtual host, as configured.
+    pub host: String,
+    /// How they are protected.
+    pub access: &'static str,
+    /// How many there were, by the class of the status.
+    pub requests: Vec<(&'static str, u64)>,
+}
+
+/// What there is to tell of one pool.
+#[derive(Clone, Debug)]
+pub struct PoolSnapshot {
+    /// Its name.
+    pub pool: String,
+    /// Further upstreams tried because one could not be connected to.
+    pub retries: u64,
+    /// Its upstreams.
+    pub upstreams: Vec<UpstreamSnapshot>,
+}
+
+/// What there is to tell of one upstream.
+#[derive(Clone, Debug)]
+pub struct UpstreamSnapshot {
+    /// As host and port.
+    pub address: String,
+    /// Whether requests are sent there.
+    pub health: UpstreamHealth,
+    /// Requests that were sent there.
+    pub requests: u64,
+    /// Those that failed there.
+    pub failures: u64,
+    /// Those that are there now.
+    pub in_flight: usize,
+}
+
+/// Whether requests are sent to an upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UpstreamHealth {
+    /// Not while another one is well.
+    Down,
+    /// They are.
+    Up,
+}
+
+impl EdgeSnapshot {
+    pub(super) fn encode(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counters(
+            ("portway_requests", "Requests answered, by class of status"),
+            "status",
+            &self.requests,
+        )?;
+        let of_host = |host: &'_ HostSnapshot| {
+            let (name, access) = (host.host.clone(), host.access);
+            host.requests
+                .clone()
+                .into_iter()
+                .map(move |(status, count)| {
+                    let labels = [
+                        ("virtual_host", name.clone()),
+                        ("access", access.to_owned()),
+                        ("status", status.to_owned()),
+                    ];
+                    (labels, count)
+                })
+        };
+        page.counter_family(
+            (
+                "portway_virtual_host_requests",
+                "Requests that a route took, by virtual host, protection and class of status",
+            ),
+            self.hosts.iter().flat_map(of_host),
+        )?;
+        page.histogram(
+            (
+                "portway_request_duration_seconds",
+                "From the head of a request to its end",
+            ),
+            &self.duration,
+        )?;
+        page.counter(
+            (
+                "portway_requests_cut",
+                "Requests cut off half-way by a deadline or the end of their session",
+            ),
+            self.cut,
+        )?;
+        page.counters(
+            (
+                "portway_requests_unread",
+                "Requests that could not be read, by why not",
+            ),
+            "why",
+            &self.unread,
+        )?;
+        page.counters(
+            ("portway_tls_handshakes", "TLS handshakes, by outcome"),
+            "outcome",
+            &self.handshakes,
+        )?;
+        page.counters(
+            (
+                "portway_connections_accepted",
+                "Connections, by whether there was room for them",
+            ),
+            "outcome",
+            &self.connections,
+        )?;
+        let open = ("portway_connections", "Connections that are open");
+        page.gauge(open, self.open as u64)
+    }
+}
+
+/// Writes what there is to tell of all pools.
+pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::Result {
+    let label = |pool: &PoolSnapshot| ("pool", pool.pool.clone());
+    page.counter_family(
+        (
+            "portway_upstream_retries",
+            "Further upstreams tried because one could not be connected to",
+        ),
+        pools.iter().map(|pool| ([label(pool)], pool.retries)),
+    )?;
+    let each = |value: fn(&UpstreamSnapshot) -> u64| {
+        pools.iter().flat_map(move |pool| {
+            pool.upstreams.iter().map(move |upstream| {
+                let labels = [label(pool), ("upstream", upstream.address.clone())];
+                (labels, value(upstream))
+            })
+        })
+    };
+    page.counter_family(
+        ("portway_upstream_requests", "Requests sent to an upstream"),
+        each(|upstream| upstream.requests),
+    )?;
+    page.counter_family(
+        (
+            "portway_upstream_failures",
+            "Requests that failed at an upstream: not connected, broken off, late",
+        ),
+        each(|upstream| upstream.failures),
+    )?;
+    page.gauge_family(
+        (
+            "portway_upstream_up",
+            "Whether an upstream is sent requests",
+        ),
+        each(|upstream| u64::from(upstream.health == UpstreamHealth::Up)),
+    )?;
+    page.gauge_family(
+        (
+            "portway_upstream_in_flight",
+            "Requests that are at an upstream now",
+        ),
+        each(|upstream| upstream.in_flight as u64),
+    )
+}

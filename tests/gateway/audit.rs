@@ -1,0 +1,223 @@
+//! The audit trail: what is written down of users, that nobody can change it unseen, and how an operator finds
+//! what a user's reference is about.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::process::Output;
+use std::time::Duration;
+
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Request;
+use crate::support::until;
+use crate::support::yaml;
+
+const SOON: Duration = Duration::from_secs(20);
+
+async fn start(more: &str) -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&format!("{config}{more}")).await;
+    (gateway, application)
+}
+
+fn trail(gateway: &Gateway) -> PathBuf {
+    gateway.folder().join("state/audit.jsonl")
+}
+
+/// The lines of a trail, once one of them has these words.
+async fn lines(gateway: &Gateway, words: &str) -> Vec<serde_json::Value> {
+    let path = trail(gateway);
+    until(&format!("the trail says {words:?}"), SOON, || async {
+        let text = std::fs::read_to_string(&path).ok()?;
+        let read = |line| serde_json::from_str(line).unwrap();
+        text.contains(words)
+            .then(|| text.lines().map(read).collect())
+    })
+    .await
+}
+
+/// The last line of a kind.
+async fn last(gateway: &Gateway, event: &str) -> serde_json::Value {
+    let lines = lines(gateway, &format!("\"event\":\"{event}\"")).await;
+    let found = lines.into_iter().rev().find(|line| line["event"] == event);
+    found.unwrap()
+}
+
+fn portway(gateway: &Gateway, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_portway"))
+        .args(["audit"])
+        .args(arguments)
+        .current_dir(gateway.folder())
+        .output()
+        .unwrap()
+}
+
+fn said(output: &Output) -> String {
+    let text = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8(text).unwrap()
+}
+
+#[tokio::test]
+async fn what_users_do_is_written_down_and_a_reference_leads_to_it_d_23() {
+    let (gateway, _application) = start("").await;
+    let mut browser = Browser::new(&gateway);
+    let page = browser.get("https://app.test/").await;
+    let page = browser.follow_all(page).await;
+    browser.log_in(&page, "alice", "wrong s3cret").await;
+    let refused = last(&gateway, "sign_in_refused").await;
+    assert_eq!(refused["cause"], "wrong_password");
+    assert_eq!(refused["user"], "alice");
+    assert_eq!(refused["client"], "127.0.0.1");
+    browser.log_in(&page, "s3cret typed as a name", "x").await;
+    lines(&gateway, "unknown_user").await;
+    browser
+        .sign_in("https://app.test/", "alice")
+        .await
+        .expect(200);
+    let signed_in = last(&gateway, "signed_in").await;
+    assert_eq!(signed_in["user"], "alice");
+    let denied = browser
+        .get("https://app.test/admin?code=s3cret")
+        .await
+        .expect(403);
+    let reference = denied.header("x-request-id").to_owned();
+    let told = last(&gateway, "denied").await;
+    assert_eq!(told["request_id"], reference.as_str());
+    assert_eq!(told["session"], signed_in["session"]);
+    assert_eq!(told["path"], "/admin");
+    let found = portway(&gateway, &["find", &reference]);
+    assert!(found.status.success(), "{}", said(&found));
+    let found = said(&found);
+    assert!(
+        found.contains(" denied ") && found.contains("user=\"alice\""),
+        "{found}"
+    );
+    let nothing = portway(&gateway, &["find", "0123456789abcdef"]);
+    assert_eq!(nothing.status.code(), Some(1));
+    browser.get("https://app.test/.portway/logout").await;
+    let signed_out = last(&gateway, "signed_out").await;
+    assert_eq!(signed_out["session"], signed_in["session"]);
+    let text = std::fs::read_to_string(trail(&gateway)).unwrap();
+    for secret in ["s3cret", "portway-authn"] {
+        assert!(!text.contains(secret), "{secret} in\n{text}");
+    }
+}
+
+#[tokio::test]
+async fn a_trail_that_somebody_changed_is_found_over_restarts_and_rotations() {
+    let (mut gateway, _application) = start("").await;
+    Browser::signed_in(&gateway, "alice").await;
+    lines(&gateway, "signed_in").await;
+    let older = trail(&gateway).with_extension("1");
+    std::fs::rename(trail(&gateway), &older).unwrap();
+    Browser::signed_in(&gateway, "bob").await;
+    lines(&gateway, "bob").await;
+    gateway.terminate();
+    gateway.wait_for_exit(SOON).await;
+    gateway.restart().await;
+    lines(&gateway, "\"event\":\"stopped\"").await;
+    let both = ["verify", "state/audit.jsonl", "state/audit.1"];
+    let whole = portway(&gateway, &both);
+    assert!(whole.status.success(), "{}", said(&whole));
+    assert!(
+        said(&whole).contains("none was changed"),
+        "{}",
+        said(&whole)
+    );
+    assert!(said(&whole).contains("sealed with a key of the ring"));
+    let alone = portway(&gateway, &["verify"]);
+    assert!(
+        said(&alone).contains("are not in these files"),
+        "{}",
+        said(&alone)
+    );
+    let text = std::fs::read_to_string(&older).unwrap();
+    std::fs::write(&older, text.replace("alice", "mallory")).unwrap();
+    let edited = portway(&gateway, &both);
+    assert_eq!(edited.status.code(), Some(1));
+    assert!(
+        said(&edited).contains("was changed after it was written"),
+        "{}",
+        said(&edited)
+    );
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.remove(1);
+    std::fs::write(&older, lines.join("\n") + "\n").unwrap();
+    let removed = portway(&gateway, &both);
+    assert!(
+        said(&removed).contains("are missing before this one"),
+        "{}",
+        said(&removed)
+    );
+    std::fs::write(&older, &text).unwrap();
+    let current = std::fs::read_to_string(trail(&gateway)).unwrap();
+    let kept: Vec<&str> = current.lines().take(1).collect();
+    std::fs::write(trail(&gateway), format!("{}\n", kept[0])).unwrap();
+    let cut = portway(&gateway, &both);
+    assert!(
+        said(&cut).contains("were cut off its end"),
+        "{}",
+        said(&cut)
+    );
+}
+
+#[tokio::test]
+async fn garbage_for_cookies_is_counted_and_cannot_fill_the_disk_mdc_cookie_6() {
+    let (gateway, _application) = start("ops: { bind: \"127.0.0.1:0\" }\n").await;
+    let mut browser = Browser::new(&gateway);
+    for _ in 0..50 {
+        let request = Request::get("https://app.test/public/x")
+            .header("cookie", &["__Host-portway-authn-main=junk"; 4].join("; "));
+        browser.send(request).await.expect(200);
+    }
+    let told = last(&gateway, "cookie_not_opened").await;
+    assert_eq!(
+        (&told["cookie"], &told["host"]),
+        (&"authn".into(), &"app.test".into())
+    );
+    let written = lines(&gateway, "cookie_not_opened").await;
+    let of_kind = written
+        .iter()
+        .filter(|line| line["event"] == "cookie_not_opened");
+    assert!(of_kind.count() < 150);
+    let counted = "portway_audit_events_total{event=\"cookie_not_opened\"}";
+    assert_eq!(gateway.metric(counted).await, Some(200.0));
+}
+
+#[tokio::test]
+async fn the_id_of_a_request_is_a_trusted_proxys_to_give_and_nobody_elses() {
+    for (trust, kept) in [("", false), ("trusted_proxies: [127.0.0.1]\n", true)] {
+        let (gateway, _application) = start(trust).await;
+        let mut browser = Browser::new(&gateway);
+        for (id, is_good) in [("proxy-made:1234", true), ("not good", false)] {
+            let request = Request::get("https://app.test/public/x").header("x-request-id", id);
+            let answer = browser.send(request).await.expect(200);
+            assert_eq!(answer.header("x-request-id") == id, kept && is_good);
+            assert_eq!(answer.told("x-request-id"), answer.header("x-request-id"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_balancer_asks_the_public_listener_and_learns_no_more_than_it_needs() {
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    let config = config.replace(
+        "{ name: http, bind: 127.0.0.1:0 }",
+        "{ name: http, bind: 127.0.0.1:0, ready_path: /are-you-ready }",
+    );
+    let gateway = Gateway::start(&config).await;
+    let mut browser = Browser::new(&gateway);
+    let ready = browser.get("http://balancer.test/are-you-ready").await;
+    assert_eq!(ready.expect(200).text(), "ready\n");
+    let elsewhere = browser.get("https://app.test/are-you-ready").await;
+    assert_ne!(elsewhere.text(), "ready\n");
+    let post = Request::post("http://balancer.test/are-you-ready");
+    assert_eq!(browser.send(post).await.status, 421);
+    browser
+        .get("http://balancer.test/are-you-ready/x")
+        .await
+        .expect(421);
+}
