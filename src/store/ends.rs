@@ -3,9 +3,8 @@
 //!
 //! Which records an end concerns is the table's business; tombstones stand in its shards.
 
-use std::collections::BTreeMap;
-use std::collections::BTreeSet;
 use std::collections::HashMap;
+use std::ops::Bound;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 
@@ -21,6 +20,7 @@ use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::store::index::UserKey;
+use crate::store::sorted::Sorted;
 use crate::store::table::Change;
 
 /// The ends that one store knows.
@@ -189,13 +189,9 @@ impl Ends {
     }
 
     pub(super) fn since(&self, position: Position, limit: usize) -> Vec<(Position, End)> {
-        let after = (
-            std::ops::Bound::Excluded(position),
-            std::ops::Bound::Unbounded,
-        );
         let log = self.log.lock();
         log.entries
-            .range(after)
+            .range(Bound::Excluded(position))
             .take(limit)
             .map(|(at, end)| (*at, end.clone()))
             .collect()
@@ -206,6 +202,7 @@ impl Ends {
         let log = self.log.lock();
         log.expiries
             .iter()
+            .map(|(expiry, ())| expiry)
             .take_while(|(expires, _)| *expires < before)
             .take(limit)
             .filter_map(|(_, at)| log.entries.get(at).map(|end| (*at, end.clone())))
@@ -298,8 +295,8 @@ struct CutOff {
 
 #[derive(Debug, Default)]
 struct Log {
-    entries: BTreeMap<Position, End>,
-    expiries: BTreeSet<(Timestamp, Position)>,
+    entries: Sorted<Position, End>,
+    expiries: Sorted<(Timestamp, Position)>,
     /// The one standing move of each SSO session that has moved.
     moves: HashMap<SsoId, Position>,
     last: Position,
@@ -318,7 +315,7 @@ impl Log {
 
     fn insert(&mut self, position: Position, end: End) {
         self.last = self.last.max(position);
-        self.expiries.insert((expires(&end), position));
+        self.expiries.insert((expires(&end), position), ());
         if let End::Moved { sso, .. } = &end {
             self.moves.insert(*sso, position);
         }

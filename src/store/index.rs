@@ -1,12 +1,16 @@
 //! The indexes over the records: by user, by session at the identity provider, by absolute expiry, by
 //! last activity, and those that wait for their release.
 //!
-//! They hold ids only. The table keeps them exact: an id stands here as long as its record stands.
+//! They hold the numbers of slots, and hashes in place of names: a few bytes for each record. The table keeps
+//! them exact: a slot stands here as long as its record stands. Whoever was told of one looks again whether
+//! the record there is one that was asked for.
 
 use std::collections::BTreeSet;
-use std::collections::HashMap;
-use std::collections::hash_map::Entry as Place;
+use std::hash::BuildHasher;
+use std::hash::Hash;
 use std::ops::Bound;
+
+use foldhash::fast::RandomState;
 
 use crate::model::id::ProviderSessionId;
 use crate::model::id::SsoId;
@@ -16,6 +20,7 @@ use crate::model::session::Session;
 use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::store::sorted::Sorted;
 
 /// A user of one identity store.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -37,80 +42,94 @@ impl UserKey {
     }
 }
 
-/// A place in one of the indexes by time.
-pub(super) type Slot = (Timestamp, SsoId);
+/// The number of the place that a record has in the table. When the record is gone, another may have it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Slot(pub(super) u32);
 
-/// Whether a record may be dropped for want of activity (S-20). A stub, a copy that waits for its
-/// release and an ended record serve nobody; each stands for something until the SSO session expires.
-pub(super) const fn goes_idle(session: &Session) -> bool {
-    match session.state {
-        SessionState::Live => true,
-        SessionState::Ended | SessionState::Moved { .. } | SessionState::Pending(_) => false,
+/// A place in one of the indexes by time; in two halves, a time leaves no gap in front of the slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment {
+    high: u32,
+    low: u32,
+    slot: Slot,
+}
+
+impl Moment {
+    fn new(time: Timestamp, slot: Slot) -> Self {
+        let [a, b, c, d, e, f, g, h] = time.as_millis().to_be_bytes();
+        Self {
+            high: u32::from_be_bytes([a, b, c, d]),
+            low: u32::from_be_bytes([e, f, g, h]),
+            slot,
+        }
+    }
+
+    fn time(self) -> Timestamp {
+        Timestamp::from_millis((u64::from(self.high) << 32) | u64::from(self.low))
+    }
+
+    pub(super) const fn slot(self) -> Slot {
+        self.slot
     }
 }
 
 /// Where records are found otherwise than by id.
 #[derive(Debug, Default)]
 pub(super) struct Index {
-    users: HashMap<UserKey, Sessions>,
-    providers: BTreeSet<(ProviderSessionId, SsoId)>,
-    expiries: BTreeSet<Slot>,
-    accesses: BTreeSet<Slot>,
+    hasher: RandomState,
+    users: Sorted<(u32, Slot)>,
+    providers: Sorted<(u32, Slot)>,
+    expiries: Sorted<Moment>,
+    accesses: Sorted<Moment>,
     pending: BTreeSet<SsoId>,
     /// The pending record that was told of last.
     pending_told: Option<SsoId>,
 }
 
 impl Index {
-    pub(super) fn add(&mut self, session: &Session, access: Timestamp) {
+    pub(super) fn add(&mut self, slot: Slot, session: &Session, access: Timestamp) {
         let facts = &session.facts;
-        self.users
-            .entry(UserKey::of(facts))
-            .and_modify(|sessions| sessions.add(facts.sso))
-            .or_insert(Sessions::One(facts.sso));
+        let user = self.user_hash(&facts.store, &facts.subject);
+        self.users.insert((user, slot), ());
         if let Some(provider_session) = session.provider_session {
-            self.providers.insert((provider_session, facts.sso));
+            let provider = self.hash(&provider_session);
+            self.providers.insert((provider, slot), ());
         }
-        self.expiries.insert((facts.expires, facts.sso));
-        if goes_idle(session) {
-            self.accesses.insert((access, facts.sso));
+        self.expiries.insert(Moment::new(facts.expires, slot), ());
+        if session.state == SessionState::Live {
+            self.accesses.insert(Moment::new(access, slot), ());
         }
         if matches!(session.state, SessionState::Pending(_)) {
             self.pending.insert(facts.sso);
         }
     }
 
-    pub(super) fn remove(&mut self, session: &Session, access: Timestamp) {
+    pub(super) fn remove(&mut self, slot: Slot, session: &Session, access: Timestamp) {
         let facts = &session.facts;
-        if let Place::Occupied(mut sessions) = self.users.entry(UserKey::of(facts))
-            && sessions.get_mut().remove(&facts.sso) == Left::None
-        {
-            sessions.remove();
-        }
+        let user = self.user_hash(&facts.store, &facts.subject);
+        self.users.remove(&(user, slot));
         if let Some(provider_session) = session.provider_session {
-            self.providers.remove(&(provider_session, facts.sso));
+            let provider = self.hash(&provider_session);
+            self.providers.remove(&(provider, slot));
         }
-        self.expiries.remove(&(facts.expires, facts.sso));
-        self.accesses.remove(&(access, facts.sso));
+        self.expiries.remove(&Moment::new(facts.expires, slot));
+        self.accesses.remove(&Moment::new(access, slot));
         self.pending.remove(&facts.sso);
     }
 
-    pub(super) fn move_access(&mut self, sso: SsoId, from: Timestamp, to: Timestamp) {
-        self.accesses.remove(&(from, sso));
-        self.accesses.insert((to, sso));
+    pub(super) fn move_access(&mut self, slot: Slot, from: Timestamp, to: Timestamp) {
+        self.accesses.remove(&Moment::new(from, slot));
+        self.accesses.insert(Moment::new(to, slot), ());
     }
 
-    pub(super) fn of_user(&self, user: &UserKey) -> Vec<SsoId> {
-        self.users.get(user).map(Sessions::all).unwrap_or_default()
+    /// The records that may be a user's: all that are, and seldom another.
+    pub(super) fn of_user(&self, store: &StoreName, subject: &UserName) -> Vec<Slot> {
+        under(&self.users, self.user_hash(store, subject))
     }
 
-    pub(super) fn of_provider(&self, provider_session: ProviderSessionId) -> Vec<SsoId> {
-        let first = (provider_session, SsoId::from_bytes([0; 16]));
-        let last = (provider_session, SsoId::from_bytes([u8::MAX; 16]));
-        self.providers
-            .range(first..=last)
-            .map(|(_, sso)| *sso)
-            .collect()
+    /// The records that may have begun with a session at an identity provider, in the same way.
+    pub(super) fn of_provider(&self, provider_session: ProviderSessionId) -> Vec<Slot> {
+        under(&self.providers, self.hash(&provider_session))
     }
 
     /// Records that wait for their release, at most `limit`. Each call goes on behind the one before,
@@ -130,70 +149,49 @@ impl Index {
     }
 
     /// The records that expire by `now`, earliest first.
-    pub(super) fn expired(&self, now: Timestamp, limit: usize) -> Vec<SsoId> {
+    pub(super) fn expired(&self, now: Timestamp, limit: usize) -> Vec<Slot> {
         self.expiries
             .iter()
-            .take_while(|(expires, _)| *expires <= now)
+            .map(|(moment, ())| *moment)
+            .take_while(|moment| moment.time() <= now)
             .take(limit)
-            .map(|(_, sso)| *sso)
+            .map(Moment::slot)
             .collect()
     }
 
     /// The records indexed under an access of `until` or earlier, after the place `after`.
     ///
     /// The index learns of later accesses lazily, so each has to be looked at.
-    pub(super) fn quiet(&self, after: Option<Slot>, until: Timestamp, limit: usize) -> Vec<Slot> {
+    pub(super) fn quiet(
+        &self,
+        after: Option<Moment>,
+        until: Timestamp,
+        limit: usize,
+    ) -> Vec<Moment> {
         let from = after.map_or(Bound::Unbounded, Bound::Excluded);
         self.accesses
-            .range((from, Bound::Unbounded))
-            .take_while(|(access, _)| *access <= until)
+            .range(from)
+            .map(|(moment, ())| *moment)
+            .take_while(|moment| moment.time() <= until)
             .take(limit)
-            .copied()
             .collect()
     }
-}
 
-/// The sessions of one user. Most users have one, and a set for it would weigh more than all else that
-/// the indexes hold of it.
-#[derive(Debug)]
-enum Sessions {
-    One(SsoId),
-    Several(BTreeSet<SsoId>),
-}
-
-/// What a removal leaves.
-#[derive(PartialEq, Eq)]
-enum Left {
-    None,
-    Some,
-}
-
-impl Sessions {
-    fn add(&mut self, sso: SsoId) {
-        match self {
-            Self::One(one) if *one == sso => {}
-            Self::One(one) => *self = Self::Several(BTreeSet::from([*one, sso])),
-            Self::Several(several) => {
-                several.insert(sso);
-            }
-        }
+    fn user_hash(&self, store: &StoreName, subject: &UserName) -> u32 {
+        self.hash(&(store.as_str(), subject.as_str()))
     }
 
-    fn remove(&mut self, sso: &SsoId) -> Left {
-        let is_empty = match self {
-            Self::One(one) => one == sso,
-            Self::Several(several) => {
-                several.remove(sso);
-                several.is_empty()
-            }
-        };
-        if is_empty { Left::None } else { Left::Some }
+    /// With a seed, so that nobody can choose names that share one.
+    fn hash(&self, what: &impl Hash) -> u32 {
+        u32::try_from(self.hasher.hash_one(what) >> 32).unwrap_or_default()
     }
+}
 
-    fn all(&self) -> Vec<SsoId> {
-        match self {
-            Self::One(one) => vec![*one],
-            Self::Several(several) => several.iter().copied().collect(),
-        }
-    }
+fn under(entries: &Sorted<(u32, Slot)>, hash: u32) -> Vec<Slot> {
+    entries
+        .range(Bound::Included((hash, Slot(0))))
+        .map(|((own, slot), ())| (*own, *slot))
+        .take_while(|(own, _)| *own == hash)
+        .map(|(_, slot)| slot)
+        .collect()
 }

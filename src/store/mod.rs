@@ -12,7 +12,10 @@ mod entry;
 mod index;
 mod life;
 pub mod memory;
+mod names;
+mod packed;
 mod record;
+mod sorted;
 mod table;
 
 /// Seals the records that a store writes. A sealer that reveals them hands out what every user's

@@ -1,17 +1,17 @@
 //! The table in memory that both stores answer from: records, tombstones and their indexes.
 //!
-//! A record and the tombstone of the same SSO session share one place under one lock, so that a
-//! request's question is one look-up and insert-unless-ended is one step (S-17). Nothing here is
-//! durable: every change is told to a journal while its lock is held, so that the journal's order is
-//! the order of memory for each `SsoId`.
+//! A record and the tombstone of the same SSO session are under one lock, so that insert-unless-ended is
+//! one step (S-17). Nothing here is durable: every change is told to a journal while its lock is held, so
+//! that the journal's order is the order of memory for each `SsoId`.
 //!
-//! Locks are taken in this order only: shard, cut-offs, index, end log, journal.
+//! Records lie here packed, a million in little memory; those that requests ask for are open besides.
+//!
+//! Locks are taken in this order only: shard, cut-offs, names, index, end log, journal.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
@@ -23,20 +23,24 @@ use parking_lot::RwLock;
 use crate::model::end::End;
 use crate::model::end::Position;
 use crate::model::id::SsoId;
-use crate::model::name::StoreName;
-use crate::model::name::UserName;
 use crate::model::session::Session;
-use crate::model::session::SessionState;
 use crate::model::time::Timestamp;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::store::ends::Ends;
 use crate::store::index::Index;
-use crate::store::index::UserKey;
+use crate::store::index::Slot;
+use crate::store::names::Names;
+use crate::store::table::opened::Opened;
+use crate::store::table::records::Record;
+use crate::store::table::records::Records;
 
 mod ending;
 mod lasting;
+mod opened;
+mod reading;
+mod records;
 mod sweep;
 #[cfg(test)]
 mod tests;
@@ -49,6 +53,7 @@ pub(super) use crate::store::table::lasting::Undone;
 #[derive(Debug)]
 pub(super) struct Table {
     shards: Vec<RwLock<Shard>>,
+    names: RwLock<Names>,
     index: Mutex<Index>,
     ends: Ends,
     count: AtomicUsize,
@@ -104,14 +109,17 @@ impl Table {
             Contents::Complete => None,
             Contents::Loading => Some(HashSet::new()),
         };
-        let shard = || {
+        let shard = |number| {
             RwLock::new(Shard {
-                entries: HashMap::default(),
+                opened: Opened::default(),
+                records: Records::new(number, SHARDS),
+                tombstones: HashMap::default(),
                 gone: gone(),
             })
         };
         Self {
-            shards: std::iter::repeat_with(shard).take(SHARDS).collect(),
+            shards: (0..SHARDS).map(shard).collect(),
+            names: RwLock::default(),
             index: Mutex::default(),
             ends: Ends::default(),
             count: AtomicUsize::new(0),
@@ -119,23 +127,15 @@ impl Table {
         }
     }
 
-    pub(super) fn find(&self, sso: &SsoId) -> Found {
-        match self.shard(sso).read().entries.get(sso) {
-            None => Found::Absent,
-            Some(Entry::Record(record)) => Found::Record(Arc::clone(&record.session)),
-            Some(Entry::Tombstone(_)) => Found::Ended,
-        }
-    }
-
     pub(super) fn insert(&self, session: Session, journal: impl FnOnce(Change)) -> Inserted {
-        let session = Arc::new(session);
         let sso = session.facts.sso;
         let mut shard = self.shard(&sso).write();
         let cut_offs = self.ends.hold();
-        match shard.entries.get(&sso) {
-            None => {}
-            Some(Entry::Record(_)) => return Inserted::Exists,
-            Some(Entry::Tombstone(_)) => return Inserted::Ended,
+        if shard.records.get(&sso).is_some() {
+            return Inserted::Exists;
+        }
+        if shard.tombstones.contains_key(&sso) {
+            return Inserted::Ended;
         }
         if let Some(cover) = cut_offs.cover(&session) {
             self.refuse(&mut shard, cover, &session, journal);
@@ -146,12 +146,9 @@ impl Table {
             written,
             counts: written,
         };
-        let record = Record::new(Arc::clone(&session), access);
-        shard.entries.insert(sso, Entry::Record(record));
-        self.index.lock().add(&session, written);
-        self.count.fetch_add(1, Ordering::Relaxed);
+        self.place(&mut shard, &session, access);
         journal(Change::Put {
-            session,
+            session: Arc::new(session),
             replaced: None,
         });
         Inserted::Inserted
@@ -167,33 +164,30 @@ impl Table {
         let sso = session.facts.sso;
         let mut shard = self.shard(&sso).write();
         let cut_offs = self.ends.hold();
-        let record = match shard.entries.get_mut(&sso) {
-            None => return Replaced::Missing,
-            Some(Entry::Tombstone(_)) => return Replaced::Ended,
-            Some(Entry::Record(record)) => record,
+        let Some(standing) = self.unpacked(&shard, &sso) else {
+            return match shard.without_record(&sso) {
+                Found::Ended => Replaced::Ended,
+                Found::Absent | Found::Record(_) => Replaced::Missing,
+            };
         };
         if let Some(cover) = cut_offs.cover(&session) {
             self.refuse(&mut shard, cover, &session, journal);
             return Replaced::Ended;
         }
-        if record.session.version != read {
-            return Replaced::Stale(Arc::clone(&record.session));
+        if standing.version != read {
+            return Replaced::Stale(Arc::new(standing));
         }
-        let session = Arc::new(session);
-        let replaced = self.put(record, Arc::clone(&session));
+        self.put(&mut shard, &session);
         journal(Change::Put {
-            session,
-            replaced: Some(replaced),
+            session: Arc::new(session),
+            replaced: Some(Arc::new(standing)),
         });
         Replaced::Replaced
     }
 
     pub(super) fn remove(&self, sso: &SsoId, journal: impl FnOnce(Change)) {
         let mut shard = self.shard(sso).write();
-        if let Some(Entry::Record(_)) = shard.entries.get(sso)
-            && let Some(Entry::Record(record)) = shard.entries.remove(sso)
-        {
-            self.unindex(&record);
+        if self.displace(&mut shard, sso) {
             shard.mark_gone(sso);
             journal(Change::Removed(*sso));
         }
@@ -206,76 +200,61 @@ impl Table {
         now: Timestamp,
         write_back_interval: Duration,
     ) -> Touched {
-        let shard = self.shard(sso).read();
-        let Some(Entry::Record(record)) = shard.entries.get(sso) else {
-            return Touched::Unknown;
-        };
-        record
-            .last_access
-            .fetch_max(now.as_millis(), Ordering::Relaxed);
-        let written = record.written.load(Ordering::Relaxed);
-        let is_due = now >= Timestamp::from_millis(written).after(write_back_interval)
-            && record
-                .written
-                .compare_exchange(
-                    written,
-                    now.as_millis(),
-                    Ordering::Relaxed,
-                    Ordering::Relaxed,
-                )
-                .is_ok();
-        if is_due { Touched::Due } else { Touched::Noted }
-    }
-
-    pub(super) fn last_access(&self, sso: &SsoId) -> Option<Timestamp> {
-        match self.shard(sso).read().entries.get(sso) {
-            Some(Entry::Record(record)) => Some(record.last_access()),
-            None | Some(Entry::Tombstone(_)) => None,
+        match self.shard(sso).read().records.get(sso) {
+            None => Touched::Unknown,
+            Some(record) if record.touch(now, write_back_interval) => Touched::Due,
+            Some(_) => Touched::Noted,
         }
-    }
-
-    pub(super) fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
-        let sessions = self.index.lock().of_user(&UserKey::new(store, subject));
-        self.standing(&sessions)
-            .filter(|session| session.facts.store == *store && session.facts.subject == *subject)
-            .collect()
-    }
-
-    /// Records that wait for their release, at most `limit`; those told of last come last.
-    pub(super) fn pending(&self, limit: usize) -> Vec<Arc<Session>> {
-        let sessions = self.index.lock().next_pending(limit);
-        self.standing(&sessions)
-            .filter(|session| matches!(session.state, SessionState::Pending(_)))
-            .collect()
     }
 
     pub(super) fn count(&self) -> usize {
         self.count.load(Ordering::Relaxed)
     }
 
-    /// The records among `sessions`; one may have gone since it was indexed.
-    fn standing(&self, sessions: &[SsoId]) -> impl Iterator<Item = Arc<Session>> {
-        sessions.iter().filter_map(|sso| match self.find(sso) {
-            Found::Record(session) => Some(session),
-            Found::Absent | Found::Ended => None,
-        })
+    /// Gives a record a place, where none stands.
+    fn place(&self, shard: &mut Shard, session: &Session, access: Access) {
+        let record = Record::new(session, access, &mut self.names.write());
+        let slot = shard.records.insert(record);
+        self.index.lock().add(slot, session, access.counts);
+        self.count.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn put(&self, record: &mut Record, session: Arc<Session>) -> Arc<Session> {
+    /// Puts a session in the place of the one that its record holds.
+    fn put(&self, shard: &mut Shard, session: &Session) {
+        let sso = session.facts.sso;
+        shard.opened.forget(&sso);
+        let slot = shard.records.slot(&sso);
+        let Some((slot, record)) = slot.and_then(|slot| Some((slot, shard.records.at_mut(slot)?)))
+        else {
+            return;
+        };
+        let replaced = record.replace(session, &mut self.names.write());
         let access = record.last_access().max(session.last_access);
         let mut index = self.index.lock();
-        index.remove(&record.session, record.indexed);
-        index.add(&session, access);
-        record.indexed = access;
-        record
-            .last_access
-            .store(access.as_millis(), Ordering::Relaxed);
-        std::mem::replace(&mut record.session, session)
+        if let Some(replaced) = replaced {
+            index.remove(slot, &replaced, record.indexed());
+        }
+        index.add(slot, session, access);
+        record.set_indexed(access);
+        record.set_last_access(access);
     }
 
-    fn unindex(&self, record: &Record) {
-        self.index.lock().remove(&record.session, record.indexed);
+    /// Takes out the record of an SSO session; answers whether there was one.
+    fn displace(&self, shard: &mut Shard, sso: &SsoId) -> bool {
+        shard.opened.forget(sso);
+        let Some(slot) = shard.records.slot(sso) else {
+            return false;
+        };
+        let Some(record) = shard.records.remove(sso) else {
+            return false;
+        };
+        let indexed = record.indexed();
+        let session = record.take(&mut self.names.write());
+        if let Some(session) = session {
+            self.index.lock().remove(slot, &session, indexed);
+        }
         self.count.fetch_sub(1, Ordering::Relaxed);
+        true
     }
 
     #[expect(
@@ -285,6 +264,10 @@ impl Table {
     fn shard(&self, sso: &SsoId) -> &RwLock<Shard> {
         // Ids are random, so their first byte spreads them evenly.
         &self.shards[usize::from(sso.as_bytes()[0]) & (SHARDS - 1)]
+    }
+
+    fn shard_of(&self, slot: Slot) -> Option<&RwLock<Shard>> {
+        self.shards.get(Records::shard_of(slot, SHARDS))
     }
 }
 
@@ -300,59 +283,32 @@ const SHARDS: usize = 64;
 
 #[derive(Debug)]
 struct Shard {
-    /// Ids are random, and what a hostile peer could choose meets a hasher with a seed.
-    entries: HashMap<SsoId, Entry, RandomState>,
+    opened: Opened,
+    records: Records,
+    /// The place of each in the end log. None of them has a record.
+    tombstones: HashMap<SsoId, Position, RandomState>,
     /// While loading: what was removed, so that an older copy does not come back.
     gone: Option<HashSet<SsoId>>,
 }
 
 impl Shard {
     fn unwritten(&self) -> Vec<SsoId> {
-        let unwritten = |(sso, entry): (&SsoId, &Entry)| match entry {
-            Entry::Record(record) => record.is_unwritten().then_some(*sso),
-            Entry::Tombstone(_) => None,
-        };
-        self.entries.iter().filter_map(unwritten).collect()
+        let unwritten = self.records.iter().filter(|record| record.is_unwritten());
+        unwritten.map(Record::sso).collect()
+    }
+
+    /// What is known of an SSO session that has no record.
+    fn without_record(&self, sso: &SsoId) -> Found {
+        if self.tombstones.contains_key(sso) {
+            Found::Ended
+        } else {
+            Found::Absent
+        }
     }
 
     fn mark_gone(&mut self, sso: &SsoId) {
         if let Some(gone) = &mut self.gone {
             gone.insert(*sso);
         }
-    }
-}
-
-#[derive(Debug)]
-enum Entry {
-    Record(Record),
-    Tombstone(Position),
-}
-
-#[derive(Debug)]
-struct Record {
-    session: Arc<Session>,
-    last_access: AtomicU64,
-    /// The access that was last handed to the writer.
-    written: AtomicU64,
-    /// The access that the index has the record under; it never lies after `last_access`.
-    indexed: Timestamp,
-}
-
-impl Record {
-    const fn new(session: Arc<Session>, access: Access) -> Self {
-        Self {
-            session,
-            last_access: AtomicU64::new(access.counts.as_millis()),
-            written: AtomicU64::new(access.written.as_millis()),
-            indexed: access.counts,
-        }
-    }
-
-    fn is_unwritten(&self) -> bool {
-        self.last_access().as_millis() > self.written.load(Ordering::Relaxed)
-    }
-
-    fn last_access(&self) -> Timestamp {
-        Timestamp::from_millis(self.last_access.load(Ordering::Relaxed))
     }
 }

@@ -17,7 +17,6 @@ use tokio::sync::Notify;
 
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
-use crate::ports::session_store::Found;
 use crate::store::RecordSealer;
 use crate::store::disk::backlog::accesses::Accesses;
 use crate::store::disk::file::Snapshot;
@@ -165,7 +164,7 @@ impl Backlog {
 
     /// Brings the record of `sso` into the table if it is still to be taken up.
     pub(super) fn ensure(&self, sso: &SsoId) {
-        if !self.table.is_loading() || !matches!(self.table.find(sso), Found::Absent) {
+        if !self.table.is_loading() || !self.table.is_absent(sso) {
             return;
         }
         let Some(snapshot) = self.state.lock().snapshot.clone() else {
@@ -355,7 +354,7 @@ impl Backlog {
             }
         };
         let access = self.credit.access(written);
-        if self.table.load(session, access, entombed) == Loaded::Ended {
+        if self.table.load(&session, access, entombed) == Loaded::Ended {
             self.queue.push(Write::Remove(*sso));
         }
         Ok(())

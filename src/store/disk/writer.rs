@@ -263,11 +263,12 @@ pub(super) struct RefusedChange {
 }
 
 impl RefusedChange {
-    /// Whether a write puts something in the place of this change.
+    /// Whether a write puts something in the place of this change. Memory keeps no copy of what was queued,
+    /// so it is known by all that it says.
     fn is_base_of(&self, write: &Write) -> bool {
         matches!(
             write,
-            Write::Put { replaced: Some(replaced), .. } if Arc::ptr_eq(replaced, &self.session)
+            Write::Put { replaced: Some(replaced), .. } if *replaced == self.session
         )
     }
 }

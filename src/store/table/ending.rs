@@ -12,12 +12,11 @@ use crate::model::session::EndCause;
 use crate::model::session::Rank;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::session_store::Found;
 use crate::store::ends::Cover;
 use crate::store::ends::Placed;
+use crate::store::index::Slot;
 use crate::store::index::UserKey;
 use crate::store::table::Change;
-use crate::store::table::Entry;
 use crate::store::table::Shard;
 use crate::store::table::Table;
 
@@ -35,8 +34,8 @@ impl Table {
                 self.note_move(&sso, &holder, end, journal)
             }
             End::UserCutOff { store, subject, .. } => {
-                let user = UserKey::new(store, subject);
-                self.cut_off_user(&user, end, journal)
+                let (store, subject) = (store.clone(), subject.clone());
+                self.cut_off_user(&store, &subject, end, journal)
             }
             End::ProviderCutOff { session, .. } => {
                 let session = *session;
@@ -93,14 +92,12 @@ impl Table {
         end: End,
         journal: impl FnOnce(Change),
     ) -> Position {
-        if let Some(Entry::Tombstone(position)) = shard.entries.get(sso) {
+        if let Some(position) = shard.tombstones.get(sso) {
             return *position;
         }
         let (position, superseded) = self.ends.entomb(sso, end.clone());
-        let tombstone = Entry::Tombstone(position);
-        if let Some(Entry::Record(record)) = shard.entries.insert(*sso, tombstone) {
-            self.unindex(&record);
-        }
+        shard.tombstones.insert(*sso, position);
+        self.displace(shard, sso);
         journal(Change::Ended {
             position,
             end,
@@ -118,7 +115,7 @@ impl Table {
         journal: impl FnOnce(Change),
     ) -> Position {
         let shard = self.shard(sso).write();
-        if let Some(Entry::Tombstone(position)) = shard.entries.get(sso) {
+        if let Some(position) = shard.tombstones.get(sso) {
             return *position;
         }
         match self.ends.note_move(sso, holder, end.clone()) {
@@ -137,13 +134,18 @@ impl Table {
         }
     }
 
-    fn cut_off_user(&self, user: &UserKey, end: End, mut journal: impl FnMut(Change)) -> Position {
-        let position = self.ends.cut_off_user(user.clone(), end, &mut journal);
+    fn cut_off_user(
+        &self,
+        store: &StoreName,
+        subject: &UserName,
+        end: End,
+        mut journal: impl FnMut(Change),
+    ) -> Position {
+        let user = UserKey::new(store, subject);
+        let position = self.ends.cut_off_user(user, end, &mut journal);
         // An insert either saw the cut-off or is in the index by now.
-        let sessions = self.index.lock().of_user(user);
-        sessions
-            .iter()
-            .for_each(|sso| self.drop_if_covered(sso, &mut journal));
+        let slots = self.index.lock().of_user(store, subject);
+        self.drop_covered(&slots, journal);
         position
     }
 
@@ -156,15 +158,19 @@ impl Table {
         let position = self
             .ends
             .cut_off_provider(provider_session, end, &mut journal);
-        let sessions = self.index.lock().of_provider(provider_session);
-        sessions
-            .iter()
-            .for_each(|sso| self.drop_if_covered(sso, &mut journal));
+        let slots = self.index.lock().of_provider(provider_session);
+        self.drop_covered(&slots, journal);
         position
     }
 
+    fn drop_covered(&self, slots: &[Slot], mut journal: impl FnMut(Change)) {
+        self.ids(slots)
+            .iter()
+            .for_each(|sso| self.drop_if_covered(sso, &mut journal));
+    }
+
     fn drop_if_covered(&self, sso: &SsoId, journal: &mut impl FnMut(Change)) {
-        let Found::Record(session) = self.find(sso) else {
+        let Some(session) = self.peek(sso) else {
             return;
         };
         let cover = self.ends.hold().cover(&session);

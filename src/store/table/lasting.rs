@@ -3,7 +3,6 @@
 //!
 //! Where any of it is kept between two processes is the disk's business.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::model::end::End;
@@ -11,9 +10,7 @@ use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
-use crate::ports::session_store::Found;
 use crate::store::table::Change;
-use crate::store::table::Entry;
 use crate::store::table::Record;
 use crate::store::table::Table;
 
@@ -50,10 +47,7 @@ impl Table {
     /// Takes up an end that an earlier process made durable.
     pub(in crate::store) fn restore(&self, position: Position, end: End) {
         if let End::Tombstone { sso, .. } = &end {
-            self.shard(sso)
-                .write()
-                .entries
-                .insert(*sso, Entry::Tombstone(position));
+            self.shard(sso).write().tombstones.insert(*sso, position);
         }
         self.ends.restore(position, end);
     }
@@ -67,7 +61,7 @@ impl Table {
     /// takes its place.
     pub(in crate::store) fn load(
         &self,
-        session: Session,
+        session: &Session,
         access: Access,
         journal: impl FnOnce(Change),
     ) -> Loaded {
@@ -77,19 +71,17 @@ impl Table {
         if shard.gone.as_ref().is_none_or(|gone| gone.contains(&sso)) {
             return Loaded::Overtaken;
         }
-        match shard.entries.get(&sso) {
-            None => {}
-            Some(Entry::Record(_)) => return Loaded::Overtaken,
-            Some(Entry::Tombstone(_)) => return Loaded::Ended,
+        if shard.records.get(&sso).is_some() {
+            return Loaded::Overtaken;
         }
-        if let Some(cover) = cut_offs.cover(&session) {
-            self.refuse(&mut shard, cover, &session, journal);
+        if shard.tombstones.contains_key(&sso) {
             return Loaded::Ended;
         }
-        self.index.lock().add(&session, access.counts);
-        self.count.fetch_add(1, Ordering::Relaxed);
-        let record = Record::new(Arc::new(session), access);
-        shard.entries.insert(sso, Entry::Record(record));
+        if let Some(cover) = cut_offs.cover(session) {
+            self.refuse(&mut shard, cover, session, journal);
+            return Loaded::Ended;
+        }
+        self.place(&mut shard, session, access);
         Loaded::Stands
     }
 
@@ -108,14 +100,8 @@ impl Table {
 
     /// The last access to write for a record, which then counts as written.
     pub(in crate::store) fn write_back(&self, sso: &SsoId) -> Option<Timestamp> {
-        match self.shard(sso).read().entries.get(sso) {
-            Some(Entry::Record(record)) => {
-                let access = record.last_access();
-                record.written.store(access.as_millis(), Ordering::Relaxed);
-                Some(access)
-            }
-            None | Some(Entry::Tombstone(_)) => None,
-        }
+        let shard = self.shard(sso).read();
+        shard.records.get(sso).map(Record::write_back)
     }
 
     /// Every record whose last access is not written.
@@ -132,7 +118,7 @@ impl Table {
         session: &Session,
         journal: impl FnOnce(Change),
     ) -> Undone {
-        let Found::Record(standing) = self.find(&session.facts.sso) else {
+        let Some(standing) = self.peek(&session.facts.sso) else {
             return Undone::Overtaken;
         };
         if standing.id != session.id {
@@ -147,14 +133,13 @@ impl Table {
     }
 
     /// Takes back a replacement that could not be made durable, unless it was replaced itself.
-    pub(in crate::store) fn undo_replace(&self, new: &Arc<Session>, old: &Arc<Session>) -> Undone {
-        let mut shard = self.shard(&new.facts.sso).write();
-        if let Some(Entry::Record(record)) = shard.entries.get_mut(&new.facts.sso)
-            && Arc::ptr_eq(&record.session, new)
-        {
-            self.put(record, Arc::clone(old));
-            return Undone::Wholly;
+    pub(in crate::store) fn undo_replace(&self, new: &Session, old: &Session) -> Undone {
+        let sso = new.facts.sso;
+        let mut shard = self.shard(&sso).write();
+        if self.unpacked(&shard, &sso).as_ref() != Some(new) {
+            return Undone::Overtaken;
         }
-        Undone::Overtaken
+        self.put(&mut shard, old);
+        Undone::Wholly
     }
 }

@@ -9,8 +9,7 @@ use crate::model::end::End;
 use crate::model::end::Position;
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
-use crate::store::index::goes_idle;
-use crate::store::table::Entry;
+use crate::store::index::Slot;
 use crate::store::table::Record;
 use crate::store::table::Table;
 
@@ -35,10 +34,14 @@ impl Table {
         idle_timeout: Duration,
         limit: usize,
     ) -> Due {
-        let sessions = self.index.lock().expired(now, limit);
+        let expired = self.index.lock().expired(now, limit);
+        let is_expired = |record: &Record| record.expires() <= now;
         let mut due = Due {
-            examined: sessions.len(),
-            sessions,
+            examined: expired.len(),
+            sessions: expired
+                .into_iter()
+                .filter_map(|slot| self.id_of(slot, is_expired))
+                .collect(),
         };
         let mut after = None;
         while due.sessions.len() < limit {
@@ -51,9 +54,10 @@ impl Table {
             let Some(last) = candidates.last() else { break };
             after = Some(*last);
             due.examined += candidates.len();
-            let idle = candidates.iter().map(|(_, sso)| *sso);
-            due.sessions
-                .extend(idle.filter(|sso| self.is_idle(sso, now, idle_timeout)));
+            let idle = candidates
+                .into_iter()
+                .filter_map(|moment| self.idle_in(moment.slot(), now, idle_timeout));
+            due.sessions.extend(idle);
         }
         due
     }
@@ -70,33 +74,41 @@ impl Table {
         expired.into_iter().map(|(position, _)| position).collect()
     }
 
-    /// Whether a record is idle and was not listed as expired; brings the index up to date if not.
-    fn is_idle(&self, sso: &SsoId, now: Timestamp, idle_timeout: Duration) -> bool {
-        let is_idle = |record: &Record| now >= record.last_access().after(idle_timeout);
-        match self.shard(sso).read().entries.get(sso) {
-            Some(Entry::Record(record)) if !goes_idle(&record.session) => return false,
-            Some(Entry::Record(record)) if is_idle(record) => {
-                return record.session.facts.expires > now;
-            }
-            Some(Entry::Record(_)) => {}
-            None | Some(Entry::Tombstone(_)) => return false,
+    /// The id of what stands in a slot, if it is what is meant.
+    fn id_of(&self, slot: Slot, is_meant: impl FnOnce(&Record) -> bool) -> Option<SsoId> {
+        let shard = self.shard_of(slot)?.read();
+        let record = shard.records.at(slot)?;
+        is_meant(record).then(|| record.sso())
+    }
+
+    /// The id of the record in a slot that is idle and was not listed as expired; brings the index up to date
+    /// if it is not idle.
+    fn idle_in(&self, slot: Slot, now: Timestamp, idle_timeout: Duration) -> Option<SsoId> {
+        let shard = self.shard_of(slot)?;
+        let looked_at = shard.read();
+        let record = looked_at.records.at(slot)?;
+        if !record.goes_idle() {
+            return None;
         }
-        if let Some(Entry::Record(record)) = self.shard(sso).write().entries.get_mut(sso)
-            && goes_idle(&record.session)
-        {
+        if now >= record.last_access().after(idle_timeout) {
+            return (record.expires() > now).then(|| record.sso());
+        }
+        drop(looked_at);
+        let mut shard = shard.write();
+        let record = shard.records.at_mut(slot)?;
+        if record.goes_idle() {
             let access = record.last_access();
-            self.index.lock().move_access(*sso, record.indexed, access);
-            record.indexed = access;
+            let mut index = self.index.lock();
+            index.move_access(slot, record.indexed(), access);
+            record.set_indexed(access);
         }
-        false
+        None
     }
 
     fn exhume(&self, sso: &SsoId, position: Position) {
         let mut shard = self.shard(sso).write();
-        if let Some(Entry::Tombstone(standing)) = shard.entries.get(sso)
-            && *standing == position
-        {
-            shard.entries.remove(sso);
+        if shard.tombstones.get(sso) == Some(&position) {
+            shard.tombstones.remove(sso);
             shard.mark_gone(sso);
         }
     }

@@ -9,10 +9,13 @@ use crate::model::id::SessionId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
 use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
 use crate::model::session::Release;
+use crate::model::session::SessionState;
 use crate::model::session::SsoFacts;
 
 mod naive;
@@ -54,17 +57,17 @@ fn a_record_that_was_removed_while_loading_does_not_come_back() {
         written: Timestamp::default(),
         counts: Timestamp::default(),
     };
-    assert_eq!(table.load(session(1, 0, 0), access, drop), Loaded::Stands);
+    assert_eq!(table.load(&session(1, 0, 0), access, drop), Loaded::Stands);
     table.remove(&id(1), drop);
     assert_eq!(
-        table.load(session(1, 0, 0), access, drop),
+        table.load(&session(1, 0, 0), access, drop),
         Loaded::Overtaken
     );
     table.append(tombstone(2, 9), drop);
-    assert_eq!(table.load(session(2, 0, 0), access, drop), Loaded::Ended);
+    assert_eq!(table.load(&session(2, 0, 0), access, drop), Loaded::Ended);
     table.complete();
     assert_eq!(
-        table.load(session(3, 0, 0), access, drop),
+        table.load(&session(3, 0, 0), access, drop),
         Loaded::Overtaken
     );
     assert_eq!(table.count(), 0);
@@ -83,7 +86,7 @@ fn a_record_of_a_session_that_ended_at_its_provider_leaves_a_tombstone_when_it_i
         ..session(1, 0, 0)
     };
     let mut told = None;
-    let loaded = table.load(theirs, access, |change| told = Some(change));
+    let loaded = table.load(&theirs, access, |change| told = Some(change));
     assert_eq!(loaded, Loaded::Ended);
     assert!(matches!(table.find(&id(1)), Found::Ended));
     let Some(Change::Ended { position, end, .. }) = told else {
@@ -226,7 +229,7 @@ fn moved() -> SessionState {
     }
 }
 
-fn session(sso: u8, user: u8, at: u64) -> Session {
+pub(super) fn session(sso: u8, user: u8, at: u64) -> Session {
     let store = StoreName::parse("staff").unwrap();
     let at = Timestamp::from_millis(at);
     Session {
