@@ -1,8 +1,8 @@
 //! The figures of sign-ins and of several data centres: processes of the built binary, over TLS on loopback, driven by a
 //! small client and read from the outside.
 //!
-//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `policy`, `sign_ins`, `silence`,
-//! `stores`);
+//! `make bench` runs everything. A word after `--` chooses one part (`hops`, `memory`, `policy`, `sign_ins`,
+//! `silence`, `stores`);
 //! `quick` takes a twentieth of each number, which tries the program and measures nothing.
 
 #![expect(
@@ -16,6 +16,8 @@
 #[expect(dead_code, reason = "the tests use all of it")]
 #[path = "../../tests/federation/link.rs"]
 mod link;
+#[path = "../../tests/memory/sample.rs"]
+mod sample;
 #[path = "../../tests/support/mod.rs"]
 mod support;
 
@@ -24,6 +26,7 @@ mod fill;
 mod hops;
 mod line;
 mod logout;
+mod memory;
 mod policy;
 mod process;
 mod round_trip;
@@ -36,6 +39,10 @@ use tokio::time::Instant;
 
 use crate::table::Figure;
 use crate::table::Scale;
+
+/// The one of the gateway.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
 async fn main() {
@@ -67,11 +74,12 @@ async fn main() {
 async fn measure(part: &str, scale: Scale) -> Vec<Figure> {
     match part {
         "hops" => Box::pin(hops::measure(scale)).await,
-        "sign_ins" => Box::pin(sign_ins::measure(scale)).await,
+        "memory" => memory::measure(scale),
         "policy" => policy::measure(scale),
+        "sign_ins" => Box::pin(sign_ins::measure(scale)).await,
         "silence" => Box::pin(silence::measure(scale)).await,
         _ => Box::pin(stores::measure(scale)).await,
     }
 }
 
-const PARTS: &[&str] = &["hops", "policy", "sign_ins", "silence", "stores"];
+const PARTS: &[&str] = &["hops", "memory", "policy", "sign_ins", "silence", "stores"];

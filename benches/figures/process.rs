@@ -9,7 +9,24 @@ use crate::support::wait::within;
 
 /// The processor time that a gateway has used, in its own code and in the kernel.
 pub(crate) fn processor_time(gateway: &Gateway) -> Duration {
-    let stat = std::fs::read_to_string(format!("/proc/{}/stat", gateway.pid())).unwrap();
+    processor_time_of(&gateway.pid().to_string())
+}
+
+/// The processor time that this program has used.
+pub(crate) fn own_processor_time() -> Duration {
+    processor_time_of("self")
+}
+
+/// The memory that this program holds, in KiB.
+pub(crate) fn own_resident_kib() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
+}
+
+fn processor_time_of(process: &str) -> Duration {
+    let stat = std::fs::read_to_string(format!("/proc/{process}/stat")).unwrap();
     // The name of the program stands in brackets and may hold anything.
     let (_, rest) = stat.rsplit_once(')').unwrap();
     let ticks: u64 = rest
