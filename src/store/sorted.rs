@@ -136,7 +136,7 @@ fn place<K: Ord, V>(run: &[(K, V)], key: &K) -> Result<usize, usize> {
 
 fn make_room<T>(run: &mut Vec<T>) {
     if run.len() == run.capacity() {
-        run.reserve_exact(ROOM);
+        run.reserve_exact(ROOM.min(RUN_MAX.saturating_sub(run.len())).max(1));
     }
 }
 
