@@ -106,6 +106,19 @@ pub struct Config {
     pub warnings: Warnings,
 }
 
+impl Config {
+    /// The paths by which balancers ask whether requests may be sent here, by listener.
+    #[must_use]
+    pub fn ready_paths(&self) -> Vec<(ListenerName, String)> {
+        let listeners = self.listeners.iter();
+        let asked = listeners.filter_map(|listener| {
+            let path = listener.ready_path.clone()?;
+            Some((listener.name.clone(), path))
+        });
+        asked.collect()
+    }
+}
+
 /// The virtual host that signs users in.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Collector {

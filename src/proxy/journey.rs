@@ -19,7 +19,6 @@ use crate::decision::forwarded::Scheme;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
-use crate::decision::response::Given;
 use crate::decision::routing::RouteFound;
 use crate::gate::Caller;
 use crate::gate::admit::Admission;
@@ -204,12 +203,7 @@ impl Serving {
                     Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
                 Registered::Standing(registration) => {
-                    let given = match asked.access {
-                        Access::Excluded => Given::default(),
-                        Access::Protected | Access::Unprotected => {
-                            self.give(&found, &permit, &asked.request).await?
-                        }
-                    };
+                    let given = self.give(&found, &permit, &asked).await?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,
                         given,

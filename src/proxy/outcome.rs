@@ -7,12 +7,14 @@ use pingora::http::RequestHeader;
 
 use crate::config::outcome::Challenge;
 use crate::config::outcome::Denied;
+use crate::decision::admission::Asked;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
+use crate::decision::policy::Access;
 use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
@@ -125,10 +127,12 @@ impl Serving {
         &self,
         found: &Found<'_>,
         permit: &Permit,
-        request: &RequestFacts<'_>,
+        Asked {
+            access, request, ..
+        }: &Asked<'_>,
     ) -> Result<Given, Refusal> {
         let responses = &found.route.config.responses;
-        if responses.is_empty() {
+        if responses.is_empty() || *access == Access::Excluded {
             return Ok(Given::default());
         }
         let session = permit.session();

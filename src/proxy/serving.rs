@@ -236,7 +236,7 @@ impl Serving {
             streams: parts.streams,
             counts: parts.counts,
             access: parts.access,
-            ready_paths: ready_paths(config),
+            ready_paths: config.ready_paths(),
             protected: ProtectedNames::new(own),
             policy_cookies: policy_cookies(config),
             identity_headers: config.identity_headers.clone(),
@@ -278,15 +278,6 @@ impl Serving {
         let mut paths = self.ready_paths.iter();
         is_read && paths.any(|(of, ready)| of == listener && ready == path)
     }
-}
-
-fn ready_paths(config: &Config) -> Vec<(ListenerName, String)> {
-    let listeners = config.listeners.iter();
-    let asked = listeners.filter_map(|listener| {
-        let path = listener.ready_path.clone()?;
-        Some((listener.name.clone(), path))
-    });
-    asked.collect()
 }
 
 /// What all routes give to requests, presets of identity headers included.

@@ -79,27 +79,7 @@ impl EdgeSnapshot {
             "status",
             &self.requests,
         )?;
-        let of_host = |host: &'_ HostSnapshot| {
-            let (name, access) = (host.host.clone(), host.access);
-            host.requests
-                .clone()
-                .into_iter()
-                .map(move |(status, count)| {
-                    let labels = [
-                        ("virtual_host", name.clone()),
-                        ("access", access.to_owned()),
-                        ("status", status.to_owned()),
-                    ];
-                    (labels, count)
-                })
-        };
-        page.counter_family(
-            (
-                "portway_virtual_host_requests",
-                "Requests that a route took, by virtual host, protection and class of status",
-            ),
-            self.hosts.iter().flat_map(of_host),
-        )?;
+        self.encode_hosts(page)?;
         page.histogram(
             (
                 "portway_request_duration_seconds",
@@ -137,6 +117,30 @@ impl EdgeSnapshot {
         )?;
         let open = ("portway_connections", "Connections that are open");
         page.gauge(open, self.open as u64)
+    }
+
+    fn encode_hosts(&self, page: &mut Page<'_>) -> fmt::Result {
+        let of_host = |host: &'_ HostSnapshot| {
+            let (name, access) = (host.host.clone(), host.access);
+            host.requests
+                .clone()
+                .into_iter()
+                .map(move |(status, count)| {
+                    let labels = [
+                        ("virtual_host", name.clone()),
+                        ("access", access.to_owned()),
+                        ("status", status.to_owned()),
+                    ];
+                    (labels, count)
+                })
+        };
+        page.counter_family(
+            (
+                "portway_virtual_host_requests",
+                "Requests that a route took, by virtual host, protection and class of status",
+            ),
+            self.hosts.iter().flat_map(of_host),
+        )
     }
 }
 
