@@ -118,6 +118,7 @@ const FENCES: &[(&str, &[&str])] = &[
         "Instant::now",
         &[
             "demo/",
+            "proxy/limiters.rs",
             "proxy/watch.rs",
             "system.rs",
             "telemetry/stopwatch.rs",

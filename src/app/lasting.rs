@@ -29,6 +29,7 @@ use crate::model::name::ListenerName;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::limiters::Limiters;
 use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingParts;
 use crate::proxy::streams::Streams;
@@ -40,6 +41,7 @@ pub(super) struct Lasting {
     /// The files that lines go to.
     pub(super) logs: Arc<LogFiles>,
     pub(super) engine: Engine,
+    limiters: Arc<Limiters>,
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
     upgrades: Arc<Upgrades>,
@@ -72,6 +74,7 @@ impl Lasting {
             engine,
             keys,
             bound,
+            limiters: Arc::default(),
             streams: Arc::default(),
             counts: Arc::default(),
         })
@@ -103,6 +106,7 @@ impl Lasting {
             collector: self.collector(config, origins),
             pages: branding::pages(config)?,
             upgrades: Arc::clone(&self.upgrades),
+            limiters: Arc::clone(&self.limiters),
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
             access: self.logs.access(config)?,

@@ -13,6 +13,7 @@ use http::HeaderName;
 use http::Method;
 use ipnet::IpNet;
 
+use crate::config::allowance::Allowance;
 use crate::config::diagnostic::Warnings;
 pub use crate::config::listener::CertificateSource;
 pub use crate::config::listener::Http2;
@@ -42,6 +43,7 @@ use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 
+pub mod allowance;
 mod authority;
 pub mod diagnostic;
 mod listener;
@@ -298,6 +300,8 @@ pub struct VirtualHost {
     pub plain_http: PlainHttp,
     /// The port users reach it on by https; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
+    /// What each client may take of it, beside what a route says.
+    pub allowance: Allowance,
     /// Its routes, in the order in which they are asked.
     pub routes: Vec<Route>,
 }
@@ -334,6 +338,8 @@ pub struct Route {
     pub pool_https: Arc<Pool>,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
+    /// What each client may take of it, beside what its virtual host says.
+    pub allowance: Allowance,
     /// How long its upstreams may take.
     pub timeouts: Timeouts,
     /// Which `Host` the upstream sees (W-13).

@@ -23,6 +23,7 @@ pub mod origins;
 pub mod password;
 pub mod path;
 pub mod policy;
+pub mod rate;
 pub mod release;
 pub mod reply;
 pub mod response;

@@ -82,6 +82,8 @@ pub enum Decision {
     Deny,
     /// No TLS came about on its connection.
     HandshakeFailed,
+    /// Its client takes more than it may.
+    Limit,
     /// Somebody had to sign in first.
     LogIn,
     /// It could be read in more than one way, or not at all.
@@ -103,6 +105,7 @@ impl Decision {
             Self::Deny => "deny",
             Self::HandshakeFailed => "handshake_failed",
             Self::HeaderLate => "header_late",
+            Self::Limit => "limit",
             Self::LogIn => "log_in",
             Self::Malformed => "malformed",
             Self::Own => "own",

@@ -13,6 +13,7 @@ use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::decision::admission::Permit;
 use crate::decision::endpoints;
 use crate::decision::forwarded::Origin;
 use crate::logbook::access::AccessRecord;
@@ -73,6 +74,12 @@ impl Noted {
         self.user = claim.map(|claim| claim.facts.subject.clone());
     }
 
+    /// Notes whose it is.
+    pub(super) fn is_of(&mut self, permit: &Permit) {
+        let session = permit.session();
+        self.user = session.map(|session| session.facts.subject.clone());
+    }
+
     /// Notes what came of it, where that alone says what was decided.
     pub(super) fn came_to(&mut self, step: &Result<Step, Refusal>) {
         match step {
@@ -86,6 +93,7 @@ impl Noted {
             Err(Refusal::BadRequest | Refusal::Expectation | Refusal::HeaderTooLarge) => {
                 self.decision = Some(Decision::Malformed);
             }
+            Err(Refusal::TooManyRequests(_)) => self.decision = Some(Decision::Limit),
             Ok(Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_)) | Err(_) => {}
         }
     }

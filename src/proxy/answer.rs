@@ -26,6 +26,7 @@ use crate::proxy::outbound::REQUEST_ID;
 use crate::proxy::pages::Pages;
 use crate::proxy::pages::Reader;
 use crate::proxy::pages::asset::Asset;
+use crate::proxy::pages::message::whole_seconds;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::setback::Setback;
 
@@ -112,8 +113,8 @@ pub async fn refuse(
         session.set_keepalive(None);
     }
     let (mut head, body) = refused(session, refusal, voice)?;
-    if refusal == Refusal::Unavailable {
-        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    if let Some(wait) = refusal.wait() {
+        head.insert_header(header::RETRY_AFTER, whole_seconds(wait))?;
     }
     write(session, head, body).await
 }

@@ -27,6 +27,8 @@ pub struct RequestCounts {
     routed: Mutex<BTreeMap<(String, &'static str), Arc<StatusCounts>>>,
     duration: Histogram,
     cut: AtomicU64,
+    /// Requests beyond what a client may take, one place for each of [`LIMITS`].
+    limited: [AtomicU64; LIMITS.len()],
     malformed: AtomicU64,
     header_late: AtomicU64,
     handshakes: AtomicU64,
@@ -39,6 +41,25 @@ pub struct RequestCounts {
 /// Counts requests that are over, by the class of their status.
 #[derive(Debug, Default)]
 pub struct StatusCounts([AtomicU64; CLASSES.len()]);
+
+/// What a client takes too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Limit {
+    /// Requests of an address.
+    RequestsPerAddress,
+    /// Requests of a user.
+    RequestsPerUser,
+}
+
+impl Limit {
+    /// The word for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::RequestsPerAddress => "requests_per_address",
+            Self::RequestsPerUser => "requests_per_user",
+        }
+    }
+}
 
 impl StatusCounts {
     /// Counts a request that is over; without a status nothing was answered.
@@ -90,6 +111,14 @@ impl RequestCounts {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request beyond what a client may take.
+    pub(super) fn note_limit(&self, limit: Limit) {
+        let index = LIMITS.iter().position(|known| *known == limit);
+        if let Some(count) = index.and_then(|index| self.limited.get(index)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
     /// Counts a connection that came to no request that could be read.
     pub(super) fn note_unread(&self, why: Decision) {
         let count = match why {
@@ -97,6 +126,7 @@ impl RequestCounts {
             Decision::HeaderLate => &self.header_late,
             Decision::Allow
             | Decision::Deny
+            | Decision::Limit
             | Decision::LogIn
             | Decision::Malformed
             | Decision::Own
@@ -147,6 +177,11 @@ impl RequestCounts {
                 ("malformed", read(&self.malformed)),
             ],
             cut: read(&self.cut),
+            limited: LIMITS
+                .iter()
+                .map(|limit| limit.as_str())
+                .zip(self.limited.iter().map(read))
+                .collect(),
             handshakes: vec![
                 ("done", read(&self.handshakes)),
                 ("failed", read(&self.handshakes_failed)),
@@ -174,6 +209,7 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
+const LIMITS: [Limit; 2] = [Limit::RequestsPerAddress, Limit::RequestsPerUser];
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 /// Virtual hosts, each with its kinds of protection, that are counted apart.
 const HOSTS_MAX: usize = 1000;

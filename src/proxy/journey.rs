@@ -164,6 +164,7 @@ impl Serving {
         let head = session.req_header();
         let config = &found.route.config;
         noted.route = Some(Arc::clone(&found.route));
+        self.admit_address(&found, ctx.id)?;
         if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.inbound, &found.origin, head));
         }
@@ -203,6 +204,8 @@ impl Serving {
                     Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
                 Registered::Standing(registration) => {
+                    let admitted = self.admit_user(&found, ctx.id, &permit);
+                    admitted.inspect_err(|_| noted.is_of(&permit))?;
                     let given = self.give(&found, &permit, &asked).await?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,

@@ -5,6 +5,7 @@
 //! Decisions are made below, in `gate` and `decision`.
 
 pub mod access;
+pub mod allowances;
 pub mod answer;
 pub mod connect;
 mod connections;
@@ -19,6 +20,7 @@ pub mod inbound;
 pub mod journey;
 mod kept;
 pub mod line;
+pub mod limiters;
 mod linger;
 pub mod live;
 pub mod outbound;

@@ -33,10 +33,12 @@ use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
+use crate::proxy::allowances::Allowances;
 use crate::proxy::answer::Voice;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::counts::StatusCounts;
+use crate::proxy::limiters::Limiters;
 use crate::proxy::pages::Pages;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
@@ -61,6 +63,8 @@ pub struct Serving {
     pub pages: Arc<Pages>,
     /// The redirects from http to https.
     pub upgrades: Arc<Upgrades>,
+    /// What clients have taken.
+    pub limiters: Arc<Limiters>,
     /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
     /// Where a line for each request goes; nowhere without.
@@ -115,6 +119,8 @@ pub struct RouteRuntime {
     pub config: Route,
     /// Counts its requests, with others of its virtual host.
     pub counts: Arc<StatusCounts>,
+    /// What each client may take of it.
+    pub allowances: Allowances,
     /// Where requests from plain listeners go.
     pub http: Arc<Target>,
     /// Where requests from TLS listeners go.
@@ -140,6 +146,8 @@ pub struct ServingParts {
     pub pages: Arc<Pages>,
     /// The redirects from http to https.
     pub upgrades: Arc<Upgrades>,
+    /// What clients have taken.
+    pub limiters: Arc<Limiters>,
     /// The requests in flight.
     pub streams: Arc<Streams>,
     /// The requests that are over.
@@ -211,7 +219,7 @@ impl Serving {
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts.counts));
+                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -233,6 +241,7 @@ impl Serving {
             title: collector.and_then(|collector| collector.title.clone()),
             pages: parts.pages,
             upgrades: parts.upgrades,
+            limiters: parts.limiters,
             streams: parts.streams,
             counts: parts.counts,
             access: parts.access,
@@ -345,11 +354,13 @@ impl HostRuntime {
     fn new(
         host: &VirtualHost,
         targets: &BTreeMap<PoolName, Arc<Target>>,
-        counts: &RequestCounts,
+        parts: &ServingParts,
     ) -> Self {
         let name = host.hosts.first().map(ToString::to_string);
         let name = name.unwrap_or_default();
-        let entries = host.routes.iter().filter_map(|route| {
+        let allowances = Allowances::of_routes(host, &parts.limiters);
+        let routes = host.routes.iter().zip(allowances);
+        let entries = routes.filter_map(|(route, allowances)| {
             // Configuration has checked that every pool exists.
             let http = Arc::clone(targets.get(&route.pool_http.name)?);
             let https = Arc::clone(targets.get(&route.pool_https.name)?);
@@ -359,7 +370,8 @@ impl HostRuntime {
                 tolerance: route.tolerance,
                 value: Arc::new(RouteRuntime {
                     config: route.clone(),
-                    counts: counts.of(&name, route.access),
+                    counts: parts.counts.of(&name, route.access),
+                    allowances,
                     http,
                     https,
                 }),

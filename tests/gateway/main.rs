@@ -27,6 +27,7 @@ mod gito;
 mod health;
 mod identity;
 mod lifetime;
+mod limits;
 mod logout;
 mod ops;
 mod password;

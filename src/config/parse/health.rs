@@ -130,6 +130,21 @@ impl Reading<'_> {
     }
 }
 
+/// The first time-out in which two sets differ.
+pub(super) fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
+    let pairs = [
+        ("connect", left.connect == right.connect),
+        ("first_byte", left.first_byte == right.first_byte),
+        ("read_idle", left.read_idle == right.read_idle),
+        ("write_idle", left.write_idle == right.write_idle),
+        ("total", left.total == right.total),
+    ];
+    pairs
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(key, _)| key)
+}
+
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
     "healthy_after",
     "http",

@@ -80,6 +80,7 @@ impl Reading<'_> {
             Some(found) => self.word(found, PLAIN_HTTP),
             None => Some(PlainHttp::Redirect),
         };
+        let allowance = self.allowance(&section, None);
         let routes = self.required(&section, "routes").cloned();
         let routes = routes.and_then(|found| self.routes(&found, declared, needed));
         let host = VirtualHost {
@@ -87,6 +88,7 @@ impl Reading<'_> {
             listeners: listeners?,
             plain_http: plain_http?,
             public_port,
+            allowance,
             routes: routes?,
         };
         if redirects_nowhere(&host, declared.listeners) {
@@ -211,6 +213,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
 pub(super) const KEYS: &[&str] = &[
     "host",
     "hosts",
+    "limits",
     "listeners",
     "plain_http",
     "public_port",

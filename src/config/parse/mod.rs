@@ -40,6 +40,7 @@ use security::Above;
 use security::Given;
 
 mod adoption;
+mod allowance;
 mod back_channel;
 mod branding;
 mod condition;

@@ -11,6 +11,7 @@ use crate::config::Preflight;
 use crate::config::Route;
 use crate::config::Timeouts;
 use crate::config::UpstreamHost;
+use crate::config::parse::health::difference;
 use crate::config::parse::host::Declared;
 use crate::config::parse::outcome::Redirects;
 use crate::config::parse::policy::Named;
@@ -74,6 +75,7 @@ impl Reading<'_> {
             .as_ref()
             .and_then(|pools| self.route_timeouts(&section, pools));
         let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
+        let allowance = self.allowance(&section, access);
         let upstream_host = self.or(
             &section,
             "upstream_host",
@@ -99,6 +101,7 @@ impl Reading<'_> {
             pool_http,
             pool_https,
             body_bytes_max,
+            allowance,
             timeouts: timeouts?,
             upstream_host,
             tolerance,
@@ -320,21 +323,6 @@ fn covers(earlier: &Route, later: &Route) -> bool {
                 .all(|method| earlier.methods.contains(method)))
 }
 
-/// The first time-out in which two sets differ.
-fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
-    let pairs = [
-        ("connect", left.connect == right.connect),
-        ("first_byte", left.first_byte == right.first_byte),
-        ("read_idle", left.read_idle == right.read_idle),
-        ("write_idle", left.write_idle == right.write_idle),
-        ("total", left.total == right.total),
-    ];
-    pairs
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(key, _)| key)
-}
-
 pub(super) const KEYS: &[&str] = &[
     "access",
     "body_size",
@@ -345,6 +333,7 @@ pub(super) const KEYS: &[&str] = &[
     "failure_url",
     "glob",
     "level",
+    "limits",
     "methods",
     "path",
     "policy",

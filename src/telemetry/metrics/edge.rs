@@ -18,6 +18,8 @@ pub struct EdgeSnapshot {
     pub unread: Vec<(&'static str, u64)>,
     /// Requests that were cut off half-way.
     pub cut: u64,
+    /// Requests beyond what a client may take, by what of.
+    pub limited: Vec<(&'static str, u64)>,
     /// TLS handshakes, by what came of them.
     pub handshakes: Vec<(&'static str, u64)>,
     /// Connections, by whether they were let in.
@@ -93,6 +95,14 @@ impl EdgeSnapshot {
                 "Requests cut off half-way by a deadline or the end of their session",
             ),
             self.cut,
+        )?;
+        page.counters(
+            (
+                "portway_requests_limited",
+                "Requests refused because a client took more than it may, by what of",
+            ),
+            "limit",
+            &self.limited,
         )?;
         page.counters(
             (

@@ -2,6 +2,7 @@
 //! policies.
 
 use crate::config::parse;
+use crate::config::parse::allowance;
 use crate::config::parse::branding;
 use crate::config::parse::engine;
 use crate::config::parse::host;
@@ -256,9 +257,39 @@ static VIRTUAL_HOST: Shape = section(
         key("listeners", Kind::List(&Kind::Text)),
         key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
         key("public_port", Kind::Number(1, 65_535)),
+        key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
     host::KEYS,
+);
+
+static ALLOWANCE: Shape = section(
+    &[
+        key("requests", Kind::Section(&REQUESTS)).about("How fast requests may come."),
+        key("except", Kind::List(&Kind::Text)).about("Clients that none of it is for."),
+    ],
+    allowance::KEYS,
+);
+
+static REQUESTS: Shape = section(
+    &[
+        key("per_address", REQUEST_RATE).about("From one address (IPv6: from one /64)."),
+        key("per_user", REQUEST_RATE).about("Of one user."),
+    ],
+    allowance::PER_CLIENT_KEYS,
+);
+
+/// A rate, alone or with what may come at once.
+const REQUEST_RATE: Kind = Kind::AnyOf(&[Kind::Text, Kind::Section(&RATE)]);
+
+static RATE: Shape = section(
+    &[
+        key("rate", Kind::Text)
+            .required()
+            .about("Such as `10/s`, `600/m` or `5000/h`."),
+        key("burst", Kind::Number(1, 1_000_000)).about("How many may come at once, after a pause."),
+    ],
+    allowance::RATE_KEYS,
 );
 
 static ROUTE: Shape = section(
@@ -288,6 +319,7 @@ static ROUTE: Shape = section(
         key("pool", Kind::Text).about("The pool for all requests, in place of `pools`."),
         key("pools", Kind::Section(&BOTH_POOLS)),
         key("body_size", Kind::Size),
+        key("limits", Kind::Section(&ALLOWANCE)),
         key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
         key("upstream_host", Kind::Text).default("preserve"),
         key("tolerate", Kind::List(&Kind::Words(&Oddity::NAMES))).default("[]"),

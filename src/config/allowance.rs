@@ -1,0 +1,45 @@
+//! What each client may take of a virtual host or a route.
+//!
+//! Bounds that hold for the process as a whole are `Limits`.
+
+use std::net::IpAddr;
+
+use ipnet::IpNet;
+
+use crate::decision::rate::RequestRate;
+
+/// What each client may take.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Allowance {
+    /// How fast requests may come.
+    pub requests: PerClient<RequestRate>,
+    /// Addresses that none of it is for.
+    pub except: Vec<IpNet>,
+}
+
+/// What one client may have, by what it is told apart by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PerClient<T> {
+    /// The requests of one address; of an IPv6 address, of its /64.
+    pub address: Option<T>,
+    /// Those of one user, whatever the address.
+    pub user: Option<T>,
+}
+
+impl<T> Default for PerClient<T> {
+    fn default() -> Self {
+        Self {
+            address: None,
+            user: None,
+        }
+    }
+}
+
+impl Allowance {
+    /// Whether it is for a client at this address.
+    #[must_use]
+    pub fn is_for(&self, address: IpAddr) -> bool {
+        let address = address.to_canonical();
+        !self.except.iter().any(|network| network.contains(&address))
+    }
+}

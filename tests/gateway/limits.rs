@@ -1,0 +1,178 @@
+//! What a client may take of a virtual host or route: who takes more is told when to come back, and nobody
+//! else notices.
+
+use std::net::SocketAddr;
+
+use crate::support::Answer;
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Request;
+use crate::support::browser::fetch;
+use crate::support::yaml;
+
+/// Two virtual hosts with routes of every kind, and these `limits` on the first and on its `/public`.
+fn limited(upstream: SocketAddr, of_host: &str, of_route: &str) -> String {
+    let sites = yaml::sites(&[upstream])
+        .replace(
+            "- host: app.test\n",
+            &format!("- host: app.test\n    limits: {{ {of_host} }}\n"),
+        )
+        .replace(
+            "path: /public,",
+            &format!("path: /public, limits: {{ {of_route} }},"),
+        );
+    format!(
+        "{}{sites}trusted_proxies: [127.0.0.1]\nops: {{ bind: \"127.0.0.1:0\" }}\n",
+        yaml::HEAD
+    )
+}
+
+async fn start(of_host: &str, of_route: &str) -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = limited(application.address(), of_host, of_route);
+    (Gateway::start(&config).await, application)
+}
+
+/// Asks for a path as if from an address.
+async fn ask(gateway: &Gateway, path: &str, from: &str) -> Answer {
+    let url = format!("https://app.test{path}");
+    let request = fetch(&url).header("x-forwarded-for", from);
+    Browser::new(gateway).send(request).await
+}
+
+async fn statuses(gateway: &Gateway, path: &str, from: &[&str]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for from in from {
+        statuses.push(ask(gateway, path, from).await.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn an_address_beyond_its_rate_is_told_when_to_come_back_and_others_are_served() {
+    let (gateway, application) =
+        start("requests: { per_address: { rate: 2/h, burst: 3 } }", "").await;
+    let from = ["198.51.100.1"; 5];
+    let seen = statuses(&gateway, "/plain", &from).await;
+    assert_eq!(seen, [200, 200, 200, 429, 429]);
+    assert_eq!(application.requests(), 3);
+    let refused = ask(&gateway, "/public", "198.51.100.1").await.expect(429);
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1700..=1800).contains(&seconds), "{seconds}");
+    let said: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(said["status"], 429);
+    assert_eq!(said["error"], "Too many requests");
+    assert_eq!(said["reference"], refused.header("x-request-id"));
+    ask(&gateway, "/plain", "198.51.100.2").await.expect(200);
+    let counted = "portway_requests_limited_total{limit=\"requests_per_address\"}";
+    assert_eq!(gateway.metric(counted).await, Some(3.0));
+    gateway
+        .wait_for_log("a client takes more than it may")
+        .await;
+}
+
+#[tokio::test]
+async fn the_addresses_of_one_ipv6_network_share_what_they_may_take() {
+    let (gateway, _application) =
+        start("requests: { per_address: { rate: 1/h, burst: 2 } }", "").await;
+    let from = [
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8::3",
+        "2001:db8:0:1::1",
+    ];
+    let seen = statuses(&gateway, "/plain", &from).await;
+    assert_eq!(seen, [200, 200, 429, 200]);
+}
+
+#[tokio::test]
+async fn a_page_says_it_in_the_language_of_its_reader() {
+    let (gateway, _application) =
+        start("requests: { per_address: { rate: 1/h, burst: 1 } }", "").await;
+    ask(&gateway, "/plain", "198.51.100.1").await.expect(200);
+    for (language, words) in [
+        ("en", "Please try again in 60 minutes."),
+        ("de", "Bitte versuchen Sie es in 60 Minuten wieder."),
+        ("fr", "Veuillez réessayer dans 60 minutes."),
+        ("ar", "يرجى المحاولة بعد عدة دقائق (60)"),
+    ] {
+        let request = Request::get("https://app.test/plain")
+            .header("accept", "text/html")
+            .header("accept-language", language)
+            .header("x-forwarded-for", "198.51.100.1");
+        let page = Browser::new(&gateway).send(request).await.expect(429);
+        assert!(page.text().contains(words), "{language}: {}", page.text());
+        assert!(page.header("content-type").starts_with("text/html"));
+    }
+}
+
+#[tokio::test]
+async fn a_route_has_limits_of_its_own_beside_those_of_its_virtual_host() {
+    let (gateway, _application) = start(
+        "requests: { per_address: { rate: 1/h, burst: 4 } }",
+        "requests: { per_address: { rate: 1/h, burst: 2 } }",
+    )
+    .await;
+    let from = ["198.51.100.1"; 3];
+    let seen = statuses(&gateway, "/public", &from).await;
+    assert_eq!(seen, [200, 200, 429], "those of the route");
+    // What the route refused has counted for the virtual host.
+    let seen = statuses(&gateway, "/plain", &from[..2]).await;
+    assert_eq!(seen, [200, 429], "those of the virtual host");
+    let url = "https://other.test/";
+    let elsewhere = fetch(url).header("x-forwarded-for", "198.51.100.1");
+    Browser::new(&gateway).send(elsewhere).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_user_is_counted_whatever_the_address_and_strangers_are_not() {
+    let limits = "requests: { per_user: { rate: 1/h, burst: 3 } }";
+    let (gateway, _application) = start(limits, "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let mut seen = Vec::new();
+    for n in 0..4 {
+        let from = format!("198.51.100.{n}");
+        let request = fetch("https://app.test/").header("x-forwarded-for", &from);
+        seen.push(alice.send(request).await.status);
+    }
+    assert_eq!(seen, [200, 200, 429, 429], "the first was the sign-in's");
+    let mut again = Browser::new(&gateway);
+    let page = again.sign_in("https://app.test/", "alice").await;
+    assert_eq!(page.status, 429, "another browser of the same user");
+    Browser::new(&gateway)
+        .sign_in("https://app.test/", "bob")
+        .await
+        .expect(200);
+    let from = ["198.51.100.1"; 6];
+    assert_eq!(statuses(&gateway, "/public", &from).await, [200; 6]);
+    let counted = "portway_requests_limited_total{limit=\"requests_per_user\"}";
+    assert_eq!(gateway.metric(counted).await, Some(3.0));
+}
+
+#[tokio::test]
+async fn excepted_addresses_take_what_they_like() {
+    let limits = "requests: { per_address: { rate: 1/h, burst: 1 } }, except: [198.51.100.0/25]";
+    let (gateway, _application) = start(limits, "").await;
+    let inside = ["198.51.100.1"; 4];
+    assert_eq!(statuses(&gateway, "/plain", &inside).await, [200; 4]);
+    let outside = ["198.51.100.200"; 2];
+    assert_eq!(statuses(&gateway, "/plain", &outside).await, [200, 429]);
+}
+
+#[tokio::test]
+async fn what_was_counted_stays_through_a_reload_unless_the_rule_is_another() {
+    let (gateway, application) =
+        start("requests: { per_address: { rate: 1/h, burst: 2 } }", "").await;
+    let from = ["198.51.100.1"; 3];
+    assert_eq!(statuses(&gateway, "/plain", &from).await, [200, 200, 429]);
+    let with = |of_host| limited(application.address(), of_host, "");
+    let same = with("except: [192.0.2.1], requests: { per_address: { rate: 1/h, burst: 2 } }");
+    gateway.reload_with(&same).await;
+    assert_eq!(statuses(&gateway, "/plain", &from[..1]).await, [429]);
+    let other = with("requests: { per_address: { rate: 1/h, burst: 1 } }");
+    gateway.reload_with(&other).await;
+    assert_eq!(statuses(&gateway, "/plain", &from[..2]).await, [200, 429]);
+    gateway.reload_with(&with("")).await;
+    assert_eq!(statuses(&gateway, "/plain", &from).await, [200; 3]);
+}
