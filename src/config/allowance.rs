@@ -13,6 +13,8 @@ use crate::decision::rate::RequestRate;
 pub struct Allowance {
     /// How fast requests may come.
     pub requests: PerClient<RequestRate>,
+    /// How many may be served at the same time, streams and WebSockets among them.
+    pub concurrent: PerClient<usize>,
     /// Addresses that none of it is for.
     pub except: Vec<IpNet>,
 }

@@ -93,7 +93,9 @@ impl Noted {
             Err(Refusal::BadRequest | Refusal::Expectation | Refusal::HeaderTooLarge) => {
                 self.decision = Some(Decision::Malformed);
             }
-            Err(Refusal::TooManyRequests(_)) => self.decision = Some(Decision::Limit),
+            Err(Refusal::TooManyAtOnce | Refusal::TooManyRequests(_)) => {
+                self.decision = Some(Decision::Limit);
+            }
             Ok(Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_)) | Err(_) => {}
         }
     }

@@ -4,6 +4,7 @@
 
 use std::hash::Hash;
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use crate::config::VirtualHost;
 use crate::config::allowance::Allowance;
@@ -11,9 +12,13 @@ use crate::config::allowance::PerClient;
 use crate::decision::admission::Permit;
 use crate::decision::rate::RequestRate;
 use crate::model::id::RequestId;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
 use crate::model::network::Network;
 use crate::proxy::counts::Limit;
 use crate::proxy::found::Found;
+use crate::proxy::limiters::Full;
+use crate::proxy::limiters::Held;
 use crate::proxy::limiters::Limiters;
 use crate::proxy::limiters::RuleId;
 use crate::proxy::refusal::Refusal;
@@ -28,6 +33,7 @@ pub struct Allowances(Vec<Rules>);
 struct Rules {
     written: Allowance,
     requests: PerClient<RuleId>,
+    concurrent: PerClient<RuleId>,
 }
 
 impl Allowances {
@@ -58,62 +64,132 @@ impl Rules {
         let rule = |what: Limit, rate: Option<RequestRate>| {
             rate.map(|rate| limiters.rule((&scope, what, rate)))
         };
+        let most = &written.concurrent;
+        // Whatever the bound, those in flight are the same.
+        let bound = |what: Limit, most: Option<usize>| most.map(|_| limiters.rule((&scope, what)));
         Some(Self {
             requests: PerClient {
                 address: rule(Limit::RequestsPerAddress, rates.address),
                 user: rule(Limit::RequestsPerUser, rates.user),
             },
+            concurrent: PerClient {
+                address: bound(Limit::ConcurrentPerAddress, most.address),
+                user: bound(Limit::ConcurrentPerUser, most.user),
+            },
             written: written.clone(),
         })
     }
 
-    fn admit(&self, limit: Limit, client: impl Hash, limiters: &Limiters) -> Result<(), Refusal> {
-        let (rate, rule) = match limit {
-            Limit::RequestsPerAddress => (self.written.requests.address, self.requests.address),
-            Limit::RequestsPerUser => (self.written.requests.user, self.requests.user),
-        };
-        let (Some(rate), Some(rule)) = (rate, rule) else {
+    /// Counts a request of a client, if it may come now.
+    fn admit(&self, client: &Client<'_>, limiters: &Limiters) -> Result<(), Refusal> {
+        let (rate, rule) = (client.of(&self.written.requests), client.of(&self.requests));
+        let Some((rate, rule)) = rate.zip(rule) else {
             return Ok(());
         };
         let place = limiters.place(rule, client);
         let admitted = limiters.admit(place, &rate);
         admitted.map_err(Refusal::TooManyRequests)
     }
+
+    /// Takes a place for a request of a client, if one is left.
+    fn hold(
+        &self,
+        client: &Client<'_>,
+        limiters: &Arc<Limiters>,
+        held: &mut Held,
+    ) -> Result<(), Refusal> {
+        let (most, rule) = (
+            client.of(&self.written.concurrent),
+            client.of(&self.concurrent),
+        );
+        let Some((most, rule)) = most.zip(rule) else {
+            return Ok(());
+        };
+        let place = limiters.place(rule, client);
+        let held = held.take(limiters, place, most);
+        held.map_err(|Full| Refusal::TooManyAtOnce)
+    }
+}
+
+/// What a client is told apart by.
+#[derive(Clone, Copy, Debug, Hash)]
+enum Client<'c> {
+    Address(Network),
+    User(&'c StoreName, &'c UserName),
+}
+
+impl<'c> Client<'c> {
+    fn at(address: IpAddr) -> Self {
+        Self::Address(Network::of(address))
+    }
+
+    /// The user of a permit, if there is one.
+    fn of_permit(permit: &'c Permit) -> Option<Self> {
+        let facts = &permit.session()?.facts;
+        Some(Self::User(&facts.store, &facts.subject))
+    }
+
+    /// What is there for this client.
+    const fn of<T: Copy>(&self, each: &PerClient<T>) -> Option<T> {
+        match self {
+            Self::Address(_) => each.address,
+            Self::User(..) => each.user,
+        }
+    }
+
+    const fn requests(&self) -> Limit {
+        match self {
+            Self::Address(_) => Limit::RequestsPerAddress,
+            Self::User(..) => Limit::RequestsPerUser,
+        }
+    }
+
+    const fn concurrent(&self) -> Limit {
+        match self {
+            Self::Address(_) => Limit::ConcurrentPerAddress,
+            Self::User(..) => Limit::ConcurrentPerUser,
+        }
+    }
 }
 
 impl Serving {
     /// Counts a request of an address, before anything is looked up for it.
     pub(super) fn admit_address(&self, found: &Found<'_>, id: RequestId) -> Result<(), Refusal> {
-        let network = Network::of(found.origin.client);
-        self.admit(found, id, (Limit::RequestsPerAddress, network))
+        if found.route.allowances.0.is_empty() {
+            return Ok(());
+        }
+        self.admit(found, id, &Client::at(found.origin.client))
     }
 
-    /// Counts a request of a user, where there is one.
-    pub(super) fn admit_user(
+    /// Counts a request of a user, where there is one, and takes its places until it is over.
+    pub(super) fn admit_permitted(
         &self,
         found: &Found<'_>,
         id: RequestId,
         permit: &Permit,
-    ) -> Result<(), Refusal> {
-        let Some(session) = permit.session() else {
-            return Ok(());
-        };
-        let user = (&session.facts.store, &session.facts.subject);
-        self.admit(found, id, (Limit::RequestsPerUser, user))
+    ) -> Result<Held, Refusal> {
+        let mut held = Held::default();
+        if found.route.allowances.0.is_empty() {
+            return Ok(held);
+        }
+        let address = found.origin.client;
+        let user = Client::of_permit(permit);
+        if let Some(user) = &user {
+            self.admit(found, id, user)?;
+        }
+        for client in std::iter::once(Client::at(address)).chain(user) {
+            for rules in found.route.allowances.for_client(address) {
+                let taken = rules.hold(&client, &self.limiters, &mut held);
+                taken.inspect_err(|_| self.tell_of_limit(found, id, client.concurrent()))?;
+            }
+        }
+        Ok(held)
     }
 
-    fn admit(
-        &self,
-        found: &Found<'_>,
-        id: RequestId,
-        (limit, client): (Limit, impl Hash),
-    ) -> Result<(), Refusal> {
-        let address = found.origin.client;
-        for rules in found.route.allowances.for_client(address) {
-            if let Err(refusal) = rules.admit(limit, &client, &self.limiters) {
-                self.tell_of_limit(found, id, limit);
-                return Err(refusal);
-            }
+    fn admit(&self, found: &Found<'_>, id: RequestId, client: &Client<'_>) -> Result<(), Refusal> {
+        for rules in found.route.allowances.for_client(found.origin.client) {
+            let admitted = rules.admit(client, &self.limiters);
+            admitted.inspect_err(|_| self.tell_of_limit(found, id, client.requests()))?;
         }
         Ok(())
     }

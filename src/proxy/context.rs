@@ -17,6 +17,7 @@ use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
+use crate::proxy::limiters::Held;
 use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
@@ -141,6 +142,8 @@ pub struct Admitted {
     pub gito: Option<GitoResponse>,
     /// What its policy gives it.
     pub given: Given,
+    /// The places that it takes of what its client may have at the same time.
+    pub held: Held,
 }
 
 /// The `Cookie` headers of a request, in order.

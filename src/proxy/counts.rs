@@ -45,6 +45,10 @@ pub struct StatusCounts([AtomicU64; CLASSES.len()]);
 /// What a client takes too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Limit {
+    /// Requests of an address at the same time.
+    ConcurrentPerAddress,
+    /// Requests of a user at the same time.
+    ConcurrentPerUser,
     /// Requests of an address.
     RequestsPerAddress,
     /// Requests of a user.
@@ -55,6 +59,8 @@ impl Limit {
     /// The word for it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
+            Self::ConcurrentPerAddress => "concurrent_per_address",
+            Self::ConcurrentPerUser => "concurrent_per_user",
             Self::RequestsPerAddress => "requests_per_address",
             Self::RequestsPerUser => "requests_per_user",
         }
@@ -209,7 +215,12 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-const LIMITS: [Limit; 2] = [Limit::RequestsPerAddress, Limit::RequestsPerUser];
+const LIMITS: [Limit; 4] = [
+    Limit::ConcurrentPerAddress,
+    Limit::ConcurrentPerUser,
+    Limit::RequestsPerAddress,
+    Limit::RequestsPerUser,
+];
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 /// Virtual hosts, each with its kinds of protection, that are counted apart.
 const HOSTS_MAX: usize = 1000;

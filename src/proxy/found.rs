@@ -16,6 +16,7 @@ use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::inbound::Inbound;
+use crate::proxy::limiters::Held;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::streams::Registration;
 
@@ -85,6 +86,7 @@ impl Found<'_> {
             registration,
             gito: None,
             given: Given::default(),
+            held: Held::default(),
         }
     }
 }

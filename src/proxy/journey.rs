@@ -204,12 +204,13 @@ impl Serving {
                     Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
                 Registered::Standing(registration) => {
-                    let admitted = self.admit_user(&found, ctx.id, &permit);
-                    admitted.inspect_err(|_| noted.is_of(&permit))?;
+                    let held = self.admit_permitted(&found, ctx.id, &permit);
+                    let held = held.inspect_err(|_| noted.is_of(&permit))?;
                     let given = self.give(&found, &permit, &asked).await?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,
                         given,
+                        held,
                         ..found.admitted(permit, registration)
                     })))
                 }

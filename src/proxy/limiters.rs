@@ -3,9 +3,12 @@
 //! It outlives configurations: a rule that a reload leaves as it is goes on where it was. How much is too much is
 //! `decision::rate`'s to say, and `allowances` asks.
 
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::collections::hash_map::RandomState;
 use std::hash::BuildHasher;
 use std::hash::Hash;
+use std::sync::Arc;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -24,6 +27,8 @@ pub struct Limiters {
     seeds: [RandomState; 2],
     /// Made when the first rule asks: most gateways have none.
     dues: OnceLock<Vec<Mutex<Dues>>>,
+    /// Requests in flight that count: never more places than there are such.
+    held: [Mutex<HashMap<Place, usize>>; SHARDS],
     /// Which clients were complained about lately.
     pub(super) complaints: Complaints,
 }
@@ -38,6 +43,7 @@ impl Default for Limiters {
             began: Instant::now(),
             seeds: [RandomState::new(), RandomState::new()],
             dues: OnceLock::new(),
+            held: std::array::from_fn(|_| Mutex::default()),
             complaints: Complaints::default(),
         }
     }
@@ -72,6 +78,36 @@ impl Limiters {
         .unwrap_or(Ok(()))
     }
 
+    /// Counts one more request in flight, if there are fewer than `most`.
+    fn hold(&self, place: Place, most: usize) -> bool {
+        let Some(shard) = self.held.get(shard_of(place)) else {
+            return true;
+        };
+        match shard.lock().entry(place) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(1);
+                true
+            }
+            Entry::Occupied(occupied) if *occupied.get() >= most => false,
+            Entry::Occupied(mut occupied) => {
+                *occupied.get_mut() += 1;
+                true
+            }
+        }
+    }
+
+    fn let_go(&self, place: Place) {
+        let Some(shard) = self.held.get(shard_of(place)) else {
+            return;
+        };
+        if let Entry::Occupied(mut occupied) = shard.lock().entry(place) {
+            *occupied.get_mut() -= 1;
+            if *occupied.get() == 0 {
+                occupied.remove();
+            }
+        }
+    }
+
     /// Nanoseconds since the beginning.
     fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
@@ -87,6 +123,52 @@ impl Limiters {
     }
 }
 
+/// The places that a request takes while it is in flight, until it is dropped.
+#[derive(Debug, Default)]
+pub struct Held {
+    limiters: Option<Arc<Limiters>>,
+    places: [Option<Place>; PLACES_OF_ONE],
+}
+
+impl Held {
+    /// Takes one more place, if fewer than `most` are taken there.
+    ///
+    /// # Errors
+    /// When as many are.
+    pub(super) fn take(
+        &mut self,
+        limiters: &Arc<Limiters>,
+        place: Place,
+        most: usize,
+    ) -> Result<(), Full> {
+        let mut places = self.places.iter_mut();
+        let Some(free) = places.find(|place| place.is_none()) else {
+            return Err(Full);
+        };
+        if !limiters.hold(place, most) {
+            return Err(Full);
+        }
+        *free = Some(place);
+        self.limiters.get_or_insert_with(|| Arc::clone(limiters));
+        Ok(())
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(limiters) = &self.limiters {
+            for place in self.places.iter().flatten() {
+                limiters.let_go(*place);
+            }
+        }
+    }
+}
+
+/// As many requests are in flight as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("as many requests are in flight as may be")]
+pub(super) struct Full;
+
 /// The upper bits; the lower ones choose the bucket.
 fn shard_of(place: Place) -> usize {
     usize::try_from(place.bucket >> SHARD_SHIFT).unwrap_or_default()
@@ -95,6 +177,8 @@ fn shard_of(place: Place) -> usize {
 /// Threads that count at the same time rarely meet in one.
 const SHARDS: usize = 64;
 const SHARD_SHIFT: u32 = u64::BITS - SHARDS.trailing_zeros();
+/// By address and by user, for the virtual host and for the route.
+const PLACES_OF_ONE: usize = 4;
 /// Clients that are counted at the same time, over all rules; 16 bytes each.
 const PLACES: usize = 1 << 17;
 
@@ -158,5 +242,36 @@ mod tests {
             take(client, 20).unwrap();
         }
         assert!(take(0, 20).is_err(), "it owes more than any of the crowd");
+    }
+
+    #[test]
+    fn places_are_free_again_when_their_requests_are_over() {
+        let limiters = Arc::new(Limiters::default());
+        let place = |client| limiters.place(limiters.rule("a"), network(client));
+        let take = |client| {
+            let mut held = Held::default();
+            held.take(&limiters, place(client), 2).map(|()| held)
+        };
+        let first = take("2001:db8::1").unwrap();
+        let second = take("2001:db8::2").unwrap();
+        assert_eq!(take("2001:db8::3").unwrap_err(), Full);
+        let elsewhere = take("192.0.2.1").unwrap();
+        drop(first);
+        let third = take("2001:db8::3").unwrap();
+        drop((second, third, elsewhere));
+        assert!(limiters.held.iter().all(|shard| shard.lock().is_empty()));
+    }
+
+    #[test]
+    fn a_request_that_finds_one_place_taken_gives_the_others_back() {
+        let limiters = Arc::new(Limiters::default());
+        let place = |rule| limiters.place(limiters.rule(rule), "somebody");
+        let mut other = Held::default();
+        other.take(&limiters, place("route"), 1).unwrap();
+        let mut held = Held::default();
+        held.take(&limiters, place("host"), 1).unwrap();
+        assert!(held.take(&limiters, place("route"), 1).is_err());
+        drop(held);
+        assert!(limiters.hold(place("host"), 1));
     }
 }

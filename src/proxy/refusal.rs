@@ -36,6 +36,8 @@ pub enum Refusal {
     Misdirected,
     /// No route takes its path.
     NotFound,
+    /// Its client has as many requests served as it may.
+    TooManyAtOnce,
     /// Its client sends more requests than it may, and may again after this time.
     TooManyRequests(Duration),
     /// The upstream did not answer in time.
@@ -62,7 +64,7 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
-            Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
+            Self::TooManyAtOnce | Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamLate => StatusCode::GATEWAY_TIMEOUT,
             Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -82,6 +84,7 @@ impl Refusal {
             Self::MethodNotAllowed => ("not_allowed", "not_allowed_text"),
             Self::Misdirected => ("misdirected", "misdirected_text"),
             Self::NotFound => ("not_found", "not_found_text"),
+            Self::TooManyAtOnce => ("too_many", "too_many_at_once_text"),
             Self::TooManyRequests(_) => ("too_many", "too_many_text"),
             Self::UpstreamLate => ("no_answer", "late_text"),
             Self::UpstreamBroken => ("no_answer", "broken_text"),
@@ -92,6 +95,7 @@ impl Refusal {
     /// After which time it may be otherwise.
     pub(super) const fn wait(self) -> Option<Duration> {
         match self {
+            Self::TooManyAtOnce => Some(AT_ONCE_WAIT),
             Self::TooManyRequests(wait) => Some(wait),
             Self::Unavailable => Some(UNAVAILABLE_WAIT),
             Self::BadRequest
@@ -167,4 +171,6 @@ pub(super) fn refusal_for(error: &Error) -> Option<Refusal> {
     }
 }
 
+/// When another request will be over is not known.
+const AT_ONCE_WAIT: Duration = Duration::from_secs(1);
 const UNAVAILABLE_WAIT: Duration = Duration::from_secs(5);

@@ -9,6 +9,8 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Request;
 use crate::support::browser::fetch;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
 /// Two virtual hosts with routes of every kind, and these `limits` on the first and on its `/public`.
@@ -21,6 +23,11 @@ fn limited(upstream: SocketAddr, of_host: &str, of_route: &str) -> String {
         .replace(
             "path: /public,",
             &format!("path: /public, limits: {{ {of_route} }},"),
+        )
+        .replacen(
+            "    routes:\n",
+            "    routes:\n      - { path: /ticks, access: unprotected, pool: app }\n",
+            1,
         );
     format!(
         "{}{sites}trusted_proxies: [127.0.0.1]\nops: {{ bind: \"127.0.0.1:0\" }}\n",
@@ -175,4 +182,55 @@ async fn what_was_counted_stays_through_a_reload_unless_the_rule_is_another() {
     assert_eq!(statuses(&gateway, "/plain", &from[..2]).await, [200, 429]);
     gateway.reload_with(&with("")).await;
     assert_eq!(statuses(&gateway, "/plain", &from).await, [200; 3]);
+}
+
+#[tokio::test]
+async fn no_more_requests_of_an_address_are_served_at_once_than_it_may_have() {
+    let (gateway, _application) = start("concurrent: { per_address: 2 }", "").await;
+    let from = "198.51.100.1";
+    let open = |path: &str| {
+        let url = format!("https://app.test{path}");
+        let request = Request::get(&url).header("x-forwarded-for", from);
+        let browser = Browser::new(&gateway);
+        async move { browser.open(request).await }
+    };
+    let first = open("/ticks").await;
+    let second = open("/ticks").await;
+    assert_eq!((first.status, second.status), (200, 200));
+    let refused = ask(&gateway, "/plain", from).await.expect(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    ask(&gateway, "/plain", "198.51.100.2").await.expect(200);
+    drop(first);
+    until("a place is free again", PATIENCE, || async {
+        (ask(&gateway, "/plain", from).await.status == 200).then_some(())
+    })
+    .await;
+    let counted = "portway_requests_limited_total{limit=\"concurrent_per_address\"}";
+    assert!(gateway.metric(counted).await.unwrap() >= 1.0);
+    drop(second);
+}
+
+#[tokio::test]
+async fn no_more_requests_of_a_user_are_served_at_once_and_a_reload_forgets_none() {
+    let (gateway, application) = start("concurrent: { per_user: 1 }", "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let stream = alice.open(Request::get("https://app.test/ticks")).await;
+    assert_eq!(stream.status, 200);
+    alice.send(fetch("https://app.test/")).await.expect(429);
+    let mut bob = Browser::signed_in(&gateway, "bob").await;
+    bob.send(fetch("https://app.test/")).await.expect(200);
+    let other = limited(application.address(), "concurrent: { per_user: 2 }", "");
+    gateway.reload_with(&other).await;
+    let further = alice.open(Request::get("https://app.test/ticks")).await;
+    assert_eq!(further.status, 200, "the second of two");
+    alice.send(fetch("https://app.test/")).await.expect(429);
+    drop((stream, further));
+    until("both are over", PATIENCE, || {
+        let mut alice = alice.clone();
+        async move {
+            let answer = alice.send(fetch("https://app.test/")).await;
+            (answer.status == 200).then_some(())
+        }
+    })
+    .await;
 }

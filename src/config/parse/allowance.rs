@@ -22,6 +22,9 @@ impl Reading<'_> {
             return Allowance::default();
         };
         Allowance {
+            concurrent: self.per_client(&section, "concurrent", access, |this, found| {
+                this.count(found, 1..=CONCURRENT_MAX)
+            }),
             requests: self.per_client(&section, "requests", access, Self::request_rate),
             except: self.or(&section, "except", Vec::new(), Self::networks),
         }
@@ -94,7 +97,7 @@ fn rate_of(text: &str) -> Option<(u32, Duration)> {
     (1..=COUNT_MAX).contains(&count).then_some((count, *per))
 }
 
-pub(super) const KEYS: &[&str] = &["except", "requests"];
+pub(super) const KEYS: &[&str] = &["concurrent", "except", "requests"];
 pub(super) const PER_CLIENT_KEYS: &[&str] = &["per_address", "per_user"];
 pub(super) const RATE_KEYS: &[&str] = &["burst", "rate"];
 
@@ -105,4 +108,5 @@ const UNITS: &[(&str, Duration)] = &[
     ("h", Duration::from_hours(1)),
 ];
 const COUNT_MAX: u32 = 1_000_000;
+const CONCURRENT_MAX: u32 = 1_000_000;
 const BURST_MAX: u32 = 1_000_000;

@@ -266,6 +266,8 @@ static VIRTUAL_HOST: Shape = section(
 static ALLOWANCE: Shape = section(
     &[
         key("requests", Kind::Section(&REQUESTS)).about("How fast requests may come."),
+        key("concurrent", Kind::Section(&CONCURRENT))
+            .about("How many requests may be served at the same time."),
         key("except", Kind::List(&Kind::Text)).about("Clients that none of it is for."),
     ],
     allowance::KEYS,
@@ -275,6 +277,14 @@ static REQUESTS: Shape = section(
     &[
         key("per_address", REQUEST_RATE).about("From one address (IPv6: from one /64)."),
         key("per_user", REQUEST_RATE).about("Of one user."),
+    ],
+    allowance::PER_CLIENT_KEYS,
+);
+
+static CONCURRENT: Shape = section(
+    &[
+        key("per_address", Kind::Number(1, 1_000_000)).about("Of one address (IPv6: of one /64)."),
+        key("per_user", Kind::Number(1, 1_000_000)).about("Of one user."),
     ],
     allowance::PER_CLIENT_KEYS,
 );
