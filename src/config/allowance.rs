@@ -6,6 +6,7 @@ use std::net::IpAddr;
 
 use ipnet::IpNet;
 
+use crate::decision::rate::ByteRate;
 use crate::decision::rate::RequestRate;
 
 /// What each client may take.
@@ -15,8 +16,21 @@ pub struct Allowance {
     pub requests: PerClient<RequestRate>,
     /// How many may be served at the same time, streams and WebSockets among them.
     pub concurrent: PerClient<usize>,
+    /// How fast bodies of answers may go down.
+    pub download: Bandwidth,
+    /// How fast bodies of requests may come up.
+    pub upload: Bandwidth,
     /// Addresses that none of it is for.
     pub except: Vec<IpNet>,
+}
+
+/// How fast bodies may pass in one direction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Bandwidth {
+    /// That of one request.
+    pub request: Option<ByteRate>,
+    /// Those of one client together.
+    pub client: PerClient<ByteRate>,
 }
 
 /// What one client may have, by what it is told apart by.

@@ -43,15 +43,52 @@ impl RequestRate {
     }
 }
 
+/// How many bytes may pass in a second.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct ByteRate {
+    per_second: u64,
+    /// How far ahead of time bytes may be, in nanoseconds.
+    ahead: u64,
+}
+
+impl ByteRate {
+    /// So many in a second, steadily; after a pause what a second gives at once, and at least
+    /// [`BYTES_AHEAD_MIN`].
+    #[must_use]
+    pub fn new(per_second: u64) -> Self {
+        let per_second = per_second.max(1);
+        let burst = per_second.max(BYTES_AHEAD_MIN);
+        let ahead = u128::from(burst) * u128::from(SECOND) / u128::from(per_second);
+        Self {
+            per_second,
+            ahead: u64::try_from(ahead).unwrap_or(u64::MAX),
+        }
+    }
+
+    /// Takes bytes in any case, and says what is due then and how long they have to wait. What has waited as it
+    /// was told is, over any time `t`, at most `rate × t` and what may pass at once.
+    #[must_use]
+    pub fn take(&self, due: u64, now: u64, bytes: usize) -> (u64, Duration) {
+        let cost = (bytes as u128 * u128::from(SECOND)).div_ceil(u128::from(self.per_second));
+        let cost = u64::try_from(cost).unwrap_or(u64::MAX);
+        let then = due.max(now).saturating_add(cost);
+        let wait = then.saturating_sub(now).saturating_sub(self.ahead);
+        (then, Duration::from_nanos(wait))
+    }
+}
+
 fn nanos(span: Duration) -> u64 {
     u64::try_from(span.as_nanos()).unwrap_or(u64::MAX)
 }
 
+/// What bodies come in is passed on at once, after a pause, however slow the rate: the first pieces together
+/// with the head.
+pub const BYTES_AHEAD_MIN: u64 = 256 << 10;
+const SECOND: u64 = 1_000_000_000;
+
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    const SECOND: u64 = 1_000_000_000;
 
     #[test]
     fn a_burst_passes_at_once_and_then_one_at_a_time() {
@@ -81,5 +118,28 @@ mod tests {
             let wait = rate.admit(due, 1).unwrap_err();
             assert!(rate.admit(due, 1 + nanos(wait)).is_ok(), "{count}");
         }
+    }
+
+    #[test]
+    fn bytes_wait_until_they_are_paid_for() {
+        let rate = ByteRate::new(1 << 20);
+        let now = 5 * SECOND;
+        let (due, wait) = rate.take(0, now, 1 << 20);
+        assert_eq!(wait, Duration::ZERO, "what a second gives");
+        let (due, wait) = rate.take(due, now, 1 << 19);
+        assert_eq!(wait, Duration::from_millis(500));
+        let (due, wait) = rate.take(due, now, 1 << 19);
+        assert_eq!(wait, Duration::from_secs(1), "behind those before");
+        let (_, wait) = rate.take(due, now + 3 * SECOND, 1 << 20);
+        assert_eq!(wait, Duration::ZERO, "all of it is paid for");
+    }
+
+    #[test]
+    fn slow_rates_let_the_first_pieces_pass() {
+        let rate = ByteRate::new(1 << 14);
+        let (due, wait) = rate.take(0, 1, 256 << 10);
+        assert_eq!(wait, Duration::ZERO);
+        let (_, wait) = rate.take(due, 1, 1 << 14);
+        assert_eq!(wait, Duration::from_secs(1));
     }
 }

@@ -17,7 +17,7 @@ use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
-use crate::proxy::limiters::Held;
+use crate::proxy::allowances::Share;
 use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
 use crate::proxy::serving::RouteRuntime;
@@ -108,6 +108,8 @@ pub struct BodyProgress {
     pub bytes: u64,
     /// When the first of them came, in the life of the request.
     pub began: Option<Duration>,
+    /// How long pieces of it had to wait for the bandwidth that its client may have.
+    pub waited: Duration,
 }
 
 impl BodyProgress {
@@ -142,8 +144,8 @@ pub struct Admitted {
     pub gito: Option<GitoResponse>,
     /// What its policy gives it.
     pub given: Given,
-    /// The places that it takes of what its client may have at the same time.
-    pub held: Held,
+    /// What it takes of what its client may have.
+    pub share: Share,
 }
 
 /// The `Cookie` headers of a request, in order.

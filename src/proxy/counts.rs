@@ -27,6 +27,8 @@ pub struct RequestCounts {
     routed: Mutex<BTreeMap<(String, &'static str), Arc<StatusCounts>>>,
     duration: Histogram,
     cut: AtomicU64,
+    /// Bodies that had to wait, going down and coming up.
+    delayed: [AtomicU64; 2],
     /// Requests beyond what a client may take, one place for each of [`LIMITS`].
     limited: [AtomicU64; LIMITS.len()],
     malformed: AtomicU64,
@@ -53,6 +55,15 @@ pub(super) enum Limit {
     RequestsPerAddress,
     /// Requests of a user.
     RequestsPerUser,
+}
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    /// To the client.
+    Down,
+    /// From the client.
+    Up,
 }
 
 impl Limit {
@@ -125,6 +136,16 @@ impl RequestCounts {
         }
     }
 
+    /// Counts a body that has to wait for the bandwidth that its client may have.
+    pub(super) fn note_delay(&self, direction: Direction) {
+        let [down, up] = &self.delayed;
+        let count = match direction {
+            Direction::Down => down,
+            Direction::Up => up,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a connection that came to no request that could be read.
     pub(super) fn note_unread(&self, why: Decision) {
         let count = match why {
@@ -183,6 +204,10 @@ impl RequestCounts {
                 ("malformed", read(&self.malformed)),
             ],
             cut: read(&self.cut),
+            delayed: ["download", "upload"]
+                .into_iter()
+                .zip(self.delayed.iter().map(read))
+                .collect(),
             limited: LIMITS
                 .iter()
                 .map(|limit| limit.as_str())

@@ -65,6 +65,7 @@ pub(super) fn body_moves(
     ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
     let now = current.watch.age();
     let elapsed = now.saturating_sub(ctx.body.begins(now));
+    let elapsed = elapsed.saturating_sub(ctx.body.waited);
     let most = admitted.route.config.body_bytes_max;
     match ctx.serving.body_fault(ctx.body.bytes, elapsed, most) {
         None => Ok(()),

@@ -12,11 +12,11 @@ use crate::decision::forwarded::Origin;
 use crate::decision::response::Given;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
+use crate::proxy::allowances::Share;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::inbound::Inbound;
-use crate::proxy::limiters::Held;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::streams::Registration;
 
@@ -86,7 +86,7 @@ impl Found<'_> {
             registration,
             gito: None,
             given: Given::default(),
-            held: Held::default(),
+            share: Share::default(),
         }
     }
 }

@@ -204,13 +204,13 @@ impl Serving {
                     Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
                 Registered::Standing(registration) => {
-                    let held = self.admit_permitted(&found, ctx.id, &permit);
-                    let held = held.inspect_err(|_| noted.is_of(&permit))?;
+                    let share = self.admit_permitted(&found, ctx.id, &permit);
+                    let share = share.inspect_err(|_| noted.is_of(&permit))?;
                     let given = self.give(&found, &permit, &asked).await?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,
                         given,
-                        held,
+                        share,
                         ..found.admitted(permit, registration)
                     })))
                 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 use parking_lot::Mutex;
 use tokio::time::Instant;
 
+use crate::decision::rate::ByteRate;
 use crate::decision::rate::RequestRate;
 use crate::decision::rate::table::Dues;
 use crate::decision::rate::table::Place;
@@ -78,6 +79,17 @@ impl Limiters {
         .unwrap_or(Ok(()))
     }
 
+    /// Counts bytes, and says how long they have to wait.
+    pub(super) fn take(&self, place: Place, rate: &ByteRate, bytes: usize) -> Duration {
+        let now = self.now();
+        let wait = self.with_due(place, |due| {
+            let (then, wait) = rate.take(*due, now, bytes);
+            *due = then;
+            wait
+        });
+        wait.unwrap_or_default()
+    }
+
     /// Counts one more request in flight, if there are fewer than `most`.
     fn hold(&self, place: Place, most: usize) -> bool {
         let Some(shard) = self.held.get(shard_of(place)) else {
@@ -109,7 +121,7 @@ impl Limiters {
     }
 
     /// Nanoseconds since the beginning.
-    fn now(&self) -> u64 {
+    pub(super) fn now(&self) -> u64 {
         u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
     }
 

@@ -32,6 +32,7 @@ pub mod refusal;
 pub mod service;
 pub mod serving;
 mod setback;
+pub mod shaping;
 mod socket;
 mod step;
 pub mod streams;

@@ -38,6 +38,7 @@ use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
+use crate::proxy::shaping;
 use crate::proxy::step::Step;
 
 /// The gateway as pingora sees it.
@@ -200,6 +201,10 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         let chunk = body.as_ref().map_or(0, Bytes::len);
+        if let Some(wait) = shaping::request_waits(session, ctx, chunk) {
+            // Apart, so that bodies which never wait carry no timer about.
+            Box::pin(tokio::time::sleep(wait)).await;
+        }
         forward::body_moves(session, ctx, chunk, end_of_stream)
     }
 
@@ -268,6 +273,17 @@ impl ProxyHttp for Portway {
             }
         }
         Ok(None)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<Option<Duration>> {
+        let bytes = body.as_ref().map_or(0, Bytes::len);
+        Ok(shaping::answer_waits(ctx, bytes, end_of_stream))
     }
 
     fn fail_to_connect(

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 
+use portway::decision::rate::BYTES_AHEAD_MIN;
+use portway::decision::rate::ByteRate;
 use portway::decision::rate::RequestRate;
 
 use crate::cases;
@@ -87,5 +89,55 @@ proptest! {
             due = limit.admit(due, now).unwrap();
         }
         prop_assert!(limit.admit(due, now).is_err());
+    }
+
+    #[test]
+    fn no_span_of_time_sees_more_bytes_than_rate_and_burst_give(
+        per_second in 1 << 14..10_u64 << 30,
+        pieces in prop::collection::vec((pauses(), 0..(1_usize << 17)), 1..100),
+    ) {
+        let limit = ByteRate::new(per_second);
+        let most = |nanos: u64| {
+            let paid = u128::from(nanos) * u128::from(per_second) / 1_000_000_000;
+            paid + u128::from(per_second.max(BYTES_AHEAD_MIN))
+        };
+        let (mut due, mut now) = (0, 0);
+        let mut passed: Vec<(u64, u128)> = Vec::new();
+        for (pause, bytes) in pieces {
+            now += pause;
+            let (then, wait) = limit.take(due, now, bytes);
+            due = then;
+            passed.push((now + u64::try_from(wait.as_nanos()).unwrap(), bytes as u128));
+        }
+        for (index, (first, _)) in passed.iter().enumerate() {
+            let mut sum = 0;
+            for (last, bytes) in passed.iter().skip(index) {
+                sum += bytes;
+                prop_assert!(*last >= *first, "pieces pass in the order in which they came");
+                prop_assert!(sum <= most(last - first));
+            }
+        }
+    }
+
+    #[test]
+    fn a_body_that_always_has_more_passes_at_the_rate_and_not_below(
+        per_second in 1 << 14..1_u64 << 30,
+        piece in 1_usize..(1 << 17),
+    ) {
+        let limit = ByteRate::new(per_second);
+        let (mut due, mut now) = (0, 0_u64);
+        let mut sum: u64 = 0;
+        for _ in 0..500 {
+            let (then, wait) = limit.take(due, now, piece);
+            due = then;
+            now += u64::try_from(wait.as_nanos()).unwrap();
+            sum += piece as u64;
+        }
+        let earned = u128::from(now) * u128::from(per_second) / 1_000_000_000;
+        let burst = u128::from(per_second.max(BYTES_AHEAD_MIN));
+        let behind = 500 * u128::from(per_second).div_ceil(1_000_000_000) + 1;
+        if now > 0 {
+            prop_assert!(u128::from(sum) + behind >= earned + burst);
+        }
     }
 }

@@ -2,11 +2,15 @@
 //! else notices.
 
 use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use crate::support::Answer;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::Protocol;
 use crate::support::Request;
 use crate::support::browser::fetch;
 use crate::support::until;
@@ -26,7 +30,7 @@ fn limited(upstream: SocketAddr, of_host: &str, of_route: &str) -> String {
         )
         .replacen(
             "    routes:\n",
-            "    routes:\n      - { path: /ticks, access: unprotected, pool: app }\n",
+            "    routes:\n      - { path: /bulk, access: excluded, pool: app }\n      - { path: /ticks, access: unprotected, pool: app }\n",
             1,
         );
     format!(
@@ -233,4 +237,80 @@ async fn no_more_requests_of_a_user_are_served_at_once_and_a_reload_forgets_none
         }
     })
     .await;
+}
+
+/// How long it takes to fetch so many pieces of 1 KiB, and how many come.
+async fn fetch_pieces(gateway: &Gateway, pieces: usize, protocol: Protocol) -> (usize, Duration) {
+    let began = Instant::now();
+    let request = Request::get(&format!("https://app.test/bulk/{pieces}"));
+    let answer = Browser::new(gateway).over(protocol).send(request).await;
+    (answer.expect(200).body.len(), began.elapsed())
+}
+
+#[tokio::test]
+async fn answers_are_slowed_down_to_the_bandwidth_of_a_request() {
+    let (gateway, _application) = start("download: { per_request: 512KiB }", "").await;
+    for protocol in [Protocol::H1, Protocol::H2] {
+        // What a second gives at once, and the rest in another one.
+        let (bytes, took) = fetch_pieces(&gateway, 1024, protocol).await;
+        assert_eq!(bytes, 1 << 20);
+        assert!(took >= Duration::from_millis(990), "{took:?}");
+    }
+    let counted = "portway_bodies_delayed_total{direction=\"download\"}";
+    assert_eq!(gateway.metric(counted).await, Some(2.0));
+}
+
+#[tokio::test]
+async fn requests_of_an_address_share_its_bandwidth_and_others_do_not_wait() {
+    let (gateway, application) = start("download: { per_address: 512KiB }", "").await;
+    let together =
+        futures_util::future::join_all((0..4).map(|_| fetch_pieces(&gateway, 384, Protocol::H1)));
+    let began = Instant::now();
+    for (bytes, _) in together.await {
+        assert_eq!(bytes, 384 << 10);
+    }
+    // Three times what a second gives, of which the first is there already.
+    assert!(began.elapsed() >= Duration::from_millis(1990));
+    gateway
+        .reload_with(&limited(application.address(), "", ""))
+        .await;
+    let waited = gateway.metric("portway_bodies_delayed_total{direction=\"download\"}");
+    let waited = waited.await;
+    fetch_pieces(&gateway, 4096, Protocol::H1).await;
+    let after = gateway.metric("portway_bodies_delayed_total{direction=\"download\"}");
+    assert_eq!(after.await, waited);
+}
+
+#[tokio::test]
+async fn uploads_are_slowed_down_and_arrive_whole() {
+    let limits = "upload: { per_user: 512KiB }";
+    let (gateway, application) = start(limits, "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let began = Instant::now();
+    let upload = Request::post("https://app.test/upload").body(vec![b'x'; 1 << 20]);
+    let answer = alice.send(upload).await.expect(200);
+    assert_eq!(answer.text(), format!("uploaded: {}\n", 1 << 20));
+    assert_eq!(application.uploaded(), 1 << 20);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(990), "{took:?}");
+    let counted = "portway_bodies_delayed_total{direction=\"upload\"}";
+    assert_eq!(gateway.metric(counted).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_body_that_waits_is_not_taken_for_one_that_stands_still() {
+    let application = Application::start().await;
+    let config = limited(
+        application.address(),
+        "download: { per_request: 256KiB }",
+        "",
+    )
+    .replace(
+        "path: /, access: protected, policy: anybody, pool: app }\n  - host: other",
+        "path: /, access: excluded, pool: app, timeouts: { read_idle: 100ms } }\n  - host: other",
+    );
+    let gateway = Gateway::start(&config).await;
+    // Pieces of up to 64 KiB, of which each waits for a quarter of a second.
+    let (bytes, _) = fetch_pieces(&gateway, 1024, Protocol::H1).await;
+    assert_eq!(bytes, 1 << 20);
 }

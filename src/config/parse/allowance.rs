@@ -5,12 +5,14 @@ use std::time::Duration;
 use ipnet::IpNet;
 
 use crate::config::allowance::Allowance;
+use crate::config::allowance::Bandwidth;
 use crate::config::allowance::PerClient;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::Problem;
 use crate::decision::policy::Access;
+use crate::decision::rate::ByteRate;
 use crate::decision::rate::RequestRate;
 
 impl Reading<'_> {
@@ -26,6 +28,8 @@ impl Reading<'_> {
                 this.count(found, 1..=CONCURRENT_MAX)
             }),
             requests: self.per_client(&section, "requests", access, Self::request_rate),
+            download: self.bandwidth(&section, "download", access),
+            upload: self.bandwidth(&section, "upload", access),
             except: self.or(&section, "except", Vec::new(), Self::networks),
         }
     }
@@ -49,6 +53,43 @@ impl Reading<'_> {
                 .and_then(|found| read(self, found)),
             user: section.get("per_user").and_then(|found| read(self, found)),
         }
+    }
+
+    fn bandwidth(&mut self, section: &Section<'_>, key: &str, access: Option<Access>) -> Bandwidth {
+        let section = section.get(key);
+        let section = section.and_then(|found| self.section(found, BANDWIDTH_KEYS));
+        let Some(section) = section else {
+            return Bandwidth::default();
+        };
+        self.known_users(&section, access);
+        let mut rate = |key| {
+            let found = section.get(key)?;
+            self.byte_rate(found)
+        };
+        Bandwidth {
+            request: rate("per_request"),
+            client: PerClient {
+                address: rate("per_address"),
+                user: rate("per_user"),
+            },
+        }
+    }
+
+    /// A size, meant for a second.
+    fn byte_rate(&mut self, found: &Found<'_>) -> Option<ByteRate> {
+        let bytes = self.size(found)?;
+        if bytes < BYTES_MIN {
+            let (what, example) = ("a size of at least 16KiB for each second", "1MiB");
+            let text = self.text(found)?;
+            let problem = Problem::Address {
+                text,
+                what,
+                example,
+            };
+            self.fault(found, problem);
+            return None;
+        }
+        Some(ByteRate::new(bytes))
     }
 
     fn known_users(&mut self, section: &Section<'_>, access: Option<Access>) {
@@ -97,8 +138,9 @@ fn rate_of(text: &str) -> Option<(u32, Duration)> {
     (1..=COUNT_MAX).contains(&count).then_some((count, *per))
 }
 
-pub(super) const KEYS: &[&str] = &["concurrent", "except", "requests"];
+pub(super) const KEYS: &[&str] = &["concurrent", "download", "except", "requests", "upload"];
 pub(super) const PER_CLIENT_KEYS: &[&str] = &["per_address", "per_user"];
+pub(super) const BANDWIDTH_KEYS: &[&str] = &["per_address", "per_request", "per_user"];
 pub(super) const RATE_KEYS: &[&str] = &["burst", "rate"];
 
 const A_RATE: (&str, &str) = ("a rate of requests", "600/m");
@@ -108,5 +150,7 @@ const UNITS: &[(&str, Duration)] = &[
     ("h", Duration::from_hours(1)),
 ];
 const COUNT_MAX: u32 = 1_000_000;
+/// Bodies come in pieces of up to 64 KiB, a few of them at a time: slower ones would stand still for too long.
+const BYTES_MIN: u64 = 16 << 10;
 const CONCURRENT_MAX: u32 = 1_000_000;
 const BURST_MAX: u32 = 1_000_000;

@@ -18,6 +18,8 @@ pub struct EdgeSnapshot {
     pub unread: Vec<(&'static str, u64)>,
     /// Requests that were cut off half-way.
     pub cut: u64,
+    /// Bodies that had to wait for bandwidth, by their direction.
+    pub delayed: Vec<(&'static str, u64)>,
     /// Requests beyond what a client may take, by what of.
     pub limited: Vec<(&'static str, u64)>,
     /// TLS handshakes, by what came of them.
@@ -103,6 +105,14 @@ impl EdgeSnapshot {
             ),
             "limit",
             &self.limited,
+        )?;
+        page.counters(
+            (
+                "portway_bodies_delayed",
+                "Bodies that had to wait for the bandwidth their client may have",
+            ),
+            "direction",
+            &self.delayed,
         )?;
         page.counters(
             (

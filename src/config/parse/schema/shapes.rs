@@ -268,6 +268,10 @@ static ALLOWANCE: Shape = section(
         key("requests", Kind::Section(&REQUESTS)).about("How fast requests may come."),
         key("concurrent", Kind::Section(&CONCURRENT))
             .about("How many requests may be served at the same time."),
+        key("download", Kind::Section(&BANDWIDTH))
+            .about("How much of the bodies of answers is sent in a second."),
+        key("upload", Kind::Section(&BANDWIDTH))
+            .about("How much of the bodies of requests is taken in a second."),
         key("except", Kind::List(&Kind::Text)).about("Clients that none of it is for."),
     ],
     allowance::KEYS,
@@ -287,6 +291,15 @@ static CONCURRENT: Shape = section(
         key("per_user", Kind::Number(1, 1_000_000)).about("Of one user."),
     ],
     allowance::PER_CLIENT_KEYS,
+);
+
+static BANDWIDTH: Shape = section(
+    &[
+        key("per_request", Kind::Size).about("For one request."),
+        key("per_address", Kind::Size).about("For one address (IPv6: one /64)."),
+        key("per_user", Kind::Size).about("For one user."),
+    ],
+    allowance::BANDWIDTH_KEYS,
 );
 
 /// A rate, alone or with what may come at once.
