@@ -28,6 +28,7 @@ pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
@@ -300,6 +301,8 @@ pub struct VirtualHost {
     pub plain_http: PlainHttp,
     /// The port users reach it on by https; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
+    /// Why it serves nobody, or hardly anybody, for a while.
+    pub maintenance: Option<Maintenance>,
     /// What each client may take of it, beside what a route says.
     pub allowance: Allowance,
     /// Its routes, in the order in which they are asked.

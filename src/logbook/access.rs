@@ -86,6 +86,8 @@ pub enum Decision {
     Limit,
     /// Somebody had to sign in first.
     LogIn,
+    /// Its virtual host is in maintenance.
+    Maintenance,
     /// It could be read in more than one way, or not at all.
     Malformed,
     /// Its header did not arrive in time.
@@ -107,6 +109,7 @@ impl Decision {
             Self::HeaderLate => "header_late",
             Self::Limit => "limit",
             Self::LogIn => "log_in",
+            Self::Maintenance => "maintenance",
             Self::Malformed => "malformed",
             Self::Own => "own",
             Self::Refuse => "refuse",

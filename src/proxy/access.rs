@@ -86,6 +86,7 @@ impl Noted {
             Ok(Step::Move(_) | Step::Own(..) | Step::Readiness) => {
                 self.decision = Some(Decision::Own);
             }
+            Ok(Step::Maintain(_)) => self.decision = Some(Decision::Maintenance),
             // What is not a denial is a challenge, before anything is forwarded.
             Ok(Step::KeepPost(_) | Step::Reply(_)) => {
                 self.decision.get_or_insert(Decision::LogIn);

@@ -14,12 +14,14 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::model::id::RequestId;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::id_bytes;
 use crate::ports::vitals::Readiness;
 use crate::proxy::answer::render::further;
+use crate::proxy::answer::render::maintained;
 use crate::proxy::answer::render::page;
 use crate::proxy::answer::render::set_back;
 use crate::proxy::outbound::REQUEST_ID;
@@ -117,6 +119,22 @@ pub async fn refuse(
         head.insert_header(header::RETRY_AFTER, whole_seconds(wait))?;
     }
     write(session, head, body).await
+}
+
+/// Tells of maintenance, and when to try again.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn maintain(
+    session: &mut Session,
+    maintenance: &Maintenance,
+    voice: Voice<'_>,
+) -> pingora::Result<()> {
+    let audience = voice.audience(&session.req_header().headers);
+    let page = maintained(maintenance, &audience);
+    let mut head = head(&page, voice.id)?;
+    head.insert_header(header::RETRY_AFTER, whole_seconds(maintenance.retry_after))?;
+    write(session, head, page.body).await
 }
 
 /// Refuses a method, and says which ones there are (RFC 9110 §15.5.6).

@@ -27,6 +27,7 @@ pub struct RequestCounts {
     routed: Mutex<BTreeMap<(String, &'static str), Arc<StatusCounts>>>,
     duration: Histogram,
     cut: AtomicU64,
+    in_maintenance: AtomicU64,
     /// Bodies that had to wait, going down and coming up.
     delayed: [AtomicU64; 2],
     /// Requests beyond what a client may take, one place for each of [`LIMITS`].
@@ -136,6 +137,11 @@ impl RequestCounts {
         }
     }
 
+    /// Counts a request to a virtual host in maintenance.
+    pub(super) fn note_maintenance(&self) {
+        self.in_maintenance.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a body that has to wait for the bandwidth that its client may have.
     pub(super) fn note_delay(&self, direction: Direction) {
         let [down, up] = &self.delayed;
@@ -155,6 +161,7 @@ impl RequestCounts {
             | Decision::Deny
             | Decision::Limit
             | Decision::LogIn
+            | Decision::Maintenance
             | Decision::Malformed
             | Decision::Own
             | Decision::Refuse => &self.malformed,
@@ -204,6 +211,7 @@ impl RequestCounts {
                 ("malformed", read(&self.malformed)),
             ],
             cut: read(&self.cut),
+            in_maintenance: read(&self.in_maintenance),
             delayed: ["download", "upload"]
                 .into_iter()
                 .zip(self.delayed.iter().map(read))

@@ -88,6 +88,10 @@ impl Serving {
         if path.as_str().starts_with(endpoints::PREFIX) {
             return Ok(self.own_or_https(Place::Application, inbound, origin, head));
         }
+        let maintenance = host.maintenance.as_ref();
+        if let Some(maintenance) = maintenance.filter(|now| now.keeps_out(origin.client)) {
+            return Ok(Step::Maintain(Arc::clone(maintenance)));
+        }
         let route = match host.routes.find(&path, &head.method) {
             RouteFound::Found(route) => Arc::clone(route),
             RouteFound::MethodNotAllowed(methods) => return Ok(Step::Disallow(methods)),

@@ -22,6 +22,7 @@ use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::decision::identity_headers::ProtectedNames;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::response::Responses;
 use crate::decision::routing::HostTable;
 use crate::decision::routing::RouteEntry;
@@ -108,6 +109,8 @@ pub struct HostRuntime {
     pub listeners: Vec<ListenerName>,
     /// What happens on a plain listener.
     pub plain_http: PlainHttp,
+    /// Why it serves nobody, or hardly anybody, for a while.
+    pub maintenance: Option<Arc<Maintenance>>,
     /// Its routes.
     pub routes: RouteTable<Arc<RouteRuntime>>,
 }
@@ -380,6 +383,7 @@ impl HostRuntime {
         Self {
             listeners: host.listeners.clone(),
             plain_http: host.plain_http,
+            maintenance: host.maintenance.clone().map(Arc::new),
             routes: RouteTable::new(entries.collect()),
         }
     }

@@ -2,10 +2,13 @@
 //!
 //! Which it is comes out of `journey`.
 
+use std::sync::Arc;
+
 use http::Method;
 use pingora::proxy::Session;
 
 use crate::decision::forwarded::Origin;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::ports::vitals::Vitals;
 use crate::proxy::answer;
@@ -24,6 +27,8 @@ pub(super) enum Step {
     Forward(Box<Admitted>),
     /// It needs a sign-in, and its body may be kept meanwhile.
     KeepPost(Box<Unkept>),
+    /// Its virtual host is in maintenance.
+    Maintain(Arc<Maintenance>),
     /// It belongs at this address.
     Move(String),
     /// One of Portway's own paths, at this host with this origin.
@@ -75,6 +80,10 @@ impl Step {
             Self::KeepPost(unkept) => {
                 let reply = ctx.serving.challenge_keeping(session, *unkept).await;
                 answer::reply(session, reply, None, voice).await?;
+            }
+            Self::Maintain(maintenance) => {
+                ctx.serving.counts.note_maintenance();
+                answer::maintain(session, &maintenance, voice).await?;
             }
             Self::Move(location) => answer::move_to(session, location, voice).await?,
             Self::Own(place, inbound, origin) => {

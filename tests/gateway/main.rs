@@ -29,6 +29,7 @@ mod identity;
 mod lifetime;
 mod limits;
 mod logout;
+mod maintenance;
 mod ops;
 mod password;
 mod pki;

@@ -54,7 +54,8 @@ impl Application {
     /// Starts one on a free port. It serves
     /// `/ws` (WebSocket echo), `/ticks` (an endless stream, a tick every 20 ms), `/still` (a stream that
     /// says `begin` and nothing more), `/hang` (no answer at all), `/upload` (answers how many bytes it
-    /// was sent), `/slow/N` (N pieces of 1 KiB, one every 20 ms), `/bulk/N` (N KiB at once), and echoes the request anywhere else.
+    /// was sent), `/slow/N` (N pieces of 1 KiB, one every 20 ms), `/bulk/N` (N KiB at once), and echoes
+    /// the request anywhere else.
     pub(crate) async fn start() -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap()).await
     }

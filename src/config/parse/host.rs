@@ -80,6 +80,7 @@ impl Reading<'_> {
             Some(found) => self.word(found, PLAIN_HTTP),
             None => Some(PlainHttp::Redirect),
         };
+        let maintenance = self.or(&section, "maintenance", None, Self::maintenance);
         let allowance = self.allowance(&section, None);
         let routes = self.required(&section, "routes").cloned();
         let routes = routes.and_then(|found| self.routes(&found, declared, needed));
@@ -88,6 +89,7 @@ impl Reading<'_> {
             listeners: listeners?,
             plain_http: plain_http?,
             public_port,
+            maintenance,
             allowance,
             routes: routes?,
         };
@@ -215,6 +217,7 @@ pub(super) const KEYS: &[&str] = &[
     "hosts",
     "limits",
     "listeners",
+    "maintenance",
     "plain_http",
     "public_port",
     "routes",

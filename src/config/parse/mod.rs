@@ -52,6 +52,7 @@ mod include;
 mod identity;
 mod listener;
 mod logs;
+mod maintenance;
 mod mdc;
 pub(super) mod nearest;
 mod ops;

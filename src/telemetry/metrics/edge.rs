@@ -18,6 +18,8 @@ pub struct EdgeSnapshot {
     pub unread: Vec<(&'static str, u64)>,
     /// Requests that were cut off half-way.
     pub cut: u64,
+    /// Requests to virtual hosts in maintenance.
+    pub in_maintenance: u64,
     /// Bodies that had to wait for bandwidth, by their direction.
     pub delayed: Vec<(&'static str, u64)>,
     /// Requests beyond what a client may take, by what of.
@@ -105,6 +107,13 @@ impl EdgeSnapshot {
             ),
             "limit",
             &self.limited,
+        )?;
+        page.counter(
+            (
+                "portway_requests_in_maintenance",
+                "Requests answered with the page of a virtual host in maintenance",
+            ),
+            self.in_maintenance,
         )?;
         page.counters(
             (

@@ -9,6 +9,7 @@ use crate::config::parse::host;
 use crate::config::parse::identity;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
+use crate::config::parse::maintenance;
 use crate::config::parse::ops;
 use crate::config::parse::route;
 use crate::config::parse::schema::Key;
@@ -257,10 +258,26 @@ static VIRTUAL_HOST: Shape = section(
         key("listeners", Kind::List(&Kind::Text)),
         key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
         key("public_port", Kind::Number(1, 65_535)),
+        key(
+            "maintenance",
+            Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&MAINTENANCE)]),
+        )
+        .default("off"),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
     host::KEYS,
+);
+
+static MAINTENANCE: Shape = section(
+    &[
+        key("retry_after", Kind::Duration)
+            .default("5m")
+            .about("When to try again."),
+        key("except", Kind::List(&Kind::Text)).about("Clients that are served all the same."),
+        key("message", Kind::Text).about("What the page says beside that."),
+    ],
+    maintenance::KEYS,
 );
 
 static ALLOWANCE: Shape = section(
