@@ -27,6 +27,7 @@ pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
+use crate::decision::header_rules::HeaderRules;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
@@ -331,6 +332,8 @@ pub struct Route {
     pub preflight: Preflight,
     /// What answers say about caching.
     pub caching: Caching,
+    /// What is changed about headers, rules of the virtual host included.
+    pub headers: HeaderRules,
     /// What permitted requests are given, presets of identity headers included.
     pub responses: Arc<Responses>,
     /// What happens around the decision.

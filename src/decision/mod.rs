@@ -15,6 +15,7 @@ pub mod following;
 pub mod form;
 pub mod forwarded;
 pub mod hand_over;
+pub mod header_rules;
 pub mod identity_headers;
 pub mod idle;
 pub mod kept_posts;

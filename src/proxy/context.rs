@@ -10,6 +10,7 @@ use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::TlsFacts;
 use crate::decision::forwarded::Origin;
+use crate::decision::header_rules::HeaderChanges;
 use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
@@ -141,6 +142,8 @@ pub struct Admitted {
     pub gito: Option<GitoResponse>,
     /// What its policy gives it.
     pub given: Given,
+    /// What is changed about its headers and those of its answer; none where no rule says so.
+    pub headers: Option<Box<HeaderChanges>>,
 }
 
 /// The `Cookie` headers of a request, in order.

@@ -85,6 +85,7 @@ impl Found<'_> {
             registration,
             gito: None,
             given: Given::default(),
+            headers: None,
         }
     }
 }

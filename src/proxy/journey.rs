@@ -210,9 +210,11 @@ impl Serving {
                             self.give(&found, &permit, &asked.request).await?
                         }
                     };
+                    let headers = self.header_changes(&found, &permit, &asked.request)?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,
                         given,
+                        headers,
                         ..found.admitted(permit, registration)
                     })))
                 }

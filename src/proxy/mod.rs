@@ -15,6 +15,7 @@ pub mod edge;
 pub mod forward;
 mod found;
 pub mod health;
+mod homeward;
 pub mod inbound;
 pub mod journey;
 mod kept;

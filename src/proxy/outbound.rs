@@ -15,8 +15,11 @@ use pingora::http::ResponseHeader;
 use crate::config::Caching;
 use crate::config::UpstreamHost;
 use crate::decision::forwarded::Scheme;
+use crate::decision::header_rules::HeaderChange;
+use crate::decision::header_rules::Others;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
+use crate::decision::identity_headers::folds_alike;
 use crate::decision::policy::Access;
 use crate::decision::response::Given;
 use crate::model::id::RequestId;
@@ -63,6 +66,9 @@ pub fn write_head(
 ) -> Result<(), OutboundError> {
     let admitted = outgoing.admitted;
     remove_claims(head, serving);
+    if let Some(changes) = &admitted.headers {
+        change(head, &changes.request)?;
+    }
     write_cookies(head, serving, &admitted.given)?;
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
@@ -226,6 +232,25 @@ fn remove_claims(head: &mut RequestHeader, serving: &Serving) {
     }
 }
 
+/// Changes headers as the route says. Of a name that is set or removed nothing stays, however a client
+/// has spelled it.
+fn change(head: &mut RequestHeader, changes: &[HeaderChange]) -> Result<(), OutboundError> {
+    for change in changes {
+        if change.others == Others::Removed {
+            let names = head.headers.keys();
+            let same = names.filter(|name| folds_alike(name.as_str(), change.name.as_str()));
+            for name in same.cloned().collect::<Vec<_>>() {
+                head.remove_header(&name);
+            }
+        }
+        if let Some(value) = &change.value {
+            head.append_header(&change.name, value)
+                .map_err(|_| refused(&change.name))?;
+        }
+    }
+    Ok(())
+}
+
 /// Letters, digits and hyphens: what no application server folds into something else.
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-'
@@ -312,7 +337,8 @@ where
     head.insert_header(name, value).map_err(|_| refused(name))
 }
 
-fn refused(name: impl Display) -> OutboundError {
+/// The error of a header that pingora refuses.
+pub(super) fn refused(name: impl Display) -> OutboundError {
     OutboundError::Refused(name.to_string())
 }
 

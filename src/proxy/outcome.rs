@@ -13,6 +13,7 @@ use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
+use crate::decision::header_rules::HeaderChanges;
 use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
@@ -120,6 +121,35 @@ impl Serving {
         (path != request.path).then_some(location)
     }
 
+    /// What is changed about the headers of a permitted request and of its answer.
+    pub(super) fn header_changes(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Option<Box<HeaderChanges>>, Refusal> {
+        let rules = &found.route.config.headers;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let changes = rules.changes(&self.subject(permit, request));
+        changes.map(Box::new).map(Some).map_err(|error| {
+            tracing::error!(
+                request_id = %request.id,
+                error = &error as &dyn std::error::Error,
+                "a header could not be written"
+            );
+            Refusal::Internal
+        })
+    }
+
+    /// A permitted request as templates read it.
+    fn subject<'a>(&self, permit: &'a Permit, request: &'a RequestFacts<'a>) -> Subject<'a> {
+        let session = permit.session();
+        let standing = session.map(|session| (&**session, permit.level()));
+        Subject::of(standing, request, self.clock.now())
+    }
+
     /// What the policy gives to a permitted request.
     pub(super) async fn give(
         &self,
@@ -132,8 +162,7 @@ impl Serving {
             return Ok(Given::default());
         }
         let session = permit.session();
-        let standing = session.map(|session| (&**session, permit.level()));
-        let subject = Subject::of(standing, request, self.clock.now());
+        let subject = self.subject(permit, request);
         let given = responses.give(&subject).map_err(|error| {
             tracing::error!(
                 request_id = %request.id,

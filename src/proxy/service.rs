@@ -32,6 +32,7 @@ use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward;
+use crate::proxy::homeward;
 use crate::proxy::inbound;
 use crate::proxy::live::Live;
 use crate::proxy::outbound;
@@ -242,12 +243,7 @@ impl ProxyHttp for Portway {
         let Some(admitted) = &ctx.admitted else {
             return Ok(());
         };
-        if let Some(location) = outbound::public_location(head, admitted) {
-            head.insert_header(header::LOCATION, location)?;
-        }
-        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving)
-            .and_then(|()| outbound::set_policy_cookies(head, admitted))
-            .and_then(|()| outbound::set_gito(head, admitted, ctx.serving.clock.as_ref()))
+        homeward::ready(head, admitted, ctx.id, &ctx.serving)
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 

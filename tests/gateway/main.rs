@@ -24,6 +24,7 @@ mod examples;
 mod failover;
 mod gate_only;
 mod gito;
+mod header_rules;
 mod health;
 mod identity;
 mod lifetime;

@@ -45,6 +45,7 @@ mod branding;
 mod condition;
 mod engine;
 pub mod expand;
+mod header_rules;
 mod health;
 mod host;
 mod include;

@@ -9,7 +9,6 @@ use crate::config::Caching;
 use crate::config::Pool;
 use crate::config::Preflight;
 use crate::config::Route;
-use crate::config::Timeouts;
 use crate::config::UpstreamHost;
 use crate::config::parse::host::Declared;
 use crate::config::parse::outcome::Redirects;
@@ -84,6 +83,7 @@ impl Reading<'_> {
         let preflight = self.or(&section, "preflight", Preflight::Refuse, |this, found| {
             this.word(found, PREFLIGHTS)
         });
+        let headers = self.header_rules(&section);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
         });
@@ -104,6 +104,7 @@ impl Reading<'_> {
             tolerance,
             preflight,
             caching,
+            headers,
             responses,
             outcomes,
         })
@@ -222,30 +223,6 @@ impl Reading<'_> {
         declared.pools.valid.get(&name).cloned()
     }
 
-    /// The pool's time-outs with the route's own on top. Two pools must agree where the route is
-    /// silent, because a route has one set for both.
-    fn route_timeouts(
-        &mut self,
-        section: &Section<'_>,
-        (http, https): &(Arc<Pool>, Arc<Pool>),
-    ) -> Option<Timeouts> {
-        let written = section.get("timeouts");
-        let over = |this: &mut Self, base: Timeouts| match written {
-            Some(found) => this.timeouts(found, base),
-            None => Some(base),
-        };
-        let timeouts = over(self, https.timeouts)?;
-        let faults = self.faults.len();
-        let other = over(self, http.timeouts)?;
-        // The second reading finds the same faults again.
-        self.faults.truncate(faults);
-        if let Some(key) = difference(&timeouts, &other) {
-            let place = section.get("pools").unwrap_or(&section.found);
-            self.fault(place, Problem::PoolTimeouts(key));
-        }
-        Some(timeouts)
-    }
-
     fn upstream_host(&mut self, found: &Found<'_>) -> Option<UpstreamHost> {
         match self.text(found)?.as_str() {
             "preserve" => Some(UpstreamHost::Preserved),
@@ -320,21 +297,6 @@ fn covers(earlier: &Route, later: &Route) -> bool {
                 .all(|method| earlier.methods.contains(method)))
 }
 
-/// The first time-out in which two sets differ.
-fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
-    let pairs = [
-        ("connect", left.connect == right.connect),
-        ("first_byte", left.first_byte == right.first_byte),
-        ("read_idle", left.read_idle == right.read_idle),
-        ("write_idle", left.write_idle == right.write_idle),
-        ("total", left.total == right.total),
-    ];
-    pairs
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(key, _)| key)
-}
-
 pub(super) const KEYS: &[&str] = &[
     "access",
     "body_size",
@@ -344,6 +306,7 @@ pub(super) const KEYS: &[&str] = &[
     "exact",
     "failure_url",
     "glob",
+    "headers",
     "level",
     "methods",
     "path",

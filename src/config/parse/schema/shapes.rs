@@ -4,6 +4,7 @@
 use crate::config::parse;
 use crate::config::parse::branding;
 use crate::config::parse::engine;
+use crate::config::parse::header_rules;
 use crate::config::parse::host;
 use crate::config::parse::identity;
 use crate::config::parse::listener;
@@ -255,6 +256,7 @@ static VIRTUAL_HOST: Shape = section(
         key("hosts", Kind::List(&Kind::Text)),
         key("listeners", Kind::List(&Kind::Text)),
         key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
+        key("headers", Kind::Section(&HEADER_RULES)),
         key("public_port", Kind::Number(1, 65_535)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
@@ -295,8 +297,36 @@ static ROUTE: Shape = section(
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+        key("headers", Kind::Section(&HEADER_RULES)),
     ],
     route::KEYS,
+);
+
+static HEADER_RULES: Shape = section(
+    &[
+        key("request", Kind::Section(&REQUEST_HEADERS)),
+        key("response", Kind::Section(&RESPONSE_HEADERS)),
+    ],
+    header_rules::KEYS,
+);
+
+/// What upstreams are told may be a secret, such as a password of the gateway's own.
+static REQUEST_HEADERS: Shape = section(
+    &[
+        key("set", Kind::Named(&Kind::Secret)),
+        key("add", Kind::Named(&Kind::Secret)),
+        key("remove", Kind::List(&Kind::Text)),
+    ],
+    header_rules::ACTION_KEYS,
+);
+
+static RESPONSE_HEADERS: Shape = section(
+    &[
+        key("set", Kind::Named(&Kind::Text)).about("In place of those of the name."),
+        key("add", Kind::Named(&Kind::Text)).about("Beside those of the name."),
+        key("remove", Kind::List(&Kind::Text)).about("None of the name."),
+    ],
+    header_rules::ACTION_KEYS,
 );
 
 static BOTH_POOLS: Shape = section(
