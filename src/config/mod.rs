@@ -32,6 +32,7 @@ use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
 use crate::decision::response::Responses;
+use crate::decision::rewrite::Rewrite;
 use crate::decision::routing::HostPattern;
 use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
@@ -332,6 +333,8 @@ pub struct Route {
     pub preflight: Preflight,
     /// What answers say about caching.
     pub caching: Caching,
+    /// The paths that its upstreams are asked for, where they are other ones.
+    pub rewrite: Option<Rewrite>,
     /// What is changed about headers, rules of the virtual host included.
     pub headers: HeaderRules,
     /// What permitted requests are given, presets of identity headers included.

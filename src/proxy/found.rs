@@ -16,6 +16,7 @@ use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::inbound::Inbound;
+use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::RouteRuntime;
 use crate::proxy::streams::Registration;
 
@@ -69,6 +70,34 @@ impl Found<'_> {
             claim,
             id,
         }
+    }
+
+    /// The target that the upstream is asked for, where it differs from what was written.
+    pub(super) fn rewritten(
+        &mut self,
+        head: &RequestHeader,
+        id: RequestId,
+    ) -> Result<Option<String>, Refusal> {
+        let config = &self.route.config;
+        let Some(rewrite) = &config.rewrite else {
+            return Ok(self.canonical.take());
+        };
+        let path = rewrite
+            .path(self.path, config.tolerance)
+            .map_err(|refusal| {
+                tracing::info!(
+                    request_id = %id, route = %config.name, reason = %refusal,
+                    "rewritten path refused"
+                );
+                Refusal::BadRequest
+            })?;
+        let Some(path) = path else {
+            return Ok(self.canonical.take());
+        };
+        Ok(Some(match head.uri.query() {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }))
     }
 
     /// It as it goes on to an upstream.

@@ -159,7 +159,7 @@ impl Serving {
         &self,
         session: &Session,
         ctx: &RequestContext,
-        found: Found<'_>,
+        mut found: Found<'_>,
         noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let head = session.req_header();
@@ -211,10 +211,12 @@ impl Serving {
                         }
                     };
                     let headers = self.header_changes(&found, &permit, &asked.request)?;
+                    let target = found.rewritten(head, ctx.id)?;
                     Ok(Step::Forward(Box::new(Admitted {
                         gito,
                         given,
                         headers,
+                        target,
                         ..found.admitted(permit, registration)
                     })))
                 }

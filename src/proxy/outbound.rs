@@ -22,6 +22,7 @@ use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::folds_alike;
 use crate::decision::policy::Access;
 use crate::decision::response::Given;
+use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
 use crate::ports::clock::Clock;
 use crate::proxy::context::Admitted;
@@ -72,6 +73,9 @@ pub fn write_head(
     write_cookies(head, serving, &admitted.given)?;
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
+    }
+    if let Some(prefix) = admitted.route.config.rewrite.as_ref().and_then(Rewrite::stripped) {
+        set(head, "X-Forwarded-Prefix", HeaderValue::from_str(prefix)?)?;
     }
     if let Some(host) = other_host(head, admitted, outgoing.member)? {
         set(head, "Host", host)?;
@@ -197,7 +201,6 @@ pub fn is_framed_plainly(head: &ResponseHeader) -> bool {
 
 /// Points a `Location` that names the upstream itself at the public host (W-21).
 pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
-    let origin = &admitted.origin;
     let member = admitted.in_flight.as_ref()?.member();
     let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
     let rest = location
@@ -207,12 +210,18 @@ pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<Hea
     if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
         return None;
     }
+    HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
+}
+
+/// How the addresses of a virtual host begin, as the client of a request knows them.
+pub(super) fn public_address(admitted: &Admitted) -> String {
+    let origin = &admitted.origin;
     let scheme = origin.scheme.as_str();
     let port = match origin.port {
         port if port == origin.scheme.default_port() => String::new(),
         port => format!(":{port}"),
     };
-    HeaderValue::try_from(format!("{scheme}://{}{port}{target}", admitted.host)).ok()
+    format!("{scheme}://{}{port}", admitted.host)
 }
 
 /// Removes what only the gateway may say, and every name that some application server would read as

@@ -39,6 +39,7 @@ mod replay;
 mod reload_files;
 mod responses;
 mod retries;
+mod rewrite;
 mod sign_in;
 mod stale;
 mod streams;

@@ -62,6 +62,7 @@ mod pool;
 pub mod quantity;
 mod reading;
 mod response;
+mod rewrite;
 mod route;
 mod scalar;
 pub mod schema;

@@ -83,6 +83,7 @@ impl Reading<'_> {
         let preflight = self.or(&section, "preflight", Preflight::Refuse, |this, found| {
             this.word(found, PREFLIGHTS)
         });
+        let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
         let headers = self.header_rules(&section);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
@@ -104,6 +105,7 @@ impl Reading<'_> {
             tolerance,
             preflight,
             caching,
+            rewrite,
             headers,
             responses,
             outcomes,
@@ -317,6 +319,7 @@ pub(super) const KEYS: &[&str] = &[
     "regex",
     "remediation",
     "responses",
+    "rewrite",
     "success_url",
     "timeouts",
     "tolerate",

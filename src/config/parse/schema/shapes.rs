@@ -10,6 +10,7 @@ use crate::config::parse::identity;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
 use crate::config::parse::ops;
+use crate::config::parse::rewrite;
 use crate::config::parse::route;
 use crate::config::parse::schema::Key;
 use crate::config::parse::schema::Kind;
@@ -297,9 +298,20 @@ static ROUTE: Shape = section(
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+        key("rewrite", Kind::Section(&REWRITE)),
         key("headers", Kind::Section(&HEADER_RULES)),
     ],
     route::KEYS,
+);
+
+static REWRITE: Shape = section(
+    &[
+        key("strip_prefix", Kind::Text),
+        key("add_prefix", Kind::Text),
+        key("regex", Kind::Text).about("What whole paths match that are replaced."),
+        key("with", Kind::Text).about("What comes in their place; `$1` is the first group."),
+    ],
+    rewrite::KEYS,
 );
 
 static HEADER_RULES: Shape = section(
