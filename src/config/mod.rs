@@ -219,6 +219,18 @@ pub struct UpstreamTls {
     pub ca_pem: Option<Vec<u8>>,
     /// Whether the certificate is verified.
     pub verify: Verify,
+    /// What the gateway shows for itself where an upstream asks.
+    pub client: Option<CertificateSource>,
+}
+
+impl UpstreamTls {
+    /// Whether upstreams are known by the same certificates, whatever the gateway shows for itself.
+    #[must_use]
+    pub fn expects_the_same(&self, other: &Self) -> bool {
+        self.server_name == other.server_name
+            && self.ca_pem == other.ca_pem
+            && self.verify == other.verify
+    }
 }
 
 /// Whether a certificate is verified.

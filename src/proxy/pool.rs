@@ -46,7 +46,11 @@ impl PoolRuntime {
     /// on as it is: with its addresses, its health and the requests in flight.
     #[must_use]
     pub fn new(config: Arc<Pool>, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
-        let before = before.filter(|before| before.config.tls == config.tls);
+        let before = before.filter(|before| match (&before.config.tls, &config.tls) {
+            (None, None) => true,
+            (Some(before), Some(tls)) => before.expects_the_same(tls),
+            (None, Some(_)) | (Some(_), None) => false,
+        });
         let member = |upstream: &Upstream| {
             let same = before.and_then(|before| before.member(upstream));
             Arc::new(MemberRuntime::new(upstream, &config, same, clock))

@@ -35,6 +35,7 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
 use crate::proxy::connect::PeerTemplate;
+use crate::proxy::connect::PeerTemplateError;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::counts::StatusCounts;
 use crate::proxy::pages::Pages;
@@ -163,15 +164,9 @@ impl std::fmt::Debug for ServingParts {
 /// Why a configuration cannot be served although it is valid in itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
-    /// The CA file of a pool holds no usable certificate.
-    #[error("the CA of pool {pool} cannot be used")]
-    Ca {
-        /// The pool.
-        pool: PoolName,
-        /// What is wrong with it.
-        #[source]
-        source: crate::crypto::certificates::CertificateError,
-    },
+    /// The members of a pool cannot be connected to.
+    #[error(transparent)]
+    Pool(#[from] PeerTemplateError),
     /// A listener cannot have TLS.
     #[error("the listener {listener} cannot have TLS")]
     Tls {
@@ -322,10 +317,7 @@ impl Target {
         if let Some(same) = before.filter(|before| before.pool.config == *pool) {
             return Ok(Arc::clone(same));
         }
-        let peer = PeerTemplate::new(pool).map_err(|source| ServingError::Ca {
-            pool: pool.name.clone(),
-            source,
-        })?;
+        let peer = PeerTemplate::new(pool)?;
         let before = before.map(|before| before.pool.as_ref());
         let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, clock));
         Ok(Arc::new(Self { pool, peer }))

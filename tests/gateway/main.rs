@@ -45,3 +45,4 @@ mod stale;
 mod streams;
 mod throttle;
 mod timeouts;
+mod upstream_certificates;

@@ -12,6 +12,7 @@ use crate::config::Timeouts;
 use crate::config::Upstream;
 use crate::config::UpstreamTls;
 use crate::config::Verify;
+use crate::config::parse::listener::CERTIFICATE_KEYS;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -132,6 +133,7 @@ impl Reading<'_> {
                 server_name: None,
                 ca_pem: None,
                 verify: Verify::Full,
+                client: None,
             })),
             (Scheme::Https, Some(found)) => self.upstream_tls(found).map(Some),
         }
@@ -150,7 +152,11 @@ impl Reading<'_> {
             }
             holds.then_some(pem)
         });
+        let client = section
+            .first_of(CERTIFICATE_KEYS)
+            .map(|_| self.certificate_in(&section));
         Some(UpstreamTls {
+            client: client.map_or(Some(None), |client| client.map(Some))?,
             server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
             ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
             verify: if verify { Verify::Full } else { Verify::Off },
@@ -261,7 +267,16 @@ pub(super) const KEYS: &[&str] = &[
     "timeouts",
     "tls",
 ];
-pub(super) const TLS_KEYS: &[&str] = &["ca", "ca_file", "server_name", "verify"];
+pub(super) const TLS_KEYS: &[&str] = &[
+    "ca",
+    "ca_file",
+    "certificate",
+    "certificate_file",
+    "key",
+    "key_file",
+    "server_name",
+    "verify",
+];
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
 pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
 pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];

@@ -36,6 +36,10 @@ static UPSTREAM_TLS: Shape = section(
         key("ca", Kind::Text).about("The authorities to trust in PEM form, in place of a file."),
         key("ca_file", Kind::Text),
         key("verify", Kind::Switch).default("true"),
+        key("certificate", Kind::Text).about("The chain in PEM form, in place of a file."),
+        key("certificate_file", Kind::Text),
+        key("key", Kind::Secret).about("The private key in PEM form, in place of a file."),
+        key("key_file", Kind::Text),
     ],
     pool::TLS_KEYS,
 );
