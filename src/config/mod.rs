@@ -32,11 +32,13 @@ use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
 use crate::decision::response::Responses;
+use crate::decision::retry::RetryOn;
 use crate::decision::rewrite::Rewrite;
 use crate::decision::routing::HostPattern;
 use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
 use crate::decision::upstream::Balance;
+use crate::decision::upstream::BudgetTerms;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
@@ -195,8 +197,10 @@ pub struct Pool {
     pub health_check: Option<HealthCheck>,
     /// How long an upstream may take.
     pub timeouts: Timeouts,
-    /// Further upstreams tried after a failure to connect.
+    /// Further upstreams tried for a request.
     pub connect_retries: u32,
+    /// How often requests may be tried again.
+    pub retry_budget: BudgetTerms,
 }
 
 /// One address requests are forwarded to.
@@ -345,6 +349,8 @@ pub struct Route {
     pub preflight: Preflight,
     /// What answers say about caching.
     pub caching: Caching,
+    /// What requests are tried again after at another upstream, if they may be repeated.
+    pub retry_on: RetryOn,
     /// The paths that its upstreams are asked for, where they are other ones.
     pub rewrite: Option<Rewrite>,
     /// What is changed about headers, rules of the virtual host included.

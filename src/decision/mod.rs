@@ -27,6 +27,7 @@ pub mod policy;
 pub mod release;
 pub mod reply;
 pub mod response;
+pub mod retry;
 pub mod rewrite;
 pub mod routing;
 pub mod sign_out;

@@ -28,6 +28,7 @@ pub mod pages;
 pub mod pool;
 pub mod portal;
 pub mod refusal;
+mod retry;
 pub mod service;
 pub mod serving;
 mod setback;

@@ -39,6 +39,7 @@ use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
+use crate::proxy::retry;
 use crate::proxy::step::Step;
 
 /// The gateway as pingora sees it.
@@ -210,6 +211,7 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
+        retry::give_up(session, ctx, head.status)?;
         access::is_answered(ctx, head.status.as_u16());
         let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
             return Ok(());
@@ -306,7 +308,7 @@ impl ProxyHttp for Portway {
             refusal_for(error)
         };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
-        if let Some(refusal) = refusal.filter(|_| !is_answered(session)) {
+        if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
             answer::refuse(session, refusal, ctx.serving.voice(ctx.id))
@@ -361,11 +363,4 @@ impl ProxyHttp for Portway {
     fn request_summary(&self, session: &Session, ctx: &Self::CTX) -> String {
         format!("{} request {}", session.req_header().method, ctx.id)
     }
-}
-
-/// Whether the answer has begun; interim ones are only on the way to it (RFC 9110 §15.2).
-fn is_answered(session: &Session) -> bool {
-    session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == 101)
 }

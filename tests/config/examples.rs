@@ -127,6 +127,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&pool.fail_timeout, &other.fail_timeout);
     said(&pool.timeouts, &other.timeouts);
     said(&pool.connect_retries, &other.connect_retries);
+    said(&pool.retry_budget, &other.retry_budget);
     let (host, other) = (&example.virtual_hosts[0], &silent.virtual_hosts[0]);
     said(&host.plain_http, &other.plain_http);
     let (route, other) = (&host.routes[0], &other.routes[0]);
@@ -135,6 +136,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&route.upstream_host, &other.upstream_host);
     said(&route.tolerance, &other.tolerance);
     said(&route.preflight, &other.preflight);
+    said(&route.retry_on, &other.retry_on);
     said(&route.caching, &other.caching);
 }
 

@@ -20,6 +20,7 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::decision::upstream::Balance;
+use crate::decision::upstream::BudgetTerms;
 use crate::decision::upstream::HashOf;
 use crate::model::name::HostName;
 use crate::model::name::PoolName;
@@ -80,6 +81,7 @@ impl Reading<'_> {
         let connect_retries = self.or(&section, "connect_retries", 3, |this, found| {
             this.number(found, 0..=100)
         });
+        let retry_budget = self.or(&section, "retry_budget", BUDGET, Self::retry_budget);
         Some(Pool {
             name: name.ok()?,
             tls: tls?,
@@ -92,6 +94,22 @@ impl Reading<'_> {
             health_check: health_check.map_or(Some(None), |check| check.map(Some))?,
             timeouts,
             connect_retries,
+            retry_budget,
+        })
+    }
+
+    fn retry_budget(&mut self, found: &Found<'_>) -> Option<BudgetTerms> {
+        let section = self.section(found, BUDGET_KEYS)?;
+        Some(BudgetTerms {
+            percent: self.or(&section, "percent", BUDGET.percent, |this, found| {
+                this.number(found, 0..=100)
+            }),
+            per_second_min: self.or(
+                &section,
+                "per_second_min",
+                BUDGET.per_second_min,
+                |this, found| this.number(found, 0..=100_000),
+            ),
         })
     }
 
@@ -262,6 +280,7 @@ pub(super) const KEYS: &[&str] = &[
     "health_check",
     "max_fails",
     "primary",
+    "retry_budget",
     "scheme",
     "secondary",
     "timeouts",
@@ -286,6 +305,13 @@ const BALANCES: &[(&str, Balance)] = &[
     ("least_connections", Balance::LeastConnections),
     ("ip_hash", Balance::Hash(HashOf::ClientAddress)),
 ];
+
+/// A fifth, and enough for a pool that few requests go to.
+const BUDGET: BudgetTerms = BudgetTerms {
+    percent: 20,
+    per_second_min: 10,
+};
+pub(super) const BUDGET_KEYS: &[&str] = &["per_second_min", "percent"];
 
 const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(3),

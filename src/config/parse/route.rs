@@ -22,6 +22,7 @@ use crate::config::problem::Problem;
 use crate::decision::path::Oddity;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
+use crate::decision::retry::RetryOn;
 use crate::decision::routing::PathPattern;
 use crate::decision::routing::PatternError;
 use crate::model::identity::AuthLevel;
@@ -83,6 +84,7 @@ impl Reading<'_> {
         let preflight = self.or(&section, "preflight", Preflight::Refuse, |this, found| {
             this.word(found, PREFLIGHTS)
         });
+        let retry_on = self.or(&section, "retry_on", RetryOn::default(), Self::retry_on);
         let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
         let headers = self.header_rules(&section);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
@@ -105,6 +107,7 @@ impl Reading<'_> {
             tolerance,
             preflight,
             caching,
+            retry_on,
             rewrite,
             headers,
             responses,
@@ -252,6 +255,19 @@ impl Reading<'_> {
         )
     }
 
+    fn retry_on(&mut self, found: &Found<'_>) -> Option<RetryOn> {
+        let items = self.list(found)?;
+        let mut all = RetryOn::default();
+        for item in &items {
+            let text = self.text(item)?;
+            match all.with(&text) {
+                Some(more) => all = more,
+                None => self.fault(item, word_problem(&text, RetryOn::WORDS.to_vec())),
+            }
+        }
+        Some(all)
+    }
+
     /// A second route for the same paths and methods is never reached.
     fn distinct_routes(&mut self, items: &[Found<'_>], routes: &[Route]) {
         let mut seen: Vec<(&Route, &'static str, usize)> = Vec::new();
@@ -319,6 +335,7 @@ pub(super) const KEYS: &[&str] = &[
     "regex",
     "remediation",
     "responses",
+    "retry_on",
     "rewrite",
     "success_url",
     "timeouts",

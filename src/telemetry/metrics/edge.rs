@@ -42,8 +42,10 @@ pub struct HostSnapshot {
 pub struct PoolSnapshot {
     /// Its name.
     pub pool: String,
-    /// Further upstreams tried because one could not be connected to.
+    /// Further upstreams tried for a request.
     pub retries: u64,
+    /// Those that were not tried, because the budget was spent.
+    pub retries_refused: u64,
     /// Its upstreams.
     pub upstreams: Vec<UpstreamSnapshot>,
 }
@@ -146,9 +148,18 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
     page.counter_family(
         (
             "portway_upstream_retries",
-            "Further upstreams tried because one could not be connected to",
+            "Further upstreams tried for a request",
         ),
         pools.iter().map(|pool| ([label(pool)], pool.retries)),
+    )?;
+    page.counter_family(
+        (
+            "portway_upstream_retries_refused",
+            "Further upstreams not tried because the retry budget was spent",
+        ),
+        pools
+            .iter()
+            .map(|pool| ([label(pool)], pool.retries_refused)),
     )?;
     let each = |value: fn(&UpstreamSnapshot) -> u64| {
         pools.iter().flat_map(move |pool| {

@@ -27,6 +27,7 @@ use crate::config::parse::schema::shapes::pools::ROUTE_TIMEOUTS;
 use crate::config::parse::settings;
 use crate::config::parse::throttle;
 use crate::decision::path::Oddity;
+use crate::decision::retry::RetryOn;
 
 mod centres;
 mod policies;
@@ -298,6 +299,7 @@ static ROUTE: Shape = section(
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+        key("retry_on", Kind::List(&Kind::Words(&RetryOn::WORDS))).default("[]"),
         key("rewrite", Kind::Section(&REWRITE)),
         key("headers", Kind::Section(&HEADER_RULES)),
     ],

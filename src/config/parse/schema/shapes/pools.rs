@@ -26,8 +26,17 @@ pub(super) static POOL: Shape = section(
             .implied()
             .about("How long an upstream may take."),
         key("connect_retries", Kind::Number(0, 100)).default("3"),
+        key("retry_budget", Kind::Section(&RETRY_BUDGET)).implied(),
     ],
     pool::KEYS,
+);
+
+static RETRY_BUDGET: Shape = section(
+    &[
+        key("percent", Kind::Number(0, 100)).default("20"),
+        key("per_second_min", Kind::Number(0, 100_000)).default("10"),
+    ],
+    pool::BUDGET_KEYS,
 );
 
 static UPSTREAM_TLS: Shape = section(
