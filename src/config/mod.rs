@@ -13,6 +13,7 @@ use http::HeaderName;
 use http::Method;
 use ipnet::IpNet;
 
+use crate::config::destination::Destination;
 use crate::config::diagnostic::Warnings;
 pub use crate::config::listener::CertificateSource;
 pub use crate::config::listener::Http2;
@@ -25,9 +26,9 @@ use crate::config::mdc::Mdc;
 use crate::config::outcome::Outcomes;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
+use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
-use crate::decision::header_rules::HeaderRules;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
@@ -47,6 +48,7 @@ use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 
 mod authority;
+pub mod destination;
 pub mod diagnostic;
 mod listener;
 pub mod load;
@@ -333,10 +335,8 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// The authentication level it takes to be let in at all; lower ones are challenged.
     pub level: AuthLevel,
-    /// Where requests from plain listeners go.
-    pub pool_http: Arc<Pool>,
-    /// Where requests from TLS listeners go (W-04).
-    pub pool_https: Arc<Pool>,
+    /// What serves it.
+    pub destination: Destination,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
     /// How long its upstreams may take.

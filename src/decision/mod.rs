@@ -11,6 +11,7 @@ pub mod cookies;
 pub mod endpoints;
 pub mod expression;
 pub mod facts;
+pub mod fixed_answer;
 pub mod following;
 pub mod form;
 pub mod forwarded;

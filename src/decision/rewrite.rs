@@ -123,9 +123,9 @@ impl Rewrite {
         tolerance: Tolerance,
     ) -> Result<Option<String>, PathRefusal> {
         let other = match &self.0 {
-            Kind::Pattern { pattern, with } => {
-                pattern.captures(canonical).map(|found| filled(with, &found))
-            }
+            Kind::Pattern { pattern, with } => pattern
+                .captures(canonical)
+                .map(|found| filled(with, &found)),
             Kind::Prefix { strip, add } => behind(canonical, strip).map(|rest| joined(add, rest)),
         };
         let Some(other) = other.filter(|other| other != canonical) else {
@@ -345,7 +345,11 @@ mod tests {
         for (rewrite, location, expected) in [
             (&strip, "/login?next=/x", some("/app/login?next=/x")),
             (&strip, "/", some("/app/")),
-            (&strip, "https://app.test/x#y", some("https://app.test/app/x#y")),
+            (
+                &strip,
+                "https://app.test/x#y",
+                some("https://app.test/app/x#y"),
+            ),
             (&strip, "https://app.test.evil.test/x", None),
             (&strip, "https://elsewhere.test/x", None),
             (&strip, "//elsewhere.test/x", None),
@@ -367,7 +371,11 @@ mod tests {
         let strip = Rewrite::prefix("/app", "/");
         let replace = Rewrite::prefix("/app", "/internal");
         for (rewrite, line, expected) in [
-            (&strip, "a=1; Path=/; Secure", some("a=1; Path=/app; Secure")),
+            (
+                &strip,
+                "a=1; Path=/; Secure",
+                some("a=1; Path=/app; Secure"),
+            ),
             (&strip, "a=1;path=/x/", some("a=1; Path=/app/x")),
             (&strip, "a=1; Path=/app", None),
             (&strip, "a=1; Secure", None),

@@ -86,7 +86,8 @@ impl Noted {
             Err(Refusal::BadRequest | Refusal::Expectation | Refusal::HeaderTooLarge) => {
                 self.decision = Some(Decision::Malformed);
             }
-            Ok(Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_)) | Err(_) => {}
+            Ok(Step::Answer(..) | Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_))
+            | Err(_) => {}
         }
     }
 }
@@ -263,7 +264,7 @@ fn without_own_query(referer: &[u8]) -> &[u8] {
 }
 
 fn forwarded<'a>(admitted: &'a Admitted, line: &OpenLine) -> Option<Forwarded<'a>> {
-    let pool = &target_of(admitted).pool;
+    let pool = &target_of(admitted)?.pool;
     let last = admitted.tried.last().copied();
     let tried = last.and_then(|last| {
         let mut members = pool.tiers.members();

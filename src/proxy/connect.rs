@@ -146,9 +146,8 @@ impl PeerTemplate {
 
 fn authorities(pem: &[u8]) -> Result<Arc<CaType>, CertificateError> {
     let chain = certificates::readable_chain(pem)?;
-    let wrap = |der: &rustls::pki_types::CertificateDer<'_>| {
-        WrappedX509::new(der.to_vec(), parse_x509)
-    };
+    let wrap =
+        |der: &rustls::pki_types::CertificateDer<'_>| WrappedX509::new(der.to_vec(), parse_x509);
     Ok(chain.iter().map(wrap).collect())
 }
 

@@ -28,7 +28,7 @@ use crate::proxy::serving::Target;
 pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option<Box<HttpPeer>> {
     let serving = &ctx.serving;
     let admitted = ctx.admitted.as_mut()?;
-    let target = Arc::clone(target_of(admitted));
+    let target = Arc::clone(target_of(admitted)?);
     let timeouts = admitted.route.config.timeouts;
     let headers = &session.req_header().headers;
     let chosen = connect::choose_member(&target.pool, admitted, headers)?;
@@ -86,7 +86,10 @@ pub(super) fn could_not_connect(ctx: &mut RequestContext, error: &mut Error) {
     if let Some(at) = admitted.in_flight.take() {
         at.member().failed(ctx.serving.clock.now());
     }
-    let pool = &target_of(admitted).pool;
+    let Some(target) = target_of(admitted) else {
+        return;
+    };
+    let pool = &target.pool;
     let most = usize::try_from(pool.config.connect_retries).unwrap_or(usize::MAX);
     let may_retry = admitted.tried.len() <= most && pool.may_retry(ctx.serving.clock.now());
     error.set_retry(may_retry);
@@ -147,11 +150,13 @@ pub(super) fn was_broken_off(
 }
 
 /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
-pub(super) fn target_of(admitted: &Admitted) -> &Arc<Target> {
-    match admitted.origin.scheme {
-        Scheme::Http => &admitted.route.http,
-        Scheme::Https => &admitted.route.https,
-    }
+/// None where the route answers by itself.
+pub(super) fn target_of(admitted: &Admitted) -> Option<&Arc<Target>> {
+    let targets = admitted.route.targets.as_ref()?;
+    Some(match admitted.origin.scheme {
+        Scheme::Http => &targets.http,
+        Scheme::Https => &targets.https,
+    })
 }
 
 impl Serving {

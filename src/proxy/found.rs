@@ -73,28 +73,24 @@ impl Found<'_> {
     }
 
     /// The target that the upstream is asked for, where it differs from what was written.
-    pub(super) fn rewritten(
-        &mut self,
-        head: &RequestHeader,
-        id: RequestId,
-    ) -> Result<Option<String>, Refusal> {
+    pub(super) fn rewritten(&self, request: &RequestFacts<'_>) -> Result<Option<String>, Refusal> {
         let config = &self.route.config;
         let Some(rewrite) = &config.rewrite else {
-            return Ok(self.canonical.take());
+            return Ok(self.canonical.clone());
         };
         let path = rewrite
             .path(self.path, config.tolerance)
             .map_err(|refusal| {
                 tracing::info!(
-                    request_id = %id, route = %config.name, reason = %refusal,
+                    request_id = %request.id, route = %config.name, reason = %refusal,
                     "rewritten path refused"
                 );
                 Refusal::BadRequest
             })?;
         let Some(path) = path else {
-            return Ok(self.canonical.take());
+            return Ok(self.canonical.clone());
         };
-        Ok(Some(match head.uri.query() {
+        Ok(Some(match request.query {
             Some(query) => format!("{path}?{query}"),
             None => path,
         }))

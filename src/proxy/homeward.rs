@@ -35,7 +35,7 @@ pub(super) fn ready(
 }
 
 /// Does what any answer to a permitted request needs. Cookies come last: no rule is about them.
-fn finish(
+pub(super) fn finish(
     head: &mut ResponseHeader,
     admitted: &Admitted,
     id: RequestId,

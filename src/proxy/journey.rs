@@ -159,7 +159,7 @@ impl Serving {
         &self,
         session: &Session,
         ctx: &RequestContext,
-        mut found: Found<'_>,
+        found: Found<'_>,
         noted: &mut Noted,
     ) -> Result<Step, Refusal> {
         let head = session.req_header();
@@ -210,15 +210,13 @@ impl Serving {
                             self.give(&found, &permit, &asked.request).await?
                         }
                     };
-                    let headers = self.header_changes(&found, &permit, &asked.request)?;
-                    let target = found.rewritten(head, ctx.id)?;
-                    Ok(Step::Forward(Box::new(Admitted {
+                    let onward = self.onward(&found, &permit, &asked.request)?;
+                    let admitted = found.admitted(permit, registration);
+                    Ok(onward.step(Admitted {
                         gito,
                         given,
-                        headers,
-                        target,
-                        ..found.admitted(permit, registration)
-                    })))
+                        ..admitted
+                    }))
                 }
             },
             Decision::Deny(denial) => {

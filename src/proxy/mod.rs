@@ -12,6 +12,7 @@ pub mod context;
 pub mod counts;
 mod denied;
 pub mod edge;
+mod fixed;
 pub mod forward;
 mod found;
 pub mod health;

@@ -74,7 +74,13 @@ pub fn write_head(
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
     }
-    if let Some(prefix) = admitted.route.config.rewrite.as_ref().and_then(Rewrite::stripped) {
+    if let Some(prefix) = admitted
+        .route
+        .config
+        .rewrite
+        .as_ref()
+        .and_then(Rewrite::stripped)
+    {
         set(head, "X-Forwarded-Prefix", HeaderValue::from_str(prefix)?)?;
     }
     if let Some(host) = other_host(head, admitted, outgoing.member)? {

@@ -5,12 +5,14 @@
 
 use pingora::http::RequestHeader;
 
+use crate::config::destination::Destination;
 use crate::config::outcome::Challenge;
 use crate::config::outcome::Denied;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
+use crate::decision::fixed_answer::FixedReply;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
 use crate::decision::header_rules::HeaderChanges;
@@ -23,6 +25,7 @@ use crate::decision::template::Template;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::model::claim::NotLive;
+use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::found::Found;
 use crate::proxy::inbound;
@@ -121,8 +124,22 @@ impl Serving {
         (path != request.path).then_some(location)
     }
 
+    /// What a permitted request goes on with besides what its policy gives.
+    pub(super) fn onward(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Onward, Refusal> {
+        Ok(Onward {
+            headers: self.header_changes(found, permit, request)?,
+            target: found.rewritten(request)?,
+            reply: self.fixed_reply(found, permit, request)?,
+        })
+    }
+
     /// What is changed about the headers of a permitted request and of its answer.
-    pub(super) fn header_changes(
+    fn header_changes(
         &self,
         found: &Found<'_>,
         permit: &Permit,
@@ -141,6 +158,21 @@ impl Serving {
             );
             Refusal::Internal
         })
+    }
+
+    /// The answer that the route of a permitted request has by itself, if it has one.
+    fn fixed_reply(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Option<FixedReply>, Refusal> {
+        let Destination::Answer(answer) = &found.route.config.destination else {
+            return Ok(None);
+        };
+        let reply = answer.reply(&self.subject(permit, request));
+        // Without what its address is made of, there is nowhere to send the request.
+        reply.map(Some).ok_or(Refusal::NotFound)
     }
 
     /// A permitted request as templates read it.
@@ -186,5 +218,27 @@ impl Serving {
             })?;
         }
         Ok(given)
+    }
+}
+
+/// What a permitted request goes on with.
+pub(super) struct Onward {
+    headers: Option<Box<HeaderChanges>>,
+    target: Option<String>,
+    reply: Option<FixedReply>,
+}
+
+impl Onward {
+    /// What becomes of the request.
+    pub(super) fn step(self, admitted: Admitted) -> Step {
+        let admitted = Box::new(Admitted {
+            headers: self.headers,
+            target: self.target,
+            ..admitted
+        });
+        match self.reply {
+            Some(reply) => Step::Answer(admitted, reply),
+            None => Step::Forward(admitted),
+        }
     }
 }

@@ -39,6 +39,9 @@ pub(super) fn goes_on(session: &mut Session, ctx: &mut RequestContext, failure: 
     let Some(admitted) = &ctx.admitted else {
         return false;
     };
+    let Some(target) = target_of(admitted) else {
+        return false;
+    };
     if !admitted.route.config.retry_on.includes(failure) {
         return false;
     }
@@ -51,7 +54,7 @@ pub(super) fn goes_on(session: &mut Session, ctx: &mut RequestContext, failure: 
     if !may_repeat(&head.method, body) || session.is_upgrade_req() || is_answered(session) {
         return false;
     }
-    let pool = &target_of(admitted).pool;
+    let pool = &target.pool;
     let most = usize::try_from(pool.config.connect_retries).unwrap_or(usize::MAX);
     admitted.tried.len() <= most
         && connect::choose_member(pool, admitted, &head.headers).is_some()

@@ -116,9 +116,16 @@ pub struct RouteRuntime {
     pub config: Route,
     /// Counts its requests, with others of its virtual host.
     pub counts: Arc<StatusCounts>,
-    /// Where requests from plain listeners go.
+    /// Where its requests go; nowhere where it answers by itself.
+    pub targets: Option<Targets>,
+}
+
+/// Where the requests of a route go.
+#[derive(Debug)]
+pub struct Targets {
+    /// Those from plain listeners.
     pub http: Arc<Target>,
-    /// Where requests from TLS listeners go.
+    /// Those from TLS listeners.
     pub https: Arc<Target>,
 }
 
@@ -352,8 +359,14 @@ impl HostRuntime {
         let name = name.unwrap_or_default();
         let entries = host.routes.iter().filter_map(|route| {
             // Configuration has checked that every pool exists.
-            let http = Arc::clone(targets.get(&route.pool_http.name)?);
-            let https = Arc::clone(targets.get(&route.pool_https.name)?);
+            let target = |pool: &Pool| targets.get(&pool.name).map(Arc::clone);
+            let targets = match route.destination.pools() {
+                None => None,
+                Some(pools) => Some(Targets {
+                    http: target(&pools.http)?,
+                    https: target(&pools.https)?,
+                }),
+            };
             Some(RouteEntry {
                 pattern: route.path.clone(),
                 methods: route.methods.clone(),
@@ -361,8 +374,7 @@ impl HostRuntime {
                 value: Arc::new(RouteRuntime {
                     config: route.clone(),
                     counts: counts.of(&name, route.access),
-                    http,
-                    https,
+                    targets,
                 }),
             })
         });

@@ -5,12 +5,14 @@
 use http::Method;
 use pingora::proxy::Session;
 
+use crate::decision::fixed_answer::FixedReply;
 use crate::decision::forwarded::Origin;
 use crate::decision::reply::Reply;
 use crate::ports::vitals::Vitals;
 use crate::proxy::answer;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::fixed;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
@@ -18,6 +20,8 @@ use crate::proxy::whereabouts::Whereabouts;
 
 /// What becomes of a request before an upstream is chosen.
 pub(super) enum Step {
+    /// It is permitted, and its route has this answer.
+    Answer(Box<Admitted>, FixedReply),
     /// Its path is served, though only by these methods.
     Disallow(Vec<Method>),
     /// It is forwarded.
@@ -70,6 +74,12 @@ impl Step {
                 Whereabouts::note_origin(session, &admitted.origin);
                 ctx.admitted = Some(admitted);
                 return Ok(false);
+            }
+            Self::Answer(admitted, reply) => {
+                Whereabouts::note_origin(session, &admitted.origin);
+                let with = (ctx.serving.as_ref(), ctx.id);
+                fixed::answer(session, reply, &admitted, with).await?;
+                ctx.admitted = Some(admitted);
             }
             Self::Disallow(methods) => answer::disallow(session, &methods, voice).await?,
             Self::KeepPost(unkept) => {

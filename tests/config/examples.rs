@@ -386,8 +386,9 @@ fn the_wso2_example_serves_three_names_from_two_pools_each_w_01_w_04() {
         );
     }
     for route in config.virtual_hosts.iter().flat_map(|host| &host.routes) {
-        assert!(route.pool_http.tls.is_none(), "{}", route.name);
-        assert!(route.pool_https.tls.is_some(), "{}", route.name);
+        let pools = route.destination.pools().unwrap();
+        assert!(pools.http.tls.is_none(), "{}", route.name);
+        assert!(pools.https.tls.is_some(), "{}", route.name);
     }
 }
 

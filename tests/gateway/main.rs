@@ -13,6 +13,7 @@
 mod support;
 
 mod access_log;
+mod answers;
 mod audit;
 mod balance;
 mod bodies;

@@ -140,7 +140,10 @@ async fn sick(reply: Reply, settings: &str, retry_on: &str) -> (Recorder, Record
         well.address()
     );
     let yaml = yaml::pool(&settings);
-    let yaml = yaml.replace("pool: app }]", &format!("pool: app, retry_on: [{retry_on}] }}]"));
+    let yaml = yaml.replace(
+        "pool: app }]",
+        &format!("pool: app, retry_on: [{retry_on}] }}]"),
+    );
     let gateway = Gateway::start(&yaml).await;
     (sick, well, gateway)
 }

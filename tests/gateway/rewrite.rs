@@ -27,7 +27,9 @@ async fn an_upstream_is_asked_for_the_rewritten_path_and_the_query_goes_along_w_
         let seen = recorder.text();
         let line = format!("GET {expected} HTTP/1.1\r\n");
         assert!(seen.starts_with(&line), "{asked}: {seen}");
-        let prefix = seen.to_ascii_lowercase().contains("x-forwarded-prefix: /app\r\n");
+        let prefix = seen
+            .to_ascii_lowercase()
+            .contains("x-forwarded-prefix: /app\r\n");
         assert_eq!(prefix, asked.starts_with("/app"), "{seen}");
     }
 }
@@ -38,10 +40,7 @@ async fn policy_goes_by_the_path_that_was_asked_for_d_18() {
     let gateway = start(recorder.address()).await;
     let mut alice = Browser::new(&gateway);
     // `/open/admin` leads to what is protected as `/admin`, and is open all the same; and the other way.
-    alice
-        .get("https://app.test/open/admin")
-        .await
-        .expect(200);
+    alice.get("https://app.test/open/admin").await.expect(200);
     assert!(recorder.text().starts_with("GET /admin "));
     recorder.clear();
     alice
@@ -56,10 +55,7 @@ async fn a_path_that_an_upstream_could_read_as_another_one_is_refused() {
     let recorder = Recorder::start().await;
     let gateway = start(recorder.address()).await;
     let mut browser = Browser::new(&gateway);
-    browser
-        .get("https://app.test/loose/x")
-        .await
-        .expect(400);
+    browser.get("https://app.test/loose/x").await.expect(400);
     assert_eq!(recorder.requests(), 0, "{}", recorder.text());
 }
 

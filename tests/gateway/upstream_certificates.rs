@@ -195,7 +195,11 @@ async fn serve(
     let mut pending = Vec::new();
     loop {
         let mut buffer = [0; 4096];
-        let read = stream.read(&mut buffer).await.ok().filter(|read| *read > 0)?;
+        let read = stream
+            .read(&mut buffer)
+            .await
+            .ok()
+            .filter(|read| *read > 0)?;
         pending.extend_from_slice(buffer.get(..read)?);
         if !pending.ends_with(b"\r\n\r\n") {
             continue;

@@ -43,6 +43,7 @@ mod adoption;
 mod back_channel;
 mod branding;
 mod condition;
+mod destination;
 mod engine;
 pub mod expand;
 mod header_rules;

@@ -313,7 +313,8 @@ const BUDGET: BudgetTerms = BudgetTerms {
 };
 pub(super) const BUDGET_KEYS: &[&str] = &["per_second_min", "percent"];
 
-const TIMEOUTS: Timeouts = Timeouts {
+/// How long upstreams may take that nothing is said about.
+pub(super) const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
     first_byte: Duration::from_mins(1),
     read_idle: Duration::from_mins(1),

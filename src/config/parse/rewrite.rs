@@ -77,7 +77,11 @@ impl Reading<'_> {
         let replacement = self.text(with)?;
         let made = Rewrite::pattern(&text, &replacement);
         made.map_err(|error| {
-            let place = if error.is_about_pattern() { pattern } else { with };
+            let place = if error.is_about_pattern() {
+                pattern
+            } else {
+                with
+            };
             self.fault(place, Problem::Forward(ForwardProblem::Rewrite(error)));
         })
         .ok()

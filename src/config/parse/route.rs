@@ -6,7 +6,6 @@
 use std::sync::Arc;
 
 use crate::config::Caching;
-use crate::config::Pool;
 use crate::config::Preflight;
 use crate::config::Route;
 use crate::config::UpstreamHost;
@@ -27,7 +26,6 @@ use crate::decision::routing::PathPattern;
 use crate::decision::routing::PatternError;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
-use crate::model::name::PoolName;
 
 /// What routes turned out to need of the rest of the file.
 #[derive(Default)]
@@ -69,10 +67,7 @@ impl Reading<'_> {
         let base = policy.as_ref().map(|named| named.outcomes.clone());
         let outcomes = self.outcomes(&section, base.unwrap_or_default(), &mut needed.redirects);
         let level = self.route_level(&section, declared);
-        let pools = self.route_pools(&section, declared);
-        let timeouts = pools
-            .as_ref()
-            .and_then(|pools| self.route_timeouts(&section, pools));
+        let destination = self.destination(&section, declared);
         let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
         let upstream_host = self.or(
             &section,
@@ -91,7 +86,7 @@ impl Reading<'_> {
             this.word(found, CACHINGS)
         });
         let (name, path) = path?;
-        let (pool_http, pool_https) = pools?;
+        let (destination, timeouts) = destination?;
         Some(Route {
             name,
             path,
@@ -99,10 +94,9 @@ impl Reading<'_> {
             access: access?,
             policy: policy?.policy,
             level,
-            pool_http,
-            pool_https,
+            destination,
             body_bytes_max,
-            timeouts: timeouts?,
+            timeouts,
             upstream_host,
             tolerance,
             preflight,
@@ -188,44 +182,6 @@ impl Reading<'_> {
             self.fault(found, problem);
         }
         level
-    }
-
-    /// The pool for plain listeners and the one for TLS listeners (W-04).
-    fn route_pools(
-        &mut self,
-        section: &Section<'_>,
-        declared: &Declared<'_>,
-    ) -> Option<(Arc<Pool>, Arc<Pool>)> {
-        self.exclusive(section, "pool", "pools");
-        match (section.get("pool"), section.get("pools")) {
-            (Some(found), _) => {
-                let pool = self.pool_reference(found, declared)?;
-                Some((Arc::clone(&pool), pool))
-            }
-            (None, Some(found)) => {
-                let section = self.section(found, BOTH_POOLS)?;
-                let http = self.required(&section, "http").cloned();
-                let http = http.and_then(|found| self.pool_reference(&found, declared));
-                let https = self.required(&section, "https").cloned();
-                let https = https.and_then(|found| self.pool_reference(&found, declared));
-                http.zip(https)
-            }
-            (None, None) => {
-                self.fault(&section.found, Problem::MissingOneOf(POOL_KEYS));
-                None
-            }
-        }
-    }
-
-    fn pool_reference(&mut self, found: &Found<'_>, declared: &Declared<'_>) -> Option<Arc<Pool>> {
-        let name = self.text(found)?;
-        let known = &declared.pools.names;
-        if !known.contains(&name) {
-            self.unknown_name(found, "pool", &name, known.iter().map(String::as_str));
-            return None;
-        }
-        let name = PoolName::parse(&name).ok()?;
-        declared.pools.valid.get(&name).cloned()
     }
 
     fn upstream_host(&mut self, found: &Found<'_>) -> Option<UpstreamHost> {
@@ -332,8 +288,10 @@ pub(super) const KEYS: &[&str] = &[
     "pool",
     "pools",
     "preflight",
+    "redirect",
     "regex",
     "remediation",
+    "respond",
     "responses",
     "retry_on",
     "rewrite",
@@ -352,8 +310,6 @@ const PATHS: &[(&str, MakePattern)] = &[
     ("regex", PathPattern::regex),
 ];
 const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
-const POOL_KEYS: &[&str] = &["pool", "pools"];
-pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
 
 /// Keys that mean something only where somebody is asked to sign in.
 const PROTECTED_KEYS: &[&str] = &[

@@ -5,6 +5,9 @@ use crate::decision::rewrite::RewriteError;
 /// What is wrong with how a route forwards requests.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardProblem {
+    /// An address whose host a request might choose.
+    #[error("this is neither a path nor an address whose host is written out")]
+    RedirectAddress,
     /// A rewrite that cannot be made.
     #[error("{0}")]
     Rewrite(#[source] RewriteError),
@@ -18,6 +21,7 @@ impl ForwardProblem {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::RedirectAddress => "such as `/new` or `https://new.example.com${request.path}`",
             Self::Rewrite(RewriteError::Dollar | RewriteError::Group(_)) => {
                 "`$1` is what the first pair of parentheses matched"
             }

@@ -16,7 +16,7 @@ pub struct BudgetTerms {
 
 /// What is left of a budget.
 ///
-/// It looks at the last [`WINDOW`], in two halves that are known: what has been since a window began, and
+/// It looks at the last ten seconds, in two halves that are known: what has been since a window began, and
 /// as much of the window before as still counts, taken to be spread evenly. Requests are not counted here:
 /// whoever asks says how many there have been, so that requests which are not tried again pay nothing.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,7 +75,7 @@ impl RetryBudget {
 }
 
 /// The time that is looked at.
-pub const WINDOW: Duration = Duration::from_secs(10);
+const WINDOW: Duration = Duration::from_secs(10);
 
 #[cfg(test)]
 mod tests {

@@ -4,19 +4,22 @@
 use crate::config::parse;
 use crate::config::parse::branding;
 use crate::config::parse::engine;
-use crate::config::parse::header_rules;
 use crate::config::parse::host;
 use crate::config::parse::identity;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
 use crate::config::parse::ops;
-use crate::config::parse::rewrite;
 use crate::config::parse::route;
 use crate::config::parse::schema::Key;
 use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::centres::MDC;
 use crate::config::parse::schema::shapes::centres::REMOTE;
+use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
+use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
+use crate::config::parse::schema::shapes::forwarding::REDIRECT;
+use crate::config::parse::schema::shapes::forwarding::RESPOND;
+use crate::config::parse::schema::shapes::forwarding::REWRITE;
 use crate::config::parse::schema::shapes::policies::CHALLENGE;
 use crate::config::parse::schema::shapes::policies::DENIED;
 use crate::config::parse::schema::shapes::policies::POLICY;
@@ -30,6 +33,7 @@ use crate::decision::path::Oddity;
 use crate::decision::retry::RetryOn;
 
 mod centres;
+mod forwarding;
 mod policies;
 mod pools;
 
@@ -299,6 +303,8 @@ static ROUTE: Shape = section(
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+        key("redirect", Kind::Section(&REDIRECT)),
+        key("respond", Kind::Section(&RESPOND)),
         key("retry_on", Kind::List(&Kind::Words(&RetryOn::WORDS))).default("[]"),
         key("rewrite", Kind::Section(&REWRITE)),
         key("headers", Kind::Section(&HEADER_RULES)),
@@ -306,51 +312,3 @@ static ROUTE: Shape = section(
     route::KEYS,
 );
 
-static REWRITE: Shape = section(
-    &[
-        key("strip_prefix", Kind::Text),
-        key("add_prefix", Kind::Text),
-        key("regex", Kind::Text).about("What whole paths match that are replaced."),
-        key("with", Kind::Text).about("What comes in their place; `$1` is the first group."),
-    ],
-    rewrite::KEYS,
-);
-
-static HEADER_RULES: Shape = section(
-    &[
-        key("request", Kind::Section(&REQUEST_HEADERS)),
-        key("response", Kind::Section(&RESPONSE_HEADERS)),
-    ],
-    header_rules::KEYS,
-);
-
-/// What upstreams are told may be a secret, such as a password of the gateway's own.
-static REQUEST_HEADERS: Shape = section(
-    &[
-        key("set", Kind::Named(&Kind::Secret)),
-        key("add", Kind::Named(&Kind::Secret)),
-        key("remove", Kind::List(&Kind::Text)),
-    ],
-    header_rules::ACTION_KEYS,
-);
-
-static RESPONSE_HEADERS: Shape = section(
-    &[
-        key("set", Kind::Named(&Kind::Text)).about("In place of those of the name."),
-        key("add", Kind::Named(&Kind::Text)).about("Beside those of the name."),
-        key("remove", Kind::List(&Kind::Text)).about("None of the name."),
-    ],
-    header_rules::ACTION_KEYS,
-);
-
-static BOTH_POOLS: Shape = section(
-    &[
-        key("http", Kind::Text)
-            .required()
-            .about("The pool for requests from plain listeners."),
-        key("https", Kind::Text)
-            .required()
-            .about("The pool for requests from TLS listeners."),
-    ],
-    route::BOTH_POOLS,
-);

@@ -4,6 +4,7 @@ use crate::config::parse::health;
 use crate::config::parse::pool;
 use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::forwarding::RETRY_BUDGET;
 use crate::config::parse::schema::shapes::key;
 use crate::config::parse::schema::shapes::section;
 
@@ -29,14 +30,6 @@ pub(super) static POOL: Shape = section(
         key("retry_budget", Kind::Section(&RETRY_BUDGET)).implied(),
     ],
     pool::KEYS,
-);
-
-static RETRY_BUDGET: Shape = section(
-    &[
-        key("percent", Kind::Number(0, 100)).default("20"),
-        key("per_second_min", Kind::Number(0, 100_000)).default("10"),
-    ],
-    pool::BUDGET_KEYS,
 );
 
 static UPSTREAM_TLS: Shape = section(
