@@ -187,6 +187,7 @@ const TRUSTED: &[Trust] = &[
         ],
         makers: &["parse", "try_from"],
         places: &[
+            "admin/",
             "cli/",
             "config/",
             "crypto/",

@@ -49,6 +49,7 @@ mod prepare;
 mod record;
 mod reload;
 mod services;
+mod sessions;
 mod streams;
 mod tasks;
 mod users;

@@ -38,6 +38,7 @@ use crate::app::ops::Node;
 use crate::app::pools::PoolWatch;
 use crate::app::record::Record;
 use crate::app::reload::Reloader;
+use crate::app::sessions::NodeSessions;
 use crate::app::streams::StreamWatch;
 use crate::app::tasks::Outage;
 use crate::app::tasks::Tasks;
@@ -55,7 +56,7 @@ pub(super) struct Core {
     lasting: Arc<Lasting>,
     users: Option<UsersWatch>,
     node: Arc<Node>,
-    control: Arc<NodeControl>,
+    desk: Desk,
     socket: Option<ControlSocket>,
     reloader: Option<(Reloader, HangUps)>,
     /// To be set when whoever was removed meanwhile is cut off.
@@ -93,6 +94,15 @@ impl Core {
             asks,
             cluster_id: control::cluster_of(&origin.config),
         };
+        let sessions = NodeSessions {
+            engine: lasting.engine.clone(),
+            cluster: origin.config.cluster.clone(),
+            clock: Arc::clone(&lasting.ports.clock),
+        };
+        let desk = Desk {
+            control: Arc::new(control),
+            sessions: Arc::new(sessions),
+        };
         let reloader = Reloader {
             path: origin.path,
             running: origin.config,
@@ -107,7 +117,7 @@ impl Core {
             lasting: Arc::clone(lasting),
             users: assembled.users.take(),
             node,
-            control: Arc::new(control),
+            desk,
             socket: assembled.control.take(),
             reloader: Some((reloader, hang_ups)),
             settled: watch::Sender::new(false),
@@ -137,11 +147,8 @@ impl ServiceWithDependents for Core {
     ) {
         let mut tasks = Tasks::default();
         if let Some(socket) = self.socket.take() {
-            let control = Arc::<NodeControl>::clone(&self.control);
-            tasks.spawn(
-                "the control socket",
-                obey(socket, control, shutdown.clone()),
-            );
+            let obeying = obey(socket, self.desk.clone(), shutdown.clone());
+            tasks.spawn("the control socket", obeying);
         }
         let files = Arc::clone(&self.lasting.logs);
         tasks.spawn("the watch for SIGUSR1", logs::reopen_when_told(files));
@@ -194,8 +201,8 @@ impl ServiceWithDependents for Core {
 }
 
 /// Lets those who run the node act on it.
-async fn obey(socket: ControlSocket, control: Arc<NodeControl>, shutdown: ShutdownWatch) {
-    if let Err(error) = admin::serve(socket, Desk { control }, shutdown).await {
+async fn obey(socket: ControlSocket, desk: Desk, shutdown: ShutdownWatch) {
+    if let Err(error) = admin::serve(socket, desk, shutdown).await {
         tracing::error!(%error, "the control socket cannot be used");
     }
 }

@@ -19,7 +19,9 @@ mod node;
 mod pki;
 mod reload;
 mod run;
+mod sessions;
 mod status;
+mod table;
 mod users;
 
 /// An access gateway: reverse proxy and single sign-on in one binary.
@@ -32,6 +34,7 @@ mod users;
   portway run --config gateway.yaml
   portway reload --config gateway.yaml
   portway status --config gateway.yaml
+  portway sessions list --user alice
   portway demo")]
 struct Cli {
     #[command(subcommand)]
@@ -54,6 +57,8 @@ enum Verb {
     Reload(reload::ReloadArgs),
     /// Runs the gateway until SIGTERM
     Run(run::RunArgs),
+    /// Lists, shows and ends the sessions of a running gateway
+    Sessions(sessions::SessionsArgs),
     /// Shows how a running gateway is
     Status(status::StatusArgs),
     /// Adds, changes, lists and removes users of a users file
@@ -79,6 +84,7 @@ pub fn run() -> ExitCode {
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Sessions(args) => sessions::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Users(args) => users::run(&args),
     }

@@ -15,4 +15,5 @@ pub mod peer_service;
 pub mod resolver;
 pub mod session_engine;
 pub mod session_store;
+pub mod sessions;
 pub mod vitals;

@@ -139,6 +139,13 @@ impl Index {
             .collect()
     }
 
+    /// The records that expire before those looked at so far, the latest first.
+    pub(super) fn before(&self, place: Option<Slot>, limit: usize) -> Vec<Slot> {
+        let until = place.map_or(Bound::Unbounded, Bound::Excluded);
+        let earlier = self.expiries.range((Bound::Unbounded, until));
+        earlier.rev().take(limit).copied().collect()
+    }
+
     /// The records indexed under an access of `until` or earlier, after the place `after`.
     ///
     /// The index learns of later accesses lazily, so each has to be looked at.

@@ -40,6 +40,7 @@ mod lasting;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub(super) use crate::store::table::lasting::Access;
 pub(super) use crate::store::table::lasting::Loaded;

@@ -38,6 +38,7 @@ mod replay;
 mod reload_files;
 mod responses;
 mod retries;
+mod sessions;
 mod sign_in;
 mod stale;
 mod streams;

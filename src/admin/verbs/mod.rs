@@ -9,6 +9,7 @@ use crate::admin::Desk;
 use crate::admin::reply::Reply;
 
 mod reload;
+mod sessions;
 mod status;
 
 /// What was asked: method, the segments of the path below `/v1`, the query, and the body.
@@ -16,9 +17,7 @@ mod status;
 pub(super) struct Question {
     pub(super) method: Method,
     pub(super) path: Vec<String>,
-    #[expect(dead_code, reason = "the verbs so far take no parameters")]
     pub(super) query: Option<String>,
-    #[expect(dead_code, reason = "the verbs so far take no body")]
     pub(super) body: Vec<u8>,
 }
 
@@ -27,8 +26,13 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
     let path: Vec<&str> = question.path.iter().map(String::as_str).collect();
     match (&question.method, path.as_slice()) {
         (&Method::GET, ["status"]) => status::show(desk),
+        (&Method::GET, ["sessions"]) => sessions::list(desk, question.query.as_deref()).await,
+        (&Method::GET, ["sessions", "show"]) => {
+            sessions::show(desk, question.query.as_deref()).await
+        }
         (&Method::POST, ["reload"]) => reload::reload(desk).await,
-        (_, ["reload" | "status"]) => Reply::refused(
+        (&Method::POST, ["sessions", "end"]) => sessions::end(desk, &question.body).await,
+        (_, ["reload" | "sessions" | "status"] | ["sessions", "end" | "show"]) => Reply::refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "this verb has another method",
         ),
