@@ -11,6 +11,7 @@ use anyhow::bail;
 use crate::app::assembly::Ports;
 use crate::app::branding;
 use crate::app::engine::Engine;
+use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
 use crate::config::Config;
 use crate::config::Listener;
@@ -46,6 +47,7 @@ pub(super) struct Lasting {
     /// Where the listeners accept.
     pub(super) bound: Vec<(ListenerName, SocketAddr)>,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) key_watch: Arc<KeyWatch>,
     names: CookieNames,
     settings: Arc<CookieSettings>,
     terms: Arc<CookieTerms>,
@@ -56,8 +58,7 @@ impl Lasting {
     pub(super) fn new(
         config: &Config,
         (ports, logs): (Ports, Arc<LogFiles>),
-        engine: Engine,
-        keys: Arc<KeyRing>,
+        (engine, key_watch): (Engine, Arc<KeyWatch>),
         bound: Vec<(ListenerName, SocketAddr)>,
     ) -> anyhow::Result<Self> {
         let settings = Arc::new(cookie_settings(config)?);
@@ -70,7 +71,8 @@ impl Lasting {
             ports,
             logs,
             engine,
-            keys,
+            keys: Arc::clone(&key_watch.ring),
+            key_watch,
             bound,
             streams: Arc::default(),
             counts: Arc::default(),

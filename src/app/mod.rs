@@ -40,6 +40,8 @@ mod control;
 mod engine;
 mod federation;
 mod hang_ups;
+mod key_verbs;
+mod key_watch;
 mod keys;
 mod lasting;
 mod logs;

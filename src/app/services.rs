@@ -32,6 +32,7 @@ use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
 use crate::app::federation;
 use crate::app::hang_ups::HangUps;
+use crate::app::key_verbs::NodeKeys;
 use crate::app::lasting::Lasting;
 use crate::app::logs;
 use crate::app::ops::Node;
@@ -101,6 +102,7 @@ impl Core {
         };
         let desk = Desk {
             control: Arc::new(control),
+            keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
             sessions: Arc::new(sessions),
         };
         let reloader = Reloader {
@@ -150,6 +152,8 @@ impl ServiceWithDependents for Core {
             let obeying = obey(socket, self.desk.clone(), shutdown.clone());
             tasks.spawn("the control socket", obeying);
         }
+        let keys = Arc::clone(&self.lasting.key_watch);
+        tasks.spawn("the watch over the key ring", keys.run());
         let files = Arc::clone(&self.lasting.logs);
         tasks.spawn("the watch for SIGUSR1", logs::reopen_when_told(files));
         let engine = &self.lasting.engine;

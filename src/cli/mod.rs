@@ -15,6 +15,7 @@ mod audit;
 mod check;
 mod config;
 mod demo;
+mod keys;
 mod node;
 mod pki;
 mod reload;
@@ -51,6 +52,8 @@ enum Verb {
     Config(config::ConfigVerbArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
+    /// Lists the keys of a running gateway, makes another one, and lets old ones go
+    Keys(keys::KeysArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
     /// Has a running gateway read its configuration again, and says what came of it
@@ -81,6 +84,7 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::check(&args.config),
         Verb::Config(args) => config::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Keys(args) => keys::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),

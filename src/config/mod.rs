@@ -27,6 +27,7 @@ pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
+use crate::decision::key_life::KeyRules;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
@@ -74,6 +75,8 @@ pub struct Config {
     pub threads: usize,
     /// Senders whose forwarding headers are believed; nobody by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// When another key is made.
+    pub keys: KeyRules,
     /// Where connections are accepted.
     pub listeners: Vec<Listener>,
     /// The host that signs users in; absent when no route needs one.

@@ -41,7 +41,8 @@ impl KeyRing {
     /// Seals `plain` as bytes.
     #[must_use]
     pub fn seal_bytes(&self, binding: &Binding<'_>, nonce: SealNonce, plain: &[u8]) -> Vec<u8> {
-        let (key, cipher) = self.sealer(binding.purpose);
+        let keys = self.current();
+        let (key, cipher) = keys.sealer(binding.purpose);
         let mut sealed = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
         sealed.push(FORMAT_VERSION);
         sealed.extend_from_slice(&key.0.to_be_bytes());
@@ -123,7 +124,8 @@ impl KeyRing {
             return Err(OpenError);
         }
         let key = KeyId(u32::from_be_bytes([k1, k2, k3, k4]));
-        let cipher = self.opener(key, binding.purpose).ok_or(OpenError)?;
+        let keys = self.current();
+        let cipher = keys.opener(key, binding.purpose).ok_or(OpenError)?;
         let associated = associated(binding, key);
         cipher
             .decrypt_inout_detached(

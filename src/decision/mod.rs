@@ -18,6 +18,7 @@ pub mod hand_over;
 pub mod identity_headers;
 pub mod idle;
 pub mod kept_posts;
+pub mod key_life;
 pub mod names;
 pub mod origins;
 pub mod password;

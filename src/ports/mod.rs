@@ -10,6 +10,7 @@ pub mod cookie_terms;
 pub mod end_log;
 pub mod entropy;
 pub mod identity_provider;
+pub mod keys;
 pub mod peer_channel;
 pub mod peer_service;
 pub mod resolver;

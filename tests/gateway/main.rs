@@ -26,6 +26,7 @@ mod gate_only;
 mod gito;
 mod health;
 mod identity;
+mod keys;
 mod lifetime;
 mod logout;
 mod ops;

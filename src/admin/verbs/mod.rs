@@ -8,6 +8,7 @@ use http::StatusCode;
 use crate::admin::Desk;
 use crate::admin::reply::Reply;
 
+mod keys;
 mod reload;
 mod sessions;
 mod status;
@@ -26,13 +27,21 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
     let path: Vec<&str> = question.path.iter().map(String::as_str).collect();
     match (&question.method, path.as_slice()) {
         (&Method::GET, ["status"]) => status::show(desk),
+        (&Method::GET, ["keys"]) => keys::list(desk).await,
         (&Method::GET, ["sessions"]) => sessions::list(desk, question.query.as_deref()).await,
         (&Method::GET, ["sessions", "show"]) => {
             sessions::show(desk, question.query.as_deref()).await
         }
+        (&Method::POST, ["keys", "retire"]) => keys::retire(desk, &question.body).await,
+        (&Method::POST, ["keys", "rotate"]) => keys::rotate(desk).await,
         (&Method::POST, ["reload"]) => reload::reload(desk).await,
         (&Method::POST, ["sessions", "end"]) => sessions::end(desk, &question.body).await,
-        (_, ["reload" | "sessions" | "status"] | ["sessions", "end" | "show"]) => Reply::refused(
+        (
+            _,
+            ["keys" | "reload" | "sessions" | "status"]
+            | ["keys", "retire" | "rotate"]
+            | ["sessions", "end" | "show"],
+        ) => Reply::refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "this verb has another method",
         ),

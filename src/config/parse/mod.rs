@@ -23,6 +23,7 @@ use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::texts::Texts;
 use crate::config::yaml;
+use crate::decision::key_life::KeyRules;
 use crate::decision::template::Template;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
@@ -49,6 +50,7 @@ mod health;
 mod host;
 mod include;
 mod identity;
+mod keys;
 mod listener;
 mod logs;
 mod mdc;
@@ -188,6 +190,7 @@ struct Process {
     key_ring_file: PathBuf,
     threads: usize,
     trusted_proxies: Vec<IpNet>,
+    keys: KeyRules,
 }
 
 /// What a file says about policies, and about the headers that tell applications who is signed in.
@@ -234,9 +237,8 @@ impl Reading<'_> {
             engine: engine_place,
             preset_headers: &rules.preset_headers,
         };
-        let hosts = self.required(&section, "virtual_hosts").cloned();
-        let virtual_hosts =
-            hosts.map(|found| self.virtual_hosts(&found, &declared, rules.redirects));
+        let at = self.required(&section, "virtual_hosts").cloned();
+        let virtual_hosts = at.map(|at| self.virtual_hosts(&at, &declared, rules.redirects));
         self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
@@ -259,6 +261,7 @@ impl Reading<'_> {
             collector,
             branding: self.branding(section.get("branding")),
             session,
+            keys: process.keys,
             engine: engine?,
             mdc: mdc?,
             authentication,
@@ -322,6 +325,7 @@ impl Reading<'_> {
                 let items = this.list(found)?;
                 this.each(&items, Self::network)
             }),
+            keys: self.keys(section.get("keys")),
         }
     }
 
@@ -355,6 +359,7 @@ const KEYS: &[&str] = &[
     "identity_headers",
     "include",
     "key_ring_file",
+    "keys",
     "limits",
     "listeners",
     "logs",

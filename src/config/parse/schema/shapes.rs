@@ -6,6 +6,7 @@ use crate::config::parse::branding;
 use crate::config::parse::engine;
 use crate::config::parse::host;
 use crate::config::parse::identity;
+use crate::config::parse::keys;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
 use crate::config::parse::ops;
@@ -50,6 +51,7 @@ pub(super) static ROOT: Shape = section(
         key("deployment", Kind::Text).default("main"),
         key("state_dir", Kind::Text).default("state"),
         key("key_ring_file", Kind::Text),
+        key("keys", Kind::Section(&KEYS)).implied(),
         key("threads", Kind::Number(1, 1024)),
         key("trusted_proxies", Kind::List(&Kind::Text)).default("[]"),
         key("listeners", Kind::List(&Kind::Section(&LISTENER))).required(),
@@ -74,6 +76,19 @@ pub(super) static ROOT: Shape = section(
         key("virtual_hosts", Kind::List(&Kind::Section(&VIRTUAL_HOST))).required(),
     ],
     parse::KEYS,
+);
+
+static KEYS: Shape = section(
+    &[
+        key("publish_for", Kind::Duration).default("1h"),
+        key("rotate_after_uses", Kind::Number(1_000_000, 1 << 31)).default("268435456"),
+        key(
+            "rotate_every",
+            Kind::AnyOf(&[Kind::Words(&["never"]), Kind::Duration]),
+        )
+        .default("90d"),
+    ],
+    keys::KEYS,
 );
 
 static LISTENER: Shape = section(
