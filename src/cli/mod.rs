@@ -14,6 +14,7 @@ use clap::Subcommand;
 mod audit;
 mod check;
 mod config;
+mod cookie;
 mod demo;
 mod keys;
 mod node;
@@ -50,6 +51,8 @@ enum Verb {
     Check(ConfigArgs),
     /// Shows a configuration as it counts, or the schema of all there are
     Config(config::ConfigVerbArgs),
+    /// Says what a cookie is, for whoever helps a user
+    Cookie(cookie::CookieArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
     /// Lists the keys of a running gateway, makes another one, and lets old ones go
@@ -83,6 +86,7 @@ pub fn run() -> ExitCode {
         Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
         Verb::Config(args) => config::run(&args),
+        Verb::Cookie(args) => cookie::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Keys(args) => keys::run(&args),
         Verb::Pki(args) => pki::run(&args),

@@ -139,6 +139,19 @@ impl KeyRing {
     }
 }
 
+/// The key that a message says it is sealed with, whether the ring has it or not; none where it is no message.
+#[must_use]
+pub fn key_of(text: &str) -> Option<KeyId> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let is_whole = sealed.len() >= HEAD_BYTES + TAG_BYTES;
+    let (version, rest) = sealed.split_first().filter(|_| is_whole)?;
+    let key = rest.first_chunk::<4>()?;
+    (*version == FORMAT_VERSION).then(|| KeyId(u32::from_be_bytes(*key)))
+}
+
 fn associated(binding: &Binding<'_>, key: KeyId) -> Vec<u8> {
     let mut data = Vec::with_capacity(16 + binding.name.len() + binding.scope.len());
     data.push(FORMAT_VERSION);

@@ -17,6 +17,7 @@ mod audit;
 mod balance;
 mod bodies;
 mod branding;
+mod cookie;
 mod crash;
 mod drain;
 mod edge;
