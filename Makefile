@@ -6,11 +6,12 @@ CONFIG ?= gateway.yaml
 CASES ?= 2000
 RUNS ?= 2000
 SECONDS ?= 600
+PREFIX ?= /usr/local
 ifndef SEED
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help demo test check run release bench simulate faults
+.PHONY: help demo test check run release install bench simulate faults
 
 help:
 	@echo "make demo            build and start the demonstration on https://*.portway.localhost:8443"
@@ -46,6 +47,15 @@ run:
 release:
 	@scripts/need.sh
 	cargo build --release --locked
+
+install: release
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 0755 target/release/portway $(DESTDIR)$(PREFIX)/bin/portway
+	target/release/portway man --dir $(DESTDIR)$(PREFIX)/share/man/man1
+	target/release/portway completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portway
+	target/release/portway completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_portway
+	target/release/portway completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/portway.fish
 
 # The machine should do nothing else meanwhile. PARTS=… measures less: hops, sign_ins, silence, stores.
 bench: release

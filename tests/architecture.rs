@@ -36,6 +36,8 @@ const FENCES: &[(&str, &[&str])] = &[
     ("cel", &["decision/expression/"]),
     ("ciborium", &["backchannel/wire", "crypto/", "store/"]),
     ("clap", &["cli/"]),
+    ("clap_complete", &["cli/"]),
+    ("clap_mangen", &["cli/"]),
     ("hickory_resolver", &["dns.rs"]),
     ("hkdf", &["crypto/"]),
     ("hmac", &["crypto/"]),

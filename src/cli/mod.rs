@@ -8,13 +8,17 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Command;
+use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
 mod audit;
 mod check;
+mod completions;
 mod config;
 mod demo;
+mod man;
 mod node;
 mod pki;
 mod reload;
@@ -44,10 +48,14 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Checks a configuration and reports every fault in it
     Check(ConfigArgs),
+    /// Prints what a shell needs to complete this program's command lines
+    Completions(completions::CompletionsArgs),
     /// Shows a configuration as it counts, or the schema of all there are
     Config(config::ConfigVerbArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
+    /// Prints the manual page, or writes those of all verbs into a folder
+    Man(man::ManArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
     /// Has a running gateway read its configuration again, and says what came of it
@@ -74,14 +82,22 @@ pub fn run() -> ExitCode {
     match Cli::parse().verb {
         Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
+        Verb::Completions(args) => completions::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Man(args) => man::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Users(args) => users::run(&args),
     }
+}
+
+/// The command line as a whole: its verbs, arguments and help.
+#[must_use]
+pub fn command() -> Command {
+    Cli::command()
 }
 
 /// Writes data to standard output. A closed pipe takes the text but not the exit code.
