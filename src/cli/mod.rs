@@ -50,7 +50,7 @@ enum Verb {
     Check(ConfigArgs),
     /// Prints what a shell needs to complete this program's command lines
     Completions(completions::CompletionsArgs),
-    /// Shows a configuration as it counts, or the schema of all there are
+    /// Shows a configuration as it counts, or the schema or reference of all there are
     Config(config::ConfigVerbArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),

@@ -20,6 +20,7 @@ use std::process::Command;
 mod container;
 mod documents;
 mod keys;
+mod reference;
 mod rules;
 mod scripts;
 mod supply_chain;
