@@ -11,7 +11,7 @@ ifndef SEED
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help demo test check run release install bench simulate faults
+.PHONY: help demo test check run release install bench simulate faults fuzz
 
 help:
 	@echo "make demo            build and start the demonstration on https://*.portway.localhost:8443"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench           build it and measure it: adoption, logout, a silent peer, memory"
 	@echo "make simulate        RUNS=$(RUNS) simulated runs of several data centres, and more cases of the randomised"
 	@echo "                     tests, from a fresh seed; SEED=… RUNS=1 replays a run and tells its story"
+	@echo "make fuzz            RUNS=$(RUNS) runs of each reader of strangers' bytes, from a fresh seed; SEED=… replays"
 	@echo "make faults          three data centres and everything that goes wrong, for SECONDS=$(SECONDS); SEED=… as above"
 
 demo:
@@ -70,6 +71,11 @@ simulate:
 	@[ "$(RUNS)" = 1 ] || PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) \
 		$(CARGO) test --locked --lib --test config --test decision \
 		|| { echo "replay: make simulate SEED=$(SEED) RUNS=0 CASES=$(CASES)"; exit 1; }
+
+# `fuzz/README.md` says how to do the same with coverage.
+fuzz:
+	@echo "seed $(SEED), $(RUNS) runs"
+	@PORTWAY_FUZZ_SEED=$(SEED) PORTWAY_FUZZ_RUNS=$(RUNS) $(CARGO) test --locked --test fuzz
 
 # Real processes that are killed, stopped, cut off and kept from writing; `make test` has a short form.
 faults:
