@@ -15,6 +15,7 @@ use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
 use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::id_bytes;
@@ -158,6 +159,9 @@ pub async fn reply(
     let further = further(&reply.kind);
     let page = page(&reply.kind, title, &audience);
     let mut head = head(&page, voice.id)?;
+    if asks_for_a_password(&reply.kind) {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY)?;
+    }
     if let Some((name, value)) = further {
         head.insert_header(name, value)?;
     }
@@ -165,6 +169,12 @@ pub async fn reply(
         head.append_header(header::SET_COOKIE, cookie)?;
     }
     write(session, head, page.body).await
+}
+
+/// Whether a password is typed on the page. Such pages are the collector's, which is served by https alone, so that
+/// a browser may as well be told to never ask for it otherwise (RFC 6797).
+const fn asks_for_a_password(kind: &ReplyKind) -> bool {
+    matches!(kind, ReplyKind::LoginPage(_) | ReplyKind::PasswordPage(_))
 }
 
 /// Redirects somewhere else for good: the same request belongs there.
@@ -329,3 +339,5 @@ const FILES_POLICY: &str = "; img-src 'self'; font-src 'self'";
 const ASSET_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
 const RETRY_AFTER_SECONDS: u64 = 5;
+/// A year.
+const HTTPS_ONLY: &str = "max-age=31536000";

@@ -24,6 +24,7 @@ mod reference;
 mod rules;
 mod scripts;
 mod supply_chain;
+mod threats;
 
 /// The root of the repository.
 fn root() -> &'static Path {
