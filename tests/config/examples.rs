@@ -55,32 +55,6 @@ fn configurations(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_configuration_in_the_documents_parses() {
-    let mut documents = vec![root().join("README.md")];
-    let folder = fs::read_dir(root().join("docs")).unwrap();
-    documents.extend(folder.map(|entry| entry.unwrap().path()));
-    let mut parsed_count = 0;
-    for document in documents
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "md"))
-    {
-        let text = fs::read_to_string(document).unwrap();
-        for block in text.split("```yaml\n").skip(1) {
-            let block = block.split("```").next().unwrap_or_default();
-            // Shorter ones show a part.
-            if !block.contains("\nvirtual_hosts:") {
-                continue;
-            }
-            parsed_count += 1;
-            if let Err(faults) = parse_as(&document.display().to_string(), block) {
-                panic!("{faults}");
-            }
-        }
-    }
-    assert!(parsed_count > 0);
-}
-
-#[test]
 fn the_commented_example_states_the_defaults() {
     let example = parsed(&fs::read_to_string(root().join("gateway.yaml.example")).unwrap());
     let silent = parsed(
