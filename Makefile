@@ -6,11 +6,12 @@ CONFIG ?= gateway.yaml
 CASES ?= 2000
 RUNS ?= 2000
 SECONDS ?= 600
+PREFIX ?= /usr/local
 ifndef SEED
 SEED := $(shell od -An -N4 -tu4 /dev/urandom | tr -d ' ')
 endif
 
-.PHONY: help demo test check run release bench simulate faults
+.PHONY: help demo test check run release install bench simulate faults fuzz
 
 help:
 	@echo "make demo            build and start the demonstration on https://*.portway.localhost:8443"
@@ -21,6 +22,7 @@ help:
 	@echo "make bench           build it and measure it: adoption, logout, a silent peer, memory"
 	@echo "make simulate        RUNS=$(RUNS) simulated runs of several data centres, and more cases of the randomised"
 	@echo "                     tests, from a fresh seed; SEED=… RUNS=1 replays a run and tells its story"
+	@echo "make fuzz            RUNS=$(RUNS) runs of each reader of strangers' bytes, from a fresh seed; SEED=… replays"
 	@echo "make faults          three data centres and everything that goes wrong, for SECONDS=$(SECONDS); SEED=… as above"
 
 demo:
@@ -47,6 +49,15 @@ release:
 	@scripts/need.sh
 	cargo build --release --locked
 
+install: release
+	install -d $(DESTDIR)$(PREFIX)/bin $(DESTDIR)$(PREFIX)/share/bash-completion/completions \
+		$(DESTDIR)$(PREFIX)/share/zsh/site-functions $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d
+	install -m 0755 target/release/portway $(DESTDIR)$(PREFIX)/bin/portway
+	target/release/portway man --dir $(DESTDIR)$(PREFIX)/share/man/man1
+	target/release/portway completions bash > $(DESTDIR)$(PREFIX)/share/bash-completion/completions/portway
+	target/release/portway completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_portway
+	target/release/portway completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/portway.fish
+
 # The machine should do nothing else meanwhile. PARTS=… measures less: hops, sign_ins, silence, stores.
 bench: release
 	$(CARGO) bench --locked --bench figures -- $(PARTS)
@@ -60,6 +71,11 @@ simulate:
 	@[ "$(RUNS)" = 1 ] || PROPTEST_RNG_SEED=$(SEED) PROPTEST_CASES=$(CASES) \
 		$(CARGO) test --locked --lib --test config --test decision \
 		|| { echo "replay: make simulate SEED=$(SEED) RUNS=0 CASES=$(CASES)"; exit 1; }
+
+# `fuzz/README.md` says how to do the same with coverage.
+fuzz:
+	@echo "seed $(SEED), $(RUNS) runs"
+	@PORTWAY_FUZZ_SEED=$(SEED) PORTWAY_FUZZ_RUNS=$(RUNS) $(CARGO) test --locked --test fuzz
 
 # Real processes that are killed, stopped, cut off and kept from writing; `make test` has a short form.
 faults:

@@ -9,6 +9,8 @@
 use std::sync::Arc;
 
 use crate::ports::control::Control;
+use crate::ports::keys::Keys;
+use crate::ports::sessions::Sessions;
 
 pub mod client;
 mod reply;
@@ -26,6 +28,10 @@ pub use socket::SOCKET;
 pub struct Desk {
     /// The node as a whole.
     pub control: Arc<dyn Control>,
+    /// Its keys.
+    pub keys: Arc<dyn Keys>,
+    /// Its sessions.
+    pub sessions: Arc<dyn Sessions>,
 }
 
 impl std::fmt::Debug for Desk {

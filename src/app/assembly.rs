@@ -11,6 +11,7 @@ use anyhow::Context;
 
 use crate::admin::ControlSocket;
 use crate::app::engine::Engine;
+use crate::app::key_watch::KeyWatch;
 use crate::app::keys;
 use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
@@ -19,6 +20,7 @@ use crate::app::ops;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
 use crate::config::Listener;
+use crate::crypto::key_ring::KeyRing;
 use crate::dns::HickoryResolver;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
@@ -88,8 +90,10 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     keys::make_state_dir(&config.state_dir)?;
     let control = ControlSocket::bind(&config.state_dir)?;
     let had_keys = config.key_ring_file.exists();
-    let keys = keys::of(config, ports.clock.as_ref(), ports.entropy.as_ref())?;
-    let keys = Arc::new(keys);
+    let ring_file = keys::of(config, ports.clock.as_ref(), ports.entropy.as_ref())?;
+    let keys = Arc::new(KeyRing::new(&ring_file));
+    // The audit trail has to go on with a key that stays.
+    keys.choose(None, ports.clock.now());
     let logs = LogFiles::open(config, &ports, &keys)?;
     ports.audit = logs.audit();
     if !had_keys {
@@ -98,12 +102,19 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
             .note(Event::new(EventKind::KeysChanged).with("change", "made"));
     }
     let engine = Engine::build(config, &ports, &keys)?;
+    let key_watch = KeyWatch::begin(
+        config,
+        &ports,
+        (Arc::clone(&keys), ring_file),
+        engine.clone(),
+    )?;
     let users = engine.watch_users(&config.state_dir)?;
     let bound = listeners
         .iter()
         .map(|bound| Ok((bound.name.clone(), bound.socket.local_addr()?)))
         .collect::<anyhow::Result<Vec<_>>>()?;
-    let lasting = Lasting::new(config, (ports, Arc::new(logs)), engine, keys, bound)?;
+    let held = (engine, Arc::new(key_watch));
+    let lasting = Lasting::new(config, (ports, Arc::new(logs)), held, bound)?;
     let serving = lasting.serving(config, None)?;
     warn_of_certificates(config, &serving);
     Ok(Assembled {

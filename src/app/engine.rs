@@ -198,7 +198,7 @@ impl OwnEngine {
     fn build(config: &Config, ports: &Ports, keys: &Arc<KeyRing>) -> anyhow::Result<Self> {
         let (store, ends) = open_store(config, keys, ports)?;
         let users = open_users(config)?;
-        let federation = Federation::build(config, ports, keys)?.map(Arc::new);
+        let federation = Federation::build(config, ports)?.map(Arc::new);
         let parts = EngineParts {
             store: Arc::clone(&store),
             ends,

@@ -46,17 +46,12 @@ pub(super) struct Federation {
     gate_terms: GateTerms,
     gate_limits: GateLimits,
     skew: SkewLimits,
-    keys: Arc<KeyRing>,
     world: World,
 }
 
 impl Federation {
     /// Reads the certificates and binds the listener; none where there is one data centre.
-    pub(super) fn build(
-        config: &Config,
-        ports: &Ports,
-        keys: &Arc<KeyRing>,
-    ) -> anyhow::Result<Option<Self>> {
+    pub(super) fn build(config: &Config, ports: &Ports) -> anyhow::Result<Option<Self>> {
         let Some(mdc) = &config.mdc else {
             return Ok(None);
         };
@@ -76,7 +71,6 @@ impl Federation {
                 hard_skew: mdc.skew.hard,
             },
             skew: mdc.skew,
-            keys: Arc::clone(keys),
             world,
         }))
     }
@@ -152,8 +146,7 @@ impl Federation {
         for peer in client.peers() {
             let following = follow(Arc::clone(engine), peer.clone(), self.pull_interval);
             tasks.spawn("the reading of the ends of a peer", following);
-            let keys = Arc::clone(&self.keys);
-            let greeting = greet(Arc::clone(engine), peer.clone(), keys);
+            let greeting = greet(Arc::clone(engine), peer.clone());
             tasks.spawn("the greeting of a peer", greeting);
         }
         tasks.spawn("the way to the peers", client.run(shutdown.clone()));
@@ -203,15 +196,11 @@ async fn follow(engine: Arc<EmbeddedEngine>, peer: ClusterId, interval: Duration
     }
 }
 
-/// Greets a peer now and then, and seals with a key that it has too (S-23): soon again while it does not
-/// answer.
-async fn greet(engine: Arc<EmbeddedEngine>, peer: ClusterId, keys: Arc<KeyRing>) {
+/// Greets a peer now and then: soon again while it does not answer.
+async fn greet(engine: Arc<EmbeddedEngine>, peer: ClusterId) {
     loop {
         let pause = match engine.greet(&peer).await {
-            Followed::Complete => {
-                keys.seal_for(&engine.common_keys());
-                GREET_EVERY
-            }
+            Followed::Complete => GREET_EVERY,
             Followed::Failed => GREET_AGAIN,
         };
         tokio::time::sleep(pause).await;

@@ -16,6 +16,7 @@ use zeroize::Zeroizing;
 use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::crypto::key_ring::KeyRing;
+use crate::crypto::key_ring::RingFile;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 
@@ -58,7 +59,7 @@ pub(super) fn of(
     config: &Config,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> anyhow::Result<KeyRing> {
+) -> anyhow::Result<RingFile> {
     load_or_make(&config.key_ring_file, Lacking::of(config), clock, entropy)
 }
 
@@ -67,7 +68,7 @@ fn load_or_make(
     lacking: Lacking,
     clock: &dyn Clock,
     entropy: &dyn Entropy,
-) -> anyhow::Result<KeyRing> {
+) -> anyhow::Result<RingFile> {
     if !path.exists() {
         if lacking == Lacking::Refuse {
             bail!(
@@ -86,6 +87,11 @@ fn load_or_make(
             );
         }
     }
+    read(path)
+}
+
+/// Reads a ring, which only its owner may be able to read.
+pub(super) fn read(path: &Path) -> anyhow::Result<RingFile> {
     let mode = std::fs::metadata(path)?.permissions().mode();
     if mode & 0o077 != 0 {
         bail!(
@@ -95,7 +101,8 @@ fn load_or_make(
         );
     }
     let text = Zeroizing::new(std::fs::read(path)?);
-    KeyRing::parse(&text).with_context(|| format!("the key ring {} cannot be used", path.display()))
+    RingFile::parse(&text)
+        .with_context(|| format!("the key ring {} cannot be used", path.display()))
 }
 
 /// Writes a new ring beside its place and moves it there, so that a crash never leaves half a ring, and
@@ -133,7 +140,8 @@ mod tests {
     use crate::system::SystemEntropy;
 
     fn load(path: &Path, lacking: Lacking) -> anyhow::Result<KeyRing> {
-        load_or_make(path, lacking, &SystemClock, &SystemEntropy::new())
+        let file = load_or_make(path, lacking, &SystemClock, &SystemEntropy::new());
+        file.map(|file| KeyRing::new(&file))
     }
 
     /// MDC-COOKIE-5

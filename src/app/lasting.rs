@@ -11,6 +11,7 @@ use anyhow::bail;
 use crate::app::assembly::Ports;
 use crate::app::branding;
 use crate::app::engine::Engine;
+use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
 use crate::config::Config;
 use crate::config::Listener;
@@ -29,6 +30,7 @@ use crate::model::name::ListenerName;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::counts::RequestCounts;
+use crate::proxy::limiters::Limiters;
 use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingParts;
 use crate::proxy::streams::Streams;
@@ -40,12 +42,14 @@ pub(super) struct Lasting {
     /// The files that lines go to.
     pub(super) logs: Arc<LogFiles>,
     pub(super) engine: Engine,
+    limiters: Arc<Limiters>,
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
     upgrades: Arc<Upgrades>,
     /// Where the listeners accept.
     pub(super) bound: Vec<(ListenerName, SocketAddr)>,
     pub(super) keys: Arc<KeyRing>,
+    pub(super) key_watch: Arc<KeyWatch>,
     names: CookieNames,
     settings: Arc<CookieSettings>,
     terms: Arc<CookieTerms>,
@@ -56,8 +60,7 @@ impl Lasting {
     pub(super) fn new(
         config: &Config,
         (ports, logs): (Ports, Arc<LogFiles>),
-        engine: Engine,
-        keys: Arc<KeyRing>,
+        (engine, key_watch): (Engine, Arc<KeyWatch>),
         bound: Vec<(ListenerName, SocketAddr)>,
     ) -> anyhow::Result<Self> {
         let settings = Arc::new(cookie_settings(config)?);
@@ -70,8 +73,10 @@ impl Lasting {
             ports,
             logs,
             engine,
-            keys,
+            keys: Arc::clone(&key_watch.ring),
+            key_watch,
             bound,
+            limiters: Arc::default(),
             streams: Arc::default(),
             counts: Arc::default(),
         })
@@ -103,6 +108,7 @@ impl Lasting {
             collector: self.collector(config, origins),
             pages: branding::pages(config)?,
             upgrades: Arc::clone(&self.upgrades),
+            limiters: Arc::clone(&self.limiters),
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
             access: self.logs.access(config)?,

@@ -103,7 +103,7 @@ fn watch(
 /// How health checks speak TLS: verified as the pool's requests are.
 fn health_tls(pool: &PoolRuntime) -> Option<TlsConnector> {
     let settings = pool.config.tls.as_ref()?;
-    match tls::client(settings.ca_pem.as_deref(), settings.verify) {
+    match tls::client(settings) {
         Ok(connector) => Some(connector),
         Err(error) => {
             tracing::error!(pool = %pool.config.name, %error, "health checks cannot speak TLS");

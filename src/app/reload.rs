@@ -163,6 +163,7 @@ impl Reloader {
             }
         }
         self.lasting.engine.retune(&config);
+        self.lasting.key_watch.retune(&config);
         for target in serving.pools.values() {
             target.pool.take_charge();
         }

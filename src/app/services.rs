@@ -32,12 +32,14 @@ use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
 use crate::app::federation;
 use crate::app::hang_ups::HangUps;
+use crate::app::key_verbs::NodeKeys;
 use crate::app::lasting::Lasting;
 use crate::app::logs;
 use crate::app::ops::Node;
 use crate::app::pools::PoolWatch;
 use crate::app::record::Record;
 use crate::app::reload::Reloader;
+use crate::app::sessions::NodeSessions;
 use crate::app::streams::StreamWatch;
 use crate::app::tasks::Outage;
 use crate::app::tasks::Tasks;
@@ -55,7 +57,7 @@ pub(super) struct Core {
     lasting: Arc<Lasting>,
     users: Option<UsersWatch>,
     node: Arc<Node>,
-    control: Arc<NodeControl>,
+    desk: Desk,
     socket: Option<ControlSocket>,
     reloader: Option<(Reloader, HangUps)>,
     /// To be set when whoever was removed meanwhile is cut off.
@@ -93,6 +95,16 @@ impl Core {
             asks,
             cluster_id: control::cluster_of(&origin.config),
         };
+        let sessions = NodeSessions {
+            engine: lasting.engine.clone(),
+            cluster: origin.config.cluster.clone(),
+            clock: Arc::clone(&lasting.ports.clock),
+        };
+        let desk = Desk {
+            control: Arc::new(control),
+            keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
+            sessions: Arc::new(sessions),
+        };
         let reloader = Reloader {
             path: origin.path,
             running: origin.config,
@@ -107,7 +119,7 @@ impl Core {
             lasting: Arc::clone(lasting),
             users: assembled.users.take(),
             node,
-            control: Arc::new(control),
+            desk,
             socket: assembled.control.take(),
             reloader: Some((reloader, hang_ups)),
             settled: watch::Sender::new(false),
@@ -137,12 +149,11 @@ impl ServiceWithDependents for Core {
     ) {
         let mut tasks = Tasks::default();
         if let Some(socket) = self.socket.take() {
-            let control = Arc::<NodeControl>::clone(&self.control);
-            tasks.spawn(
-                "the control socket",
-                obey(socket, control, shutdown.clone()),
-            );
+            let obeying = obey(socket, self.desk.clone(), shutdown.clone());
+            tasks.spawn("the control socket", obeying);
         }
+        let keys = Arc::clone(&self.lasting.key_watch);
+        tasks.spawn("the watch over the key ring", keys.run());
         let files = Arc::clone(&self.lasting.logs);
         tasks.spawn("the watch for SIGUSR1", logs::reopen_when_told(files));
         let engine = &self.lasting.engine;
@@ -194,8 +205,8 @@ impl ServiceWithDependents for Core {
 }
 
 /// Lets those who run the node act on it.
-async fn obey(socket: ControlSocket, control: Arc<NodeControl>, shutdown: ShutdownWatch) {
-    if let Err(error) = admin::serve(socket, Desk { control }, shutdown).await {
+async fn obey(socket: ControlSocket, desk: Desk, shutdown: ShutdownWatch) {
+    if let Err(error) = admin::serve(socket, desk, shutdown).await {
         tracing::error!(%error, "the control socket cannot be used");
     }
 }

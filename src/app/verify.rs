@@ -1,5 +1,5 @@
 //! Whether the files can be used that a configuration names: certificates by their listener, with their key;
-//! the CAs of pools; the users; the certificates of the back-channel, by this node and still.
+//! the CAs and client certificates of pools; the users; the certificates of the back-channel, by this node and still.
 //!
 //! The rooms that use them check the same when they start, and refuse to. Here it is said before, all at once,
 //! by `portway check` and by a reload alike.
@@ -50,10 +50,7 @@ fn listeners(config: &Config) -> Vec<String> {
 fn pools(config: &Config) -> Vec<String> {
     let refused = config.pools.values().filter_map(|pool| {
         let error = PeerTemplate::new(pool).err()?;
-        let (name, said) = (&pool.name, chain_of(&error));
-        Some(format!(
-            "error: the CA of the pool {name} cannot be used: {said}\n"
-        ))
+        Some(format!("error: {}\n", chain_of(&error)))
     });
     refused.collect()
 }

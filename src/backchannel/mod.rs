@@ -58,6 +58,7 @@ mod gate_wire;
 mod handshakes;
 mod line;
 mod places;
+pub mod probe;
 mod remote;
 mod server;
 mod standing;

@@ -250,6 +250,7 @@ fn greeting(name: &str) -> Greeting {
         version: "0.0.0".to_owned(),
         now: Timestamp::from_millis(0),
         keys: Vec::new(),
+        seals: None,
         stores: Vec::new(),
     }
 }

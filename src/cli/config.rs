@@ -1,4 +1,4 @@
-//! `portway config`: shows a configuration as it counts, and the schema of all there are.
+//! `portway config`: shows a configuration as it counts, and the schema and the reference of all there are.
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -18,6 +18,8 @@ pub(super) struct ConfigVerbArgs {
 
 #[derive(Debug, Subcommand)]
 enum ConfigVerb {
+    /// Prints every key with its form, default and meaning, as Markdown
+    Reference,
     /// Prints the JSON schema of the configuration file, for editors and programs
     Schema,
     /// Prints the configuration with all its files, variables and defaults, and without secrets
@@ -27,6 +29,10 @@ enum ConfigVerb {
 /// Prints what is asked for.
 pub(super) fn run(args: &ConfigVerbArgs) -> ExitCode {
     match &args.verb {
+        ConfigVerb::Reference => {
+            super::say(&schema::reference());
+            ExitCode::SUCCESS
+        }
         ConfigVerb::Schema => {
             super::say_json(&schema::schema());
             ExitCode::SUCCESS

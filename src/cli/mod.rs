@@ -8,18 +8,26 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use clap::Command;
+use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
 
 mod audit;
 mod check;
+mod completions;
 mod config;
+mod cookie;
 mod demo;
+mod keys;
+mod man;
 mod node;
 mod pki;
 mod reload;
 mod run;
+mod sessions;
 mod status;
+mod table;
 mod users;
 
 /// An access gateway: reverse proxy and single sign-on in one binary.
@@ -32,6 +40,7 @@ mod users;
   portway run --config gateway.yaml
   portway reload --config gateway.yaml
   portway status --config gateway.yaml
+  portway sessions list --user alice
   portway demo")]
 struct Cli {
     #[command(subcommand)]
@@ -44,16 +53,26 @@ enum Verb {
     Audit(audit::AuditArgs),
     /// Checks a configuration and reports every fault in it
     Check(ConfigArgs),
-    /// Shows a configuration as it counts, or the schema of all there are
+    /// Prints what a shell needs to complete this program's command lines
+    Completions(completions::CompletionsArgs),
+    /// Shows a configuration as it counts, or the schema or reference of all there are
     Config(config::ConfigVerbArgs),
+    /// Says what a cookie is, for whoever helps a user
+    Cookie(cookie::CookieArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
+    /// Lists the keys of a running gateway, makes another one, and lets old ones go
+    Keys(keys::KeysArgs),
+    /// Prints the manual page, or writes those of all verbs into a folder
+    Man(man::ManArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
     /// Has a running gateway read its configuration again, and says what came of it
     Reload(reload::ReloadArgs),
     /// Runs the gateway until SIGTERM
     Run(run::RunArgs),
+    /// Lists, shows and ends the sessions of a running gateway
+    Sessions(sessions::SessionsArgs),
     /// Shows how a running gateway is
     Status(status::StatusArgs),
     /// Adds, changes, lists and removes users of a users file
@@ -74,14 +93,25 @@ pub fn run() -> ExitCode {
     match Cli::parse().verb {
         Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
+        Verb::Completions(args) => completions::run(&args),
         Verb::Config(args) => config::run(&args),
+        Verb::Cookie(args) => cookie::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Keys(args) => keys::run(&args),
+        Verb::Man(args) => man::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),
+        Verb::Sessions(args) => sessions::run(&args),
         Verb::Status(args) => status::run(&args),
         Verb::Users(args) => users::run(&args),
     }
+}
+
+/// The command line as a whole: its verbs, arguments and help.
+#[must_use]
+pub fn command() -> Command {
+    Cli::command()
 }
 
 /// Writes data to standard output. A closed pipe takes the text but not the exit code.

@@ -13,6 +13,8 @@ use http::HeaderName;
 use http::Method;
 use ipnet::IpNet;
 
+use crate::config::allowance::Allowance;
+use crate::config::destination::Destination;
 use crate::config::diagnostic::Warnings;
 pub use crate::config::listener::CertificateSource;
 pub use crate::config::listener::Http2;
@@ -23,18 +25,26 @@ use crate::config::mdc::CollectorPlace;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::Mdc;
 use crate::config::outcome::Outcomes;
+pub use crate::config::route::Caching;
+pub use crate::config::route::Preflight;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
+use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
+use crate::decision::key_life::KeyRules;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
 use crate::decision::response::Responses;
+use crate::decision::retry::RetryOn;
+use crate::decision::rewrite::Rewrite;
 use crate::decision::routing::HostPattern;
 use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
 use crate::decision::upstream::Balance;
+use crate::decision::upstream::BudgetTerms;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
@@ -42,7 +52,9 @@ use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 
+pub mod allowance;
 mod authority;
+pub mod destination;
 pub mod diagnostic;
 mod listener;
 pub mod load;
@@ -52,6 +64,7 @@ pub mod outcome;
 pub mod parse;
 pub mod problem;
 pub mod raw;
+mod route;
 pub mod restart;
 mod sign_in;
 pub mod sources;
@@ -74,6 +87,8 @@ pub struct Config {
     pub threads: usize,
     /// Senders whose forwarding headers are believed; nobody by default.
     pub trusted_proxies: Vec<IpNet>,
+    /// When another key is made.
+    pub keys: KeyRules,
     /// Where connections are accepted.
     pub listeners: Vec<Listener>,
     /// The host that signs users in; absent when no route needs one.
@@ -193,8 +208,10 @@ pub struct Pool {
     pub health_check: Option<HealthCheck>,
     /// How long an upstream may take.
     pub timeouts: Timeouts,
-    /// Further upstreams tried after a failure to connect.
+    /// Further upstreams tried for a request.
     pub connect_retries: u32,
+    /// How often requests may be tried again.
+    pub retry_budget: BudgetTerms,
 }
 
 /// One address requests are forwarded to.
@@ -217,6 +234,18 @@ pub struct UpstreamTls {
     pub ca_pem: Option<Vec<u8>>,
     /// Whether the certificate is verified.
     pub verify: Verify,
+    /// What the gateway shows for itself where an upstream asks.
+    pub client: Option<CertificateSource>,
+}
+
+impl UpstreamTls {
+    /// Whether upstreams are known by the same certificates, whatever the gateway shows for itself.
+    #[must_use]
+    pub fn expects_the_same(&self, other: &Self) -> bool {
+        self.server_name == other.server_name
+            && self.ca_pem == other.ca_pem
+            && self.verify == other.verify
+    }
 }
 
 /// Whether a certificate is verified.
@@ -285,6 +314,10 @@ pub struct VirtualHost {
     pub plain_http: PlainHttp,
     /// The port users reach it on by https; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
+    /// Why it serves nobody, or hardly anybody, for a while.
+    pub maintenance: Option<Maintenance>,
+    /// What each client may take of it, beside what a route says.
+    pub allowance: Allowance,
     /// Its routes, in the order in which they are asked.
     pub routes: Vec<Route>,
 }
@@ -315,12 +348,12 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// The authentication level it takes to be let in at all; lower ones are challenged.
     pub level: AuthLevel,
-    /// Where requests from plain listeners go.
-    pub pool_http: Arc<Pool>,
-    /// Where requests from TLS listeners go (W-04).
-    pub pool_https: Arc<Pool>,
+    /// What serves it.
+    pub destination: Destination,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
+    /// What each client may take of it, beside what its virtual host says.
+    pub allowance: Allowance,
     /// How long its upstreams may take.
     pub timeouts: Timeouts,
     /// Which `Host` the upstream sees (W-13).
@@ -331,6 +364,12 @@ pub struct Route {
     pub preflight: Preflight,
     /// What answers say about caching.
     pub caching: Caching,
+    /// What requests are tried again after at another upstream, if they may be repeated.
+    pub retry_on: RetryOn,
+    /// The paths that its upstreams are asked for, where they are other ones.
+    pub rewrite: Option<Rewrite>,
+    /// What is changed about headers, rules of the virtual host included.
+    pub headers: HeaderRules,
     /// What permitted requests are given, presets of identity headers included.
     pub responses: Arc<Responses>,
     /// What happens around the decision.
@@ -345,24 +384,5 @@ pub enum UpstreamHost {
     /// The client's, port included.
     Preserved,
     /// The upstream's own address.
-    Upstream,
-}
-
-/// What is done with CORS preflights on a protected route.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Preflight {
-    /// Forwarded without an identity.
-    Forward,
-    /// Decided like any other request.
-    Refuse,
-}
-
-/// What answers say about caching.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Caching {
-    /// `Cache-Control: no-store`: on a protected route whatever the upstream said, on an unprotected one
-    /// when it was told who asks and said nothing.
-    NoStore,
-    /// What the upstream said.
     Upstream,
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
+use crate::config::problem::forward::ForwardProblem;
 use crate::config::problem::include::IncludeProblem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::problem::policy::PolicyProblem;
@@ -17,6 +18,7 @@ use crate::model::end::End;
 use crate::model::name::NameError;
 
 pub mod advice;
+pub mod forward;
 mod hint;
 pub mod include;
 pub mod mdc;
@@ -96,6 +98,9 @@ pub enum Problem {
         #[source]
         error: ReadFileError,
     },
+    /// What is wrong with how a route forwards requests.
+    #[error("{0}")]
+    Forward(#[source] ForwardProblem),
     /// A health check that overtakes itself.
     #[error("the health check's timeout is not shorter than its interval")]
     HealthCheckTimeout,

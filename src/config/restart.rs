@@ -37,6 +37,18 @@ pub fn fit(running: &Config, new: Config) -> Fitted {
     }
 }
 
+/// When a change of a key needs a restart, in a word or two; none where a reload is enough. The path is that of the
+/// key, without places in lists.
+#[must_use]
+pub fn when(path: &str) -> Option<&'static str> {
+    let holds = |known: &str| {
+        let below = path.strip_prefix(known);
+        below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
+    };
+    let found = NEEDS_RESTART.iter().find(|(known, _)| holds(known));
+    found.map(|(_, when)| *when)
+}
+
 struct Fitting {
     config: Config,
     needs_restart: Vec<String>,
@@ -122,6 +134,25 @@ impl Fitting {
     }
 }
 
+/// What [`fit`] keeps, by the keys that lead there; what stands below them is kept too.
+const NEEDS_RESTART: &[(&str, &str)] = &[
+    ("authentication.store", "yes"),
+    ("cluster_id", "yes"),
+    ("deployment", "yes"),
+    ("engine", "yes"),
+    ("key_ring_file", "yes"),
+    ("listeners.bind", "yes"),
+    ("listeners.name", "yes"),
+    ("logs.audit", "yes"),
+    ("mdc", "yes"),
+    ("ops", "yes"),
+    ("session.idle_timeout", "with `mdc`"),
+    ("session.lifetime", "with `mdc`"),
+    ("session.store", "yes"),
+    ("state_dir", "yes"),
+    ("threads", "yes"),
+];
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -184,6 +215,12 @@ mod tests {
             "threads",
         ];
         assert_eq!(fitted.needs_restart, named);
+        for key in named {
+            let place = key.replace(".http.", ".").replace(".new", ".name");
+            let place = place.replace(".old", ".name");
+            assert_eq!(when(&place), Some("yes"), "{key}");
+        }
+        assert_eq!(when("pools.*.primary"), None);
         assert_eq!(fitted.config.cluster, running.cluster);
         assert_eq!(fitted.config.state_dir, running.state_dir);
         assert_eq!(fitted.config.listeners, running.listeners);

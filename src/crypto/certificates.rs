@@ -48,11 +48,9 @@ pub fn certified(
     provider: &CryptoProvider,
 ) -> Result<CertifiedKey, CertificateError> {
     let chain = chain(chain_pem)?;
-    let key = PrivateKeyDer::from_pem_slice(key_pem.expose())
-        .map_err(|error| CertificateError::Key(error.to_string()))?;
     let key = provider
         .key_provider
-        .load_private_key(key)
+        .load_private_key(private_key(key_pem)?)
         .map_err(|error| CertificateError::Key(error.to_string()))?;
     let certified = CertifiedKey::new(chain, key);
     match certified.keys_match() {
@@ -61,6 +59,15 @@ pub fn certified(
         }
         _ => Ok(certified),
     }
+}
+
+/// Reads a private key of a PEM file.
+///
+/// # Errors
+/// When there is none, or it cannot be read.
+pub fn private_key(pem: &Secret) -> Result<PrivateKeyDer<'static>, CertificateError> {
+    PrivateKeyDer::from_pem_slice(pem.expose())
+        .map_err(|error| CertificateError::Key(error.to_string()))
 }
 
 /// Reads the certificates of a PEM file.

@@ -1,26 +1,33 @@
 //! The key ring: many keys that open, one that seals, each expanded once per purpose.
 //!
-//! The ring's file is read and written by `app`; here is its format and what the keys do. How a message
-//! is laid out is `sealed`'s matter.
+//! The ring can be swapped for another while messages are sealed and opened; whoever holds it goes on with the
+//! new one. Its file's format is `file`'s matter, and how a message is laid out that of `sealed`. When a key
+//! may seal, and when it may go, is decided elsewhere.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::atomic::AtomicU32;
+use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering;
 
 use aes_gcm::Aes256Gcm;
 use aes_gcm::aead::KeyInit;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
+use arc_swap::ArcSwap;
+use arc_swap::Guard;
 use hkdf::Hkdf;
-use serde::Deserialize;
-use serde::Serialize;
 use sha2::Sha256;
 use zeroize::Zeroizing;
 
 use crate::crypto::rejected::Rejected;
 use crate::model::id::KeyId;
 use crate::model::time::Timestamp;
+
+mod file;
+
+pub use file::KeyFacts;
+pub use file::KeyRingError;
+pub use file::RetireKeyError;
+pub use file::RingFile;
 
 /// What a sealed message is for; each purpose has its own sub-key, so that a message of one kind is
 /// never taken for another.
@@ -83,111 +90,49 @@ impl Purpose {
     }
 }
 
-/// One key of a key-ring file.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenKey {
-    id: KeyId,
-    created: Timestamp,
-    /// Base64 of 32 bytes.
-    secret: Zeroizing<String>,
-}
-
-/// A key-ring file as written.
-#[derive(Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct WrittenRing {
-    version: u32,
-    seal_with: KeyId,
-    keys: Vec<WrittenKey>,
-}
-
-/// Why a key-ring file is not one.
-#[derive(Debug, thiserror::Error)]
-pub enum KeyRingError {
-    /// It is not the JSON that it should be.
-    #[error("it is not a key ring")]
-    Json(#[from] serde_json::Error),
-    /// A key is not 32 bytes of base64.
-    #[error("key {} is not 32 bytes in base64", .0.0)]
-    Key(KeyId),
-    /// The sealing key is not among the keys.
-    #[error("the sealing key {} is not in the ring", .0.0)]
-    Sealer(KeyId),
-    /// Two keys have the same id.
-    #[error("key {} is there twice", .0.0)]
-    Twice(KeyId),
-    /// It was written by a newer Portway.
-    #[error("its version {0} is newer than this program")]
-    Version(u32),
-}
-
 /// The keys of a deployment, expanded and ready.
 pub struct KeyRing {
-    keys: BTreeMap<KeyId, Expanded>,
-    /// The newest first.
-    by_age: Vec<KeyId>,
-    /// The one that the file names to seal with.
-    named: KeyId,
-    named_key: Expanded,
-    /// The one that seals now.
-    sealer: AtomicU32,
+    now: ArcSwap<Keys>,
     /// Cookies that were not believed.
     rejected: Rejected,
 }
 
+/// The keys as they are at one time.
+pub(super) struct Keys {
+    keys: BTreeMap<KeyId, Arc<Key>>,
+    /// In which order they are tried for sealing: the one that the file names, then the newest first.
+    preferred: Vec<KeyId>,
+    /// The one that seals.
+    sealer: (KeyId, Arc<Key>),
+}
+
 /// A key with one expanded cipher per purpose.
-#[derive(Clone)]
+struct Key {
+    ciphers: Expanded,
+    /// Before this it only opens.
+    seals_from: Timestamp,
+    /// How often it has sealed, as far as is counted. It goes on when the ring is swapped.
+    uses: Arc<AtomicU64>,
+}
+
 struct Expanded([Aes256Gcm; Purpose::ALL.len()]);
 
 impl KeyRing {
+    /// Expands the keys of a file. Until [`Self::choose`] is called, one seals that may at any time.
+    #[must_use]
+    pub fn new(file: &RingFile) -> Self {
+        Self {
+            now: ArcSwap::from_pointee(Keys::of(file, None)),
+            rejected: Rejected::default(),
+        }
+    }
+
     /// Reads a key-ring file.
     ///
     /// # Errors
     /// See [`KeyRingError`].
     pub fn parse(text: &[u8]) -> Result<Self, KeyRingError> {
-        let written: WrittenRing = serde_json::from_slice(text)?;
-        if written.version != FORMAT_VERSION {
-            return Err(KeyRingError::Version(written.version));
-        }
-        let mut keys = BTreeMap::new();
-        for key in &written.keys {
-            let expanded = decode(&key.secret).ok_or(KeyRingError::Key(key.id))?;
-            if keys.insert(key.id, Expanded::new(&expanded)).is_some() {
-                return Err(KeyRingError::Twice(key.id));
-            }
-        }
-        let named_key = keys.get(&written.seal_with).cloned();
-        let named_key = named_key.ok_or(KeyRingError::Sealer(written.seal_with))?;
-        let mut by_age: Vec<_> = written
-            .keys
-            .iter()
-            .map(|key| (key.created, key.id))
-            .collect();
-        by_age.sort_by(|one, other| other.cmp(one));
-        Ok(Self {
-            keys,
-            by_age: by_age.into_iter().map(|(_, id)| id).collect(),
-            named: written.seal_with,
-            named_key,
-            sealer: AtomicU32::new(written.seal_with.0),
-            rejected: Rejected::default(),
-        })
-    }
-
-    /// Seals from now on with a key that others have, too: the one that the file names if they have it,
-    /// else the newest. Where they have none in common the named one goes on (S-23).
-    pub fn seal_for(&self, common: &[KeyId]) {
-        let preferred = [self.named].into_iter().chain(self.by_age.iter().copied());
-        let shared = preferred.into_iter().find(|key| common.contains(key));
-        let KeyId(sealer) = shared.unwrap_or(self.named);
-        self.sealer.store(sealer, Ordering::Relaxed);
-    }
-
-    /// The keys that open, in order.
-    #[must_use]
-    pub fn ids(&self) -> Vec<KeyId> {
-        self.keys.keys().copied().collect()
+        Ok(Self::new(&RingFile::parse(text)?))
     }
 
     /// Writes the file of a new ring with one key, whose id comes of its secret: data centres that made a
@@ -199,17 +144,57 @@ impl KeyRing {
         secret: &Zeroizing<[u8; 32]>,
         now: Timestamp,
     ) -> Result<Zeroizing<Vec<u8>>, KeyRingError> {
-        let key = WrittenKey {
-            id: first_id(secret),
-            created: now,
-            secret: Zeroizing::new(STANDARD.encode(secret.as_slice())),
-        };
-        let ring = WrittenRing {
-            version: FORMAT_VERSION,
-            seal_with: key.id,
-            keys: vec![key],
-        };
-        Ok(Zeroizing::new(serde_json::to_vec_pretty(&ring)?))
+        RingFile::first(secret, now).to_text()
+    }
+
+    /// Goes by another file from now on. The counts of keys that stay go on, and so does the key that seals
+    /// until [`Self::choose`] is called, if it stays.
+    pub fn replace(&self, file: &RingFile) {
+        self.now.rcu(|before| Keys::of(file, Some(before)));
+    }
+
+    /// Seals from now on with a key whose time has come and that all others have, too: the one that the file
+    /// names, else the newest. Where they have none in common the one of before goes on (S-23). `common` is
+    /// none where there are no others. Answers the key that seals if it is another one than before.
+    pub fn choose(&self, common: Option<&[KeyId]>, now: Timestamp) -> Option<KeyId> {
+        let before = self.now.load();
+        let chosen = before.choice(common, now);
+        if chosen.0 == before.sealer.0 {
+            return None;
+        }
+        self.now.rcu(|before| Keys {
+            keys: before.keys.clone(),
+            preferred: before.preferred.clone(),
+            sealer: before.choice(common, now),
+        });
+        Some(chosen.0)
+    }
+
+    /// The keys that open, in order.
+    #[must_use]
+    pub fn ids(&self) -> Vec<KeyId> {
+        self.now.load().keys.keys().copied().collect()
+    }
+
+    /// The key that seals.
+    #[must_use]
+    pub fn seals_with(&self) -> KeyId {
+        self.now.load().sealer.0
+    }
+
+    /// How often each key has sealed.
+    #[must_use]
+    pub fn uses(&self) -> Vec<(KeyId, u64)> {
+        let keys = self.now.load();
+        let uses = |(id, key): (&KeyId, &Arc<Key>)| (*id, key.uses.load(Ordering::Relaxed));
+        keys.keys.iter().map(uses).collect()
+    }
+
+    /// Counts on from what was counted before, unless that is less than is counted already.
+    pub fn count_from(&self, key: KeyId, uses: u64) {
+        if let Some(key) = self.now.load().keys.get(&key) {
+            key.uses.fetch_max(uses, Ordering::Relaxed);
+        }
     }
 
     /// Counts a cookie that is not believed (MDC-COOKIE-6).
@@ -223,27 +208,78 @@ impl KeyRing {
         self.rejected.counts()
     }
 
-    /// The key that seals, and its id.
-    pub(super) fn sealer(&self, purpose: Purpose) -> (KeyId, &Aes256Gcm) {
-        let sealer = KeyId(self.sealer.load(Ordering::Relaxed));
-        match self.keys.get(&sealer) {
-            Some(key) => (sealer, key.cipher(purpose)),
-            None => (self.named, self.named_key.cipher(purpose)),
+    /// The keys as they are now.
+    pub(super) fn current(&self) -> Guard<Arc<Keys>> {
+        self.now.load()
+    }
+}
+
+impl Keys {
+    fn of(file: &RingFile, before: Option<&Arc<Self>>) -> Self {
+        let counted = |id: &KeyId| {
+            let key = before.and_then(|before| before.keys.get(id));
+            key.map_or_else(Arc::default, |key| Arc::clone(&key.uses))
+        };
+        let (named, secret) = file.named();
+        let key = |facts: &KeyFacts, secret| {
+            Arc::new(Key {
+                ciphers: Expanded::new(secret),
+                seals_from: facts.seals_from,
+                uses: counted(&facts.id),
+            })
+        };
+        let named = (named.id, key(named, secret));
+        let mut keys = BTreeMap::from([(named.0, Arc::clone(&named.1))]);
+        for (facts, secret) in file.others() {
+            keys.insert(facts.id, key(facts, secret));
         }
+        let mut ring = Self {
+            keys,
+            preferred: file.preferred(),
+            sealer: named,
+        };
+        let going_on = before.map(|before| before.sealer.0);
+        let going_on = going_on.and_then(|id| Some((id, Arc::clone(ring.keys.get(&id)?))));
+        ring.sealer = going_on.unwrap_or_else(|| ring.choice(None, Timestamp::default()));
+        ring
+    }
+
+    /// The key to seal with, see [`KeyRing::choose`].
+    fn choice(&self, common: Option<&[KeyId]>, now: Timestamp) -> (KeyId, Arc<Key>) {
+        let keys = self.preferred.iter();
+        let keys = keys.filter_map(|id| Some((*id, self.keys.get(id)?)));
+        let due = keys.clone().filter(|(_, key)| key.seals_from <= now);
+        let is_common = |id: &KeyId| common.is_none_or(|common| common.contains(id));
+        let shared = due.clone().find(|(id, _)| is_common(id));
+        let same = || due.clone().find(|(id, _)| *id == self.sealer.0);
+        let earliest = || keys.clone().min_by_key(|(_, key)| key.seals_from);
+        let chosen = shared.or_else(same).or_else(|| due.clone().next());
+        let chosen = chosen.or_else(earliest);
+        chosen.map_or_else(
+            || (self.sealer.0, Arc::clone(&self.sealer.1)),
+            |(id, key)| (id, Arc::clone(key)),
+        )
+    }
+
+    /// The key that seals, and its id; counts that it is used.
+    pub(super) fn sealer(&self, purpose: Purpose) -> (KeyId, &Aes256Gcm) {
+        let (id, key) = &self.sealer;
+        key.uses.fetch_add(1, Ordering::Relaxed);
+        (*id, key.ciphers.cipher(purpose))
     }
 
     /// The key of that id, if the ring has it.
     pub(super) fn opener(&self, key: KeyId, purpose: Purpose) -> Option<&Aes256Gcm> {
-        self.keys.get(&key).map(|expanded| expanded.cipher(purpose))
+        let key = self.keys.get(&key)?;
+        Some(key.ciphers.cipher(purpose))
     }
 }
 
 impl fmt::Debug for KeyRing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let ids: Vec<_> = self.keys.keys().collect();
         f.debug_struct("KeyRing")
-            .field("keys", &ids)
-            .field("sealer", &KeyId(self.sealer.load(Ordering::Relaxed)))
+            .field("keys", &self.ids())
+            .field("sealer", &self.seals_with())
             .finish()
     }
 }
@@ -290,55 +326,50 @@ impl Expanded {
     }
 }
 
-/// Says nothing about the secret but whether it may be the same.
-fn first_id(secret: &Zeroizing<[u8; 32]>) -> KeyId {
-    let hkdf = Hkdf::<Sha256>::new(None, secret.as_slice());
-    let mut id = [0; 4];
-    let derived = hkdf.expand(b"portway/1/key-id", &mut id);
-    debug_assert!(derived.is_ok(), "4 bytes are within HKDF's limit");
-    KeyId(u32::from_be_bytes(id))
-}
-
-fn decode(text: &str) -> Option<Zeroizing<[u8; 32]>> {
-    let bytes = Zeroizing::new(STANDARD.decode(text.trim()).ok()?);
-    <[u8; 32]>::try_from(bytes.as_slice())
-        .ok()
-        .map(Zeroizing::new)
-}
-
-const FORMAT_VERSION: u32 = 1;
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::crypto::sealed::Binding;
 
-    #[test]
-    fn a_ring_that_names_a_missing_sealer_is_refused() {
-        let text = first(7);
-        assert!(KeyRing::parse(text.as_bytes()).is_ok());
-        let own = first_id(&Zeroizing::new([7; 32])).0;
-        let foreign = text.replace(&format!("\"seal_with\": {own}"), "\"seal_with\": 2");
-        assert!(matches!(
-            KeyRing::parse(foreign.as_bytes()),
-            Err(KeyRingError::Sealer(KeyId(2)))
-        ));
+    const BINDING: Binding<'_> = Binding {
+        purpose: Purpose::IdCookie,
+        name: "id",
+        scope: "login.test",
+    };
+
+    fn at(millis: u64) -> Timestamp {
+        Timestamp::from_millis(millis)
+    }
+
+    fn first(byte: u8) -> RingFile {
+        RingFile::first(&Zeroizing::new([byte; 32]), at(1))
+    }
+
+    fn seal(ring: &KeyRing, nonce: u8) {
+        assert!(!ring.seal(&BINDING, [nonce; 12], b"").is_empty());
+    }
+
+    fn ids(numbers: &[u32]) -> Vec<KeyId> {
+        numbers.iter().copied().map(KeyId).collect()
     }
 
     #[test]
     fn the_key_that_seals_is_one_that_all_can_open_s_23() {
+        use base64::Engine;
+
         let key = |id: u32, created: u64| {
-            let secret = STANDARD.encode([u8::try_from(id).unwrap(); 32]);
+            let secret = [u8::try_from(id).unwrap(); 32];
+            let secret = base64::engine::general_purpose::STANDARD.encode(secret);
             format!(r#"{{"id":{id},"created":{created},"secret":"{secret}"}}"#)
         };
         let keys = [key(1, 100), key(7, 300), key(4, 200)].join(",");
         let text = format!(r#"{{"version":1,"seal_with":7,"keys":[{keys}]}}"#);
         let ring = KeyRing::parse(text.as_bytes()).unwrap();
         let seals_with = |common: &[u32]| {
-            let common: Vec<_> = common.iter().copied().map(KeyId).collect();
-            ring.seal_for(&common);
-            ring.sealer(Purpose::IdCookie).0.0
+            ring.choose(Some(&ids(common)), at(1000));
+            ring.seals_with().0
         };
-        assert_eq!(ring.sealer(Purpose::IdCookie).0, KeyId(7));
+        assert_eq!(ring.seals_with(), KeyId(7));
         assert_eq!(seals_with(&[1, 4]), 4, "the newest in common");
         assert_eq!(seals_with(&[1]), 1);
         assert_eq!(seals_with(&[7, 4, 1]), 7, "as the file says, again");
@@ -346,39 +377,58 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_or_broken_ring_is_refused() {
-        let text = first(7);
-        let newer = text.replace("\"version\": 1", "\"version\": 2");
-        assert!(matches!(
-            KeyRing::parse(newer.as_bytes()),
-            Err(KeyRingError::Version(2))
-        ));
-        assert!(matches!(KeyRing::parse(b"{}"), Err(KeyRingError::Json(_))));
-        let short = text.replace("\"secret\": \"", "\"secret\": \"AAAA");
-        assert!(matches!(
-            KeyRing::parse(short.as_bytes()),
-            Err(KeyRingError::Key(_))
-        ));
+    fn a_new_key_opens_at_once_and_seals_when_its_time_has_come_and_others_have_it_x_23() {
+        let mut file = first(1);
+        let ring = KeyRing::new(&file);
+        let old = ring.seals_with();
+        let early = ring.seal(&BINDING, [1; 12], b"early");
+        let new = file.publish(&Zeroizing::new([2; 32]), at(1000), at(2000));
+        ring.replace(&file);
+        assert_eq!(ring.choose(None, at(1999)), None);
+        assert_eq!(ring.seals_with(), old);
+        assert_eq!(ring.choose(Some(&[old]), at(2000)), None, "S-23");
+        assert_eq!(ring.choose(Some(&[old, new]), at(2000)), Some(new));
+        let late = ring.seal(&BINDING, [2; 12], b"late");
+        assert_eq!(ring.open(&BINDING, &early).unwrap(), b"early");
+        // One that was started anew goes by the file alone, and waits too.
+        let other = KeyRing::new(&RingFile::parse(&file.to_text().unwrap()).unwrap());
+        assert_eq!(other.seals_with(), old);
+        assert_eq!(other.open(&BINDING, &late).unwrap(), b"late");
+        file.retire(old).unwrap();
+        ring.replace(&file);
+        assert!(ring.open(&BINDING, &early).is_err());
+        assert_eq!(ring.open(&BINDING, &late).unwrap(), b"late");
+    }
+
+    #[test]
+    fn uses_are_counted_per_key_and_a_swap_loses_none() {
+        let mut file = first(1);
+        let ring = KeyRing::new(&file);
+        let old = ring.seals_with();
+        ring.count_from(old, 40);
+        seal(&ring, 1);
+        let new = file.publish(&Zeroizing::new([2; 32]), at(1), at(1));
+        ring.replace(&file);
+        seal(&ring, 2);
+        assert_eq!(ring.choose(None, at(1)), Some(new));
+        seal(&ring, 3);
+        ring.count_from(old, 7);
+        let uses: BTreeMap<KeyId, u64> = ring.uses().into_iter().collect();
+        assert_eq!(uses, BTreeMap::from([(old, 42), (new, 1)]));
     }
 
     #[test]
     fn a_ring_shows_no_key() {
-        let shown = format!("{:?}", KeyRing::parse(first(7).as_bytes()).unwrap());
-        let id = format!("{:?}", first_id(&Zeroizing::new([7; 32])));
+        let shown = format!("{:?}", KeyRing::new(&first(7)));
+        let id = format!("{:?}", first(7).preferred().first().unwrap());
         assert_eq!(shown, format!("KeyRing {{ keys: [{id}], sealer: {id} }}"));
     }
 
     /// S-23, MDC-COOKIE-5
     #[test]
     fn rings_that_were_made_apart_are_told_apart_by_their_ids() {
-        let ids = |byte| KeyRing::parse(first(byte).as_bytes()).unwrap().ids();
+        let ids = |byte| KeyRing::new(&first(byte)).ids();
         assert_eq!(ids(7), ids(7));
         assert_ne!(ids(7), ids(8));
-    }
-
-    fn first(byte: u8) -> String {
-        let secret = Zeroizing::new([byte; 32]);
-        let file = KeyRing::first_file(&secret, Timestamp::default()).unwrap();
-        String::from_utf8(file.to_vec()).unwrap()
     }
 }

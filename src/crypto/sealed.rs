@@ -41,7 +41,8 @@ impl KeyRing {
     /// Seals `plain` as bytes.
     #[must_use]
     pub fn seal_bytes(&self, binding: &Binding<'_>, nonce: SealNonce, plain: &[u8]) -> Vec<u8> {
-        let (key, cipher) = self.sealer(binding.purpose);
+        let keys = self.current();
+        let (key, cipher) = keys.sealer(binding.purpose);
         let mut sealed = Vec::with_capacity(HEAD_BYTES + plain.len() + TAG_BYTES);
         sealed.push(FORMAT_VERSION);
         sealed.extend_from_slice(&key.0.to_be_bytes());
@@ -123,7 +124,8 @@ impl KeyRing {
             return Err(OpenError);
         }
         let key = KeyId(u32::from_be_bytes([k1, k2, k3, k4]));
-        let cipher = self.opener(key, binding.purpose).ok_or(OpenError)?;
+        let keys = self.current();
+        let cipher = keys.opener(key, binding.purpose).ok_or(OpenError)?;
         let associated = associated(binding, key);
         cipher
             .decrypt_inout_detached(
@@ -135,6 +137,19 @@ impl KeyRing {
             .map(|()| &*body)
             .map_err(|_| OpenError)
     }
+}
+
+/// The key that a message says it is sealed with, whether the ring has it or not; none where it is no message.
+#[must_use]
+pub fn key_of(text: &str) -> Option<KeyId> {
+    if text.len() > TEXT_BYTES_MAX {
+        return None;
+    }
+    let sealed = URL_SAFE_NO_PAD.decode(text).ok()?;
+    let is_whole = sealed.len() >= HEAD_BYTES + TAG_BYTES;
+    let (version, rest) = sealed.split_first().filter(|_| is_whole)?;
+    let key = rest.first_chunk::<4>()?;
+    (*version == FORMAT_VERSION).then(|| KeyId(u32::from_be_bytes(*key)))
 }
 
 fn associated(binding: &Binding<'_>, key: KeyId) -> Vec<u8> {

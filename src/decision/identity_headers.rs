@@ -42,6 +42,12 @@ pub fn folded(name: &str) -> String {
     folded_bytes(name).map(char::from).collect()
 }
 
+/// Whether two header names are one in that form.
+#[must_use]
+pub fn folds_alike(one: &str, other: &str) -> bool {
+    folded_bytes(one).eq(folded_bytes(other))
+}
+
 fn folded_bytes(name: &str) -> impl Iterator<Item = u8> {
     name.bytes()
         .filter(u8::is_ascii_alphanumeric)

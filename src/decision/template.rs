@@ -9,6 +9,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use crate::decision::facts::Fact;
+use crate::decision::facts::RequestFact;
 use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
 use crate::decision::facts::Value;
@@ -38,6 +39,8 @@ pub enum Form {
     Cookie,
     /// Into a header: visible ASCII and inner spaces.
     Header,
+    /// Into an address, to which the path and the query of the request belong as they are.
+    Location,
 }
 
 impl Template {
@@ -79,7 +82,7 @@ impl Template {
         });
         let fits = |c: char| match form {
             Form::Cookie => c.is_ascii() && is_cookie_octet(c),
-            Form::Address => c.is_ascii_graphic(),
+            Form::Address | Form::Location => c.is_ascii_graphic(),
             Form::Header => c.is_ascii_graphic() || c == ' ',
         };
         texts.flat_map(|text| text.chars()).find(|c| !fits(*c))
@@ -92,6 +95,10 @@ impl Template {
         for part in self.parts.iter() {
             match part {
                 Part::Text(text) => out.extend_from_slice(text.as_bytes()),
+                Part::Fact(fact) if form == Form::Location && is_target(fact) => {
+                    let value = fact.read(subject).value()?;
+                    out.extend_from_slice(shown(&value).as_bytes());
+                }
                 Part::Fact(fact) => put(&mut out, &fact.read(subject).value()?, form),
             }
         }
@@ -115,6 +122,11 @@ impl Template {
         }
         (!out.is_empty()).then(|| vec![out.into_boxed_str()])
     }
+}
+
+/// Whether a fact is a part of what was asked for that is an address already.
+const fn is_target(fact: &Fact) -> bool {
+    matches!(fact, Fact::Request(RequestFact::Path | RequestFact::Query))
 }
 
 fn put(out: &mut Vec<u8>, value: &Value<'_>, form: Form) {
@@ -154,7 +166,7 @@ fn shown<'v>(value: &'v Value<'_>) -> Cow<'v, str> {
 /// What stands between the texts of a list; in the texts themselves it is escaped.
 const fn separator(form: Form) -> u8 {
     match form {
-        Form::Address | Form::Header => b',',
+        Form::Address | Form::Header | Form::Location => b',',
         Form::Cookie => b'|',
     }
 }
@@ -168,7 +180,9 @@ fn escape(out: &mut Vec<u8>, text: &str, form: Form) {
         let is_plain = byte.is_ascii()
             && byte != separator(form)
             && match form {
-                Form::Address => byte.is_ascii_alphanumeric() || b"-._~".contains(&byte),
+                Form::Address | Form::Location => {
+                    byte.is_ascii_alphanumeric() || b"-._~".contains(&byte)
+                }
                 Form::Cookie => is_cookie_octet(c) && c != '%',
                 Form::Header => {
                     let is_inner_space = c == ' ' && at != 0 && at != last;

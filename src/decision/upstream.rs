@@ -8,6 +8,8 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
+pub use self::budget::BudgetTerms;
+pub use self::budget::RetryBudget;
 pub use self::health::ActiveHealth;
 pub use self::health::Answer;
 pub use self::health::Change;
@@ -19,6 +21,7 @@ pub use self::tiers::Pick;
 pub use self::tiers::Tiers;
 pub use self::tiers::choose;
 
+mod budget;
 mod health;
 mod tiers;
 

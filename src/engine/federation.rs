@@ -57,8 +57,17 @@ pub struct FederationSettings {
     pub adoptions_per_peer_max: usize,
     /// Adoptions that may be under way for one client address (S-7).
     pub adoptions_per_address_max: usize,
-    /// The keys that this data centre can open with (S-23).
+    /// The keys that this data centre can open with when it begins (S-23).
     pub keys: Vec<KeyId>,
+}
+
+/// The keys of this data centre, as it tells others of them (S-23).
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnKeys {
+    /// Those that it can open with.
+    pub opens: Vec<KeyId>,
+    /// The one that it seals with, once that is known.
+    pub seals: Option<KeyId>,
 }
 
 /// What is known of the other data centres.
@@ -66,6 +75,7 @@ pub struct FederationSettings {
 pub(super) struct Federation {
     pub(super) settings: FederationSettings,
     pub(super) peers: Vec<PeerState>,
+    pub(super) keys: ArcSwap<OwnKeys>,
     /// When this life of the own end log began.
     began: Timestamp,
     /// How far the end log of each peer has been read.
@@ -144,8 +154,13 @@ impl Federation {
             has_read: AtomicU64::new(0),
         };
         let pulled = |cluster: &ClusterId| (cluster.clone(), ends.pulled(cluster));
+        let keys = OwnKeys {
+            opens: settings.keys.clone(),
+            seals: None,
+        };
         Self {
             settings,
+            keys: ArcSwap::from_pointee(keys),
             began: ends.began(),
             pulled: ArcSwap::from_pointee(peers.iter().map(pulled).collect()),
             peers: peers.iter().map(peer).collect(),

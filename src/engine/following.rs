@@ -3,6 +3,7 @@
 //!
 //! Each function is one step; `app` drives them and does the waiting between.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -16,9 +17,11 @@ use crate::decision::following::skew::Offset;
 use crate::decision::following::skew::RoundTrip;
 use crate::decision::following::skew::Side;
 use crate::decision::following::skew::Skew;
+use crate::decision::key_life::PeerKeys;
 use crate::engine::EmbeddedEngine;
 use crate::engine::federation::Federation;
 use crate::engine::federation::Greeted;
+use crate::engine::federation::OwnKeys;
 use crate::engine::federation::PeerState;
 use crate::model::end::End;
 use crate::model::end::Pulled;
@@ -129,7 +132,7 @@ impl EmbeddedEngine {
             tell_skew(peer, &offset, skew);
         }
         if before.as_ref().map(|said| &said.greeting.keys) != Some(&greeting.keys) {
-            tell_keys(peer, &federation.settings.keys, &greeting);
+            tell_keys(peer, &federation.keys.load().opens, &greeting);
         }
         let stores = self.compare_stores(&greeting);
         let said_before = before.map(|said| self.compare_stores(&said.greeting));
@@ -154,21 +157,24 @@ impl EmbeddedEngine {
         }
     }
 
-    /// The keys of this data centre that every peer which has greeted can open (S-23).
+    /// What each peer has said of its keys (S-23); none where there is one data centre.
     #[must_use]
-    pub fn common_keys(&self) -> Vec<KeyId> {
-        let Some(federation) = &self.federation else {
-            return Vec::new();
-        };
-        let greeted: Vec<_> = federation
-            .peers
-            .iter()
-            .filter_map(PeerState::greeted)
-            .collect();
-        let opens_everywhere =
-            |key: &&KeyId| greeted.iter().all(|peer| peer.greeting.keys.contains(*key));
-        let own = federation.settings.keys.iter();
-        own.filter(opens_everywhere).copied().collect()
+    pub fn peer_keys(&self) -> Option<Vec<(ClusterId, PeerKeys)>> {
+        let federation = self.federation.as_ref()?;
+        let said = federation.peers.iter().map(|peer| {
+            let greeted = peer.greeted().map(|said| said.greeting);
+            let seals = greeted.as_ref().and_then(|greeting| greeting.seals);
+            let opens = greeted.map(|greeting| greeting.keys);
+            (peer.cluster.clone(), PeerKeys { opens, seals })
+        });
+        Some(said.collect())
+    }
+
+    /// Tells the peers of other keys from now on.
+    pub fn tell_of_keys(&self, keys: OwnKeys) {
+        if let Some(federation) = &self.federation {
+            federation.keys.store(Arc::new(keys));
+        }
     }
 
     /// Reads the end log of a peer to its end.

@@ -34,14 +34,7 @@ impl EmbeddedEngine {
             Found::Record(session) => session.visited.clone(),
             Found::Absent | Found::Ended => Vec::new(),
         };
-        let end = End::Tombstone {
-            sso: facts.sso,
-            cause,
-            // A gate may say anything: no entry is to be kept for ever.
-            expires: facts
-                .expires
-                .min(self.parts.clock.now().after(End::KEPT_MAX)),
-        };
+        let end = self.tombstone(facts, cause);
         let concerned = [facts.sso];
         let (appended, peers) = match (cause, &self.federation) {
             (EndCause::LoggedOut | EndCause::Killed, Some(federation)) => {
@@ -57,6 +50,44 @@ impl EmbeddedEngine {
             }
             (_, None) => (self.append_announcing(end, &concerned).await, Vec::new()),
         };
+        self.tell_of_end(facts, cause, &appended);
+        Ended {
+            cluster: Some(self.cluster.clone()),
+            visited,
+            durable: appended,
+            peers,
+        }
+    }
+
+    /// Ends several SSO sessions because whoever runs the node wants it. The peers are told without waiting
+    /// for them. Answers how many of the ends are not durable yet; they hold in memory.
+    pub async fn end_several(&self, sessions: &[SsoFacts]) -> usize {
+        let cause = EndCause::Killed;
+        let ends = sessions.iter().map(|facts| async move {
+            let end = self.tombstone(facts, cause);
+            if let Some(federation) = &self.federation {
+                federation.tell_later(end.clone());
+            }
+            let appended = self.append_announcing(end, &[facts.sso]).await;
+            self.tell_of_end(facts, cause, &appended);
+            appended.is_err()
+        });
+        let failed = join_all(ends).await;
+        failed.into_iter().filter(|failed| *failed).count()
+    }
+
+    fn tombstone(&self, facts: &SsoFacts, cause: EndCause) -> End {
+        End::Tombstone {
+            sso: facts.sso,
+            cause,
+            // A gate may say anything: no entry is to be kept for ever.
+            expires: facts
+                .expires
+                .min(self.parts.clock.now().after(End::KEPT_MAX)),
+        }
+    }
+
+    fn tell_of_end(&self, facts: &SsoFacts, cause: EndCause, appended: &Result<(), StoreError>) {
         tracing::info!(
             user = facts.subject.as_str(),
             session = facts.sso.short_hash(),
@@ -64,18 +95,12 @@ impl EmbeddedEngine {
             "session ended"
         );
         self.audit.note(audit::ended(facts, cause));
-        if let Err(error) = &appended {
+        if let Err(error) = appended {
             tracing::error!(
                 session = facts.sso.short_hash(),
                 error = error as &dyn std::error::Error,
                 "an end is not durable; it holds in memory"
             );
-        }
-        Ended {
-            cluster: Some(self.cluster.clone()),
-            visited,
-            durable: appended,
-            peers,
         }
     }
 

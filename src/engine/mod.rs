@@ -49,6 +49,7 @@ mod yielding;
 use crate::engine::attempts::Attempts;
 use crate::engine::federation::Federation;
 pub use crate::engine::federation::FederationSettings;
+pub use crate::engine::federation::OwnKeys;
 pub use crate::engine::following::Followed;
 pub use crate::engine::following::PeerReport;
 pub use crate::engine::following::Stores;

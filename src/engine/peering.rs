@@ -200,12 +200,14 @@ impl EmbeddedEngine {
 
     /// What this engine tells about itself.
     pub(super) fn greeting(&self, federation: &Federation) -> Greeting {
+        let own = federation.keys.load();
         Greeting {
             cluster: self.cluster.clone(),
             incarnation: self.parts.ends.incarnation(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
             now: self.parts.clock.now(),
-            keys: federation.settings.keys.clone(),
+            keys: own.opens.clone(),
+            seals: own.seals,
             stores: vec![self.parts.provider.store().clone()],
         }
     }

@@ -58,6 +58,8 @@ use crate::ports::session_store::Found;
 use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::StoreError;
+use crate::ports::session_store::WalkPlace;
+use crate::ports::session_store::Walked;
 use crate::store::memory::MemoryStore;
 
 mod attempt_tests;
@@ -592,6 +594,10 @@ impl SessionStore for SeamedStore {
 
     async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         self.inner.list_by_user(store, subject).await
+    }
+
+    fn walk(&self, from: Option<WalkPlace>, limit: usize) -> Walked {
+        self.inner.walk(from, limit)
     }
 
     fn count(&self) -> usize {

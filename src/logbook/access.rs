@@ -82,8 +82,12 @@ pub enum Decision {
     Deny,
     /// No TLS came about on its connection.
     HandshakeFailed,
+    /// Its client takes more than it may.
+    Limit,
     /// Somebody had to sign in first.
     LogIn,
+    /// Its virtual host is in maintenance.
+    Maintenance,
     /// It could be read in more than one way, or not at all.
     Malformed,
     /// Its header did not arrive in time.
@@ -103,7 +107,9 @@ impl Decision {
             Self::Deny => "deny",
             Self::HandshakeFailed => "handshake_failed",
             Self::HeaderLate => "header_late",
+            Self::Limit => "limit",
             Self::LogIn => "log_in",
+            Self::Maintenance => "maintenance",
             Self::Malformed => "malformed",
             Self::Own => "own",
             Self::Refuse => "refuse",

@@ -105,6 +105,9 @@ pub struct Greeting {
     pub now: Timestamp,
     /// The keys that it can open with (S-23).
     pub keys: Vec<KeyId>,
+    /// The key that it seals with, if it says so (S-23).
+    #[serde(default)]
+    pub seals: Option<KeyId>,
     /// The identity stores that it knows (MDC-ADOPT-8).
     pub stores: Vec<StoreName>,
 }

@@ -50,6 +50,24 @@ pub enum Replaced {
     Stale(Arc<Session>),
 }
 
+/// Where a walk over the records has come to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct WalkPlace {
+    /// When the record looked at last expires.
+    pub expires: Timestamp,
+    /// Its place among those that expire at the same moment, by an order of the store's own.
+    pub within: u32,
+}
+
+/// A piece of a walk over the records.
+#[derive(Clone, Debug, Default)]
+pub struct Walked {
+    /// The records, each with its last access; those that expire last come first.
+    pub records: Vec<(Arc<Session>, Timestamp)>,
+    /// Where to go on; none at the end.
+    pub next: Option<WalkPlace>,
+}
+
 /// Why a store could not do what it was asked. Nothing durable may be concluded from it.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
@@ -113,6 +131,11 @@ pub trait SessionStore: Send + Sync + 'static {
 
     /// Every record of a user. Right after a start it may be waited for until it is known which those are.
     async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>>;
+
+    /// Walks over all records, a piece of at most `limit` at a time: `from` is where the piece before says to
+    /// go on. Costs what it returns, and holds nobody up between two pieces; a record that comes or goes
+    /// meanwhile may be told of or not.
+    fn walk(&self, from: Option<WalkPlace>, limit: usize) -> Walked;
 
     /// How long it took to make changes durable; none where nothing is.
     fn commit_times(&self) -> Option<HistogramSnapshot> {

@@ -49,7 +49,7 @@ pub mod hash;
 pub mod htpasswd;
 pub mod known;
 pub mod pool;
-mod replace;
+pub(crate) mod replace;
 
 /// Why the users file cannot serve as a provider.
 #[derive(Debug, thiserror::Error)]

@@ -13,6 +13,7 @@ use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::decision::admission::Permit;
 use crate::decision::endpoints;
 use crate::decision::forwarded::Origin;
 use crate::logbook::access::AccessRecord;
@@ -26,8 +27,8 @@ use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward::target_of;
+use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::serving::RouteRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::step::Step;
 
@@ -73,12 +74,19 @@ impl Noted {
         self.user = claim.map(|claim| claim.facts.subject.clone());
     }
 
+    /// Notes whose it is.
+    pub(super) fn is_of(&mut self, permit: &Permit) {
+        let session = permit.session();
+        self.user = session.map(|session| session.facts.subject.clone());
+    }
+
     /// Notes what came of it, where that alone says what was decided.
     pub(super) fn came_to(&mut self, step: &Result<Step, Refusal>) {
         match step {
             Ok(Step::Move(_) | Step::Own(..) | Step::Readiness) => {
                 self.decision = Some(Decision::Own);
             }
+            Ok(Step::Maintain(_)) => self.decision = Some(Decision::Maintenance),
             // What is not a denial is a challenge, before anything is forwarded.
             Ok(Step::KeepPost(_) | Step::Reply(_)) => {
                 self.decision.get_or_insert(Decision::LogIn);
@@ -86,7 +94,11 @@ impl Noted {
             Err(Refusal::BadRequest | Refusal::Expectation | Refusal::HeaderTooLarge) => {
                 self.decision = Some(Decision::Malformed);
             }
-            Ok(Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_)) | Err(_) => {}
+            Err(Refusal::TooManyAtOnce | Refusal::TooManyRequests(_)) => {
+                self.decision = Some(Decision::Limit);
+            }
+            Ok(Step::Answer(..) | Step::Disallow(_) | Step::Forward(_) | Step::Refuse(_))
+            | Err(_) => {}
         }
     }
 }
@@ -263,7 +275,7 @@ fn without_own_query(referer: &[u8]) -> &[u8] {
 }
 
 fn forwarded<'a>(admitted: &'a Admitted, line: &OpenLine) -> Option<Forwarded<'a>> {
-    let pool = &target_of(admitted).pool;
+    let pool = &target_of(admitted)?.pool;
     let last = admitted.tried.last().copied();
     let tried = last.and_then(|last| {
         let mut members = pool.tiers.members();

@@ -14,18 +14,22 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::id_bytes;
 use crate::ports::vitals::Readiness;
 use crate::proxy::answer::render::further;
+use crate::proxy::answer::render::maintained;
 use crate::proxy::answer::render::page;
 use crate::proxy::answer::render::set_back;
 use crate::proxy::outbound::REQUEST_ID;
 use crate::proxy::pages::Pages;
 use crate::proxy::pages::Reader;
 use crate::proxy::pages::asset::Asset;
+use crate::proxy::pages::message::whole_seconds;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::setback::Setback;
 
@@ -112,10 +116,26 @@ pub async fn refuse(
         session.set_keepalive(None);
     }
     let (mut head, body) = refused(session, refusal, voice)?;
-    if refusal == Refusal::Unavailable {
-        head.insert_header(header::RETRY_AFTER, RETRY_AFTER_SECONDS)?;
+    if let Some(wait) = refusal.wait() {
+        head.insert_header(header::RETRY_AFTER, whole_seconds(wait))?;
     }
     write(session, head, body).await
+}
+
+/// Tells of maintenance, and when to try again.
+///
+/// # Errors
+/// When the client is gone.
+pub async fn maintain(
+    session: &mut Session,
+    maintenance: &Maintenance,
+    voice: Voice<'_>,
+) -> pingora::Result<()> {
+    let audience = voice.audience(&session.req_header().headers);
+    let page = maintained(maintenance, &audience);
+    let mut head = head(&page, voice.id)?;
+    head.insert_header(header::RETRY_AFTER, whole_seconds(maintenance.retry_after))?;
+    write(session, head, page.body).await
 }
 
 /// Refuses a method, and says which ones there are (RFC 9110 §15.5.6).
@@ -158,6 +178,9 @@ pub async fn reply(
     let further = further(&reply.kind);
     let page = page(&reply.kind, title, &audience);
     let mut head = head(&page, voice.id)?;
+    if asks_for_a_password(&reply.kind) {
+        head.insert_header(header::STRICT_TRANSPORT_SECURITY, HTTPS_ONLY)?;
+    }
     if let Some((name, value)) = further {
         head.insert_header(name, value)?;
     }
@@ -165,6 +188,12 @@ pub async fn reply(
         head.append_header(header::SET_COOKIE, cookie)?;
     }
     write(session, head, page.body).await
+}
+
+/// Whether a password is typed on the page. Such pages are the collector's, which is served by https alone, so that
+/// a browser may as well be told to never ask for it otherwise (RFC 6797).
+const fn asks_for_a_password(kind: &ReplyKind) -> bool {
+    matches!(kind, ReplyKind::LoginPage(_) | ReplyKind::PasswordPage(_))
 }
 
 /// Redirects somewhere else for good: the same request belongs there.
@@ -329,3 +358,5 @@ const FILES_POLICY: &str = "; img-src 'self'; font-src 'self'";
 const ASSET_POLICY: &str =
     "default-src 'none'; style-src 'unsafe-inline'; sandbox; frame-ancestors 'none'";
 const RETRY_AFTER_SECONDS: u64 = 5;
+/// A year.
+const HTTPS_ONLY: &str = "max-age=31536000";

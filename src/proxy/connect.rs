@@ -10,9 +10,11 @@ use http::HeaderMap;
 use pingora::protocols::ALPN;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
+use pingora::utils::tls::CertKey;
 use pingora::utils::tls::WrappedX509;
 use pingora::utils::tls::parse_x509;
 
+use crate::config::CertificateSource;
 use crate::config::Pool;
 use crate::config::Timeouts;
 use crate::config::UpstreamTls;
@@ -26,43 +28,86 @@ use crate::decision::upstream::Pick;
 use crate::decision::upstream::choose;
 use crate::decision::upstream::nginx_address_key;
 use crate::decision::upstream::stable_hash;
+use crate::model::name::PoolName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::application_cookie;
 use crate::proxy::pool::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 
 /// What connections to the members of a pool have in common.
-#[derive(Debug)]
 pub struct PeerTemplate {
     tls: Option<UpstreamTls>,
     ca: Option<Arc<CaType>>,
-    /// Keeps connections of differently verified pools apart: pingora's pool of idle connections does
-    /// not look at the CA.
+    client: Option<Arc<CertKey>>,
+    /// Keeps connections apart of pools that are verified in other ways, or show another certificate:
+    /// pingora's pool of idle connections does not look at the CA, and at no more of a certificate than
+    /// its serial number.
     group: u64,
+}
+
+/// Why the members of a pool cannot be connected to.
+#[derive(Debug, thiserror::Error)]
+pub enum PeerTemplateError {
+    /// The CA holds no usable certificate.
+    #[error("the CA of the pool {pool} cannot be used")]
+    Ca {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+    /// What the gateway is to show for itself is no certificate with its key.
+    #[error("the client certificate of the pool {pool} cannot be used")]
+    Client {
+        /// The pool.
+        pool: PoolName,
+        /// What is wrong with it.
+        #[source]
+        source: CertificateError,
+    },
+}
+
+impl std::fmt::Debug for PeerTemplate {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // pingora would show the private key.
+        f.debug_struct("PeerTemplate")
+            .field("tls", &self.tls)
+            .finish_non_exhaustive()
+    }
 }
 
 impl PeerTemplate {
     /// Prepares the connections of a pool.
     ///
     /// # Errors
-    /// When the CA is not a list of certificates.
-    pub fn new(pool: &Pool) -> Result<Self, CertificateError> {
+    /// See [`PeerTemplateError`].
+    pub fn new(pool: &Pool) -> Result<Self, PeerTemplateError> {
         let ca_pem = pool.tls.as_ref().and_then(|tls| tls.ca_pem.as_deref());
-        let ca = ca_pem.map(|pem| {
-            let chain = certificates::readable_chain(pem)?;
-            let wrap = |der: &rustls::pki_types::CertificateDer<'_>| {
-                WrappedX509::new(der.to_vec(), parse_x509)
-            };
-            Ok(chain.iter().map(wrap).collect::<Arc<CaType>>())
-        });
+        let ca = ca_pem.map(authorities).transpose();
+        let ca = ca.map_err(|source| PeerTemplateError::Ca {
+            pool: pool.name.clone(),
+            source,
+        })?;
+        let source = pool.tls.as_ref().and_then(|tls| tls.client.as_ref());
+        let client = source.map(own_certificate).transpose();
+        let client = client.map_err(|source| PeerTemplateError::Client {
+            pool: pool.name.clone(),
+            source,
+        })?;
         let mut identity = format!(
             "{:?}",
             pool.tls.as_ref().map(|tls| (&tls.server_name, tls.verify))
         );
         identity.push_str(&String::from_utf8_lossy(ca_pem.unwrap_or_default()));
+        if let Some(source) = source {
+            identity.push_str("\nclient: ");
+            identity.push_str(&String::from_utf8_lossy(&source.chain_pem));
+        }
         Ok(Self {
             tls: pool.tls.clone(),
-            ca: ca.transpose()?,
+            ca,
+            client,
             group: stable_hash(identity.as_bytes()),
         })
     }
@@ -84,6 +129,7 @@ impl PeerTemplate {
                 peer.options.verify_cert = full;
                 peer.options.verify_hostname = full;
                 peer.options.ca = self.ca.clone();
+                peer.client_cert_key = self.client.clone();
                 peer
             }
         };
@@ -96,6 +142,23 @@ impl PeerTemplate {
         peer.options.idle_timeout = Some(IDLE_UPSTREAM);
         Some(peer)
     }
+}
+
+fn authorities(pem: &[u8]) -> Result<Arc<CaType>, CertificateError> {
+    let chain = certificates::readable_chain(pem)?;
+    let wrap =
+        |der: &rustls::pki_types::CertificateDer<'_>| WrappedX509::new(der.to_vec(), parse_x509);
+    Ok(chain.iter().map(wrap).collect())
+}
+
+/// A certificate with its key, as pingora takes them; it would panic over what is none.
+fn own_certificate(source: &CertificateSource) -> Result<Arc<CertKey>, CertificateError> {
+    let provider = rustls::crypto::ring::default_provider();
+    certificates::certified(&source.chain_pem, &source.key_pem, &provider)?;
+    let chain = certificates::readable_chain(&source.chain_pem)?;
+    let chain = chain.iter().map(|der| der.to_vec()).collect();
+    let key = certificates::private_key(&source.key_pem)?;
+    Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
 
 /// Chooses the member of a pool that a request goes to, leaving out those it has tried.

@@ -10,6 +10,7 @@ use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::TlsFacts;
 use crate::decision::forwarded::Origin;
+use crate::decision::header_rules::HeaderChanges;
 use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
@@ -17,9 +18,10 @@ use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
+use crate::proxy::allowances::Share;
+use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::pool::InFlight;
-use crate::proxy::serving::RouteRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 use crate::proxy::watch::RequestWatch;
@@ -107,6 +109,8 @@ pub struct BodyProgress {
     pub bytes: u64,
     /// When the first of them came, in the life of the request.
     pub began: Option<Duration>,
+    /// How long pieces of it had to wait for the bandwidth that its client may have.
+    pub waited: Duration,
 }
 
 impl BodyProgress {
@@ -141,6 +145,10 @@ pub struct Admitted {
     pub gito: Option<GitoResponse>,
     /// What its policy gives it.
     pub given: Given,
+    /// What it takes of what its client may have.
+    pub share: Share,
+    /// What is changed about its headers and those of its answer; none where no rule says so.
+    pub headers: Option<Box<HeaderChanges>>,
 }
 
 /// The `Cookie` headers of a request, in order.

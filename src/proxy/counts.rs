@@ -27,6 +27,11 @@ pub struct RequestCounts {
     routed: Mutex<BTreeMap<(String, &'static str), Arc<StatusCounts>>>,
     duration: Histogram,
     cut: AtomicU64,
+    in_maintenance: AtomicU64,
+    /// Bodies that had to wait, going down and coming up.
+    delayed: [AtomicU64; 2],
+    /// Requests beyond what a client may take, one place for each of [`LIMITS`].
+    limited: [AtomicU64; LIMITS.len()],
     malformed: AtomicU64,
     header_late: AtomicU64,
     handshakes: AtomicU64,
@@ -39,6 +44,40 @@ pub struct RequestCounts {
 /// Counts requests that are over, by the class of their status.
 #[derive(Debug, Default)]
 pub struct StatusCounts([AtomicU64; CLASSES.len()]);
+
+/// What a client takes too much of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Limit {
+    /// Requests of an address at the same time.
+    ConcurrentPerAddress,
+    /// Requests of a user at the same time.
+    ConcurrentPerUser,
+    /// Requests of an address.
+    RequestsPerAddress,
+    /// Requests of a user.
+    RequestsPerUser,
+}
+
+/// Which way a body goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum Direction {
+    /// To the client.
+    Down,
+    /// From the client.
+    Up,
+}
+
+impl Limit {
+    /// The word for it.
+    pub(super) const fn as_str(self) -> &'static str {
+        match self {
+            Self::ConcurrentPerAddress => "concurrent_per_address",
+            Self::ConcurrentPerUser => "concurrent_per_user",
+            Self::RequestsPerAddress => "requests_per_address",
+            Self::RequestsPerUser => "requests_per_user",
+        }
+    }
+}
 
 impl StatusCounts {
     /// Counts a request that is over; without a status nothing was answered.
@@ -90,6 +129,29 @@ impl RequestCounts {
         self.cut.fetch_add(1, Ordering::Relaxed);
     }
 
+    /// Counts a request beyond what a client may take.
+    pub(super) fn note_limit(&self, limit: Limit) {
+        let index = LIMITS.iter().position(|known| *known == limit);
+        if let Some(count) = index.and_then(|index| self.limited.get(index)) {
+            count.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    /// Counts a request to a virtual host in maintenance.
+    pub(super) fn note_maintenance(&self) {
+        self.in_maintenance.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Counts a body that has to wait for the bandwidth that its client may have.
+    pub(super) fn note_delay(&self, direction: Direction) {
+        let [down, up] = &self.delayed;
+        let count = match direction {
+            Direction::Down => down,
+            Direction::Up => up,
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Counts a connection that came to no request that could be read.
     pub(super) fn note_unread(&self, why: Decision) {
         let count = match why {
@@ -97,7 +159,9 @@ impl RequestCounts {
             Decision::HeaderLate => &self.header_late,
             Decision::Allow
             | Decision::Deny
+            | Decision::Limit
             | Decision::LogIn
+            | Decision::Maintenance
             | Decision::Malformed
             | Decision::Own
             | Decision::Refuse => &self.malformed,
@@ -147,6 +211,16 @@ impl RequestCounts {
                 ("malformed", read(&self.malformed)),
             ],
             cut: read(&self.cut),
+            in_maintenance: read(&self.in_maintenance),
+            delayed: ["download", "upload"]
+                .into_iter()
+                .zip(self.delayed.iter().map(read))
+                .collect(),
+            limited: LIMITS
+                .iter()
+                .map(|limit| limit.as_str())
+                .zip(self.limited.iter().map(read))
+                .collect(),
             handshakes: vec![
                 ("done", read(&self.handshakes)),
                 ("failed", read(&self.handshakes_failed)),
@@ -174,6 +248,12 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
+const LIMITS: [Limit; 4] = [
+    Limit::ConcurrentPerAddress,
+    Limit::ConcurrentPerUser,
+    Limit::RequestsPerAddress,
+    Limit::RequestsPerUser,
+];
 const CLASSES: [&str; 6] = ["1xx", "2xx", "3xx", "4xx", "5xx", "none"];
 /// Virtual hosts, each with its kinds of protection, that are counted apart.
 const HOSTS_MAX: usize = 1000;

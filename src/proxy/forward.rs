@@ -13,20 +13,22 @@ use pingora::proxy::Session;
 
 use crate::config::Timeouts;
 use crate::decision::forwarded::Scheme;
+use crate::decision::retry::Failure;
 use crate::decision::upstream::stable_hash;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::hosts::Target;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::retry;
 use crate::proxy::serving::Serving;
-use crate::proxy::serving::Target;
 
 /// The upstream of a request, as pingora connects to it; none when no member of the pool is left.
 pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option<Box<HttpPeer>> {
     let serving = &ctx.serving;
     let admitted = ctx.admitted.as_mut()?;
-    let target = Arc::clone(target_of(admitted));
+    let target = Arc::clone(target_of(admitted)?);
     let timeouts = admitted.route.config.timeouts;
     let headers = &session.req_header().headers;
     let chosen = connect::choose_member(&target.pool, admitted, headers)?;
@@ -65,6 +67,7 @@ pub(super) fn body_moves(
     ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
     let now = current.watch.age();
     let elapsed = now.saturating_sub(ctx.body.begins(now));
+    let elapsed = elapsed.saturating_sub(ctx.body.waited);
     let most = admitted.route.config.body_bytes_max;
     match ctx.serving.body_fault(ctx.body.bytes, elapsed, most) {
         None => Ok(()),
@@ -84,63 +87,77 @@ pub(super) fn could_not_connect(ctx: &mut RequestContext, error: &mut Error) {
     if let Some(at) = admitted.in_flight.take() {
         at.member().failed(ctx.serving.clock.now());
     }
-    let pool = &target_of(admitted).pool;
+    let Some(target) = target_of(admitted) else {
+        return;
+    };
+    let pool = &target.pool;
     let most = usize::try_from(pool.config.connect_retries).unwrap_or(usize::MAX);
-    let may_retry = admitted.tried.len() <= most;
-    if may_retry {
-        pool.retries();
-    }
+    let may_retry = admitted.tried.len() <= most && pool.may_retry(ctx.serving.clock.now());
     error.set_retry(may_retry);
 }
 
-/// Judges an exchange that broke off: only a request that may be repeated is, and only where a kept
-/// connection was to blame.
+/// Judges an exchange that broke off. A request that no byte of its body was sent of goes on: by another
+/// connection, where a kept one was to blame, or to another upstream, where its route says so.
 pub(super) fn was_broken_off(
-    session: &Session,
+    session: &mut Session,
     ctx: &mut RequestContext,
     error: &mut Error,
     reused: bool,
 ) {
-    let late = ctx
-        .current
-        .as_ref()
-        .is_some_and(|current| current.watch.is_late());
-    let unanswered = ctx
-        .current
-        .as_ref()
-        .is_some_and(|current| current.watch.is_unanswered());
+    let (late, unanswered) = ctx.current.as_ref().map_or((false, false), |current| {
+        (current.watch.is_late(), current.watch.is_unanswered())
+    });
     if let Some(current) = &ctx.current
         && !late
     {
         current.watch.upstream_is_done();
     }
-    let whole = !session.as_ref().retry_buffer_truncated();
-    if late || !session.req_header().method.is_idempotent() || !whole {
+    let is_given_up = error.etype() == &retry::ANOTHER;
+    if is_given_up {
+        error.as_up();
+    } else if late || ctx.body.bytes > 0 || !session.req_header().method.is_idempotent() {
         error.set_retry(false);
     } else {
         error.retry.decide_reuse(reused);
     }
-    if let Some(admitted) = ctx.admitted.as_mut()
-        && error.esource() == &ErrorSource::Upstream
-    {
-        let at = admitted.in_flight.take();
-        if error.retry() {
-            // A kept connection that the upstream closed says nothing about its health.
+    if error.esource() != &ErrorSource::Upstream {
+        return;
+    }
+    let at = ctx
+        .admitted
+        .as_mut()
+        .and_then(|admitted| admitted.in_flight.take());
+    if error.retry() && !is_given_up {
+        // A kept connection that the upstream closed says nothing about its health.
+        if let Some(admitted) = ctx.admitted.as_mut() {
             admitted.tried.pop();
-            // What came of the body is sent, and counted, once more.
-            ctx.body.bytes = 0;
-        } else if let Some(at) = at.filter(|_| !late || unanswered) {
-            at.member().failed(ctx.serving.clock.now());
         }
+        retry::begins_anew(ctx);
+        return;
+    }
+    if let Some(at) = at.filter(|_| !late || unanswered) {
+        at.member().failed(ctx.serving.clock.now());
+    }
+    let failure = match (late, unanswered) {
+        (false, _) => Some(Failure::Broken),
+        (true, true) => Some(Failure::Late),
+        (true, false) => None,
+    };
+    let goes_on = is_given_up || failure.is_some_and(|why| retry::goes_on(session, ctx, why));
+    error.set_retry(goes_on);
+    if goes_on {
+        retry::begins_anew(ctx);
     }
 }
 
 /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).
-pub(super) fn target_of(admitted: &Admitted) -> &Arc<Target> {
-    match admitted.origin.scheme {
-        Scheme::Http => &admitted.route.http,
-        Scheme::Https => &admitted.route.https,
-    }
+/// None where the route answers by itself.
+pub(super) fn target_of(admitted: &Admitted) -> Option<&Arc<Target>> {
+    let targets = admitted.route.targets.as_ref()?;
+    Some(match admitted.origin.scheme {
+        Scheme::Http => &targets.http,
+        Scheme::Https => &targets.https,
+    })
 }
 
 impl Serving {

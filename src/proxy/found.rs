@@ -12,11 +12,13 @@ use crate::decision::forwarded::Origin;
 use crate::decision::response::Given;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
+use crate::proxy::allowances::Share;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
+use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::inbound::Inbound;
-use crate::proxy::serving::RouteRuntime;
+use crate::proxy::refusal::Refusal;
 use crate::proxy::streams::Registration;
 
 /// A request whose route is known.
@@ -71,6 +73,30 @@ impl Found<'_> {
         }
     }
 
+    /// The target that the upstream is asked for, where it differs from what was written.
+    pub(super) fn rewritten(&self, request: &RequestFacts<'_>) -> Result<Option<String>, Refusal> {
+        let config = &self.route.config;
+        let Some(rewrite) = &config.rewrite else {
+            return Ok(self.canonical.clone());
+        };
+        let path = rewrite
+            .path(self.path, config.tolerance)
+            .map_err(|refusal| {
+                tracing::info!(
+                    request_id = %request.id, route = %config.name, reason = %refusal,
+                    "rewritten path refused"
+                );
+                Refusal::BadRequest
+            })?;
+        let Some(path) = path else {
+            return Ok(self.canonical.clone());
+        };
+        Ok(Some(match request.query {
+            Some(query) => format!("{path}?{query}"),
+            None => path,
+        }))
+    }
+
     /// It as it goes on to an upstream.
     pub(super) fn admitted(self, permit: Permit, registration: Option<Registration>) -> Admitted {
         Admitted {
@@ -85,6 +111,8 @@ impl Found<'_> {
             registration,
             gito: None,
             given: Given::default(),
+            share: Share::default(),
+            headers: None,
         }
     }
 }

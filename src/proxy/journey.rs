@@ -19,7 +19,6 @@ use crate::decision::forwarded::Scheme;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
-use crate::decision::response::Given;
 use crate::decision::routing::RouteFound;
 use crate::gate::Caller;
 use crate::gate::admit::Admission;
@@ -88,6 +87,10 @@ impl Serving {
         }
         if path.as_str().starts_with(endpoints::PREFIX) {
             return Ok(self.own_or_https(Place::Application, inbound, origin, head));
+        }
+        let maintenance = host.maintenance.as_ref();
+        if let Some(maintenance) = maintenance.filter(|now| now.keeps_out(origin.client)) {
+            return Ok(Step::Maintain(Arc::clone(maintenance)));
         }
         let route = match host.routes.find(&path, &head.method) {
             RouteFound::Found(route) => Arc::clone(route),
@@ -165,6 +168,7 @@ impl Serving {
         let head = session.req_header();
         let config = &found.route.config;
         noted.route = Some(Arc::clone(&found.route));
+        self.admit_address(&found, ctx.id)?;
         if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.inbound, &found.origin, head));
         }
@@ -204,17 +208,15 @@ impl Serving {
                     Ok(self.challenge(head, readable, &found, Some(NotLive::Ended)))
                 }
                 Registered::Standing(registration) => {
-                    let given = match asked.access {
-                        Access::Excluded => Given::default(),
-                        Access::Protected | Access::Unprotected => {
-                            self.give(&found, &permit, &asked.request).await?
-                        }
-                    };
-                    Ok(Step::Forward(Box::new(Admitted {
+                    let share = self.admit_permitted(&found, ctx.id, &permit);
+                    let share = share.inspect_err(|_| noted.is_of(&permit))?;
+                    let onward = self.onward(&found, &permit, &asked).await?;
+                    let admitted = found.admitted(permit, registration);
+                    Ok(onward.step(Admitted {
                         gito,
-                        given,
-                        ..found.admitted(permit, registration)
-                    })))
+                        share,
+                        ..admitted
+                    }))
                 }
             },
             Decision::Deny(denial) => {

@@ -5,6 +5,7 @@
 //! Decisions are made below, in `gate` and `decision`.
 
 pub mod access;
+pub mod allowances;
 pub mod answer;
 pub mod connect;
 mod connections;
@@ -12,13 +13,17 @@ pub mod context;
 pub mod counts;
 mod denied;
 pub mod edge;
+mod fixed;
 pub mod forward;
 mod found;
 pub mod health;
+pub mod hosts;
+mod homeward;
 pub mod inbound;
 pub mod journey;
 mod kept;
 pub mod line;
+pub mod limiters;
 mod linger;
 pub mod live;
 pub mod outbound;
@@ -27,9 +32,11 @@ pub mod pages;
 pub mod pool;
 pub mod portal;
 pub mod refusal;
+mod retry;
 pub mod service;
 pub mod serving;
 mod setback;
+pub mod shaping;
 mod socket;
 mod step;
 pub mod streams;

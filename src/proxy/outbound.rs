@@ -15,10 +15,14 @@ use pingora::http::ResponseHeader;
 use crate::config::Caching;
 use crate::config::UpstreamHost;
 use crate::decision::forwarded::Scheme;
+use crate::decision::header_rules::HeaderChange;
+use crate::decision::header_rules::Others;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
+use crate::decision::identity_headers::folds_alike;
 use crate::decision::policy::Access;
 use crate::decision::response::Given;
+use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
 use crate::ports::clock::Clock;
 use crate::proxy::context::Admitted;
@@ -63,9 +67,21 @@ pub fn write_head(
 ) -> Result<(), OutboundError> {
     let admitted = outgoing.admitted;
     remove_claims(head, serving);
+    if let Some(changes) = &admitted.headers {
+        change(head, &changes.request)?;
+    }
     write_cookies(head, serving, &admitted.given)?;
     if let Some(target) = &admitted.target {
         head.set_uri(target.parse()?);
+    }
+    if let Some(prefix) = admitted
+        .route
+        .config
+        .rewrite
+        .as_ref()
+        .and_then(Rewrite::stripped)
+    {
+        set(head, "X-Forwarded-Prefix", HeaderValue::from_str(prefix)?)?;
     }
     if let Some(host) = other_host(head, admitted, outgoing.member)? {
         set(head, "Host", host)?;
@@ -191,7 +207,6 @@ pub fn is_framed_plainly(head: &ResponseHeader) -> bool {
 
 /// Points a `Location` that names the upstream itself at the public host (W-21).
 pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
-    let origin = &admitted.origin;
     let member = admitted.in_flight.as_ref()?.member();
     let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
     let rest = location
@@ -201,12 +216,18 @@ pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<Hea
     if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
         return None;
     }
+    HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
+}
+
+/// How the addresses of a virtual host begin, as the client of a request knows them.
+pub(super) fn public_address(admitted: &Admitted) -> String {
+    let origin = &admitted.origin;
     let scheme = origin.scheme.as_str();
     let port = match origin.port {
         port if port == origin.scheme.default_port() => String::new(),
         port => format!(":{port}"),
     };
-    HeaderValue::try_from(format!("{scheme}://{}{port}{target}", admitted.host)).ok()
+    format!("{scheme}://{}{port}", admitted.host)
 }
 
 /// Removes what only the gateway may say, and every name that some application server would read as
@@ -224,6 +245,25 @@ fn remove_claims(head: &mut RequestHeader, serving: &Serving) {
     for name in &claims {
         head.remove_header(name);
     }
+}
+
+/// Changes headers as the route says. Of a name that is set or removed nothing stays, however a client
+/// has spelled it.
+fn change(head: &mut RequestHeader, changes: &[HeaderChange]) -> Result<(), OutboundError> {
+    for change in changes {
+        if change.others == Others::Removed {
+            let names = head.headers.keys();
+            let same = names.filter(|name| folds_alike(name.as_str(), change.name.as_str()));
+            for name in same.cloned().collect::<Vec<_>>() {
+                head.remove_header(&name);
+            }
+        }
+        if let Some(value) = &change.value {
+            head.append_header(&change.name, value)
+                .map_err(|_| refused(&change.name))?;
+        }
+    }
+    Ok(())
 }
 
 /// Letters, digits and hyphens: what no application server folds into something else.
@@ -312,7 +352,8 @@ where
     head.insert_header(name, value).map_err(|_| refused(name))
 }
 
-fn refused(name: impl Display) -> OutboundError {
+/// The error of a header that pingora refuses.
+pub(super) fn refused(name: impl Display) -> OutboundError {
     OutboundError::Refused(name.to_string())
 }
 

@@ -5,14 +5,19 @@
 
 use pingora::http::RequestHeader;
 
+use crate::config::destination::Destination;
 use crate::config::outcome::Challenge;
 use crate::config::outcome::Denied;
+use crate::decision::admission::Asked;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
+use crate::decision::fixed_answer::FixedReply;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
+use crate::decision::header_rules::HeaderChanges;
+use crate::decision::policy::Access;
 use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
@@ -22,6 +27,7 @@ use crate::decision::template::Template;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::model::claim::NotLive;
+use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::found::Found;
 use crate::proxy::inbound;
@@ -120,8 +126,73 @@ impl Serving {
         (path != request.path).then_some(location)
     }
 
+    /// What a permitted request goes on with.
+    pub(super) async fn onward(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        asked: &Asked<'_>,
+    ) -> Result<Onward, Refusal> {
+        let request = &asked.request;
+        Ok(Onward {
+            given: match asked.access {
+                Access::Excluded => Given::default(),
+                Access::Protected | Access::Unprotected => {
+                    self.give(found, permit, request).await?
+                }
+            },
+            headers: self.header_changes(found, permit, request)?,
+            target: found.rewritten(request)?,
+            reply: self.fixed_reply(found, permit, request)?,
+        })
+    }
+
+    /// What is changed about the headers of a permitted request and of its answer.
+    fn header_changes(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Option<Box<HeaderChanges>>, Refusal> {
+        let rules = &found.route.config.headers;
+        if rules.is_empty() {
+            return Ok(None);
+        }
+        let changes = rules.changes(&self.subject(permit, request));
+        changes.map(Box::new).map(Some).map_err(|error| {
+            tracing::error!(
+                request_id = %request.id,
+                error = &error as &dyn std::error::Error,
+                "a header could not be written"
+            );
+            Refusal::Internal
+        })
+    }
+
+    /// The answer that the route of a permitted request has by itself, if it has one.
+    fn fixed_reply(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+    ) -> Result<Option<FixedReply>, Refusal> {
+        let Destination::Answer(answer) = &found.route.config.destination else {
+            return Ok(None);
+        };
+        let reply = answer.reply(&self.subject(permit, request));
+        // Without what its address is made of, there is nowhere to send the request.
+        reply.map(Some).ok_or(Refusal::NotFound)
+    }
+
+    /// A permitted request as templates read it.
+    fn subject<'a>(&self, permit: &'a Permit, request: &'a RequestFacts<'a>) -> Subject<'a> {
+        let session = permit.session();
+        let standing = session.map(|session| (&**session, permit.level()));
+        Subject::of(standing, request, self.clock.now())
+    }
+
     /// What the policy gives to a permitted request.
-    pub(super) async fn give(
+    async fn give(
         &self,
         found: &Found<'_>,
         permit: &Permit,
@@ -132,8 +203,7 @@ impl Serving {
             return Ok(Given::default());
         }
         let session = permit.session();
-        let standing = session.map(|session| (&**session, permit.level()));
-        let subject = Subject::of(standing, request, self.clock.now());
+        let subject = self.subject(permit, request);
         let given = responses.give(&subject).map_err(|error| {
             tracing::error!(
                 request_id = %request.id,
@@ -157,5 +227,29 @@ impl Serving {
             })?;
         }
         Ok(given)
+    }
+}
+
+/// What a permitted request goes on with.
+pub(super) struct Onward {
+    given: Given,
+    headers: Option<Box<HeaderChanges>>,
+    target: Option<String>,
+    reply: Option<FixedReply>,
+}
+
+impl Onward {
+    /// What becomes of the request.
+    pub(super) fn step(self, admitted: Admitted) -> Step {
+        let admitted = Box::new(Admitted {
+            given: self.given,
+            headers: self.headers,
+            target: self.target,
+            ..admitted
+        });
+        match self.reply {
+            Some(reply) => Step::Answer(admitted, reply),
+            None => Step::Forward(admitted),
+        }
     }
 }

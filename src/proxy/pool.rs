@@ -21,6 +21,7 @@ use crate::decision::upstream::Change;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
 use crate::decision::upstream::PassiveHealth;
+use crate::decision::upstream::RetryBudget;
 use crate::decision::upstream::Tiers;
 use crate::decision::upstream::stable_hash;
 use crate::model::time::Timestamp;
@@ -39,6 +40,8 @@ pub struct PoolRuntime {
     /// Counts choices, for taking turns.
     turn: AtomicU64,
     retries: AtomicU64,
+    retries_refused: AtomicU64,
+    budget: Mutex<RetryBudget>,
 }
 
 impl PoolRuntime {
@@ -46,7 +49,11 @@ impl PoolRuntime {
     /// on as it is: with its addresses, its health and the requests in flight.
     #[must_use]
     pub fn new(config: Arc<Pool>, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
-        let before = before.filter(|before| before.config.tls == config.tls);
+        let before = before.filter(|before| match (&before.config.tls, &config.tls) {
+            (None, None) => true,
+            (Some(before), Some(tls)) => before.expects_the_same(tls),
+            (None, Some(_)) | (Some(_), None) => false,
+        });
         let member = |upstream: &Upstream| {
             let same = before.and_then(|before| before.member(upstream));
             Arc::new(MemberRuntime::new(upstream, &config, same, clock))
@@ -61,6 +68,8 @@ impl PoolRuntime {
             tiers,
             turn: AtomicU64::new(0),
             retries: AtomicU64::new(0),
+            retries_refused: AtomicU64::new(0),
+            budget: Mutex::default(),
         }
     }
 
@@ -80,9 +89,22 @@ impl PoolRuntime {
         })
     }
 
-    /// Another member is tried, because one could not be connected to.
-    pub fn retries(&self) {
-        self.retries.fetch_add(1, Ordering::Relaxed);
+    /// Whether another member may be tried for a request, which counts as tried then.
+    pub fn may_retry(&self, now: Timestamp) -> bool {
+        let sent = self.tiers.members();
+        let sent = sent.map(|(_, member)| member.standing.requests.load(Ordering::Relaxed));
+        let sent = sent.fold(0, u64::saturating_add);
+        let retries = self.retries.load(Ordering::Relaxed);
+        let asked = sent.saturating_sub(retries);
+        let terms = &self.config.retry_budget;
+        let may = self.budget.lock().take(terms, asked, now);
+        let count = if may {
+            &self.retries
+        } else {
+            &self.retries_refused
+        };
+        count.fetch_add(1, Ordering::Relaxed);
+        may
     }
 
     /// What there is to tell of it.
@@ -92,6 +114,7 @@ impl PoolRuntime {
         PoolSnapshot {
             pool: self.config.name.to_string(),
             retries: self.retries.load(Ordering::Relaxed),
+            retries_refused: self.retries_refused.load(Ordering::Relaxed),
             upstreams: members.map(|(_, member)| member.snapshot()).collect(),
         }
     }

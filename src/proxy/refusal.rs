@@ -2,6 +2,8 @@
 //!
 //! One exhaustive match from each kind of error to a refusal, and from each refusal to its words.
 
+use std::time::Duration;
+
 use http::StatusCode;
 use pingora::Error;
 use pingora::ErrorSource;
@@ -34,6 +36,10 @@ pub enum Refusal {
     Misdirected,
     /// No route takes its path.
     NotFound,
+    /// Its client has as many requests served as it may.
+    TooManyAtOnce,
+    /// Its client sends more requests than it may, and may again after this time.
+    TooManyRequests(Duration),
     /// The upstream did not answer in time.
     UpstreamLate,
     /// The upstream broke off or made no sense.
@@ -58,6 +64,7 @@ impl Refusal {
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
             Self::NotFound => StatusCode::NOT_FOUND,
+            Self::TooManyAtOnce | Self::TooManyRequests(_) => StatusCode::TOO_MANY_REQUESTS,
             Self::UpstreamLate => StatusCode::GATEWAY_TIMEOUT,
             Self::UpstreamBroken => StatusCode::BAD_GATEWAY,
             Self::Unavailable => StatusCode::SERVICE_UNAVAILABLE,
@@ -77,9 +84,33 @@ impl Refusal {
             Self::MethodNotAllowed => ("not_allowed", "not_allowed_text"),
             Self::Misdirected => ("misdirected", "misdirected_text"),
             Self::NotFound => ("not_found", "not_found_text"),
+            Self::TooManyAtOnce => ("too_many", "too_many_at_once_text"),
+            Self::TooManyRequests(_) => ("too_many", "too_many_text"),
             Self::UpstreamLate => ("no_answer", "late_text"),
             Self::UpstreamBroken => ("no_answer", "broken_text"),
             Self::Unavailable => ("unavailable", "unavailable_text"),
+        }
+    }
+
+    /// After which time it may be otherwise.
+    pub(super) const fn wait(self) -> Option<Duration> {
+        match self {
+            Self::TooManyAtOnce => Some(AT_ONCE_WAIT),
+            Self::TooManyRequests(wait) => Some(wait),
+            Self::Unavailable => Some(UNAVAILABLE_WAIT),
+            Self::BadRequest
+            | Self::BodyTooLarge
+            | Self::BodyTooSlow
+            | Self::Circling
+            | Self::Denied
+            | Self::Expectation
+            | Self::HeaderTooLarge
+            | Self::Internal
+            | Self::MethodNotAllowed
+            | Self::Misdirected
+            | Self::NotFound
+            | Self::UpstreamLate
+            | Self::UpstreamBroken => None,
         }
     }
 
@@ -139,3 +170,7 @@ pub(super) fn refusal_for(error: &Error) -> Option<Refusal> {
         (_, ErrorSource::Internal | ErrorSource::Unset) => Some(Refusal::Internal),
     }
 }
+
+/// When another request will be over is not known.
+const AT_ONCE_WAIT: Duration = Duration::from_secs(1);
+const UNAVAILABLE_WAIT: Duration = Duration::from_secs(5);

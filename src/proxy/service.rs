@@ -32,12 +32,15 @@ use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward;
+use crate::proxy::homeward;
 use crate::proxy::inbound;
 use crate::proxy::live::Live;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::refusal::refusal_for;
+use crate::proxy::retry;
+use crate::proxy::shaping;
 use crate::proxy::step::Step;
 
 /// The gateway as pingora sees it.
@@ -200,6 +203,10 @@ impl ProxyHttp for Portway {
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
         let chunk = body.as_ref().map_or(0, Bytes::len);
+        if let Some(wait) = shaping::request_waits(session, ctx, chunk) {
+            // Apart, so that bodies which never wait carry no timer about.
+            Box::pin(tokio::time::sleep(wait)).await;
+        }
         forward::body_moves(session, ctx, chunk, end_of_stream)
     }
 
@@ -209,6 +216,7 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
+        retry::give_up(session, ctx, head.status)?;
         access::is_answered(ctx, head.status.as_u16());
         let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
             return Ok(());
@@ -242,12 +250,7 @@ impl ProxyHttp for Portway {
         let Some(admitted) = &ctx.admitted else {
             return Ok(());
         };
-        if let Some(location) = outbound::public_location(head, admitted) {
-            head.insert_header(header::LOCATION, location)?;
-        }
-        outbound::clean_answer(head, admitted, ctx.id, &ctx.serving)
-            .and_then(|()| outbound::set_policy_cookies(head, admitted))
-            .and_then(|()| outbound::set_gito(head, admitted, ctx.serving.clock.as_ref()))
+        homeward::ready(head, admitted, ctx.id, &ctx.serving)
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 
@@ -268,6 +271,17 @@ impl ProxyHttp for Portway {
             }
         }
         Ok(None)
+    }
+
+    fn response_body_filter(
+        &self,
+        _: &mut Session,
+        body: &mut Option<Bytes>,
+        end_of_stream: bool,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<Option<Duration>> {
+        let bytes = body.as_ref().map_or(0, Bytes::len);
+        Ok(shaping::answer_waits(ctx, bytes, end_of_stream))
     }
 
     fn fail_to_connect(
@@ -310,7 +324,7 @@ impl ProxyHttp for Portway {
             refusal_for(error)
         };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
-        if let Some(refusal) = refusal.filter(|_| !is_answered(session)) {
+        if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
             answer::refuse(session, refusal, ctx.serving.voice(ctx.id))
@@ -365,11 +379,4 @@ impl ProxyHttp for Portway {
     fn request_summary(&self, session: &Session, ctx: &Self::CTX) -> String {
         format!("{} request {}", session.req_header().method, ctx.id)
     }
-}
-
-/// Whether the answer has begun; interim ones are only on the way to it (RFC 9110 §15.2).
-fn is_answered(session: &Session) -> bool {
-    session
-        .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == 101)
 }

@@ -17,15 +17,9 @@ use tokio::sync::Semaphore;
 use crate::config::Config;
 use crate::config::Limits;
 use crate::config::Listener;
-use crate::config::PlainHttp;
-use crate::config::Pool;
-use crate::config::Route;
-use crate::config::VirtualHost;
 use crate::decision::identity_headers::ProtectedNames;
 use crate::decision::response::Responses;
 use crate::decision::routing::HostTable;
-use crate::decision::routing::RouteEntry;
-use crate::decision::routing::RouteTable;
 use crate::engine::collector::Collector;
 use crate::gate::Gate;
 use crate::model::id::RequestId;
@@ -34,11 +28,12 @@ use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
-use crate::proxy::connect::PeerTemplate;
+use crate::proxy::connect::PeerTemplateError;
 use crate::proxy::counts::RequestCounts;
-use crate::proxy::counts::StatusCounts;
+use crate::proxy::hosts::HostRuntime;
+use crate::proxy::hosts::Target;
+use crate::proxy::limiters::Limiters;
 use crate::proxy::pages::Pages;
-use crate::proxy::pool::PoolRuntime;
 use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::tls::Terminator;
@@ -61,6 +56,8 @@ pub struct Serving {
     pub pages: Arc<Pages>,
     /// The redirects from http to https.
     pub upgrades: Arc<Upgrades>,
+    /// What clients have taken.
+    pub limiters: Arc<Limiters>,
     /// The requests in flight, whatever they began with.
     pub streams: Arc<Streams>,
     /// Where a line for each request goes; nowhere without.
@@ -97,39 +94,6 @@ pub struct Serving {
     pub entropy: Arc<dyn Entropy>,
 }
 
-/// A virtual host at run time.
-#[derive(Debug)]
-pub struct HostRuntime {
-    /// The listeners it is served on; empty means all.
-    pub listeners: Vec<ListenerName>,
-    /// What happens on a plain listener.
-    pub plain_http: PlainHttp,
-    /// Its routes.
-    pub routes: RouteTable<Arc<RouteRuntime>>,
-}
-
-/// A route at run time.
-#[derive(Debug)]
-pub struct RouteRuntime {
-    /// As configured.
-    pub config: Route,
-    /// Counts its requests, with others of its virtual host.
-    pub counts: Arc<StatusCounts>,
-    /// Where requests from plain listeners go.
-    pub http: Arc<Target>,
-    /// Where requests from TLS listeners go.
-    pub https: Arc<Target>,
-}
-
-/// A pool and how its members are connected to.
-#[derive(Debug)]
-pub struct Target {
-    /// The pool.
-    pub pool: Arc<PoolRuntime>,
-    /// What connections to its members have in common.
-    pub peer: PeerTemplate,
-}
-
 /// The parts of [`Serving`] that are made elsewhere, or outlive it.
 pub struct ServingParts {
     /// The gate of this node.
@@ -140,6 +104,8 @@ pub struct ServingParts {
     pub pages: Arc<Pages>,
     /// The redirects from http to https.
     pub upgrades: Arc<Upgrades>,
+    /// What clients have taken.
+    pub limiters: Arc<Limiters>,
     /// The requests in flight.
     pub streams: Arc<Streams>,
     /// The requests that are over.
@@ -163,15 +129,9 @@ impl std::fmt::Debug for ServingParts {
 /// Why a configuration cannot be served although it is valid in itself.
 #[derive(Debug, thiserror::Error)]
 pub enum ServingError {
-    /// The CA file of a pool holds no usable certificate.
-    #[error("the CA of pool {pool} cannot be used")]
-    Ca {
-        /// The pool.
-        pool: PoolName,
-        /// What is wrong with it.
-        #[source]
-        source: crate::crypto::certificates::CertificateError,
-    },
+    /// The members of a pool cannot be connected to.
+    #[error(transparent)]
+    Pool(#[from] PeerTemplateError),
     /// A listener cannot have TLS.
     #[error("the listener {listener} cannot have TLS")]
     Tls {
@@ -211,7 +171,7 @@ impl Serving {
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts.counts));
+                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -233,6 +193,7 @@ impl Serving {
             title: collector.and_then(|collector| collector.title.clone()),
             pages: parts.pages,
             upgrades: parts.upgrades,
+            limiters: parts.limiters,
             streams: parts.streams,
             counts: parts.counts,
             access: parts.access,
@@ -312,26 +273,6 @@ impl std::fmt::Debug for Serving {
     }
 }
 
-impl Target {
-    /// Puts a pool together, or takes over the one before where nothing about it has changed.
-    fn new(
-        pool: &Arc<Pool>,
-        before: Option<&Arc<Self>>,
-        clock: &Arc<dyn Clock>,
-    ) -> Result<Arc<Self>, ServingError> {
-        if let Some(same) = before.filter(|before| before.pool.config == *pool) {
-            return Ok(Arc::clone(same));
-        }
-        let peer = PeerTemplate::new(pool).map_err(|source| ServingError::Ca {
-            pool: pool.name.clone(),
-            source,
-        })?;
-        let before = before.map(|before| before.pool.as_ref());
-        let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, clock));
-        Ok(Arc::new(Self { pool, peer }))
-    }
-}
-
 /// The TLS side of a listener, or the one before where nothing about it has changed.
 fn terminator(
     listener: &Listener,
@@ -348,42 +289,4 @@ fn terminator(
         source,
     })?;
     Ok(Some(Arc::new(terminator)))
-}
-
-impl HostRuntime {
-    fn new(
-        host: &VirtualHost,
-        targets: &BTreeMap<PoolName, Arc<Target>>,
-        counts: &RequestCounts,
-    ) -> Self {
-        let name = host.hosts.first().map(ToString::to_string);
-        let name = name.unwrap_or_default();
-        let entries = host.routes.iter().filter_map(|route| {
-            // Configuration has checked that every pool exists.
-            let http = Arc::clone(targets.get(&route.pool_http.name)?);
-            let https = Arc::clone(targets.get(&route.pool_https.name)?);
-            Some(RouteEntry {
-                pattern: route.path.clone(),
-                methods: route.methods.clone(),
-                tolerance: route.tolerance,
-                value: Arc::new(RouteRuntime {
-                    config: route.clone(),
-                    counts: counts.of(&name, route.access),
-                    http,
-                    https,
-                }),
-            })
-        });
-        Self {
-            listeners: host.listeners.clone(),
-            plain_http: host.plain_http,
-            routes: RouteTable::new(entries.collect()),
-        }
-    }
-
-    /// Whether the host is served on a listener.
-    #[must_use]
-    pub fn is_on(&self, listener: &ListenerName) -> bool {
-        self.listeners.is_empty() || self.listeners.contains(listener)
-    }
 }

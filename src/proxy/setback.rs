@@ -24,12 +24,17 @@ pub(super) struct Setback<'a> {
 
 impl<'a> Setback<'a> {
     /// A request that is not forwarded.
-    pub(super) const fn refused(refusal: Refusal) -> Self {
+    pub(super) fn refused(refusal: Refusal) -> Self {
         let (heading, text) = refusal.words();
+        let text = Message::of(text);
+        let text = match refusal.wait() {
+            Some(wait) => text.with_message("time", Message::time(wait)),
+            None => text,
+        };
         Self {
             status: refusal.status(),
             heading: Message::of(heading),
-            text: Message::of(text),
+            text,
             again: None,
         }
     }

@@ -2,15 +2,20 @@
 //!
 //! Which it is comes out of `journey`.
 
+use std::sync::Arc;
+
 use http::Method;
 use pingora::proxy::Session;
 
+use crate::decision::fixed_answer::FixedReply;
 use crate::decision::forwarded::Origin;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::ports::vitals::Vitals;
 use crate::proxy::answer;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::fixed;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
@@ -18,12 +23,16 @@ use crate::proxy::whereabouts::Whereabouts;
 
 /// What becomes of a request before an upstream is chosen.
 pub(super) enum Step {
+    /// It is permitted, and its route has this answer.
+    Answer(Box<Admitted>, FixedReply),
     /// Its path is served, though only by these methods.
     Disallow(Vec<Method>),
     /// It is forwarded.
     Forward(Box<Admitted>),
     /// It needs a sign-in, and its body may be kept meanwhile.
     KeepPost(Box<Unkept>),
+    /// Its virtual host is in maintenance.
+    Maintain(Arc<Maintenance>),
     /// It belongs at this address.
     Move(String),
     /// One of Portway's own paths, at this host with this origin.
@@ -71,10 +80,20 @@ impl Step {
                 ctx.admitted = Some(admitted);
                 return Ok(false);
             }
+            Self::Answer(admitted, reply) => {
+                Whereabouts::note_origin(session, &admitted.origin);
+                let with = (ctx.serving.as_ref(), ctx.id);
+                fixed::answer(session, reply, &admitted, with).await?;
+                ctx.admitted = Some(admitted);
+            }
             Self::Disallow(methods) => answer::disallow(session, &methods, voice).await?,
             Self::KeepPost(unkept) => {
                 let reply = ctx.serving.challenge_keeping(session, *unkept).await;
                 answer::reply(session, reply, None, voice).await?;
+            }
+            Self::Maintain(maintenance) => {
+                ctx.serving.counts.note_maintenance();
+                answer::maintain(session, &maintenance, voice).await?;
             }
             Self::Move(location) => answer::move_to(session, location, voice).await?,
             Self::Own(place, inbound, origin) => {

@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Http2;
 use crate::config::ListenerTls;
+use crate::config::UpstreamTls;
 use crate::config::Verify;
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
@@ -138,19 +139,28 @@ impl TlsAccept for NoCallbacks {}
 /// certificate is taken, as the operator wrote.
 ///
 /// # Errors
-/// When the CA cannot be used.
-pub fn client(ca_pem: Option<&[u8]>, verify: Verify) -> Result<TlsConnector, TlsError> {
+/// When the CA or the gateway's own certificate cannot be used.
+pub fn client(tls: &UpstreamTls) -> Result<TlsConnector, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
-    let config = match verify {
-        Verify::Full => builder
-            .with_root_certificates(roots(ca_pem)?)
-            .with_no_client_auth(),
+    let builder = match tls.verify {
+        Verify::Full => builder.with_root_certificates(roots(tls.ca_pem.as_deref())?),
         Verify::Off => builder
             .dangerous()
-            .with_custom_certificate_verifier(Arc::new(TakeAny(provider)))
-            .with_no_client_auth(),
+            .with_custom_certificate_verifier(Arc::new(TakeAny(provider))),
+    };
+    let config = match &tls.client {
+        None => builder.with_no_client_auth(),
+        Some(source) => {
+            let refused = |error| TlsError::Certificate {
+                origin: source.origin.clone(),
+                source: error,
+            };
+            let chain = certificates::chain(&source.chain_pem).map_err(refused)?;
+            let key = certificates::private_key(&source.key_pem).map_err(refused)?;
+            builder.with_client_auth_cert(chain, key)?
+        }
     };
     Ok(TlsConnector::from(Arc::new(config)))
 }

@@ -30,6 +30,8 @@ use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
+use crate::ports::session_store::WalkPlace;
+use crate::ports::session_store::Walked;
 use crate::store::cursors::Cursors;
 use crate::store::disk::backlog::Backlog;
 use crate::store::disk::queue::Outcome;
@@ -232,6 +234,11 @@ impl SessionStore for DiskStore {
         self.backlog
             .forgot_before()
             .unwrap_or_else(|| self.life.get().remembers_since)
+    }
+
+    /// Records that are still to be taken up are not told of.
+    fn walk(&self, from: Option<WalkPlace>, limit: usize) -> Walked {
+        self.table.walk(from, limit)
     }
 
     fn commit_times(&self) -> Option<HistogramSnapshot> {

@@ -55,7 +55,7 @@ pub(super) struct Moment {
 }
 
 impl Moment {
-    fn new(time: Timestamp, slot: Slot) -> Self {
+    pub(super) fn new(time: Timestamp, slot: Slot) -> Self {
         let [a, b, c, d, e, f, g, h] = time.as_millis().to_be_bytes();
         Self {
             high: u32::from_be_bytes([a, b, c, d]),
@@ -64,7 +64,7 @@ impl Moment {
         }
     }
 
-    fn time(self) -> Timestamp {
+    pub(super) fn time(self) -> Timestamp {
         Timestamp::from_millis((u64::from(self.high) << 32) | u64::from(self.low))
     }
 
@@ -157,6 +157,12 @@ impl Index {
             .take(limit)
             .map(Moment::slot)
             .collect()
+    }
+
+    /// The records that expire before those looked at so far, the latest first.
+    pub(super) fn before(&self, place: Option<Moment>, limit: usize) -> Vec<Moment> {
+        let earlier = self.expiries.before(place);
+        earlier.take(limit).map(|(moment, ())| *moment).collect()
     }
 
     /// The records indexed under an access of `until` or earlier, after the place `after`.

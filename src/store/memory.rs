@@ -26,6 +26,8 @@ use crate::ports::session_store::Inserted;
 use crate::ports::session_store::Replaced;
 use crate::ports::session_store::SessionStore;
 use crate::ports::session_store::StoreError;
+use crate::ports::session_store::WalkPlace;
+use crate::ports::session_store::Walked;
 use crate::store::cursors::Cursors;
 use crate::store::life::Life;
 use crate::store::life::PresentLife;
@@ -112,6 +114,10 @@ impl SessionStore for MemoryStore {
 
     fn remembers_since(&self) -> Timestamp {
         self.life.get().remembers_since
+    }
+
+    fn walk(&self, from: Option<WalkPlace>, limit: usize) -> Walked {
+        self.table.walk(from, limit)
     }
 
     fn count(&self) -> usize {

@@ -83,6 +83,20 @@ impl<K: Copy + Ord, V> Sorted<K, V> {
         })
     }
 
+    /// All before a key, or all there are, the last first.
+    pub(super) fn before(&self, until: Option<K>) -> impl Iterator<Item = &(K, V)> {
+        let runs = until
+            .as_ref()
+            .map_or(self.runs.len(), |key| self.run_of(key) + 1);
+        let entries = self
+            .runs
+            .iter()
+            .take(runs)
+            .rev()
+            .flat_map(|run| run.iter().rev());
+        entries.skip_while(move |(own, _)| until.as_ref().is_some_and(|key| own >= key))
+    }
+
     /// All, in order.
     pub(super) fn iter(&self) -> impl Iterator<Item = &(K, V)> {
         self.range(Bound::Unbounded)
@@ -109,7 +123,9 @@ impl<K: Copy + Ord, V> Sorted<K, V> {
         let behind = run.split_off(kept);
         if kept == RUN_MAX / 2 {
             // An allocator leaves what merely shrinks where it is.
-            *run = run.drain(..).collect();
+            let mut exact = Vec::with_capacity(kept);
+            exact.append(run);
+            *run = exact;
         }
         self.runs.insert(at + 1, behind);
     }
@@ -199,6 +215,10 @@ mod tests {
                 let expected = tree.range((from, Bound::Unbounded));
                 assert_eq!(range, expected.map(|(key, value)| (*key, *value)).collect::<Vec<_>>());
             }
+            let before: Vec<_> = sorted.before(Some(from)).copied().collect();
+            let expected = tree.range(..from).rev();
+            assert_eq!(before, expected.map(|(key, value)| (*key, *value)).collect::<Vec<_>>());
+            assert_eq!(sorted.before(None).count(), tree.len());
             assert!(sorted.runs.iter().all(|run| !run.is_empty() && run.len() <= RUN_MAX));
         }
     }

@@ -44,6 +44,7 @@ mod records;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod walk;
 
 pub(super) use crate::store::table::lasting::Access;
 pub(super) use crate::store::table::lasting::Loaded;

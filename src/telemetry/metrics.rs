@@ -211,6 +211,7 @@ mod tests {
             pools: vec![PoolSnapshot {
                 pool: "app".to_owned(),
                 retries: 1,
+                retries_refused: 2,
                 upstreams: vec![UpstreamSnapshot {
                     address: "10.0.0.1:80".to_owned(),
                     health: UpstreamHealth::Down,
@@ -247,6 +248,7 @@ mod tests {
             "portway_upstream_up{pool=\"app\",upstream=\"10.0.0.1:80\"} 0",
             "portway_upstream_failures_total{pool=\"app\",upstream=\"10.0.0.1:80\"} 2",
             "portway_upstream_retries_total{pool=\"app\"} 1",
+            "portway_upstream_retries_refused_total{pool=\"app\"} 2",
             "portway_log_lines_lost_total{log=\"audit\"} 3",
             "portway_audit_failing 1",
             "portway_configuration_generation 4",

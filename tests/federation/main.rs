@@ -27,6 +27,7 @@ mod failures;
 mod flows;
 mod idle;
 mod index;
+mod keys;
 mod loops;
 mod policies;
 mod slow;

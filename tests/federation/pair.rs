@@ -299,6 +299,7 @@ fn applications(application: &Application, high: u8) -> String {
     format!(
         "\
 threads: 2
+keys: {{ publish_for: 1s }}
 ops: {{ bind: \"127.0.0.1:0\" }}
 listeners:
   - name: https

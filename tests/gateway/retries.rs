@@ -52,9 +52,14 @@ async fn connect_retries_bounds_how_many_members_are_tried() {
 }
 
 #[tokio::test]
-async fn a_kept_connection_that_the_upstream_closes_is_made_anew_for_a_get_and_not_for_a_post_w_08()
+async fn a_kept_connection_that_the_upstream_closes_is_made_anew_for_a_get_and_not_for_a_body_w_08()
 {
-    for (method, status, tries) in [("GET", 200, 2), ("PUT", 200, 2), ("POST", 502, 1)] {
+    for (method, status, tries) in [
+        ("GET", 200, 2),
+        ("DELETE", 200, 2),
+        ("PUT", 502, 1),
+        ("POST", 502, 1),
+    ] {
         // The first request of a connection is answered; the next one finds it closing.
         let recorder = Recorder::scripted(|_, before, _| match before {
             0 => Reply::Send(OK.to_vec()),
@@ -64,15 +69,13 @@ async fn a_kept_connection_that_the_upstream_closes_is_made_anew_for_a_get_and_n
         let pool = yaml::pool(&format!("primary: [\"{}\"]", recorder.address()));
         // One thread has the connection back before it looks at the next request.
         let pool = pool.replace("threads: 2", "threads: 1");
-        // Sent twice, the body would be too large.
-        let gateway = Gateway::start(&format!("{pool}limits: {{ body_size: 1KiB }}\n")).await;
+        let gateway = Gateway::start(&pool).await;
         let mut browser = Browser::new(&gateway);
         browser.get("https://app.test/first").await.expect(200);
         let request = Request::new(method.parse().unwrap(), "https://app.test/second");
-        let request = if method == "GET" {
-            request
-        } else {
-            request.body("x".repeat(600))
+        let request = match method {
+            "PUT" | "POST" => request.body("x".repeat(600)),
+            _ => request,
         };
         let answer = browser.send(request).await;
         assert_eq!(answer.status, status, "{method}");
@@ -125,4 +128,79 @@ async fn an_answer_that_makes_no_sense_is_a_502_and_one_that_breaks_off_is_not_m
         .open(Request::get("https://app.test/"))
         .await;
     live.rest().await.unwrap_err();
+}
+
+/// An upstream that does this to every request, before one that is well, and when to go on to that.
+async fn sick(reply: Reply, settings: &str, retry_on: &str) -> (Recorder, Recorder, Gateway) {
+    let sick = Recorder::scripted(move |_, _, _| reply.clone()).await;
+    let well = Recorder::start().await;
+    let settings = format!(
+        "primary: [\"{}\"], secondary: [\"{}\"], max_fails: 0, {settings}",
+        sick.address(),
+        well.address()
+    );
+    let yaml = yaml::pool(&settings);
+    let yaml = yaml.replace(
+        "pool: app }]",
+        &format!("pool: app, retry_on: [{retry_on}] }}]"),
+    );
+    let gateway = Gateway::start(&yaml).await;
+    (sick, well, gateway)
+}
+
+const SICK: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\nContent-Length: 4\r\n\r\nsick";
+
+#[tokio::test]
+async fn what_may_be_repeated_goes_to_another_upstream_after_what_the_route_names_w_08() {
+    for (reply, word, status) in [
+        (Reply::Send(SICK.to_vec()), "503", 503),
+        (Reply::Close, "broken", 502),
+        (Reply::Silence, "late", 504),
+    ] {
+        let settings = "timeouts: { first_byte: 300ms }";
+        let (first, second, gateway) = sick(reply.clone(), settings, word).await;
+        let mut browser = Browser::new(&gateway);
+        for method in ["GET", "DELETE", "PUT"] {
+            let request = Request::new(method.parse().unwrap(), "https://app.test/x");
+            browser.send(request).await.expect(200);
+        }
+        assert_eq!((first.requests(), second.requests()), (3, 3), "{word}");
+        // Neither what changes something each time, nor a body, is sent twice.
+        let post = Request::post("https://app.test/x");
+        browser.send(post).await.expect(status);
+        let put = Request::new(http::Method::PUT, "https://app.test/x").body("hello");
+        browser.send(put).await.expect(status);
+        assert_eq!((first.requests(), second.requests()), (5, 3), "{word}");
+        // Nor is anything that the route says nothing about.
+        let (first, second, gateway) = sick(reply, settings, "500").await;
+        let answer = Browser::new(&gateway).get("https://app.test/x").await;
+        assert_eq!(answer.status, status, "{word}");
+        assert_eq!((first.requests(), second.requests()), (1, 0), "{word}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_is_passed_on_where_there_is_no_other_upstream_to_ask() {
+    let recorder = Recorder::answering(SICK).await;
+    let yaml = yaml::pool(&format!("primary: [\"{}\"]", recorder.address()));
+    let yaml = yaml.replace("pool: app }]", "pool: app, retry_on: [503] }]");
+    let gateway = Gateway::start(&yaml).await;
+    let answer = Browser::new(&gateway).get("https://app.test/x").await;
+    assert_eq!(answer.expect(503).text(), "sick");
+    assert_eq!(recorder.requests(), 1);
+}
+
+#[tokio::test]
+async fn a_budget_keeps_a_pool_that_is_ill_from_being_hit_harder() {
+    let settings = "retry_budget: { percent: 0, per_second_min: 1 }";
+    let (first, second, gateway) = sick(Reply::Send(SICK.to_vec()), settings, "503").await;
+    let mut browser = Browser::new(&gateway);
+    let mut good = 0;
+    for _ in 0..15 {
+        let answer = browser.get("https://app.test/x").await;
+        good += usize::from(answer.status == 200);
+    }
+    // Ten for ten seconds; on a busy machine a few more come free again.
+    assert!((10..15).contains(&good), "{good}");
+    assert_eq!((first.requests(), second.requests()), (15, good));
 }

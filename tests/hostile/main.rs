@@ -30,4 +30,6 @@ mod hosts;
 mod identity_headers;
 mod paths;
 mod redirects;
+mod secrets;
 mod slow;
+mod tls;

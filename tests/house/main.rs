@@ -1,5 +1,5 @@
-//! Tests of the house rather than of the gateway: rule ids, container file, supply chain, documents,
-//! keys, scripts.
+//! Tests of the house rather than of the gateway: rule ids, container file, supply chain, documents and the
+//! commands in them, keys, scripts.
 //!
 //! Nothing here starts Portway. Each module judges what stands in the repository, and shows on a bad
 //! example that it would notice.
@@ -8,6 +8,7 @@
     clippy::expect_used,
     clippy::indexing_slicing,
     clippy::panic,
+    clippy::string_slice,
     clippy::unwrap_used,
     reason = "a test that cannot read the repository should fail"
 )]
@@ -17,12 +18,16 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
 
+mod commands;
 mod container;
 mod documents;
 mod keys;
+mod reference;
 mod rules;
 mod scripts;
 mod supply_chain;
+mod threats;
+mod troubleshooting;
 
 /// The root of the repository.
 fn root() -> &'static Path {

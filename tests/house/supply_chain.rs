@@ -1,13 +1,15 @@
 //! The policy of `deny.toml`, enforced on what `cargo metadata` says is in the dependency tree.
 //!
-//! Advisories are not judged here: their database is not part of the repository. Versions that are
-//! known to be bad and must not come back by a lowered requirement are in `FLOORS`.
+//! Advisories are those of a snapshot of the RustSec database, `advisories.tsv`, which `scripts/advisories.sh`
+//! writes. What became known since is in `FLOORS`: versions that must not come back by a lowered requirement.
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
 use std::process::Command;
 
 use regex::Regex;
+use semver::Version;
+use semver::VersionReq;
 use serde_json::Value;
 
 use crate::read;
@@ -228,6 +230,78 @@ fn no_version_with_a_known_fault_comes_back() {
             );
         }
     }
+}
+
+#[test]
+fn no_dependency_has_an_advisory_that_is_not_set_aside() {
+    let known = advisories(&read("tests/house/advisories.tsv"));
+    assert!(known.len() > 1000, "{}", known.len());
+    let mut met = BTreeSet::new();
+    for package in packages() {
+        let version = Version::parse(&package.version).unwrap();
+        let found = known.iter().filter(|known| known.package == package.name);
+        let found = found.filter(|known| known.concerns(&version));
+        met.extend(found.map(|known| known.id.clone()));
+    }
+    let set_aside = listed(&read("deny.toml"), "advisories", "ignore");
+    let new: Vec<&String> = met.difference(&set_aside).collect();
+    assert!(new.is_empty(), "{new:?}");
+    // What no longer concerns anything here need not be set aside.
+    let snapshot: BTreeSet<String> = known.iter().map(|known| known.id.clone()).collect();
+    let stale: Vec<&String> = set_aside.difference(&met).collect();
+    let stale: Vec<_> = stale.iter().filter(|id| snapshot.contains(**id)).collect();
+    assert!(stale.is_empty(), "{stale:?}");
+}
+
+#[test]
+fn an_advisory_concerns_what_is_neither_patched_nor_never_was_at_fault() {
+    let known = advisories(
+        "# of a day\nX-1\th2\t^0.3.24 | >= 0.4.2\t< 0.2\t\nX-2\told\t\t\tunmaintained\n",
+    );
+    let concerns = |id: &str, version: &str| {
+        let one = known.iter().find(|known| known.id == id).unwrap();
+        one.concerns(&Version::parse(version).unwrap())
+    };
+    assert!(concerns("X-1", "0.3.23") && concerns("X-1", "0.4.1"));
+    for good in ["0.3.24", "0.4.2", "1.0.0", "0.1.9"] {
+        assert!(!concerns("X-1", good), "{good}");
+    }
+    assert!(concerns("X-2", "9.9.9"));
+}
+
+/// One line of the snapshot.
+struct Advisory {
+    id: String,
+    package: String,
+    /// Versions without the fault.
+    good: Vec<VersionReq>,
+}
+
+impl Advisory {
+    fn concerns(&self, version: &Version) -> bool {
+        !self.good.iter().any(|good| good.matches(version))
+    }
+}
+
+fn advisories(snapshot: &str) -> Vec<Advisory> {
+    let lines = snapshot.lines().filter(|line| !line.starts_with('#'));
+    lines
+        .map(|line| {
+            let columns: Vec<&str> = line.split('\t').collect();
+            let [id, package, patched, unaffected, _kind] = columns.as_slice() else {
+                panic!("five columns: {line}")
+            };
+            let good = patched.split('|').chain(unaffected.split('|'));
+            let good = good.map(str::trim).filter(|good| !good.is_empty());
+            Advisory {
+                id: (*id).to_owned(),
+                package: (*package).to_owned(),
+                good: good
+                    .map(|good| VersionReq::parse(good).expect(line))
+                    .collect(),
+            }
+        })
+        .collect()
 }
 
 #[test]

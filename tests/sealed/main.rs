@@ -11,6 +11,7 @@
 )]
 
 mod cookies;
+mod nonces;
 mod opening;
 mod reading;
 

@@ -29,6 +29,8 @@ use portway::ports::session_store::Inserted;
 use portway::ports::session_store::Replaced;
 use portway::ports::session_store::SessionStore;
 use portway::ports::session_store::StoreError;
+use portway::ports::session_store::WalkPlace;
+use portway::ports::session_store::Walked;
 use tokio::sync::mpsc;
 use tokio::sync::oneshot;
 
@@ -329,6 +331,16 @@ impl SessionStore for SimStore {
             .values()
             .filter(|session| session.facts.store == *store && session.facts.subject == *subject);
         of_user.cloned().collect()
+    }
+
+    /// All at once: no simulated data centre has more than a few.
+    fn walk(&self, _: Option<WalkPlace>, _: usize) -> Walked {
+        let memory = self.memory.lock();
+        let seen = |session: &Arc<Session>| (Arc::clone(session), session.last_access);
+        Walked {
+            records: memory.records.values().map(seen).collect(),
+            next: None,
+        }
     }
 
     fn count(&self) -> usize {

@@ -54,7 +54,8 @@ impl Application {
     /// Starts one on a free port. It serves
     /// `/ws` (WebSocket echo), `/ticks` (an endless stream, a tick every 20 ms), `/still` (a stream that
     /// says `begin` and nothing more), `/hang` (no answer at all), `/upload` (answers how many bytes it
-    /// was sent), `/slow/N` (N pieces of 1 KiB, one every 20 ms), and echoes the request anywhere else.
+    /// was sent), `/slow/N` (N pieces of 1 KiB, one every 20 ms), `/bulk/N` (N KiB at once), and echoes
+    /// the request anywhere else.
     pub(crate) async fn start() -> Self {
         Self::start_at("127.0.0.1:0".parse().unwrap()).await
     }
@@ -130,11 +131,20 @@ async fn answer(
         "/still" => stream(Forever::Still, counts),
         "/hang" => std::future::pending().await,
         "/upload" => upload(request, &counts).await,
-        _ => match path.strip_prefix("/slow/") {
-            Some(pieces) => slow(pieces.parse().unwrap_or(1)),
-            None => echo(&request),
-        },
+        _ => pieces(&path).unwrap_or_else(|| echo(&request)),
     })
+}
+
+/// A body of so many pieces of 1 KiB, if the path asks for one.
+fn pieces(path: &str) -> Option<Response<Body>> {
+    let count = |text: &str| text.parse().unwrap_or(1);
+    match path.strip_prefix("/slow/") {
+        Some(pieces) => Some(slow(count(pieces))),
+        None => {
+            let pieces = path.strip_prefix("/bulk/")?;
+            Some(Response::new(full(vec![b'x'; count(pieces) << 10])))
+        }
+    }
 }
 
 /// Each request header on a line of its own, after method and target.

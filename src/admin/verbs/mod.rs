@@ -8,7 +8,9 @@ use http::StatusCode;
 use crate::admin::Desk;
 use crate::admin::reply::Reply;
 
+mod keys;
 mod reload;
+mod sessions;
 mod status;
 
 /// What was asked: method, the segments of the path below `/v1`, the query, and the body.
@@ -16,9 +18,7 @@ mod status;
 pub(super) struct Question {
     pub(super) method: Method,
     pub(super) path: Vec<String>,
-    #[expect(dead_code, reason = "the verbs so far take no parameters")]
     pub(super) query: Option<String>,
-    #[expect(dead_code, reason = "the verbs so far take no body")]
     pub(super) body: Vec<u8>,
 }
 
@@ -27,8 +27,21 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
     let path: Vec<&str> = question.path.iter().map(String::as_str).collect();
     match (&question.method, path.as_slice()) {
         (&Method::GET, ["status"]) => status::show(desk),
+        (&Method::GET, ["keys"]) => keys::list(desk).await,
+        (&Method::GET, ["sessions"]) => sessions::list(desk, question.query.as_deref()).await,
+        (&Method::GET, ["sessions", "show"]) => {
+            sessions::show(desk, question.query.as_deref()).await
+        }
+        (&Method::POST, ["keys", "retire"]) => keys::retire(desk, &question.body).await,
+        (&Method::POST, ["keys", "rotate"]) => keys::rotate(desk).await,
         (&Method::POST, ["reload"]) => reload::reload(desk).await,
-        (_, ["reload" | "status"]) => Reply::refused(
+        (&Method::POST, ["sessions", "end"]) => sessions::end(desk, &question.body).await,
+        (
+            _,
+            ["keys" | "reload" | "sessions" | "status"]
+            | ["keys", "retire" | "rotate"]
+            | ["sessions", "end" | "show"],
+        ) => Reply::refused(
             StatusCode::METHOD_NOT_ALLOWED,
             "this verb has another method",
         ),

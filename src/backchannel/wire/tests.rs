@@ -275,6 +275,7 @@ fn greeting() -> impl Strategy<Value = Greeting> {
             incarnation: Incarnation(incarnation),
             version,
             now,
+            seals: keys.first().copied(),
             keys,
             stores,
         },
@@ -604,6 +605,7 @@ fn a_greeting_cannot_write_into_the_log() {
         version: "1.0\nroot logged in".to_owned(),
         now: Timestamp::from_millis(0),
         keys: Vec::new(),
+        seals: None,
         stores: Vec::new(),
     };
     let bytes = enclose(&head(), &Question::Hello(greeting)).unwrap();

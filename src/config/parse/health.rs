@@ -2,9 +2,11 @@
 //!
 //! When an upstream counts as healthy is `decision::upstream`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::config::HealthCheck;
+use crate::config::Pool;
 use crate::config::Probe;
 use crate::config::Timeouts;
 use crate::config::parse::reading::Found;
@@ -128,6 +130,45 @@ impl Reading<'_> {
         });
         Some(timeouts)
     }
+
+    /// The pool's time-outs with the route's own on top. Two pools must agree where the route is
+    /// silent, because a route has one set for both.
+    pub(super) fn route_timeouts(
+        &mut self,
+        section: &Section<'_>,
+        (http, https): &(Arc<Pool>, Arc<Pool>),
+    ) -> Option<Timeouts> {
+        let written = section.get("timeouts");
+        let over = |this: &mut Self, base: Timeouts| match written {
+            Some(found) => this.timeouts(found, base),
+            None => Some(base),
+        };
+        let timeouts = over(self, https.timeouts)?;
+        let faults = self.faults.len();
+        let other = over(self, http.timeouts)?;
+        // The second reading finds the same faults again.
+        self.faults.truncate(faults);
+        if let Some(key) = difference(&timeouts, &other) {
+            let place = section.get("pools").unwrap_or(&section.found);
+            self.fault(place, Problem::PoolTimeouts(key));
+        }
+        Some(timeouts)
+    }
+}
+
+/// The first time-out in which two sets differ.
+fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
+    let pairs = [
+        ("connect", left.connect == right.connect),
+        ("first_byte", left.first_byte == right.first_byte),
+        ("read_idle", left.read_idle == right.read_idle),
+        ("write_idle", left.write_idle == right.write_idle),
+        ("total", left.total == right.total),
+    ];
+    pairs
+        .into_iter()
+        .find(|(_, same)| !same)
+        .map(|(key, _)| key)
 }
 
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[

@@ -80,14 +80,23 @@ impl Reading<'_> {
             Some(found) => self.word(found, PLAIN_HTTP),
             None => Some(PlainHttp::Redirect),
         };
+        let maintenance = self.or(&section, "maintenance", None, Self::maintenance);
+        let allowance = self.allowance(&section, None);
+        let rules = self.header_rules(&section);
         let routes = self.required(&section, "routes").cloned();
         let routes = routes.and_then(|found| self.routes(&found, declared, needed));
+        let mut routes = routes?;
+        for route in &mut routes {
+            route.headers = std::mem::take(&mut route.headers).or(&rules);
+        }
         let host = VirtualHost {
             hosts: hosts?,
             listeners: listeners?,
             plain_http: plain_http?,
             public_port,
-            routes: routes?,
+            maintenance,
+            allowance,
+            routes,
         };
         if redirects_nowhere(&host, declared.listeners) {
             let place = section.first_of(&["plain_http", "listeners"]);
@@ -209,9 +218,12 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
 }
 
 pub(super) const KEYS: &[&str] = &[
+    "headers",
     "host",
     "hosts",
+    "limits",
     "listeners",
+    "maintenance",
     "plain_http",
     "public_port",
     "routes",

@@ -167,13 +167,18 @@ impl Reading<'_> {
 
     fn certificate(&mut self, found: &Found<'_>) -> Option<CertificateSource> {
         let section = self.section(found, CERTIFICATE_KEYS)?;
+        self.certificate_in(&section)
+    }
+
+    /// The certificate and the key of a section that may say other things too.
+    pub(super) fn certificate_in(&mut self, section: &Section<'_>) -> Option<CertificateSource> {
         let chain = self.inline_or_file(
-            &section,
+            section,
             "certificate",
             "certificate_file",
             CERTIFICATE_ONE_OF,
         );
-        let key = self.inline_or_file(&section, "key", "key_file", KEY_ONE_OF);
+        let key = self.inline_or_file(section, "key", "key_file", KEY_ONE_OF);
         if let Some((chain, bytes)) = &chain
             && !holds_block(bytes, &["CERTIFICATE"])
         {

@@ -23,6 +23,7 @@ use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::texts::Texts;
 use crate::config::yaml;
+use crate::decision::key_life::KeyRules;
 use crate::decision::template::Template;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
@@ -40,17 +41,22 @@ use security::Above;
 use security::Given;
 
 mod adoption;
+mod allowance;
 mod back_channel;
 mod branding;
 mod condition;
+mod destination;
 mod engine;
 pub mod expand;
+mod header_rules;
 mod health;
 mod host;
 mod include;
 mod identity;
+mod keys;
 mod listener;
 mod logs;
+mod maintenance;
 mod mdc;
 pub(super) mod nearest;
 mod ops;
@@ -61,6 +67,7 @@ mod pool;
 pub mod quantity;
 mod reading;
 mod response;
+mod rewrite;
 mod route;
 mod scalar;
 pub mod schema;
@@ -188,6 +195,7 @@ struct Process {
     key_ring_file: PathBuf,
     threads: usize,
     trusted_proxies: Vec<IpNet>,
+    keys: KeyRules,
 }
 
 /// What a file says about policies, and about the headers that tell applications who is signed in.
@@ -234,9 +242,8 @@ impl Reading<'_> {
             engine: engine_place,
             preset_headers: &rules.preset_headers,
         };
-        let hosts = self.required(&section, "virtual_hosts").cloned();
-        let virtual_hosts =
-            hosts.map(|found| self.virtual_hosts(&found, &declared, rules.redirects));
+        let at = self.required(&section, "virtual_hosts").cloned();
+        let virtual_hosts = at.map(|at| self.virtual_hosts(&at, &declared, rules.redirects));
         self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
@@ -259,6 +266,7 @@ impl Reading<'_> {
             collector,
             branding: self.branding(section.get("branding")),
             session,
+            keys: process.keys,
             engine: engine?,
             mdc: mdc?,
             authentication,
@@ -322,6 +330,7 @@ impl Reading<'_> {
                 let items = this.list(found)?;
                 this.each(&items, Self::network)
             }),
+            keys: self.keys(section.get("keys")),
         }
     }
 
@@ -355,6 +364,7 @@ const KEYS: &[&str] = &[
     "identity_headers",
     "include",
     "key_ring_file",
+    "keys",
     "limits",
     "listeners",
     "logs",

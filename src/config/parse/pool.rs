@@ -12,6 +12,7 @@ use crate::config::Timeouts;
 use crate::config::Upstream;
 use crate::config::UpstreamTls;
 use crate::config::Verify;
+use crate::config::parse::listener::CERTIFICATE_KEYS;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -19,6 +20,7 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::decision::upstream::Balance;
+use crate::decision::upstream::BudgetTerms;
 use crate::decision::upstream::HashOf;
 use crate::model::name::HostName;
 use crate::model::name::PoolName;
@@ -79,6 +81,7 @@ impl Reading<'_> {
         let connect_retries = self.or(&section, "connect_retries", 3, |this, found| {
             this.number(found, 0..=100)
         });
+        let retry_budget = self.or(&section, "retry_budget", BUDGET, Self::retry_budget);
         Some(Pool {
             name: name.ok()?,
             tls: tls?,
@@ -91,6 +94,22 @@ impl Reading<'_> {
             health_check: health_check.map_or(Some(None), |check| check.map(Some))?,
             timeouts,
             connect_retries,
+            retry_budget,
+        })
+    }
+
+    fn retry_budget(&mut self, found: &Found<'_>) -> Option<BudgetTerms> {
+        let section = self.section(found, BUDGET_KEYS)?;
+        Some(BudgetTerms {
+            percent: self.or(&section, "percent", BUDGET.percent, |this, found| {
+                this.number(found, 0..=100)
+            }),
+            per_second_min: self.or(
+                &section,
+                "per_second_min",
+                BUDGET.per_second_min,
+                |this, found| this.number(found, 0..=100_000),
+            ),
         })
     }
 
@@ -132,6 +151,7 @@ impl Reading<'_> {
                 server_name: None,
                 ca_pem: None,
                 verify: Verify::Full,
+                client: None,
             })),
             (Scheme::Https, Some(found)) => self.upstream_tls(found).map(Some),
         }
@@ -150,7 +170,11 @@ impl Reading<'_> {
             }
             holds.then_some(pem)
         });
+        let client = section
+            .first_of(CERTIFICATE_KEYS)
+            .map(|_| self.certificate_in(&section));
         Some(UpstreamTls {
+            client: client.map_or(Some(None), |client| client.map(Some))?,
             server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
             ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
             verify: if verify { Verify::Full } else { Verify::Off },
@@ -256,12 +280,22 @@ pub(super) const KEYS: &[&str] = &[
     "health_check",
     "max_fails",
     "primary",
+    "retry_budget",
     "scheme",
     "secondary",
     "timeouts",
     "tls",
 ];
-pub(super) const TLS_KEYS: &[&str] = &["ca", "ca_file", "server_name", "verify"];
+pub(super) const TLS_KEYS: &[&str] = &[
+    "ca",
+    "ca_file",
+    "certificate",
+    "certificate_file",
+    "key",
+    "key_file",
+    "server_name",
+    "verify",
+];
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
 pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
 pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];
@@ -272,7 +306,15 @@ const BALANCES: &[(&str, Balance)] = &[
     ("ip_hash", Balance::Hash(HashOf::ClientAddress)),
 ];
 
-const TIMEOUTS: Timeouts = Timeouts {
+/// A fifth, and enough for a pool that few requests go to.
+const BUDGET: BudgetTerms = BudgetTerms {
+    percent: 20,
+    per_second_min: 10,
+};
+pub(super) const BUDGET_KEYS: &[&str] = &["per_second_min", "percent"];
+
+/// How long upstreams may take that nothing is said about.
+pub(super) const TIMEOUTS: Timeouts = Timeouts {
     connect: Duration::from_secs(3),
     first_byte: Duration::from_mins(1),
     read_idle: Duration::from_mins(1),

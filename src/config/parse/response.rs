@@ -110,11 +110,7 @@ impl Reading<'_> {
     ) {
         let form = folded(name.as_str());
         let is_told = self.told.iter().any(|told| folded(told.as_str()) == form);
-        let is_reserved = RESERVED.contains(&form.as_str())
-            || RESERVED_PREFIXES
-                .iter()
-                .any(|prefix| form.starts_with(prefix));
-        if is_reserved || is_told {
+        if is_reserved_header(&form) || is_told {
             let name = name.as_str().to_owned();
             self.fault_at_key(found, Problem::Policy(PolicyProblem::ReservedHeader(name)));
         }
@@ -213,6 +209,14 @@ impl Reading<'_> {
         }
         attributes
     }
+}
+
+/// Whether a header, given in folded form, is one that the protocol or the gateway itself needs.
+pub(super) fn is_reserved_header(folded: &str) -> bool {
+    RESERVED.contains(&folded)
+        || RESERVED_PREFIXES
+            .iter()
+            .any(|prefix| folded.starts_with(prefix))
 }
 
 pub(super) const KEYS: &[&str] = &["cookies", "headers", "session"];

@@ -6,10 +6,8 @@
 use std::sync::Arc;
 
 use crate::config::Caching;
-use crate::config::Pool;
 use crate::config::Preflight;
 use crate::config::Route;
-use crate::config::Timeouts;
 use crate::config::UpstreamHost;
 use crate::config::parse::host::Declared;
 use crate::config::parse::outcome::Redirects;
@@ -23,11 +21,11 @@ use crate::config::problem::Problem;
 use crate::decision::path::Oddity;
 use crate::decision::path::Tolerance;
 use crate::decision::policy::Access;
+use crate::decision::retry::RetryOn;
 use crate::decision::routing::PathPattern;
 use crate::decision::routing::PatternError;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
-use crate::model::name::PoolName;
 
 /// What routes turned out to need of the rest of the file.
 #[derive(Default)]
@@ -69,11 +67,9 @@ impl Reading<'_> {
         let base = policy.as_ref().map(|named| named.outcomes.clone());
         let outcomes = self.outcomes(&section, base.unwrap_or_default(), &mut needed.redirects);
         let level = self.route_level(&section, declared);
-        let pools = self.route_pools(&section, declared);
-        let timeouts = pools
-            .as_ref()
-            .and_then(|pools| self.route_timeouts(&section, pools));
+        let destination = self.destination(&section, declared);
         let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
+        let allowance = self.allowance(&section, access);
         let upstream_host = self.or(
             &section,
             "upstream_host",
@@ -84,11 +80,14 @@ impl Reading<'_> {
         let preflight = self.or(&section, "preflight", Preflight::Refuse, |this, found| {
             this.word(found, PREFLIGHTS)
         });
+        let retry_on = self.or(&section, "retry_on", RetryOn::default(), Self::retry_on);
+        let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
+        let headers = self.header_rules(&section);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
         });
         let (name, path) = path?;
-        let (pool_http, pool_https) = pools?;
+        let (destination, timeouts) = destination?;
         Some(Route {
             name,
             path,
@@ -96,14 +95,17 @@ impl Reading<'_> {
             access: access?,
             policy: policy?.policy,
             level,
-            pool_http,
-            pool_https,
+            destination,
             body_bytes_max,
-            timeouts: timeouts?,
+            allowance,
+            timeouts,
             upstream_host,
             tolerance,
             preflight,
             caching,
+            retry_on,
+            rewrite,
+            headers,
             responses,
             outcomes,
         })
@@ -184,68 +186,6 @@ impl Reading<'_> {
         level
     }
 
-    /// The pool for plain listeners and the one for TLS listeners (W-04).
-    fn route_pools(
-        &mut self,
-        section: &Section<'_>,
-        declared: &Declared<'_>,
-    ) -> Option<(Arc<Pool>, Arc<Pool>)> {
-        self.exclusive(section, "pool", "pools");
-        match (section.get("pool"), section.get("pools")) {
-            (Some(found), _) => {
-                let pool = self.pool_reference(found, declared)?;
-                Some((Arc::clone(&pool), pool))
-            }
-            (None, Some(found)) => {
-                let section = self.section(found, BOTH_POOLS)?;
-                let http = self.required(&section, "http").cloned();
-                let http = http.and_then(|found| self.pool_reference(&found, declared));
-                let https = self.required(&section, "https").cloned();
-                let https = https.and_then(|found| self.pool_reference(&found, declared));
-                http.zip(https)
-            }
-            (None, None) => {
-                self.fault(&section.found, Problem::MissingOneOf(POOL_KEYS));
-                None
-            }
-        }
-    }
-
-    fn pool_reference(&mut self, found: &Found<'_>, declared: &Declared<'_>) -> Option<Arc<Pool>> {
-        let name = self.text(found)?;
-        let known = &declared.pools.names;
-        if !known.contains(&name) {
-            self.unknown_name(found, "pool", &name, known.iter().map(String::as_str));
-            return None;
-        }
-        let name = PoolName::parse(&name).ok()?;
-        declared.pools.valid.get(&name).cloned()
-    }
-
-    /// The pool's time-outs with the route's own on top. Two pools must agree where the route is
-    /// silent, because a route has one set for both.
-    fn route_timeouts(
-        &mut self,
-        section: &Section<'_>,
-        (http, https): &(Arc<Pool>, Arc<Pool>),
-    ) -> Option<Timeouts> {
-        let written = section.get("timeouts");
-        let over = |this: &mut Self, base: Timeouts| match written {
-            Some(found) => this.timeouts(found, base),
-            None => Some(base),
-        };
-        let timeouts = over(self, https.timeouts)?;
-        let faults = self.faults.len();
-        let other = over(self, http.timeouts)?;
-        // The second reading finds the same faults again.
-        self.faults.truncate(faults);
-        if let Some(key) = difference(&timeouts, &other) {
-            let place = section.get("pools").unwrap_or(&section.found);
-            self.fault(place, Problem::PoolTimeouts(key));
-        }
-        Some(timeouts)
-    }
-
     fn upstream_host(&mut self, found: &Found<'_>) -> Option<UpstreamHost> {
         match self.text(found)?.as_str() {
             "preserve" => Some(UpstreamHost::Preserved),
@@ -271,6 +211,19 @@ impl Reading<'_> {
                 .into_iter()
                 .fold(Tolerance::none(), Tolerance::with),
         )
+    }
+
+    fn retry_on(&mut self, found: &Found<'_>) -> Option<RetryOn> {
+        let items = self.list(found)?;
+        let mut all = RetryOn::default();
+        for item in &items {
+            let text = self.text(item)?;
+            match all.with(&text) {
+                Some(more) => all = more,
+                None => self.fault(item, word_problem(&text, RetryOn::WORDS.to_vec())),
+            }
+        }
+        Some(all)
     }
 
     /// A second route for the same paths and methods is never reached.
@@ -320,21 +273,6 @@ fn covers(earlier: &Route, later: &Route) -> bool {
                 .all(|method| earlier.methods.contains(method)))
 }
 
-/// The first time-out in which two sets differ.
-fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
-    let pairs = [
-        ("connect", left.connect == right.connect),
-        ("first_byte", left.first_byte == right.first_byte),
-        ("read_idle", left.read_idle == right.read_idle),
-        ("write_idle", left.write_idle == right.write_idle),
-        ("total", left.total == right.total),
-    ];
-    pairs
-        .into_iter()
-        .find(|(_, same)| !same)
-        .map(|(key, _)| key)
-}
-
 pub(super) const KEYS: &[&str] = &[
     "access",
     "body_size",
@@ -344,16 +282,22 @@ pub(super) const KEYS: &[&str] = &[
     "exact",
     "failure_url",
     "glob",
+    "headers",
     "level",
+    "limits",
     "methods",
     "path",
     "policy",
     "pool",
     "pools",
     "preflight",
+    "redirect",
     "regex",
     "remediation",
+    "respond",
     "responses",
+    "retry_on",
+    "rewrite",
     "success_url",
     "timeouts",
     "tolerate",
@@ -369,8 +313,6 @@ const PATHS: &[(&str, MakePattern)] = &[
     ("regex", PathPattern::regex),
 ];
 const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
-const POOL_KEYS: &[&str] = &["pool", "pools"];
-pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
 
 /// Keys that mean something only where somebody is asked to sign in.
 const PROTECTED_KEYS: &[&str] = &[

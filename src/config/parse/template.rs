@@ -85,7 +85,7 @@ fn put_in(inner: &str, variable: &dyn Fn(&str) -> Option<String>) -> Result<Part
 }
 
 /// Whether `${…}` means a fact: names of variables have no dots.
-fn is_fact(inner: &str) -> bool {
+pub(super) fn is_fact(inner: &str) -> bool {
     let end = inner.find(|c: char| !c.is_ascii_alphanumeric() && c != '_');
     end.is_some_and(|at| inner.get(at..).is_some_and(|rest| rest.starts_with('.')))
 }

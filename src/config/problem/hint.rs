@@ -25,6 +25,7 @@ impl Problem {
             Self::LineFormat { error, nearest } => {
                 return Some(line_format_hint(error, nearest.as_ref()));
             }
+            Self::Forward(problem) => return problem.hint(),
             Self::Include(problem) => return Some(problem.hint()),
             Self::Mdc(problem) => return problem.hint(),
             Self::Policy(problem) => return problem.hint(),

@@ -33,6 +33,9 @@ pub enum PolicyProblem {
     /// A header that is not for a policy to set.
     #[error("the header `{0}` is set by the gateway itself")]
     ReservedHeader(String),
+    /// A header that no rule may change.
+    #[error("the header `{0}` is not for a rule to change")]
+    RuleHeader(String),
     /// Session attributes on a gate without an engine.
     #[error("a gate without an engine cannot give attributes to sessions")]
     SessionElsewhere,
@@ -97,6 +100,9 @@ impl PolicyProblem {
             Self::ForeignHost(_) => "a browser is sent only to hosts of `virtual_hosts`",
             Self::RedirectWithoutAddress => "add `failure_url`, or write `page` or `status`",
             Self::ReservedCookie(_) | Self::ReservedHeader(_) => "choose another name",
+            Self::RuleHeader(_) => {
+                "it frames messages, or says what only the gateway vouches for; leave it out"
+            }
             Self::SessionElsewhere => "say it on the engine nodes",
             Self::SuccessAddress => "such as `/welcome`",
             Self::TimeAlways => "give `days`, `from`, `to` or `dates`",

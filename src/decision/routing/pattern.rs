@@ -108,6 +108,15 @@ impl PathPattern {
         Ok(Self::new(text, Kind::Prefix(path.without_trailing_slash())))
     }
 
+    /// The path that the pattern spells out, be it for that alone or for what is below it too.
+    #[must_use]
+    pub fn literal(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Exact(path) | Kind::Prefix(path) => Some(&path.text),
+            Kind::Glob(_) | Kind::Regex(_) => None,
+        }
+    }
+
     /// Matches whole paths: `*` and `?` stay within a segment, `**` crosses them; `[…]` and `{a,b}`
     /// choose. `/adm/**` matches `/adm/` and everything below, and not `/adm`.
     ///

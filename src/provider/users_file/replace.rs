@@ -19,14 +19,14 @@ use rustix::fs::Uid;
 /// The exclusive right to replace a file; given back when dropped. The empty lock file stays beside the
 /// target: removing it would let two writers lock two different files.
 #[derive(Debug)]
-pub(super) struct FileLock {
+pub(crate) struct FileLock {
     target: PathBuf,
     _lock: File,
 }
 
 impl FileLock {
     /// Waits for the right to replace `path`. A symbolic link is followed once, so that the link stays.
-    pub(super) fn acquire(path: &Path) -> io::Result<Self> {
+    pub(crate) fn acquire(path: &Path) -> io::Result<Self> {
         let target = match fs::canonicalize(path) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             found => found?,
@@ -46,7 +46,7 @@ impl FileLock {
 
     /// Replaces the file by one that holds `text`: written beside it, brought to the disk, renamed.
     /// The new file is for its owner alone and keeps the owner of the old one.
-    pub(super) fn replace(&self, text: &str) -> io::Result<()> {
+    pub(crate) fn replace(&self, text: &str) -> io::Result<()> {
         let temporary = beside(&self.target, ".new")?;
         // Whoever left one behind did not hold the lock to its end; `create_new` must not trip over it.
         match fs::remove_file(&temporary) {

@@ -7,6 +7,7 @@ use http::header;
 use http::header::HeaderName;
 
 use crate::decision::endpoints;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
@@ -21,6 +22,7 @@ use crate::proxy::pages::message::Message;
 use crate::proxy::pages::message::whole_seconds;
 use crate::proxy::pages::view::Plain;
 use crate::proxy::pages::view::View;
+use crate::proxy::pages::view::maintenance_text;
 use crate::proxy::setback::Setback;
 
 pub(super) fn page(kind: &ReplyKind, title: Option<&str>, audience: &Audience<'_>) -> Page {
@@ -126,6 +128,28 @@ pub(super) fn set_back(setback: &Setback<'_>, audience: &Audience<'_>) -> Page {
                 "reference": reference,
             });
             json(*status, &body)
+        }
+    }
+}
+
+/// What is told of maintenance: in the operator's words too, which are the same in every language.
+pub(super) fn maintained(maintenance: &Maintenance, audience: &Audience<'_>) -> Page {
+    let status = StatusCode::SERVICE_UNAVAILABLE;
+    let reference = audience.id.to_string();
+    match audience.taste {
+        Taste::Html => {
+            let view = View::maintenance(audience.reader, maintenance, &reference);
+            html(status, view, audience)
+        }
+        Taste::Json => {
+            let body = serde_json::json!({
+                "error": audience.english.say(&Message::of("maintenance")),
+                "message": audience.english.say(&maintenance_text(maintenance)),
+                "notice": maintenance.message,
+                "status": status.as_u16(),
+                "reference": reference,
+            });
+            json(status, &body)
         }
     }
 }

@@ -347,9 +347,13 @@ impl Reader<'_> {
 /// Portway's own style sheet.
 const STYLE: &str = include_str!("style.css");
 /// Portway's own templates.
-const TEMPLATES: [(&str, &str); 7] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("base.html", include_str!("templates/base.html")),
     ("login.html", include_str!("templates/login.html")),
+    (
+        "maintenance.html",
+        include_str!("templates/maintenance.html"),
+    ),
     ("message.html", include_str!("templates/message.html")),
     ("onward.html", include_str!("templates/onward.html")),
     ("password.html", include_str!("templates/password.html")),

@@ -6,6 +6,7 @@ use std::time::Duration;
 use crate::decision::form::Encoding;
 use crate::decision::form::Field;
 use crate::decision::form::FieldValue;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::password::Weakness;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
@@ -132,6 +133,7 @@ pub(super) fn views(reader: Reader<'_>) -> Vec<View> {
     }
     views.extend(password_views(reader, waits[0]));
     views.extend(plain_views(reader));
+    views.extend(maintenance_views(reader, waits));
     views.push(View::onward(reader, "https://app.example.com/onward"));
     views.extend(signed_out_views(reader));
     views.extend(replay_views(reader));
@@ -182,7 +184,7 @@ fn plain_views(reader: Reader<'_>) -> Vec<View> {
     };
     let pages = [
         Plain {
-            reference: Some("0123456789abcdef0123456789abcdef".to_owned()),
+            reference: Some(REFERENCE.to_owned()),
             links: vec![(Message::of("try_again"), "https://app.example.com/")],
             ..of("denied", "denied_text")
         },
@@ -193,6 +195,19 @@ fn plain_views(reader: Reader<'_>) -> Vec<View> {
         of("not_found", "not_found_text"),
     ];
     pages.iter().map(|page| View::plain(reader, page)).collect()
+}
+
+fn maintenance_views(reader: Reader<'_>, waits: [Duration; 2]) -> Vec<View> {
+    let messages = [None, Some("We are back at <6 o'clock>.".to_owned())];
+    let views = waits.into_iter().zip(messages).map(|(wait, message)| {
+        let maintenance = Maintenance {
+            retry_after: wait,
+            except: Vec::new(),
+            message,
+        };
+        View::maintenance(reader, &maintenance, REFERENCE)
+    });
+    views.collect()
 }
 
 fn signed_out_views(reader: Reader<'_>) -> Vec<View> {
@@ -248,6 +263,7 @@ fn replay_views(reader: Reader<'_>) -> Vec<View> {
 const NONCE: &str = "sample-nonce";
 const REQUEST: &str = "sealed-request";
 const FORM: &str = "sealed-form";
+const REFERENCE: &str = "0123456789abcdef0123456789abcdef";
 const HOST: &str = "app.example.com";
 /// The attributes that hold scripts most often; none of them runs.
 const SCRIPTED: &[&str] = &[

@@ -9,6 +9,7 @@ use minijinja::Value;
 use crate::decision::form::Encoding;
 use crate::decision::form::Field;
 use crate::decision::form::FieldValue;
+use crate::decision::maintenance::Maintenance;
 use crate::decision::password::Weakness;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
@@ -99,6 +100,21 @@ impl View {
             .with("reference", page.reference.as_deref().unwrap_or_default())
     }
 
+    /// The page of a virtual host in maintenance.
+    pub(in crate::proxy) fn maintenance(
+        reader: Reader<'_>,
+        maintenance: &Maintenance,
+        reference: &str,
+    ) -> Self {
+        Self::new("maintenance.html", reader.say(&Message::of("maintenance")))
+            .with("text", reader.say(&maintenance_text(maintenance)))
+            .with(
+                "message",
+                maintenance.message.as_deref().unwrap_or_default(),
+            )
+            .with("reference", reference)
+    }
+
     /// A page that leads on by itself.
     pub(in crate::proxy) fn onward(reader: Reader<'_>, address: &str) -> Self {
         Self::new("onward.html", reader.say(&Message::of("signing_out"))).with("address", address)
@@ -144,6 +160,12 @@ impl View {
             .with("files", has_files)
             .with("fields", fields)
     }
+}
+
+/// What is said of maintenance, whatever the operator adds.
+pub(in crate::proxy) fn maintenance_text(maintenance: &Maintenance) -> Message {
+    let time = Message::time(maintenance.retry_after);
+    Message::of("maintenance_text").with_message("time", time)
 }
 
 fn field(field: &Field) -> Value {

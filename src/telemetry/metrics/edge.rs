@@ -18,6 +18,12 @@ pub struct EdgeSnapshot {
     pub unread: Vec<(&'static str, u64)>,
     /// Requests that were cut off half-way.
     pub cut: u64,
+    /// Requests to virtual hosts in maintenance.
+    pub in_maintenance: u64,
+    /// Bodies that had to wait for bandwidth, by their direction.
+    pub delayed: Vec<(&'static str, u64)>,
+    /// Requests beyond what a client may take, by what of.
+    pub limited: Vec<(&'static str, u64)>,
     /// TLS handshakes, by what came of them.
     pub handshakes: Vec<(&'static str, u64)>,
     /// Connections, by whether they were let in.
@@ -42,8 +48,10 @@ pub struct HostSnapshot {
 pub struct PoolSnapshot {
     /// Its name.
     pub pool: String,
-    /// Further upstreams tried because one could not be connected to.
+    /// Further upstreams tried for a request.
     pub retries: u64,
+    /// Those that were not tried, because the budget was spent.
+    pub retries_refused: u64,
     /// Its upstreams.
     pub upstreams: Vec<UpstreamSnapshot>,
 }
@@ -114,6 +122,7 @@ impl EdgeSnapshot {
             ),
             self.cut,
         )?;
+        self.encode_limits(page)?;
         page.counters(
             (
                 "portway_requests_unread",
@@ -138,6 +147,33 @@ impl EdgeSnapshot {
         let open = ("portway_connections", "Connections that are open");
         page.gauge(open, self.open as u64)
     }
+
+    /// What clients were kept from.
+    fn encode_limits(&self, page: &mut Page<'_>) -> fmt::Result {
+        page.counters(
+            (
+                "portway_requests_limited",
+                "Requests refused because a client took more than it may, by what of",
+            ),
+            "limit",
+            &self.limited,
+        )?;
+        page.counter(
+            (
+                "portway_requests_in_maintenance",
+                "Requests answered with the page of a virtual host in maintenance",
+            ),
+            self.in_maintenance,
+        )?;
+        page.counters(
+            (
+                "portway_bodies_delayed",
+                "Bodies that had to wait for the bandwidth their client may have",
+            ),
+            "direction",
+            &self.delayed,
+        )
+    }
 }
 
 /// Writes what there is to tell of all pools.
@@ -146,9 +182,18 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
     page.counter_family(
         (
             "portway_upstream_retries",
-            "Further upstreams tried because one could not be connected to",
+            "Further upstreams tried for a request",
         ),
         pools.iter().map(|pool| ([label(pool)], pool.retries)),
+    )?;
+    page.counter_family(
+        (
+            "portway_upstream_retries_refused",
+            "Further upstreams not tried because the retry budget was spent",
+        ),
+        pools
+            .iter()
+            .map(|pool| ([label(pool)], pool.retries_refused)),
     )?;
     let each = |value: fn(&UpstreamSnapshot) -> u64| {
         pools.iter().flat_map(move |pool| {

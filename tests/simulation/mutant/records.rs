@@ -23,6 +23,8 @@ use portway::ports::session_store::Inserted;
 use portway::ports::session_store::Replaced;
 use portway::ports::session_store::SessionStore;
 use portway::ports::session_store::StoreError;
+use portway::ports::session_store::WalkPlace;
+use portway::ports::session_store::Walked;
 
 use crate::mutant::Mutation;
 use crate::store::SimStore;
@@ -127,6 +129,10 @@ impl SessionStore for MutantStore {
 
     async fn list_by_user(&self, store: &StoreName, subject: &UserName) -> Vec<Arc<Session>> {
         self.inner.list_by_user(store, subject).await
+    }
+
+    fn walk(&self, from: Option<WalkPlace>, limit: usize) -> Walked {
+        self.inner.walk(from, limit)
     }
 
     fn count(&self) -> usize {

@@ -12,6 +12,7 @@ use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Presence;
 use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::ROOT;
+use crate::config::parse::template::is_fact;
 use crate::config::raw::Content;
 use crate::config::raw::Entry;
 use crate::config::raw::Node;
@@ -128,6 +129,9 @@ fn filled(written: &str, surroundings: &Surroundings<'_>) -> String {
             written.to_owned()
         };
     }
+    if let Some(template) = filled_template(written, surroundings) {
+        return userinfo::replaced(&template, REDACTED).into_owned();
+    }
     let text = expand(written, surroundings.variable);
     let text = text.unwrap_or_else(|_| written.to_owned());
     if text.contains(PEM) && text.contains(PRIVATE) {
@@ -140,6 +144,40 @@ fn filled(written: &str, surroundings: &Surroundings<'_>) -> String {
         return written.to_owned();
     }
     userinfo::replaced(&escaped(&text), REDACTED).into_owned()
+}
+
+/// A template with its variables filled in and its facts as they are; none where there is no fact, or something
+/// cannot be filled in.
+fn filled_template(written: &str, surroundings: &Surroundings<'_>) -> Option<String> {
+    let filled = |plain: &str| expand(plain, surroundings.variable).ok();
+    let (mut out, mut plain, mut rest) = (String::new(), String::new(), written);
+    let mut facts = 0_usize;
+    while let Some((before, behind)) = rest.split_once('$') {
+        plain.push_str(before);
+        plain.push('$');
+        rest = behind;
+        if let Some(behind) = behind.strip_prefix('$') {
+            plain.push('$');
+            rest = behind;
+            continue;
+        }
+        let inner = behind
+            .strip_prefix('{')
+            .and_then(|rest| rest.split_once('}'));
+        let Some((fact, behind)) = inner.filter(|(inner, _)| is_fact(inner)) else {
+            continue;
+        };
+        // The dollar sign of the fact stays behind the text, so that one before it is doubled.
+        let text = filled(plain.strip_suffix('$')?)? + "$";
+        out.push_str(&escaped(&text));
+        out.push_str(&format!("{{{fact}}}"));
+        plain.clear();
+        rest = behind;
+        facts += 1;
+    }
+    plain.push_str(rest);
+    out.push_str(&escaped(&filled(&plain)?));
+    (facts > 0).then_some(out)
 }
 
 /// Whether a text is put together from a variable whose name says that it holds a secret.
@@ -256,6 +294,27 @@ mod tests {
             let shown = shown(secret);
             assert!(!shown.contains("hidden"), "{shown}");
             assert!(shown.contains(REDACTED), "{shown}");
+        }
+    }
+
+    #[test]
+    fn the_facts_of_a_template_stay_and_its_variables_are_filled_in() {
+        let variable = |name: &str| (name == "SITE").then(|| "a$b".to_owned());
+        let surroundings = Surroundings {
+            folder: std::path::Path::new(""),
+            variable: &variable,
+            read: &|_| Ok(Vec::new()),
+            list: &|_| Ok(Vec::new()),
+            threads: 1,
+        };
+        for (written, shown) in [
+            ("${user.id}@${user.store}", "${user.id}@${user.store}"),
+            ("${SITE}/${request.id}?$$", "a$b/${request.id}?$"),
+            ("$$${user.id}$", "$$${user.id}$"),
+            ("$${user.id}", "$${user.id}"),
+            ("${SITE:-x}", "a$b"),
+        ] {
+            assert_eq!(filled(written, &surroundings), shown);
         }
     }
 

@@ -105,13 +105,13 @@ impl Writing {
                 defined("variable"),
             ] }),
             Kind::Words(words) => {
-                // Readers of YAML that know types take `true` for no text.
+                // Readers of YAML that know types take `true` and `302` for no text.
                 let mut values: Vec<Value> = words.iter().map(|word| json!(word)).collect();
                 values.extend(
                     words
                         .iter()
                         .map(|word| typed(word))
-                        .filter(Value::is_boolean),
+                        .filter(|value| !value.is_string()),
                 );
                 json!({ "anyOf": [{ "enum": values }, defined("variable")] })
             }

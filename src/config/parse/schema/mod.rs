@@ -1,5 +1,5 @@
 //! What may be written: the sections of a configuration with their keys, the form of their values, and their
-//! defaults. The JSON schema and the effective configuration are made from it.
+//! defaults. The JSON schema, the reference and the effective configuration are made from it.
 //!
 //! It stands beside the code that reads values and lists exactly its keys, which a test holds it to. What fits
 //! together, and what a value means, only that code knows; what each key is for stands in
@@ -8,9 +8,11 @@
 pub mod effective;
 mod example;
 mod json;
+mod reference;
 mod shapes;
 
 pub use json::schema;
+pub use reference::reference;
 
 /// A section: a map whose keys are known.
 #[derive(Debug)]

@@ -6,6 +6,7 @@ use crate::config::parse::branding;
 use crate::config::parse::engine;
 use crate::config::parse::host;
 use crate::config::parse::identity;
+use crate::config::parse::keys;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
 use crate::config::parse::ops;
@@ -15,6 +16,13 @@ use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::centres::MDC;
 use crate::config::parse::schema::shapes::centres::REMOTE;
+use crate::config::parse::schema::shapes::clients::ALLOWANCE;
+use crate::config::parse::schema::shapes::clients::MAINTENANCE;
+use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
+use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
+use crate::config::parse::schema::shapes::forwarding::REDIRECT;
+use crate::config::parse::schema::shapes::forwarding::RESPOND;
+use crate::config::parse::schema::shapes::forwarding::REWRITE;
 use crate::config::parse::schema::shapes::policies::CHALLENGE;
 use crate::config::parse::schema::shapes::policies::DENIED;
 use crate::config::parse::schema::shapes::policies::POLICY;
@@ -25,8 +33,11 @@ use crate::config::parse::schema::shapes::pools::ROUTE_TIMEOUTS;
 use crate::config::parse::settings;
 use crate::config::parse::throttle;
 use crate::decision::path::Oddity;
+use crate::decision::retry::RetryOn;
 
 mod centres;
+mod clients;
+mod forwarding;
 mod policies;
 mod pools;
 
@@ -50,6 +61,7 @@ pub(super) static ROOT: Shape = section(
         key("deployment", Kind::Text).default("main"),
         key("state_dir", Kind::Text).default("state"),
         key("key_ring_file", Kind::Text),
+        key("keys", Kind::Section(&KEYS)).implied(),
         key("threads", Kind::Number(1, 1024)),
         key("trusted_proxies", Kind::List(&Kind::Text)).default("[]"),
         key("listeners", Kind::List(&Kind::Section(&LISTENER))).required(),
@@ -74,6 +86,19 @@ pub(super) static ROOT: Shape = section(
         key("virtual_hosts", Kind::List(&Kind::Section(&VIRTUAL_HOST))).required(),
     ],
     parse::KEYS,
+);
+
+static KEYS: Shape = section(
+    &[
+        key("publish_for", Kind::Duration).default("1h"),
+        key("rotate_after_uses", Kind::Number(1_000_000, 1 << 31)).default("268435456"),
+        key(
+            "rotate_every",
+            Kind::AnyOf(&[Kind::Words(&["never"]), Kind::Duration]),
+        )
+        .default("90d"),
+    ],
+    keys::KEYS,
 );
 
 static LISTENER: Shape = section(
@@ -255,7 +280,14 @@ static VIRTUAL_HOST: Shape = section(
         key("hosts", Kind::List(&Kind::Text)),
         key("listeners", Kind::List(&Kind::Text)),
         key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
+        key("headers", Kind::Section(&HEADER_RULES)),
         key("public_port", Kind::Number(1, 65_535)),
+        key(
+            "maintenance",
+            Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&MAINTENANCE)]),
+        )
+        .default("off"),
+        key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
     host::KEYS,
@@ -288,25 +320,23 @@ static ROUTE: Shape = section(
         key("pool", Kind::Text).about("The pool for all requests, in place of `pools`."),
         key("pools", Kind::Section(&BOTH_POOLS)),
         key("body_size", Kind::Size),
+        key("limits", Kind::Section(&ALLOWANCE)),
         key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
-        key("upstream_host", Kind::Text).default("preserve"),
+        key("upstream_host", Kind::Text)
+            .default("preserve")
+            .unwritten(),
         key("tolerate", Kind::List(&Kind::Words(&Oddity::NAMES))).default("[]"),
         key("preflight", Kind::Words(&["forward", "refuse"]))
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
+        key("redirect", Kind::Section(&REDIRECT)),
+        key("respond", Kind::Section(&RESPOND)),
+        key("retry_on", Kind::List(&Kind::Words(&RetryOn::WORDS)))
+            .default("[]")
+            .unwritten(),
+        key("rewrite", Kind::Section(&REWRITE)),
+        key("headers", Kind::Section(&HEADER_RULES)),
     ],
     route::KEYS,
-);
-
-static BOTH_POOLS: Shape = section(
-    &[
-        key("http", Kind::Text)
-            .required()
-            .about("The pool for requests from plain listeners."),
-        key("https", Kind::Text)
-            .required()
-            .about("The pool for requests from TLS listeners."),
-    ],
-    route::BOTH_POOLS,
 );

@@ -15,6 +15,7 @@ impl World {
             version: "1".to_owned(),
             now: self.now().after(ahead),
             keys: Vec::new(),
+            seals: None,
             stores: vec![staff()],
         })));
         self.engine.greet(&peer()).await

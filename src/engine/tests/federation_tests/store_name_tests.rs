@@ -15,6 +15,7 @@ impl World {
             version: "1".to_owned(),
             now: self.now(),
             keys: Vec::new(),
+            seals: None,
             stores: stores.collect(),
         })));
         assert_eq!(self.engine.greet(&peer()).await, Followed::Complete);

@@ -4,6 +4,7 @@ use crate::config::parse::health;
 use crate::config::parse::pool;
 use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::forwarding::RETRY_BUDGET;
 use crate::config::parse::schema::shapes::key;
 use crate::config::parse::schema::shapes::section;
 
@@ -26,6 +27,7 @@ pub(super) static POOL: Shape = section(
             .implied()
             .about("How long an upstream may take."),
         key("connect_retries", Kind::Number(0, 100)).default("3"),
+        key("retry_budget", Kind::Section(&RETRY_BUDGET)).implied(),
     ],
     pool::KEYS,
 );
@@ -36,6 +38,10 @@ static UPSTREAM_TLS: Shape = section(
         key("ca", Kind::Text).about("The authorities to trust in PEM form, in place of a file."),
         key("ca_file", Kind::Text),
         key("verify", Kind::Switch).default("true"),
+        key("certificate", Kind::Text).about("The chain in PEM form, in place of a file."),
+        key("certificate_file", Kind::Text),
+        key("key", Kind::Secret).about("The private key in PEM form, in place of a file."),
+        key("key_file", Kind::Text).about("Its private key."),
     ],
     pool::TLS_KEYS,
 );

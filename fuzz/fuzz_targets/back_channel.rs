@@ -1,0 +1,8 @@
+//! The body `back_channel::run`, driven by coverage.
+#![no_main]
+
+#[allow(dead_code, reason = "a target uses one body")]
+#[path = "../bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::back_channel::run(data));

@@ -1,0 +1,138 @@
+//! The sessions of the node.
+//!
+//! `GET /v1/sessions?user=&store=&address=&idle_longer_than=&limit=` lists them, the span in seconds, as
+//! [`crate::ports::sessions::SessionList`]. `GET /v1/sessions/show?session=`, or `?user=&store=`, tells all
+//! there is about some. `POST /v1/sessions/end` ends those that its body names, as
+//! [`crate::ports::sessions::Doomed`].
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+use std::time::Duration;
+
+use http::StatusCode;
+use ipnet::IpNet;
+
+use crate::admin::Desk;
+use crate::admin::reply::Reply;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::ports::sessions::Chosen;
+use crate::ports::sessions::Doomed;
+use crate::ports::sessions::SESSIONS_MAX;
+use crate::ports::sessions::SessionFilter;
+use crate::ports::sessions::SessionsError;
+use crate::ports::sessions::ShortHash;
+use crate::ports::sessions::Subject;
+
+pub(super) async fn list(desk: &Desk, query: Option<&str>) -> Reply {
+    let known = ["user", "store", "address", "idle_longer_than", "limit"];
+    let filter = Parameters::read(query, &known).and_then(|asked| asked.filter());
+    match filter {
+        Ok(filter) => answer(desk.sessions.list(&filter).await),
+        Err(refused) => refused,
+    }
+}
+
+pub(super) async fn show(desk: &Desk, query: Option<&str>) -> Reply {
+    let known = ["session", "user", "store"];
+    let chosen = Parameters::read(query, &known).and_then(|asked| asked.chosen());
+    match chosen {
+        Ok(chosen) => answer(desk.sessions.show(&chosen).await),
+        Err(refused) => refused,
+    }
+}
+
+pub(super) async fn end(desk: &Desk, body: &[u8]) -> Reply {
+    match serde_json::from_slice::<Doomed>(body) {
+        Ok(doomed) => answer(desk.sessions.end(&doomed).await),
+        Err(error) => misread(&error),
+    }
+}
+
+fn answer<T: serde::Serialize>(told: Result<T, SessionsError>) -> Reply {
+    match told {
+        Ok(told) => Reply::ok(&told),
+        Err(error) => {
+            let status = match error {
+                SessionsError::Loading => StatusCode::SERVICE_UNAVAILABLE,
+                SessionsError::NoEngine | SessionsError::NoStore => StatusCode::CONFLICT,
+                SessionsError::Unknown(_) => StatusCode::NOT_FOUND,
+            };
+            Reply::refused(status, &error)
+        }
+    }
+}
+
+/// The parameters of a query, each once.
+struct Parameters(HashMap<String, String>);
+
+impl Parameters {
+    fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Reply> {
+        let mut all = HashMap::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !known.contains(&&*name) {
+                return Err(misread(&format!("there is no parameter `{name}`")));
+            }
+            if all.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(misread(&format!("`{name}` is there twice")));
+            }
+        }
+        Ok(Self(all))
+    }
+
+    fn filter(&self) -> Result<SessionFilter, Reply> {
+        let limit: Option<usize> = self.number("limit")?;
+        Ok(SessionFilter {
+            subject: self.subject()?,
+            network: self.parsed("address", network)?,
+            idle_longer_than: self.number("idle_longer_than")?.map(Duration::from_secs),
+            limit: limit.unwrap_or(SESSIONS_MAX).min(SESSIONS_MAX),
+        })
+    }
+
+    fn chosen(&self) -> Result<Chosen, Reply> {
+        match (self.parsed("session", ShortHash::parse)?, self.subject()?) {
+            (Some(session), None) => Ok(Chosen::Session(session)),
+            (None, Some(subject)) => Ok(Chosen::Subject(subject)),
+            (None, None) | (Some(_), Some(_)) => Err(misread("name either a session or a user")),
+        }
+    }
+
+    fn subject(&self) -> Result<Option<Subject>, Reply> {
+        let store = self.parsed("store", StoreName::parse)?;
+        match self.parsed("user", UserName::parse)? {
+            Some(user) => Ok(Some(Subject { user, store })),
+            None if store.is_some() => Err(misread("a store is named without a user")),
+            None => Ok(None),
+        }
+    }
+
+    fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(
+        &self,
+        name: &str,
+    ) -> Result<Option<N>, Reply> {
+        self.parsed(name, str::parse)
+    }
+
+    fn parsed<T, E: std::fmt::Display>(
+        &self,
+        name: &str,
+        parse: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Result<Option<T>, Reply> {
+        let value = self.0.get(name).map(|text| parse(text));
+        value
+            .transpose()
+            .map_err(|error| misread(&format!("`{name}`: {error}")))
+    }
+}
+
+fn network(text: &str) -> Result<IpNet, &'static str> {
+    let alone = text.parse::<IpAddr>().ok().map(IpNet::from);
+    alone
+        .or_else(|| text.parse().ok())
+        .ok_or("it is neither an address nor a network such as 10.0.0.0/8")
+}
+
+fn misread(why: &(impl ToString + ?Sized)) -> Reply {
+    Reply::refused(StatusCode::BAD_REQUEST, why)
+}

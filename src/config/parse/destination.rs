@@ -1,0 +1,238 @@
+//! What serves a route: `pool` or `pools`, or `redirect` or `respond` where no upstream is asked.
+
+use std::num::NonZeroU16;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::HeaderValue;
+use http::StatusCode;
+
+use crate::config::Pool;
+use crate::config::Timeouts;
+use crate::config::destination::Destination;
+use crate::config::destination::RoutePools;
+use crate::config::parse::host::Declared;
+use crate::config::parse::pool::TIMEOUTS;
+use crate::config::parse::reading::Found;
+use crate::config::parse::reading::Reading;
+use crate::config::parse::reading::Section;
+use crate::config::problem::Problem;
+use crate::config::problem::forward::ForwardProblem;
+use crate::decision::facts::Fact;
+use crate::decision::facts::RequestFact;
+use crate::decision::fixed_answer::FixedAnswer;
+use crate::decision::fixed_answer::FixedReply;
+use crate::decision::fixed_answer::Query;
+use crate::decision::fixed_answer::Redirect;
+use crate::decision::template::Form;
+use crate::decision::template::Part;
+use crate::decision::template::Template;
+use crate::model::name::HostName;
+use crate::model::name::PoolName;
+
+impl Reading<'_> {
+    /// What serves a route, and how long upstreams may take.
+    pub(super) fn destination(
+        &mut self,
+        section: &Section<'_>,
+        declared: &Declared<'_>,
+    ) -> Option<(Destination, Timeouts)> {
+        let mut written = DESTINATION_KEYS.iter().filter_map(|key| {
+            let found = section.get(key)?;
+            Some((*key, found))
+        });
+        let Some((key, found)) = written.next() else {
+            self.fault(&section.found, Problem::MissingOneOf(DESTINATION_KEYS));
+            return None;
+        };
+        if let Some((second, found)) = written.next() {
+            let first = key;
+            self.fault_at_key(found, Problem::Exclusive { first, second });
+        }
+        match key {
+            "redirect" => self.answering(section, |this| this.redirect(found)),
+            "respond" => self.answering(section, |this| this.respond(found)),
+            _ => {
+                let pools = self.route_pools(key, found, declared)?;
+                let both = (Arc::clone(&pools.http), Arc::clone(&pools.https));
+                let timeouts = self.route_timeouts(section, &both)?;
+                Some((Destination::Pools(pools), timeouts))
+            }
+        }
+    }
+
+    /// A route that answers by itself has no use for what is about upstreams.
+    fn answering(
+        &mut self,
+        section: &Section<'_>,
+        read: impl FnOnce(&mut Self) -> Option<FixedAnswer>,
+    ) -> Option<(Destination, Timeouts)> {
+        for key in UPSTREAM_KEYS {
+            if let Some(found) = section.get(key) {
+                let place = "a route that answers by itself";
+                self.fault_at_key(found, Problem::NoEffect { key, place });
+            }
+        }
+        let answer = read(self)?;
+        Some((Destination::Answer(Arc::new(answer)), TIMEOUTS))
+    }
+
+    /// The pool for plain listeners and the one for TLS listeners (W-04).
+    fn route_pools(
+        &mut self,
+        key: &str,
+        found: &Found<'_>,
+        declared: &Declared<'_>,
+    ) -> Option<RoutePools> {
+        if key == "pool" {
+            let pool = self.pool_reference(found, declared)?;
+            return Some(RoutePools {
+                http: Arc::clone(&pool),
+                https: pool,
+            });
+        }
+        let section = self.section(found, BOTH_POOLS)?;
+        let http = self.required(&section, "http").cloned();
+        let http = http.and_then(|found| self.pool_reference(&found, declared));
+        let https = self.required(&section, "https").cloned();
+        let https = https.and_then(|found| self.pool_reference(&found, declared));
+        Some(RoutePools {
+            http: http?,
+            https: https?,
+        })
+    }
+
+    fn pool_reference(&mut self, found: &Found<'_>, declared: &Declared<'_>) -> Option<Arc<Pool>> {
+        let name = self.text(found)?;
+        let known = &declared.pools.names;
+        if !known.contains(&name) {
+            self.unknown_name(found, "pool", &name, known.iter().map(String::as_str));
+            return None;
+        }
+        let name = PoolName::parse(&name).ok()?;
+        declared.pools.valid.get(&name).cloned()
+    }
+
+    fn redirect(&mut self, found: &Found<'_>) -> Option<FixedAnswer> {
+        let section = self.section(found, REDIRECT_KEYS)?;
+        let status = self.or(&section, "status", StatusCode::FOUND, |this, found| {
+            this.word(found, REDIRECT_STATUSES)
+        });
+        let query = self.or(&section, "query", Query::Keep, |this, found| {
+            this.word(found, QUERIES)
+        });
+        let to = self.required(&section, "to").cloned()?;
+        let template = self.template(&to, Some(Form::Location))?;
+        if !says_its_host(&template) {
+            let problem = ForwardProblem::RedirectAddress;
+            self.fault(&to, Problem::Forward(problem));
+        }
+        Some(FixedAnswer::Redirect(Redirect {
+            status,
+            to: template,
+            query,
+        }))
+    }
+
+    fn respond(&mut self, found: &Found<'_>) -> Option<FixedAnswer> {
+        let section = self.section(found, RESPOND_KEYS)?;
+        let status = self.or(&section, "status", 200, |this, found| {
+            this.number(found, 200_u16..=599)
+        });
+        let status = StatusCode::from_u16(status).ok()?;
+        let content_type = self.or(&section, "content_type", PLAIN_TEXT, |this, found| {
+            this.shaped(found, MEDIA_TYPE, media_type)
+        });
+        let body = self.response_body(&section, status)?;
+        Some(FixedAnswer::Content(FixedReply {
+            status,
+            location: None,
+            content_type: (!body.is_empty()).then_some(content_type),
+            body: Bytes::from(body),
+        }))
+    }
+
+    fn response_body(&mut self, section: &Section<'_>, status: StatusCode) -> Option<Vec<u8>> {
+        let Some((key, found)) = section.first_of(BODY_KEYS) else {
+            return Some(Vec::new());
+        };
+        self.exclusive(section, "body", "body_file");
+        let (key, is_inline) = match key {
+            "body" => ("body", true),
+            _ => ("body_file", false),
+        };
+        if is_bare(status) {
+            let place = "an answer with this status";
+            self.fault_at_key(found, Problem::NoEffect { key, place });
+        }
+        if is_inline {
+            self.text(found).map(String::into_bytes)
+        } else {
+            self.file(found)
+        }
+    }
+}
+
+fn media_type(text: &str) -> Option<HeaderValue> {
+    let value = HeaderValue::from_str(text).ok();
+    value.filter(|_| text.contains('/') && text.is_ascii())
+}
+
+/// Whether an answer with this status has no body (RFC 9110 §6.4.1).
+fn is_bare(status: StatusCode) -> bool {
+    matches!(
+        status,
+        StatusCode::NO_CONTENT | StatusCode::RESET_CONTENT | StatusCode::NOT_MODIFIED
+    )
+}
+
+/// Whether no request chooses the host that an address leads to.
+fn says_its_host(address: &Template) -> bool {
+    let Some(Part::Text(first)) = address.parts().first() else {
+        return false;
+    };
+    if first.starts_with('/') {
+        return !first.starts_with("//") && !first.starts_with("/\\");
+    }
+    let rest = first.strip_prefix("https://");
+    let Some(rest) = rest.or_else(|| first.strip_prefix("http://")) else {
+        return false;
+    };
+    let authority = match rest.find(['/', '?', '#']) {
+        Some(end) => rest.split_at_checked(end).map(|(authority, _)| authority),
+        // What follows must not become a part of the host.
+        None => match address.parts().get(1) {
+            None | Some(Part::Fact(Fact::Request(RequestFact::Path))) => Some(rest),
+            Some(Part::Fact(_) | Part::Text(_)) => None,
+        },
+    };
+    authority.is_some_and(is_authority)
+}
+
+fn is_authority(text: &str) -> bool {
+    let (name, port) = match text.split_once(':') {
+        None => (text, None),
+        Some((name, port)) => (name, Some(port)),
+    };
+    let is_port =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<NonZeroU16>().is_ok();
+    port.is_none_or(is_port) && HostName::parse(name).is_ok()
+}
+
+pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
+pub(super) const REDIRECT_KEYS: &[&str] = &["query", "status", "to"];
+pub(super) const RESPOND_KEYS: &[&str] = &["body", "body_file", "content_type", "status"];
+const DESTINATION_KEYS: &[&str] = &["pool", "pools", "redirect", "respond"];
+const BODY_KEYS: &[&str] = &["body", "body_file"];
+/// Keys that mean something only where an upstream is asked.
+const UPSTREAM_KEYS: [&str; 4] = ["retry_on", "rewrite", "timeouts", "upstream_host"];
+const MEDIA_TYPE: (&str, &str) = ("a media type", "text/html; charset=utf-8");
+const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
+const REDIRECT_STATUSES: &[(&str, StatusCode)] = &[
+    ("301", StatusCode::MOVED_PERMANENTLY),
+    ("302", StatusCode::FOUND),
+    ("303", StatusCode::SEE_OTHER),
+    ("307", StatusCode::TEMPORARY_REDIRECT),
+    ("308", StatusCode::PERMANENT_REDIRECT),
+];
+const QUERIES: &[(&str, Query)] = &[("drop", Query::Drop), ("keep", Query::Keep)];

@@ -1,0 +1,86 @@
+//! The sections about how routes forward requests, or answer them by themselves.
+
+use crate::config::parse::destination;
+use crate::config::parse::header_rules;
+use crate::config::parse::pool;
+use crate::config::parse::rewrite;
+use crate::config::parse::schema::Kind;
+use crate::config::parse::schema::Shape;
+use crate::config::parse::schema::shapes::key;
+use crate::config::parse::schema::shapes::section;
+
+pub(super) static RETRY_BUDGET: Shape = section(
+    &[
+        key("percent", Kind::Number(0, 100)).default("20"),
+        key("per_second_min", Kind::Number(0, 100_000)).default("10"),
+    ],
+    pool::BUDGET_KEYS,
+);
+
+pub(super) static REDIRECT: Shape = section(
+    &[
+        key("to", Kind::Text).required(),
+        key("status", Kind::Words(&["301", "302", "303", "307", "308"])).default("302"),
+        key("query", Kind::Words(&["drop", "keep"])).default("keep"),
+    ],
+    destination::REDIRECT_KEYS,
+);
+
+pub(super) static RESPOND: Shape = section(
+    &[
+        key("status", Kind::Number(200, 599)).default("200"),
+        key("content_type", Kind::Text).default("text/plain; charset=utf-8"),
+        key("body", Kind::Text),
+        key("body_file", Kind::Text).about("The same from a file."),
+    ],
+    destination::RESPOND_KEYS,
+);
+
+pub(super) static REWRITE: Shape = section(
+    &[
+        key("strip_prefix", Kind::Text),
+        key("add_prefix", Kind::Text),
+        key("regex", Kind::Text).about("What whole paths match that are replaced."),
+        key("with", Kind::Text).about("What comes in their place; `$1` is the first group."),
+    ],
+    rewrite::KEYS,
+);
+
+pub(super) static HEADER_RULES: Shape = section(
+    &[
+        key("request", Kind::Section(&REQUEST_HEADERS)).about("On the way to the upstream."),
+        key("response", Kind::Section(&RESPONSE_HEADERS)).about("On the way to the client."),
+    ],
+    header_rules::KEYS,
+);
+
+/// What upstreams are told may be a secret, such as a password of the gateway's own.
+static REQUEST_HEADERS: Shape = section(
+    &[
+        key("set", Kind::Named(&Kind::Secret)).about("In place of those of the name."),
+        key("add", Kind::Named(&Kind::Secret)).about("Beside those of the name."),
+        key("remove", Kind::List(&Kind::Text)).about("None of the name."),
+    ],
+    header_rules::ACTION_KEYS,
+);
+
+static RESPONSE_HEADERS: Shape = section(
+    &[
+        key("set", Kind::Named(&Kind::Text)).about("In place of those of the name."),
+        key("add", Kind::Named(&Kind::Text)).about("Beside those of the name."),
+        key("remove", Kind::List(&Kind::Text)).about("None of the name."),
+    ],
+    header_rules::ACTION_KEYS,
+);
+
+pub(super) static BOTH_POOLS: Shape = section(
+    &[
+        key("http", Kind::Text)
+            .required()
+            .about("The pool for requests from plain listeners."),
+        key("https", Kind::Text)
+            .required()
+            .about("The pool for requests from TLS listeners."),
+    ],
+    destination::BOTH_POOLS,
+);

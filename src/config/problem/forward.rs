@@ -1,0 +1,33 @@
+//! What can be wrong with how a route forwards requests, beyond the form of its values.
+
+use crate::decision::rewrite::RewriteError;
+
+/// What is wrong with how a route forwards requests.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ForwardProblem {
+    /// An address whose host a request might choose.
+    #[error("this is neither a path nor an address whose host is written out")]
+    RedirectAddress,
+    /// A rewrite that cannot be made.
+    #[error("{0}")]
+    Rewrite(#[source] RewriteError),
+    /// A prefix that the paths of the route do not have.
+    #[error("the paths of this route begin with `{0}`, and not with this")]
+    StripPrefix(String),
+}
+
+impl ForwardProblem {
+    /// What the operator can do about it.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Self::RedirectAddress => "such as `/new` or `https://new.example.com${request.path}`",
+            Self::Rewrite(RewriteError::Dollar | RewriteError::Group(_)) => {
+                "`$1` is what the first pair of parentheses matched"
+            }
+            Self::Rewrite(RewriteError::Pattern { .. }) => return None,
+            Self::StripPrefix(_) => "it would never be taken off",
+        };
+        Some(hint.to_owned())
+    }
+}

@@ -1,0 +1,129 @@
+//! Virtual hosts, their routes and the pools that these lead to, as they are at run time.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crate::config::PlainHttp;
+use crate::config::Pool;
+use crate::config::Route;
+use crate::config::VirtualHost;
+use crate::decision::maintenance::Maintenance;
+use crate::decision::routing::RouteEntry;
+use crate::decision::routing::RouteTable;
+use crate::model::name::ListenerName;
+use crate::model::name::PoolName;
+use crate::ports::clock::Clock;
+use crate::proxy::allowances::Allowances;
+use crate::proxy::connect::PeerTemplate;
+use crate::proxy::counts::StatusCounts;
+use crate::proxy::pool::PoolRuntime;
+use crate::proxy::serving::ServingError;
+use crate::proxy::serving::ServingParts;
+
+/// A virtual host at run time.
+#[derive(Debug)]
+pub struct HostRuntime {
+    /// The listeners it is served on; empty means all.
+    pub listeners: Vec<ListenerName>,
+    /// What happens on a plain listener.
+    pub plain_http: PlainHttp,
+    /// Why it serves nobody, or hardly anybody, for a while.
+    pub maintenance: Option<Arc<Maintenance>>,
+    /// Its routes.
+    pub routes: RouteTable<Arc<RouteRuntime>>,
+}
+
+/// A route at run time.
+#[derive(Debug)]
+pub struct RouteRuntime {
+    /// As configured.
+    pub config: Route,
+    /// Counts its requests, with others of its virtual host.
+    pub counts: Arc<StatusCounts>,
+    /// What each client may take of it.
+    pub allowances: Allowances,
+    /// Where its requests go; nowhere where it answers by itself.
+    pub targets: Option<Targets>,
+}
+
+/// Where the requests of a route go.
+#[derive(Debug)]
+pub struct Targets {
+    /// Those from plain listeners.
+    pub http: Arc<Target>,
+    /// Those from TLS listeners.
+    pub https: Arc<Target>,
+}
+
+/// A pool and how its members are connected to.
+#[derive(Debug)]
+pub struct Target {
+    /// The pool.
+    pub pool: Arc<PoolRuntime>,
+    /// What connections to its members have in common.
+    pub peer: PeerTemplate,
+}
+
+impl HostRuntime {
+    pub(super) fn new(
+        host: &VirtualHost,
+        targets: &BTreeMap<PoolName, Arc<Target>>,
+        parts: &ServingParts,
+    ) -> Self {
+        let name = host.hosts.first().map(ToString::to_string);
+        let name = name.unwrap_or_default();
+        let allowances = Allowances::of_routes(host, &parts.limiters);
+        let routes = host.routes.iter().zip(allowances);
+        let entries = routes.filter_map(|(route, allowances)| {
+            // Configuration has checked that every pool exists.
+            let target = |pool: &Pool| targets.get(&pool.name).map(Arc::clone);
+            let targets = match route.destination.pools() {
+                None => None,
+                Some(pools) => Some(Targets {
+                    http: target(&pools.http)?,
+                    https: target(&pools.https)?,
+                }),
+            };
+            Some(RouteEntry {
+                pattern: route.path.clone(),
+                methods: route.methods.clone(),
+                tolerance: route.tolerance,
+                value: Arc::new(RouteRuntime {
+                    config: route.clone(),
+                    counts: parts.counts.of(&name, route.access),
+                    allowances,
+                    targets,
+                }),
+            })
+        });
+        Self {
+            listeners: host.listeners.clone(),
+            plain_http: host.plain_http,
+            maintenance: host.maintenance.clone().map(Arc::new),
+            routes: RouteTable::new(entries.collect()),
+        }
+    }
+
+    /// Whether the host is served on a listener.
+    #[must_use]
+    pub fn is_on(&self, listener: &ListenerName) -> bool {
+        self.listeners.is_empty() || self.listeners.contains(listener)
+    }
+}
+
+impl Target {
+    /// Puts a pool together, or takes over the one before where nothing about it has changed.
+    pub(super) fn new(
+        pool: &Arc<Pool>,
+        before: Option<&Arc<Self>>,
+        clock: &Arc<dyn Clock>,
+    ) -> Result<Arc<Self>, ServingError> {
+        if let Some(same) = before.filter(|before| before.pool.config == *pool) {
+            return Ok(Arc::clone(same));
+        }
+        let peer = PeerTemplate::new(pool)?;
+        let before = before.map(|before| before.pool.as_ref());
+        let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, clock));
+        Ok(Arc::new(Self { pool, peer }))
+    }
+}

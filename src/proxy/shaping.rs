@@ -1,0 +1,113 @@
+//! Slows bodies down to the bandwidth that their clients may have: says how long each piece waits.
+//!
+//! pingora does the waiting for answers, `service` for requests; the rates are `decision::rate`'s, and which of
+//! them hold for a request is `allowances`' matter.
+
+use std::time::Duration;
+
+use pingora::proxy::Session;
+
+use crate::decision::rate::ByteRate;
+use crate::decision::rate::table::Place;
+use crate::proxy::context::RequestContext;
+use crate::proxy::counts::Direction;
+use crate::proxy::serving::Serving;
+
+/// The rates of one request.
+#[derive(Debug, Default)]
+pub struct Shaping {
+    down: Flow,
+    up: Flow,
+}
+
+/// Those of one direction.
+#[derive(Debug, Default)]
+struct Flow {
+    own: Vec<(ByteRate, u64)>,
+    shared: Vec<(ByteRate, Place)>,
+    has_waited: bool,
+}
+
+impl Shaping {
+    /// Adds a rate of the request's own.
+    pub(super) fn add_own(&mut self, direction: Direction, rate: ByteRate) {
+        self.flow_mut(direction).own.push((rate, 0));
+    }
+
+    /// Adds one that the request shares with others of its client.
+    pub(super) fn add_shared(&mut self, direction: Direction, rate: ByteRate, place: Place) {
+        self.flow_mut(direction).shared.push((rate, place));
+    }
+
+    fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
+        match direction {
+            Direction::Down => &mut self.down,
+            Direction::Up => &mut self.up,
+        }
+    }
+
+    /// Whether there is no rate in it.
+    pub(super) fn is_empty(&self) -> bool {
+        let flows = [&self.down, &self.up];
+        flows
+            .iter()
+            .all(|flow| flow.own.is_empty() && flow.shared.is_empty())
+    }
+
+    /// How long a piece waits, if it does. It counts for every rate at once, so the longest wait is enough.
+    fn wait(&mut self, direction: Direction, bytes: usize, serving: &Serving) -> Option<Duration> {
+        let flow = self.flow_mut(direction);
+        if bytes == 0 {
+            return None;
+        }
+        let now = serving.limiters.now();
+        let own = flow.own.iter_mut().map(|(rate, due)| {
+            let (then, wait) = rate.take(*due, now, bytes);
+            *due = then;
+            wait
+        });
+        let shared = flow.shared.iter();
+        let shared = shared.map(|(rate, place)| serving.limiters.take(*place, rate, bytes));
+        let wait = own.chain(shared).max().filter(|wait| !wait.is_zero())?;
+        if !std::mem::replace(&mut flow.has_waited, true) {
+            serving.counts.note_delay(direction);
+        }
+        Some(wait)
+    }
+}
+
+/// How long a piece of an answer waits, if it does; `end` with the last one.
+pub(super) fn answer_waits(ctx: &mut RequestContext, bytes: usize, end: bool) -> Option<Duration> {
+    let admitted = ctx.admitted.as_deref_mut()?;
+    let shaping = admitted.share.shaping.as_deref_mut()?;
+    let wait = shaping.wait(Direction::Down, bytes, &ctx.serving)?;
+    if !end && let Some(current) = &ctx.current {
+        // The upstream is not heard meanwhile, which is no fault of its.
+        let read_idle = admitted.route.config.timeouts.read_idle;
+        current.watch.await_next_byte(read_idle + wait);
+    }
+    Some(wait)
+}
+
+/// How long a piece of a request's body waits, if it does.
+pub(super) fn request_waits(
+    session: &Session,
+    ctx: &mut RequestContext,
+    bytes: usize,
+) -> Option<Duration> {
+    let admitted = ctx.admitted.as_deref_mut()?;
+    let shaping = admitted.share.shaping.as_deref_mut()?;
+    let wait = shaping.wait(Direction::Up, bytes, &ctx.serving)?;
+    // Neither the client nor the upstream is heard meanwhile.
+    ctx.body.waited += wait;
+    if let Some(current) = &ctx.current {
+        let timeouts = &admitted.route.config.timeouts;
+        if session.was_upgraded() {
+            current.watch.await_next_byte(timeouts.read_idle + wait);
+        } else {
+            let body_idle = ctx.serving.body_idle(timeouts);
+            current.watch.await_body(body_idle + wait);
+        }
+    }
+    Some(wait)
+}

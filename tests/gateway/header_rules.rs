@@ -1,0 +1,105 @@
+//! What routes and virtual hosts change about headers, on the way to the upstream and back.
+
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::HEAD;
+use crate::support::Recorder;
+use crate::support::Request;
+use crate::support::gateway::Setup;
+
+#[tokio::test]
+async fn headers_are_set_added_and_removed_on_the_way_there_and_no_copy_of_the_client_s_survives() {
+    let recorder = Recorder::start().await;
+    let gateway = start(&recorder).await;
+    let mut alice = Browser::new(&gateway);
+    alice.sign_in("https://app.test/", "alice").await;
+    recorder.clear();
+    let request = Request::get("https://app.test/")
+        .header("X-Environment", "attacker")
+        .header("xenvironment", "attacker")
+        .header("X-Reader", "attacker")
+        .header("X-Debug", "attacker")
+        .header("X-Tag", "client")
+        .header("X-Untouched", "client");
+    alice.send(request).await.expect(200);
+    let seen = recorder.text().to_ascii_lowercase();
+    for line in [
+        "x-environment: production",
+        "x-reader: alice from app.test",
+        "x-tag: client",
+        "x-tag: gateway",
+        "x-untouched: client",
+        "authorization: basic s3cret",
+    ] {
+        assert!(seen.contains(&format!("\r\n{line}\r\n")), "{line}: {seen}");
+    }
+    assert!(!seen.contains("attacker"), "{seen}");
+    assert!(!seen.contains("x-debug"), "{seen}");
+    // Somebody else's routes are not touched.
+    recorder.clear();
+    let request = Request::get("https://other.test/").header("X-Debug", "client");
+    alice.send(request).await.expect(200);
+    let seen = recorder.text().to_ascii_lowercase();
+    assert!(seen.contains("\r\nx-debug: client\r\n"), "{seen}");
+    assert!(!seen.contains("x-environment"), "{seen}");
+}
+
+#[tokio::test]
+async fn what_a_rule_cannot_say_of_a_request_is_removed_from_it_all_the_same() {
+    let recorder = Recorder::start().await;
+    let gateway = start(&recorder).await;
+    let request = Request::get("https://app.test/open/x").header("X-Reader", "attacker");
+    Browser::new(&gateway).send(request).await.expect(200);
+    let seen = recorder.text().to_ascii_lowercase();
+    assert!(!seen.contains("x-reader"), "{seen}");
+    // The route has the last word.
+    assert!(seen.contains("\r\nx-environment: open\r\n"), "{seen}");
+}
+
+#[tokio::test]
+async fn headers_are_set_added_and_removed_on_the_way_back() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nServer: Secret/1.0\r\n\
+                  X-Frame-Options: ALLOWALL\r\nVary: Cookie\r\n\r\nok";
+    let recorder = Recorder::answering(answer.as_bytes()).await;
+    let gateway = start(&recorder).await;
+    let answer = Browser::new(&gateway)
+        .get("https://app.test/open/x")
+        .await
+        .expect(200);
+    assert_eq!(answer.header("x-frame-options"), "DENY");
+    assert_eq!(answer.header("x-served"), "GET /open/x");
+    let vary: Vec<_> = answer.headers.get_all("vary").iter().collect();
+    assert_eq!(vary, ["Cookie", "Accept-Language"]);
+    assert!(!answer.headers.contains_key("server"), "{answer:?}");
+    assert_eq!(answer.text(), "ok");
+}
+
+async fn start(recorder: &Recorder) -> Gateway {
+    let yaml = format!(
+        "{HEAD}pools: {{ app: {{ primary: [\"{}\"] }} }}
+virtual_hosts:
+  - host: app.test
+    headers:
+      request:
+        set:
+          X-Environment: production
+          X-Reader: \"${{user.id}} from ${{request.host}}\"
+          Authorization: \"Basic ${{UPSTREAM_SECRET}}\"
+        add: {{ X-Tag: gateway }}
+        remove: [X-Debug]
+      response:
+        set: {{ X-Frame-Options: DENY, X-Served: \"${{request.method}} ${{request.path}}\" }}
+        add: {{ Vary: Accept-Language }}
+        remove: [Server]
+    routes:
+      - {{ path: /open, access: excluded, pool: app,
+          headers: {{ request: {{ set: {{ X-Environment: open }} }} }} }}
+      - {{ path: /, access: protected, policy: [{{ allow: signed_in }}], pool: app }}
+  - host: other.test
+    routes: [{{ path: /, access: excluded, pool: app }}]
+",
+        recorder.address()
+    );
+    let setup = Setup::new().variable("UPSTREAM_SECRET", "s3cret");
+    setup.start(&yaml).await
+}

@@ -1,0 +1,316 @@
+//! What a client may take of a virtual host or route: who takes more is told when to come back, and nobody
+//! else notices.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::support::Answer;
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::Protocol;
+use crate::support::Request;
+use crate::support::browser::fetch;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
+use crate::support::yaml;
+
+/// Two virtual hosts with routes of every kind, and these `limits` on the first and on its `/public`.
+fn limited(upstream: SocketAddr, of_host: &str, of_route: &str) -> String {
+    let sites = yaml::sites(&[upstream])
+        .replace(
+            "- host: app.test\n",
+            &format!("- host: app.test\n    limits: {{ {of_host} }}\n"),
+        )
+        .replace(
+            "path: /public,",
+            &format!("path: /public, limits: {{ {of_route} }},"),
+        )
+        .replacen(
+            "    routes:\n",
+            "    routes:\n      - { path: /bulk, access: excluded, pool: app }\n      - { path: /ticks, access: unprotected, pool: app }\n",
+            1,
+        );
+    format!(
+        "{}{sites}trusted_proxies: [127.0.0.1]\nops: {{ bind: \"127.0.0.1:0\" }}\n",
+        yaml::HEAD
+    )
+}
+
+async fn start(of_host: &str, of_route: &str) -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = limited(application.address(), of_host, of_route);
+    (Gateway::start(&config).await, application)
+}
+
+/// Asks for a path as if from an address.
+async fn ask(gateway: &Gateway, path: &str, from: &str) -> Answer {
+    let url = format!("https://app.test{path}");
+    let request = fetch(&url).header("x-forwarded-for", from);
+    Browser::new(gateway).send(request).await
+}
+
+async fn statuses(gateway: &Gateway, path: &str, from: &[&str]) -> Vec<u16> {
+    let mut statuses = Vec::new();
+    for from in from {
+        statuses.push(ask(gateway, path, from).await.status);
+    }
+    statuses
+}
+
+#[tokio::test]
+async fn an_address_beyond_its_rate_is_told_when_to_come_back_and_others_are_served() {
+    let (gateway, application) =
+        start("requests: { per_address: { rate: 2/h, burst: 3 } }", "").await;
+    let from = ["198.51.100.1"; 5];
+    let seen = statuses(&gateway, "/plain", &from).await;
+    assert_eq!(seen, [200, 200, 200, 429, 429]);
+    assert_eq!(application.requests(), 3);
+    let refused = ask(&gateway, "/public", "198.51.100.1").await.expect(429);
+    let seconds: u64 = refused.header("retry-after").parse().unwrap();
+    assert!((1700..=1800).contains(&seconds), "{seconds}");
+    let said: serde_json::Value = serde_json::from_slice(&refused.body).unwrap();
+    assert_eq!(said["status"], 429);
+    assert_eq!(said["error"], "Too many requests");
+    assert_eq!(said["reference"], refused.header("x-request-id"));
+    ask(&gateway, "/plain", "198.51.100.2").await.expect(200);
+    let counted = "portway_requests_limited_total{limit=\"requests_per_address\"}";
+    assert_eq!(gateway.metric(counted).await, Some(3.0));
+    gateway
+        .wait_for_log("a client takes more than it may")
+        .await;
+}
+
+#[tokio::test]
+async fn the_addresses_of_one_ipv6_network_share_what_they_may_take() {
+    let (gateway, _application) =
+        start("requests: { per_address: { rate: 1/h, burst: 2 } }", "").await;
+    let from = [
+        "2001:db8::1",
+        "2001:db8::2",
+        "2001:db8::3",
+        "2001:db8:0:1::1",
+    ];
+    let seen = statuses(&gateway, "/plain", &from).await;
+    assert_eq!(seen, [200, 200, 429, 200]);
+}
+
+#[tokio::test]
+async fn a_page_says_it_in_the_language_of_its_reader() {
+    let (gateway, _application) =
+        start("requests: { per_address: { rate: 1/h, burst: 1 } }", "").await;
+    ask(&gateway, "/plain", "198.51.100.1").await.expect(200);
+    for (language, words) in [
+        ("en", "Please try again in 60 minutes."),
+        ("de", "Bitte versuchen Sie es in 60 Minuten wieder."),
+        ("fr", "Veuillez réessayer dans 60 minutes."),
+        ("ar", "يرجى المحاولة بعد عدة دقائق (60)"),
+    ] {
+        let request = Request::get("https://app.test/plain")
+            .header("accept", "text/html")
+            .header("accept-language", language)
+            .header("x-forwarded-for", "198.51.100.1");
+        let page = Browser::new(&gateway).send(request).await.expect(429);
+        assert!(page.text().contains(words), "{language}: {}", page.text());
+        assert!(page.header("content-type").starts_with("text/html"));
+    }
+}
+
+#[tokio::test]
+async fn a_route_has_limits_of_its_own_beside_those_of_its_virtual_host() {
+    let (gateway, _application) = start(
+        "requests: { per_address: { rate: 1/h, burst: 4 } }",
+        "requests: { per_address: { rate: 1/h, burst: 2 } }",
+    )
+    .await;
+    let from = ["198.51.100.1"; 3];
+    let seen = statuses(&gateway, "/public", &from).await;
+    assert_eq!(seen, [200, 200, 429], "those of the route");
+    // What the route refused has counted for the virtual host.
+    let seen = statuses(&gateway, "/plain", &from[..2]).await;
+    assert_eq!(seen, [200, 429], "those of the virtual host");
+    let url = "https://other.test/";
+    let elsewhere = fetch(url).header("x-forwarded-for", "198.51.100.1");
+    Browser::new(&gateway).send(elsewhere).await.expect(401);
+}
+
+#[tokio::test]
+async fn a_user_is_counted_whatever_the_address_and_strangers_are_not() {
+    let limits = "requests: { per_user: { rate: 1/h, burst: 3 } }";
+    let (gateway, _application) = start(limits, "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let mut seen = Vec::new();
+    for n in 0..4 {
+        let from = format!("198.51.100.{n}");
+        let request = fetch("https://app.test/").header("x-forwarded-for", &from);
+        seen.push(alice.send(request).await.status);
+    }
+    assert_eq!(seen, [200, 200, 429, 429], "the first was the sign-in's");
+    let mut again = Browser::new(&gateway);
+    let page = again.sign_in("https://app.test/", "alice").await;
+    assert_eq!(page.status, 429, "another browser of the same user");
+    Browser::new(&gateway)
+        .sign_in("https://app.test/", "bob")
+        .await
+        .expect(200);
+    let from = ["198.51.100.1"; 6];
+    assert_eq!(statuses(&gateway, "/public", &from).await, [200; 6]);
+    let counted = "portway_requests_limited_total{limit=\"requests_per_user\"}";
+    assert_eq!(gateway.metric(counted).await, Some(3.0));
+}
+
+#[tokio::test]
+async fn excepted_addresses_take_what_they_like() {
+    let limits = "requests: { per_address: { rate: 1/h, burst: 1 } }, except: [198.51.100.0/25]";
+    let (gateway, _application) = start(limits, "").await;
+    let inside = ["198.51.100.1"; 4];
+    assert_eq!(statuses(&gateway, "/plain", &inside).await, [200; 4]);
+    let outside = ["198.51.100.200"; 2];
+    assert_eq!(statuses(&gateway, "/plain", &outside).await, [200, 429]);
+}
+
+#[tokio::test]
+async fn what_was_counted_stays_through_a_reload_unless_the_rule_is_another() {
+    let (gateway, application) =
+        start("requests: { per_address: { rate: 1/h, burst: 2 } }", "").await;
+    let from = ["198.51.100.1"; 3];
+    assert_eq!(statuses(&gateway, "/plain", &from).await, [200, 200, 429]);
+    let with = |of_host| limited(application.address(), of_host, "");
+    let same = with("except: [192.0.2.1], requests: { per_address: { rate: 1/h, burst: 2 } }");
+    gateway.reload_with(&same).await;
+    assert_eq!(statuses(&gateway, "/plain", &from[..1]).await, [429]);
+    let other = with("requests: { per_address: { rate: 1/h, burst: 1 } }");
+    gateway.reload_with(&other).await;
+    assert_eq!(statuses(&gateway, "/plain", &from[..2]).await, [200, 429]);
+    gateway.reload_with(&with("")).await;
+    assert_eq!(statuses(&gateway, "/plain", &from).await, [200; 3]);
+}
+
+#[tokio::test]
+async fn no_more_requests_of_an_address_are_served_at_once_than_it_may_have() {
+    let (gateway, _application) = start("concurrent: { per_address: 2 }", "").await;
+    let from = "198.51.100.1";
+    let open = |path: &str| {
+        let url = format!("https://app.test{path}");
+        let request = Request::get(&url).header("x-forwarded-for", from);
+        let browser = Browser::new(&gateway);
+        async move { browser.open(request).await }
+    };
+    let first = open("/ticks").await;
+    let second = open("/ticks").await;
+    assert_eq!((first.status, second.status), (200, 200));
+    let refused = ask(&gateway, "/plain", from).await.expect(429);
+    assert_eq!(refused.header("retry-after"), "1");
+    ask(&gateway, "/plain", "198.51.100.2").await.expect(200);
+    drop(first);
+    until("a place is free again", PATIENCE, || async {
+        (ask(&gateway, "/plain", from).await.status == 200).then_some(())
+    })
+    .await;
+    let counted = "portway_requests_limited_total{limit=\"concurrent_per_address\"}";
+    assert!(gateway.metric(counted).await.unwrap() >= 1.0);
+    drop(second);
+}
+
+#[tokio::test]
+async fn no_more_requests_of_a_user_are_served_at_once_and_a_reload_forgets_none() {
+    let (gateway, application) = start("concurrent: { per_user: 1 }", "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let stream = alice.open(Request::get("https://app.test/ticks")).await;
+    assert_eq!(stream.status, 200);
+    alice.send(fetch("https://app.test/")).await.expect(429);
+    let mut bob = Browser::signed_in(&gateway, "bob").await;
+    bob.send(fetch("https://app.test/")).await.expect(200);
+    let other = limited(application.address(), "concurrent: { per_user: 2 }", "");
+    gateway.reload_with(&other).await;
+    let further = alice.open(Request::get("https://app.test/ticks")).await;
+    assert_eq!(further.status, 200, "the second of two");
+    alice.send(fetch("https://app.test/")).await.expect(429);
+    drop((stream, further));
+    until("both are over", PATIENCE, || {
+        let mut alice = alice.clone();
+        async move {
+            let answer = alice.send(fetch("https://app.test/")).await;
+            (answer.status == 200).then_some(())
+        }
+    })
+    .await;
+}
+
+/// How long it takes to fetch so many pieces of 1 KiB, and how many come.
+async fn fetch_pieces(gateway: &Gateway, pieces: usize, protocol: Protocol) -> (usize, Duration) {
+    let began = Instant::now();
+    let request = Request::get(&format!("https://app.test/bulk/{pieces}"));
+    let answer = Browser::new(gateway).over(protocol).send(request).await;
+    (answer.expect(200).body.len(), began.elapsed())
+}
+
+#[tokio::test]
+async fn answers_are_slowed_down_to_the_bandwidth_of_a_request() {
+    let (gateway, _application) = start("download: { per_request: 512KiB }", "").await;
+    for protocol in [Protocol::H1, Protocol::H2] {
+        // What a second gives at once, and the rest in another one.
+        let (bytes, took) = fetch_pieces(&gateway, 1024, protocol).await;
+        assert_eq!(bytes, 1 << 20);
+        assert!(took >= Duration::from_millis(990), "{took:?}");
+    }
+    let counted = "portway_bodies_delayed_total{direction=\"download\"}";
+    assert_eq!(gateway.metric(counted).await, Some(2.0));
+}
+
+#[tokio::test]
+async fn requests_of_an_address_share_its_bandwidth_and_others_do_not_wait() {
+    let (gateway, application) = start("download: { per_address: 512KiB }", "").await;
+    let together =
+        futures_util::future::join_all((0..4).map(|_| fetch_pieces(&gateway, 384, Protocol::H1)));
+    let began = Instant::now();
+    for (bytes, _) in together.await {
+        assert_eq!(bytes, 384 << 10);
+    }
+    // Three times what a second gives, of which the first is there already.
+    assert!(began.elapsed() >= Duration::from_millis(1990));
+    gateway
+        .reload_with(&limited(application.address(), "", ""))
+        .await;
+    let waited = gateway.metric("portway_bodies_delayed_total{direction=\"download\"}");
+    let waited = waited.await;
+    fetch_pieces(&gateway, 4096, Protocol::H1).await;
+    let after = gateway.metric("portway_bodies_delayed_total{direction=\"download\"}");
+    assert_eq!(after.await, waited);
+}
+
+#[tokio::test]
+async fn uploads_are_slowed_down_and_arrive_whole() {
+    let limits = "upload: { per_user: 512KiB }";
+    let (gateway, application) = start(limits, "").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let began = Instant::now();
+    let upload = Request::post("https://app.test/upload").body(vec![b'x'; 1 << 20]);
+    let answer = alice.send(upload).await.expect(200);
+    assert_eq!(answer.text(), format!("uploaded: {}\n", 1 << 20));
+    assert_eq!(application.uploaded(), 1 << 20);
+    let took = began.elapsed();
+    assert!(took >= Duration::from_millis(990), "{took:?}");
+    let counted = "portway_bodies_delayed_total{direction=\"upload\"}";
+    assert_eq!(gateway.metric(counted).await, Some(1.0));
+}
+
+#[tokio::test]
+async fn a_body_that_waits_is_not_taken_for_one_that_stands_still() {
+    let application = Application::start().await;
+    let config = limited(
+        application.address(),
+        "download: { per_request: 256KiB }",
+        "",
+    )
+    .replace(
+        "path: /, access: protected, policy: anybody, pool: app }\n  - host: other",
+        "path: /, access: excluded, pool: app, timeouts: { read_idle: 100ms } }\n  - host: other",
+    );
+    let gateway = Gateway::start(&config).await;
+    // Pieces of up to 64 KiB, of which each waits for a quarter of a second.
+    let (bytes, _) = fetch_pieces(&gateway, 1024, Protocol::H1).await;
+    assert_eq!(bytes, 1 << 20);
+}

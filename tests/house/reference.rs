@@ -1,0 +1,21 @@
+//! The reference of the configuration is what the program prints. `UPDATE_EXPECTED=1` writes it.
+
+use std::fs;
+
+use portway::config::parse::schema;
+
+use crate::root;
+
+#[test]
+fn the_reference_is_what_the_program_prints() {
+    let path = root().join("docs/reference.md");
+    let printed = schema::reference();
+    if std::env::var_os("UPDATE_EXPECTED").is_some() {
+        fs::write(&path, &printed).unwrap();
+    }
+    let kept = fs::read_to_string(&path).unwrap_or_default();
+    assert!(
+        kept == printed,
+        "docs/reference.md is not what `portway config reference` prints; UPDATE_EXPECTED=1 writes it"
+    );
+}
