@@ -330,8 +330,8 @@ static ROUTE: Shape = section(
             .default("refuse")
             .unwritten(),
         key("caching", Kind::Words(&["no_store", "upstream"])).default("no_store"),
-        key("redirect", Kind::Section(&REDIRECT)),
-        key("respond", Kind::Section(&RESPOND)),
+        key("redirect", Kind::Section(&REDIRECT)).about("A redirect, in place of a pool."),
+        key("respond", Kind::Section(&RESPOND)).about("An answer of its own, in place of a pool."),
         key("retry_on", Kind::List(&Kind::Words(&RetryOn::WORDS)))
             .default("[]")
             .unwritten(),
