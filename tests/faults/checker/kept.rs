@@ -9,6 +9,7 @@ use super::CLOCK_SETTLES;
 use super::SLACK;
 use super::Violation;
 use super::gather::Case;
+use super::gather::ENDED;
 use super::gather::Known;
 use super::gather::LOG_LAG;
 use super::gather::Source;
@@ -134,7 +135,12 @@ fn lost(case: &Case<'_>, asked: &Asked, history: &History) -> Kept {
         from: asked.span.from,
         to: asked.span.to + LOG_LAG,
     };
+    // Once its user may have ended it, a refusal of what has ended is of a later question.
+    let ends = history.may_end.iter();
+    let ends = ends.filter(|end| end.login == case.sign_in.login);
+    let ends = ends.map(|end| end.at).min().unwrap_or(Millis::MAX);
     let mut reasons = case.words.iter().filter_map(|word| match &word.said {
+        Said::Refused(why) if why == ENDED && word.at >= ends => None,
         Said::Refused(why) if word.node == asked.node && said.holds(word.at) => Some(why.as_str()),
         Said::Refused(_) | Said::Adopted | Said::NotAdopted | Said::SignedIn { .. } => None,
     });

@@ -76,6 +76,24 @@ fn a_session_in_use_that_is_refused_is_caught_r5() {
 }
 
 #[test]
+fn what_is_refused_after_a_sign_out_is_no_reason_for_what_was_refused_before() {
+    let lost = || in_use(Desk::Collector, Verdict::Refused);
+    let and_ended = |mut history: History| {
+        history.may_end.push(MayEnd {
+            login: LOGIN,
+            at: 51_000,
+        });
+        history.word(A, 52_000, Said::Refused("Ended".to_owned()))
+    };
+    let silent = lost().refused_as("LeaseOver");
+    assert_eq!(and_ended(silent).broken(), NOTHING);
+    assert_eq!(and_ended(lost().refused_as("Missing")).broken(), ["R5"]);
+    assert_eq!(and_ended(lost().refused_as("Ended")).broken(), ["R5"]);
+    let late = lost().word(A, 52_000, Said::Refused("Ended".to_owned()));
+    assert_eq!(late.broken(), ["R5"]);
+}
+
+#[test]
 fn a_login_that_is_lost_in_a_crash_is_caught_r9() {
     let lost = in_use(Desk::Collector, Verdict::Refused).refused_as("Missing");
     let crashed = lost.clone().fault(What::Down(A), 20_000, 22_000);
