@@ -14,8 +14,8 @@ def main():
     with open(path) as file:
         text = file.read()
     others = "".join(
-        f"      - {{ path: /area-{n % 100}/app-{n}, access: protected, pool: app, caching: upstream, "
-        f"policy: [{{ allow: {{ group: group-{n} }} }}] }}\n"
+        f"      - {{path: /area-{n % 100}/{n}, access: protected, pool: app, "
+        f"policy: [{{allow: {{group: g{n}}}}}]}}\n"
         for n in range(ROUTES)
     )
     with open(path, "w") as file:
