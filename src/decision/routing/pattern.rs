@@ -252,6 +252,14 @@ fn beginning_of(text: &str) -> Arc<str> {
     let is_plain = |c: char| c.is_ascii_alphanumeric() || "/-_~!@:,=&;".contains(c);
     let end = text.find(|c: char| !is_plain(c)).unwrap_or(text.len());
     let (plain, rest) = text.split_at_checked(end).unwrap_or_default();
+    // What may be there any number of times, or not at all, is no part of it.
+    let plain = match (
+        rest.starts_with(['?', '*', '{']),
+        plain.split_at_checked(end.saturating_sub(1)),
+    ) {
+        (true, Some((certain, _))) => certain,
+        _ => plain,
+    };
     let whole = match plain.rsplit_once('/') {
         Some((whole, _)) if plain.starts_with('/') && !has_outer_choice(rest) => whole,
         _ => "",

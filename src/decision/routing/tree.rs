@@ -290,6 +290,18 @@ mod tests {
     }
 
     #[test]
+    fn a_slash_that_may_be_absent_ends_no_segment() {
+        for text in ["^/admin/?", "/admin/*", "^/admin/{0,3}i"] {
+            let protected = PathPattern::regex(text).unwrap();
+            let everything = PathPattern::prefix("/").unwrap();
+            let tree = Tree::new([&protected, &everything].into_iter());
+            for path in ["/administrator", "/admin/i"] {
+                assert_eq!(tree.first_match(path, path), Ok(Some(0)), "{text} {path}");
+            }
+        }
+    }
+
+    #[test]
     fn a_set_that_would_be_too_large_is_split_and_finds_the_same() {
         let patterns: Vec<PathPattern> = (0..300)
             .map(|n| PathPattern::regex(&format!("/[a-z]+/{n}/[0-9]{{1,20}}$")).unwrap())
@@ -322,6 +334,7 @@ mod tests {
             "[abAB]{0,2}",
             Just("adm".to_owned()),
             Just("Adm".to_owned()),
+            Just("admx".to_owned()),
             Just("pub".to_owned()),
             Just("x|y".to_owned()),
             "[a-z0-9.~-]{1,4}",
@@ -366,6 +379,9 @@ mod tests {
             "/a/\\||/pub",
             "/adm/a{0,1}$",
             "/x[|]y",
+            "/adm/?",
+            "/a/*$",
+            "^/adm/{0,1}b",
         ];
         let literal = paths.iter().flat_map(|text| {
             [PathPattern::exact(text), PathPattern::prefix(text)].map(Result::unwrap)
