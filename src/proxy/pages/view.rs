@@ -169,18 +169,23 @@ pub(in crate::proxy) fn maintenance_text(maintenance: &Maintenance) -> Message {
 }
 
 fn field(field: &Field) -> Value {
-    let name = ("name", field.name.clone());
+    let name = ("name", Value::from(field.name.as_str()));
     let parts = match &field.value {
-        FieldValue::Text(text) => vec![name, ("value", text.clone()), ("file", String::new())],
+        FieldValue::Text(text) => vec![
+            name,
+            ("is_file", Value::from(false)),
+            ("value", Value::from(text.as_str())),
+        ],
         FieldValue::File {
             name: file,
             media_type,
             content,
         } => vec![
             name,
-            ("file", file.clone()),
-            ("type", media_type.clone()),
-            ("content", STANDARD.encode(content.expose())),
+            ("is_file", Value::from(true)),
+            ("file", Value::from(file.as_str())),
+            ("type", Value::from(media_type.as_str())),
+            ("content", Value::from(STANDARD.encode(content.expose()))),
         ],
     };
     Value::from(parts.into_iter().collect::<BTreeMap<_, _>>())
