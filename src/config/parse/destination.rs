@@ -225,7 +225,13 @@ pub(super) const RESPOND_KEYS: &[&str] = &["body", "body_file", "content_type", 
 const DESTINATION_KEYS: &[&str] = &["pool", "pools", "redirect", "respond"];
 const BODY_KEYS: &[&str] = &["body", "body_file"];
 /// Keys that mean something only where an upstream is asked.
-const UPSTREAM_KEYS: [&str; 4] = ["retry_on", "rewrite", "timeouts", "upstream_host"];
+const UPSTREAM_KEYS: [&str; 5] = [
+    "preflight",
+    "retry_on",
+    "rewrite",
+    "timeouts",
+    "upstream_host",
+];
 const MEDIA_TYPE: (&str, &str) = ("a media type", "text/html; charset=utf-8");
 const PLAIN_TEXT: HeaderValue = HeaderValue::from_static("text/plain; charset=utf-8");
 const REDIRECT_STATUSES: &[(&str, StatusCode)] = &[
