@@ -155,14 +155,17 @@ impl Rewrite {
         let end = target.find(['?', '#']).unwrap_or(target.len());
         let (path, rest) = target.split_at_checked(end)?;
         let path = self.public_path(path)?;
-        Some(format!("{before}{path}{rest}"))
+        let stays = !before.is_empty() || !leads_away(&path);
+        stays.then(|| format!("{before}{path}{rest}"))
     }
 
     /// A `Set-Cookie` whose path is one that the public knows; none where it stays as it is. Those of
     /// cookies that must have `/` for a path (RFC 6265bis §4.1.3.2) do.
     #[must_use]
     pub fn set_cookie(&self, line: &str) -> Option<String> {
-        if line.trim_start().starts_with(HOST_PREFIX) {
+        let name = line.trim_start().as_bytes();
+        let prefix = name.get(..HOST_PREFIX.len());
+        if prefix.is_some_and(|prefix| prefix.eq_ignore_ascii_case(HOST_PREFIX.as_bytes())) {
             return None;
         }
         let mut has_changed = false;
@@ -197,6 +200,13 @@ impl Rewrite {
         let rest = behind(path, add).filter(|_| !is_public)?;
         Some(joined(strip, rest))
     }
+}
+
+/// Whether a browser would take a path for an address on another host. It leaves tabs out and takes a
+/// backslash for a slash (WHATWG URL §4.4).
+fn leads_away(path: &str) -> bool {
+    let behind = path.strip_prefix('/').unwrap_or(path);
+    behind.trim_start_matches('\t').starts_with(['/', '\\'])
 }
 
 /// What follows a prefix of whole segments.
@@ -341,6 +351,7 @@ mod tests {
         const PUBLIC: &str = "https://app.test";
         let strip = Rewrite::prefix("/app", "/");
         let replace = Rewrite::prefix("/app", "/internal");
+        let add = Rewrite::prefix("/", "/base");
         for (rewrite, location, expected) in [
             (&strip, "/login?next=/x", Some("/app/login?next=/x")),
             (&strip, "/", Some("/app/")),
@@ -358,6 +369,16 @@ mod tests {
             (&replace, "/internal/x", Some("/app/x")),
             (&replace, "/internal", Some("/app")),
             (&replace, "/other", None),
+            // What would lead elsewhere without the prefix stays as it is.
+            (&add, "/base/x", Some("/x")),
+            (&add, "/base//evil.test", None),
+            (&add, "/base/\\evil.test", None),
+            (&add, "/base/\t/evil.test", None),
+            (
+                &add,
+                "https://app.test/base//x",
+                Some("https://app.test//x"),
+            ),
         ] {
             assert_eq!(
                 rewrite.location(location, PUBLIC).as_deref(),
@@ -384,6 +405,7 @@ mod tests {
             (&strip, "a=1; Secure", None),
             (&strip, "path=/x", None),
             (&strip, "__Host-a=1; Path=/; Secure", None),
+            (&strip, "__host-a=1; Path=/; Secure", None),
             (&replace, "a=/; Path=/internal/", Some("a=/; Path=/app")),
             (&replace, "a=1; Path=/", None),
         ] {
