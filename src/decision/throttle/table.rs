@@ -123,8 +123,8 @@ impl Table {
         let Some(bucket) = self.bucket_mut(place) else {
             return;
         };
-        let mut own = bucket.iter_mut().filter(|entry| entry.mark == place.mark);
-        if let Some(entry) = own.next() {
+        // Places that have become free keep their mark: there may be several.
+        for entry in bucket.iter_mut().filter(|entry| entry.mark == place.mark) {
             *entry = Entry::NONE;
         }
     }

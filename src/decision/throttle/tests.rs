@@ -146,6 +146,23 @@ fn a_right_password_takes_back_its_own_attempt_and_no_other() {
 }
 
 #[test]
+fn what_is_forgotten_is_forgotten_in_every_place_that_it_had() {
+    let mut table = Table::new(8, SECOND);
+    let [own, other] = [1, 2].map(|n| Place::of(&[n; 32]));
+    // The first place becomes free while another comes to stand before a second one.
+    table.count(own, BEGINNING);
+    table.take_back(own);
+    table.count(other, BEGINNING.after(SECOND));
+    for _ in 0..3 {
+        table.count(own, BEGINNING.after(SECOND));
+        table.take_back(own);
+    }
+    table.count(own, BEGINNING.after(SECOND));
+    table.forget(own);
+    assert_eq!(table.find(own, BEGINNING.after(SECOND)), None);
+}
+
+#[test]
 fn other_rules_count_at_once_for_what_was_counted_before() {
     let mut throttle = throttle(ThrottleRules::default());
     assert_eq!(
