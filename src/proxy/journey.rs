@@ -70,6 +70,7 @@ impl Serving {
         }
         let (inbound, origin) = self.arrive(session, &current.connection)?;
         noted.arrived(&origin, &inbound.host);
+        self.has_arrived(&inbound, &origin, head);
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
         if self.gate.origins.collector_host() == Some(&inbound.host) {
             return Ok(self.own_or_https(Place::Collector, inbound, origin, head));

@@ -14,7 +14,6 @@ use crate::decision::cookies::CookieNames;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::fixed_answer::FixedReply;
-use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
 use crate::decision::header_rules::HeaderChanges;
 use crate::decision::policy::Access;
@@ -35,7 +34,6 @@ use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 use crate::proxy::step::Step;
-use crate::proxy::upgrades::Hop;
 
 impl Serving {
     /// Asks for a sign-in, as the route says.
@@ -57,10 +55,6 @@ impl Serving {
         let arrives = CookieNames::find(cookies.iter().copied(), &names.authn)
             .next()
             .is_none();
-        if found.origin.scheme == Scheme::Https {
-            let hop = Hop::new(found.origin.client, &found.inbound.host, head);
-            self.upgrades.led(&hop);
-        }
         let asker = match outcomes.challenge {
             Challenge::Auto => inbound::asker(&head.method, &head.headers),
             Challenge::Redirect => Asker::Navigation,

@@ -6,6 +6,8 @@
 //! address, so a redirect that led to https is taken back, and a circle that was told of begins anew.
 
 use std::net::IpAddr;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::header;
@@ -15,12 +17,14 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use crate::decision::forwarded::Origin;
+use crate::decision::forwarded::Scheme;
 use crate::decision::throttle::table::Place;
 use crate::decision::throttle::table::Table;
 use crate::gate::challenge::Asker;
 use crate::model::name::HostName;
 use crate::model::network::Network;
 use crate::model::time::Timestamp;
+use crate::ports::clock::Clock;
 use crate::proxy::inbound;
 use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
@@ -32,11 +36,14 @@ use crate::proxy::step::Step;
 pub struct Upgrades {
     seed: [u8; 16],
     counts: Mutex<Table>,
+    /// Until when something may be counted, in milliseconds; so that requests that came by https look at nothing
+    /// else where nobody comes by http.
+    counted_until: AtomicU64,
 }
 
 /// Whether a redirect leads anywhere.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Upgrade {
+enum Upgrade {
     /// It has been tried again and again.
     Circles,
     /// It does, as far as is known.
@@ -69,6 +76,17 @@ impl Serving {
         }
         Step::Move(format!("{origin}{target}"))
     }
+
+    /// Takes a redirect to https back that has led to what is asked for now.
+    pub(super) fn has_arrived(&self, inbound: &Inbound, from: &Origin, head: &RequestHeader) {
+        if from.scheme == Scheme::Https
+            && self.upgrades.has_counted(self.clock.as_ref())
+            && inbound::asker(&head.method, &head.headers) == Asker::Navigation
+        {
+            let hop = Hop::new(from.client, &inbound.host, head);
+            self.upgrades.led(&hop);
+        }
+    }
 }
 
 impl Upgrades {
@@ -76,14 +94,20 @@ impl Upgrades {
     #[must_use]
     pub fn new(seed: [u8; 16]) -> Self {
         let counts = Mutex::new(Table::new(REMEMBERED, APART));
-        Self { seed, counts }
+        Self {
+            seed,
+            counts,
+            counted_until: AtomicU64::new(0),
+        }
     }
 
     /// Counts one more.
-    pub(super) fn note(&self, hop: &Hop<'_>, now: Timestamp) -> Upgrade {
+    fn note(&self, hop: &Hop<'_>, now: Timestamp) -> Upgrade {
         let place = self.place(hop);
         let mut counts = self.counts.lock();
         counts.count(place, now);
+        self.counted_until
+            .store(now.after(APART).as_millis(), Ordering::Relaxed);
         let counted = counts.find(place, now);
         if counted.is_some_and(|entry| entry.attempts >= ROUNDS_MAX) {
             counts.forget(place);
@@ -93,8 +117,14 @@ impl Upgrades {
         }
     }
 
+    /// Whether something may be counted.
+    fn has_counted(&self, clock: &dyn Clock) -> bool {
+        let until = self.counted_until.load(Ordering::Relaxed);
+        until != 0 && until >= clock.now().as_millis()
+    }
+
     /// Takes one back: what was asked for has arrived by https.
-    pub(super) fn led(&self, hop: &Hop<'_>) {
+    fn led(&self, hop: &Hop<'_>) {
         let place = self.place(hop);
         self.counts.lock().take_back(place);
     }
@@ -118,7 +148,7 @@ impl Upgrades {
 
 /// A request that is led to https, or has arrived there.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Hop<'a> {
+struct Hop<'a> {
     /// Where it comes from.
     client: IpAddr,
     /// The host asked for.
@@ -131,7 +161,7 @@ pub(super) struct Hop<'a> {
 
 impl<'a> Hop<'a> {
     /// That of a request.
-    pub(super) fn new(client: IpAddr, host: &'a HostName, head: &'a RequestHeader) -> Self {
+    fn new(client: IpAddr, host: &'a HostName, head: &'a RequestHeader) -> Self {
         let target = head.uri.path_and_query();
         let browser = head.headers.get(header::USER_AGENT);
         Self {

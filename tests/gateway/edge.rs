@@ -93,6 +93,34 @@ async fn plain_http_is_redirected_served_or_refused_w_02() {
     }
 }
 
+/// People behind one address, each led to https once; and one who never gets there.
+#[tokio::test]
+async fn who_arrives_by_https_goes_in_no_circle_whatever_is_there_d_10() {
+    let recorder = Recorder::start().await;
+    let gateway = Gateway::start(&plain_http(recorder.address())).await;
+    let browser = Browser::new(&gateway);
+    let navigate = |url: &str| {
+        Request::get(url)
+            .header("accept", "text/html")
+            .header("sec-fetch-mode", "navigate")
+            .header("sec-fetch-dest", "document")
+    };
+    for target in ["app.test/plain", "app.test/public", "login.test/"] {
+        for _ in 0..20 {
+            let by_http = navigate(&format!("http://{target}"));
+            browser.try_send(by_http).await.unwrap().expect(301);
+            let by_https = navigate(&format!("https://{target}"));
+            browser.try_send(by_https).await.unwrap();
+        }
+    }
+    let mut circles = 0;
+    for _ in 0..20 {
+        let by_http = browser.try_send(navigate("http://app.test/plain")).await;
+        circles += usize::from(by_http.unwrap().status == 508);
+    }
+    assert_eq!(circles, 2);
+}
+
 #[tokio::test]
 async fn no_cookie_of_portways_is_read_on_a_plain_connection() {
     let Some(nginx) = Nginx::start("one").await else {
