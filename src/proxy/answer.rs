@@ -4,8 +4,6 @@
 
 use std::borrow::Cow;
 
-use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::HeaderMap;
 use http::Method;
@@ -19,13 +17,12 @@ use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
 use crate::ports::entropy::Entropy;
-use crate::ports::entropy::id_bytes;
 use crate::ports::vitals::Readiness;
 use crate::proxy::answer::render::further;
 use crate::proxy::answer::render::maintained;
 use crate::proxy::answer::render::page;
 use crate::proxy::answer::render::set_back;
-use crate::proxy::outbound::REQUEST_ID;
+use crate::proxy::outbound::REQUEST_ID_TEXT;
 use crate::proxy::pages::Pages;
 use crate::proxy::pages::Reader;
 use crate::proxy::pages::asset::Asset;
@@ -71,7 +68,7 @@ struct Audience<'a> {
     /// For programs, which get English.
     english: Reader<'a>,
     id: RequestId,
-    nonce: String,
+    entropy: &'a dyn Entropy,
     files: Files,
 }
 
@@ -97,8 +94,7 @@ impl<'a> Voice<'a> {
             } else {
                 Files::None
             },
-            // Not the id of the request, which a proxy may have made.
-            nonce: URL_SAFE_NO_PAD.encode(id_bytes(self.entropy)),
+            entropy: self.entropy,
         }
     }
 }
@@ -297,7 +293,7 @@ fn head(page: &Page, id: RequestId) -> pingora::Result<ResponseHeader> {
     head.insert_header(header::REFERRER_POLICY, "same-origin")?;
     head.insert_header(header::CONTENT_SECURITY_POLICY, policy(page).as_ref())?;
     head.insert_header(header::X_FRAME_OPTIONS, "DENY")?;
-    head.insert_header(REQUEST_ID, id.to_string())?;
+    head.insert_header(REQUEST_ID_TEXT, id.as_str())?;
     Ok(head)
 }
 
@@ -318,7 +314,15 @@ fn policy(page: &Page) -> Cow<'static, str> {
     Cow::Owned(policy)
 }
 
-async fn write(session: &mut Session, head: ResponseHeader, body: Bytes) -> pingora::Result<()> {
+/// Writes an answer whose body is at hand.
+///
+/// # Errors
+/// When the client is gone.
+pub(super) async fn write(
+    session: &mut Session,
+    head: ResponseHeader,
+    body: Bytes,
+) -> pingora::Result<()> {
     let without_body = session.req_header().method == Method::HEAD || body.is_empty();
     session
         .write_response_header(Box::new(head), without_body)

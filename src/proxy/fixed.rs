@@ -1,6 +1,5 @@
 //! Writes the answer of a route that has one by itself.
 
-use http::Method;
 use http::StatusCode;
 use http::header;
 use pingora::Error;
@@ -10,6 +9,7 @@ use pingora::proxy::Session;
 
 use crate::decision::fixed_answer::FixedReply;
 use crate::model::id::RequestId;
+use crate::proxy::answer;
 use crate::proxy::context::Admitted;
 use crate::proxy::homeward;
 use crate::proxy::serving::Serving;
@@ -39,14 +39,7 @@ pub(super) async fn answer(
     }
     homeward::finish(&mut head, admitted, id, serving)
         .map_err(|_| Error::explain(ErrorType::HTTPStatus(500), "the answer has an odd head"))?;
-    let without_body = session.req_header().method == Method::HEAD || reply.body.is_empty();
-    session
-        .write_response_header(Box::new(head), without_body)
-        .await?;
-    if without_body {
-        return Ok(());
-    }
-    session.write_response_body(Some(reply.body), true).await
+    answer::write(session, head, reply.body).await
 }
 
 const HEADERS: usize = 8;

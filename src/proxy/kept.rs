@@ -5,7 +5,6 @@
 
 use std::net::IpAddr;
 
-use bytes::BytesMut;
 use http::Method;
 use http::header;
 use pingora::http::RequestHeader;
@@ -24,6 +23,7 @@ use crate::model::name::HostName;
 use crate::model::secret::Secret;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::inbound;
+use crate::proxy::portal;
 use crate::proxy::serving::Serving;
 
 /// A post whose user has to sign in, and whose body has not been read.
@@ -91,9 +91,9 @@ impl Serving {
     async fn body_to_keep(&self, session: &mut Session) -> Option<Secret> {
         let _place = self.kept_bodies.try_acquire().ok()?;
         let limits = &self.limits;
-        let reading = read_body(session, limits.kept.bytes_max);
+        let reading = portal::read_body(session, limits.kept.bytes_max);
         let body = tokio::time::timeout(limits.body_idle_timeout, reading).await;
-        body.ok().flatten()
+        body.ok()?.ok()?
     }
 }
 
@@ -112,18 +112,6 @@ fn posted_form(head: &RequestHeader, own_origin: &str) -> Option<FormType> {
         return None;
     }
     FormType::parse(text(header::CONTENT_TYPE.as_str())?)
-}
-
-/// The whole body; none when it is too large or breaks off.
-async fn read_body(session: &mut Session, most: usize) -> Option<Secret> {
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await.ok()? {
-        if body.len() + chunk.len() > most {
-            return None;
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Some(Secret::new(body.to_vec()))
 }
 
 #[cfg(test)]

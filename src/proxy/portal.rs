@@ -269,21 +269,28 @@ fn parameter(session: &Session, name: &str) -> Option<String> {
 
 /// The posted form; none where the request has been answered, because it is too large or too slow.
 async fn posted(session: &mut Session, own: &OwnRequest<'_>) -> pingora::Result<Option<Secret>> {
-    let refusal = match tokio::time::timeout(own.form_timeout, read_form(session)).await {
-        Ok(Ok(Some(form))) => return Ok(Some(form)),
-        Ok(Ok(None)) => Refusal::BodyTooLarge,
-        Ok(Err(error)) => return Err(error),
-        Err(_) => Refusal::BodyTooSlow,
-    };
+    let refusal =
+        match tokio::time::timeout(own.form_timeout, read_body(session, FORM_BYTES_MAX)).await {
+            Ok(Ok(Some(form))) => return Ok(Some(form)),
+            Ok(Ok(None)) => Refusal::BodyTooLarge,
+            Ok(Err(error)) => return Err(error),
+            Err(_) => Refusal::BodyTooSlow,
+        };
     answer::refuse(session, refusal, own.voice).await?;
     Ok(None)
 }
 
-/// Reads a posted form; `None` when it is too large.
-async fn read_form(session: &mut Session) -> pingora::Result<Option<Secret>> {
+/// Reads a whole body; `None` when it has more than `most` bytes.
+///
+/// # Errors
+/// When it breaks off.
+pub(super) async fn read_body(
+    session: &mut Session,
+    most: usize,
+) -> pingora::Result<Option<Secret>> {
     let mut body = BytesMut::new();
     while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > FORM_BYTES_MAX {
+        if body.len() + chunk.len() > most {
             return Ok(None);
         }
         body.extend_from_slice(&chunk);

@@ -1,6 +1,8 @@
 //! What each reply and refusal shows: status, page, and the header that it has beside those of all. One
 //! exhaustive match each.
 
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use bytes::Bytes;
 use http::StatusCode;
 use http::header;
@@ -13,6 +15,7 @@ use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::ReplyKind;
 use crate::model::id::RequestId;
+use crate::ports::entropy::id_bytes;
 use crate::proxy::answer::Audience;
 use crate::proxy::answer::Page;
 use crate::proxy::answer::RETRY_AFTER_SECONDS;
@@ -177,10 +180,10 @@ const fn password_status(notice: PasswordNotice) -> StatusCode {
 }
 
 fn html(status: StatusCode, view: View, audience: &Audience<'_>) -> Page {
-    let body = audience.reader.show(view, &audience.nonce);
-    let nonce = body
-        .contains(&audience.nonce)
-        .then(|| audience.nonce.clone());
+    // Not the id of the request, which a proxy may have made.
+    let nonce = URL_SAFE_NO_PAD.encode(id_bytes(audience.entropy));
+    let body = audience.reader.show(view, &nonce);
+    let nonce = Some(nonce).filter(|nonce| body.contains(nonce));
     Page {
         body: Bytes::from(body),
         content_type: "text/html; charset=utf-8",

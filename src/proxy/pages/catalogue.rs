@@ -5,6 +5,9 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use minijinja::Value;
 
 use crate::proxy::pages::message::Filling;
 use crate::proxy::pages::message::Message;
@@ -15,6 +18,8 @@ pub(super) struct Catalogue {
     /// Its tag, in lower case (RFC 5646).
     pub(super) language: String,
     texts: BTreeMap<String, String>,
+    /// The texts as templates name them: made once, and not for every page.
+    shown: OnceLock<Value>,
 }
 
 /// What is wrong with a line of a file, or with all of it.
@@ -46,6 +51,7 @@ impl Catalogue {
             texts: texts
                 .map(|(key, text)| (key.to_owned(), text.to_owned()))
                 .collect(),
+            shown: OnceLock::new(),
         }
     }
 
@@ -79,6 +85,7 @@ impl Catalogue {
         let read = Self {
             language: language.to_owned(),
             texts,
+            shown: OnceLock::new(),
         };
         (read, faults)
     }
@@ -98,10 +105,10 @@ impl Catalogue {
         self.texts.get(key).map_or(key, String::as_str)
     }
 
-    /// Every key with its text.
-    pub(super) fn texts(&self) -> impl Iterator<Item = (&str, &str)> {
-        let texts = self.texts.iter();
-        texts.map(|(key, text)| (key.as_str(), text.as_str()))
+    /// Every key with its text, as templates name them.
+    pub(super) fn shown(&self) -> Value {
+        let made = || Value::from(self.texts.clone());
+        self.shown.get_or_init(made).clone()
     }
 
     /// A message, filled in.

@@ -331,11 +331,7 @@ impl Reader<'_> {
         let template = self.pages.templates.get_template(view.template)?;
         let mut shown = view.fields;
         if let Some(catalogue) = self.catalogue {
-            let texts: BTreeMap<String, String> = catalogue
-                .texts()
-                .map(|(key, text)| (key.to_owned(), text.to_owned()))
-                .collect();
-            shown.insert("m", Value::from(texts));
+            shown.insert("m", catalogue.shown());
             shown.insert("lang", Value::from(catalogue.language.as_str()));
             shown.insert("dir", Value::from(catalogue.direction()));
         }
