@@ -3,13 +3,12 @@
 //!
 //! How they are written inside is `crypto`'s matter. Cookies of applications pass byte for byte.
 
-use std::io::BufRead;
-
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use cookie::Cookie;
 use cookie::SameSite;
 use cookie::time::Duration;
+use memchr::memchr;
 
 use crate::model::id::Nonce;
 use crate::model::name::DeploymentId;
@@ -193,20 +192,21 @@ fn kept_safe<'c>(name: &'c str, value: &'c str) -> cookie::CookieBuilder<'c> {
         .same_site(SameSite::Lax)
 }
 
-/// The parts of a `Cookie` header, found with the library's vectorised search: sealed cookies are long.
-fn parts(mut header: &[u8]) -> impl Iterator<Item = &[u8]> {
+/// The parts of a `Cookie` header; sealed cookies are long, and searched by vectors.
+fn parts(header: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let mut rest = Some(header);
     std::iter::from_fn(move || {
-        let all = header;
-        // A read from memory does not fail, and ends at the end.
-        let length = header.skip_until(b';').ok().filter(|length| *length > 0)?;
-        let part = all.get(..length)?;
-        Some(part.strip_suffix(b";").unwrap_or(part).trim_ascii())
+        let all = rest?;
+        let cut = memchr(b';', all).and_then(|at| all.split_at_checked(at));
+        let part = cut.map_or(all, |(part, _)| part);
+        rest = cut.and_then(|(_, rest)| rest.get(1..));
+        Some(part.trim_ascii())
     })
 }
 
 fn pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
     parts(header).filter_map(|part| {
-        let equals = part.iter().position(|b| *b == b'=')?;
+        let equals = memchr(b'=', part)?;
         Some((
             part.get(..equals)?.trim_ascii_end(),
             part.get(equals + 1..)?.trim_ascii_start(),
@@ -216,10 +216,8 @@ fn pairs(header: &[u8]) -> impl Iterator<Item = (&[u8], &[u8])> {
 
 /// The name of a `name=value` pair; a pair without `=` is all name.
 fn name_of(pair: &[u8]) -> &[u8] {
-    pair.split(|b| *b == b'=')
-        .next()
-        .unwrap_or_default()
-        .trim_ascii_end()
+    let name = memchr(b'=', pair).and_then(|at| pair.get(..at));
+    name.unwrap_or(pair).trim_ascii_end()
 }
 
 const RESERVED_PREFIXES: &[&str] = &["__host-portway", "__secure-portway"];

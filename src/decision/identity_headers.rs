@@ -4,12 +4,16 @@
 //! the client's request on every route, anonymous ones included, before anything is set. Reading and
 //! writing the request itself is done above.
 
+use std::borrow::Cow;
+
 use http::HeaderName;
 use http::HeaderValue;
 
 use crate::decision::forwarded::CLIENT_CLAIM_PREFIXES;
 use crate::decision::forwarded::CLIENT_CLAIMS;
+use crate::decision::percent;
 use crate::model::identity::Identity;
+use crate::model::name::GroupName;
 use crate::model::session::Attributes;
 
 /// The headers that tell an application who is signed in; an absent one is not sent.
@@ -59,8 +63,9 @@ fn folded_bytes(name: &str) -> impl Iterator<Item = u8> {
 pub struct ProtectedNames {
     /// Folded, sorted.
     names: Vec<String>,
-    /// A bit for each character that a name or a prefix begins with.
-    initials: u64,
+    /// Which two characters names and prefixes begin with: in the row of the first a bit for the second. Few
+    /// headers of clients begin so.
+    beginnings: [u32; INITIALS],
 }
 
 impl ProtectedNames {
@@ -80,10 +85,13 @@ impl ProtectedNames {
             .iter()
             .map(String::as_str)
             .chain(CLIENT_CLAIM_PREFIXES.iter().copied());
-        let initials = begun
-            .filter_map(|name| name.bytes().next())
-            .fold(0, |bits, b| bits | initial(b));
-        Self { names, initials }
+        let mut beginnings = [0; INITIALS];
+        for (first, second) in begun.filter_map(|name| beginning(name.bytes())) {
+            if let Some(row) = beginnings.get_mut(first) {
+                *row |= second;
+            }
+        }
+        Self { names, beginnings }
     }
 
     /// Whether a client's header of this name is removed. Costs a few comparisons and no allocation.
@@ -91,14 +99,12 @@ impl ProtectedNames {
     pub fn matches(&self, name: &HeaderName) -> bool {
         let name = name.as_str();
         // A name without letters and digits folds to nothing, which no protected name does.
-        let Some(first) = folded_bytes(name).next() else {
+        let Some((first, second)) = beginning(folded_bytes(name)) else {
             return false;
         };
-        self.initials & initial(first) != 0
-            && (self.is_name(name)
-                || CLIENT_CLAIM_PREFIXES
-                    .iter()
-                    .any(|prefix| begins_with(name, prefix)))
+        let row = self.beginnings.get(first).copied().unwrap_or_default();
+        let begins = |prefix: &&str| begins_with(name, prefix);
+        row & second != 0 && (CLIENT_CLAIM_PREFIXES.iter().any(begins) || self.is_name(name))
     }
 
     fn is_name(&self, name: &str) -> bool {
@@ -116,12 +122,15 @@ const DEFAULT_NAMES: &[&str] = &[
     "remote-name",
 ];
 
-/// One bit for each letter; digits share one.
-const fn initial(folded: u8) -> u64 {
-    match folded {
-        b'a'..=b'z' => 1 << (folded - b'a'),
-        _ => 1 << 26,
-    }
+/// The row of the first character and the bit of the second one, or of there being none.
+fn beginning(mut folded: impl Iterator<Item = u8>) -> Option<(usize, u32)> {
+    let place = |b: u8| match b {
+        b'a'..=b'z' => usize::from(b - b'a'),
+        // Digits share one.
+        _ => INITIALS - 1,
+    };
+    let first = place(folded.next()?);
+    Some((first, 1 << folded.next().map_or(INITIALS, place)))
 }
 
 fn begins_with(name: &str, prefix: &str) -> bool {
@@ -141,6 +150,8 @@ pub enum IdentityHeaderError {
     },
 }
 
+/// Letters, and one for all digits.
+const INITIALS: usize = 27;
 /// Longest value of an identity header, in bytes. Servers commonly take header blocks of 8 to 16 KiB.
 pub const VALUE_BYTES_MAX: usize = 8 * 1024;
 
@@ -154,71 +165,76 @@ pub const VALUE_BYTES_MAX: usize = 8 * 1024;
 /// # Errors
 /// When a value is too long to send. Nothing is ever cut off: a policy of the application that denies
 /// a group must not open because that group came last.
-pub fn values(
-    identity: &Identity,
+pub fn values<'i>(
+    identity: &'i Identity,
     attributes: Attributes,
-    names: &IdentityHeaderNames,
-) -> Result<Vec<(HeaderName, HeaderValue)>, IdentityHeaderError> {
-    if attributes == Attributes::Unknown {
-        let user = names.user.clone();
-        let user = user.map(|name| checked((name, escaped(Some(identity.subject.as_str())))));
-        return user.into_iter().collect();
-    }
-    let mut groups = Vec::new();
-    for (at, group) in identity.groups.iter().enumerate() {
-        if at > 0 {
-            groups.push(b',');
-        }
-        escape(&mut groups, group.as_str(), Some(b','));
-    }
-    let sent = [
-        (&names.user, escaped(Some(identity.subject.as_str()))),
-        (&names.groups, groups),
-        (&names.email, escaped(identity.email.as_deref())),
-        (&names.name, escaped(identity.name.as_deref())),
-    ];
-    let sent = sent
+    names: &'i IdentityHeaderNames,
+) -> impl Iterator<Item = Result<(&'i HeaderName, HeaderValue), IdentityHeaderError>> {
+    let user = names.user.as_ref();
+    let user = user.map(|name| (name, escaped(identity.subject.as_str())));
+    let name_of = |name: &'i Option<HeaderName>| {
+        let name = name.as_ref();
+        name.filter(|_| attributes != Attributes::Unknown)
+    };
+    let text_of = |name, text: &'i Option<String>| {
+        let text = text.as_deref().unwrap_or_default();
+        name_of(name).map(|name| (name, escaped(text)))
+    };
+    let groups = name_of(&names.groups).map(|name| (name, Cow::Owned(joined(&identity.groups))));
+    let email = text_of(&names.email, &identity.email);
+    let name = text_of(&names.name, &identity.name);
+    [user, groups, email, name]
         .into_iter()
-        .filter_map(|(name, text)| Some((name.clone()?, text)));
-    sent.filter(|(_, text)| !text.is_empty())
+        .flatten()
+        .filter(|(_, text)| !text.is_empty())
         .map(checked)
-        .collect()
 }
 
-fn checked(
-    (header, text): (HeaderName, Vec<u8>),
-) -> Result<(HeaderName, HeaderValue), IdentityHeaderError> {
+fn checked<'i>(
+    (header, text): (&'i HeaderName, Cow<'_, [u8]>),
+) -> Result<(&'i HeaderName, HeaderValue), IdentityHeaderError> {
     let bytes = text.len();
-    match HeaderValue::try_from(text) {
+    let value = match text {
+        Cow::Borrowed(text) => HeaderValue::from_bytes(text),
+        Cow::Owned(text) => HeaderValue::try_from(text),
+    };
+    match value {
         Ok(value) if bytes <= VALUE_BYTES_MAX => Ok((header, value)),
         // Escaped text is always a header value: only its length can be wrong.
-        _ => Err(IdentityHeaderError::TooLong { header, bytes }),
+        _ => Err(IdentityHeaderError::TooLong {
+            header: header.clone(),
+            bytes,
+        }),
     }
 }
 
-fn escaped(text: Option<&str>) -> Vec<u8> {
-    let mut out = Vec::new();
-    escape(&mut out, text.unwrap_or_default(), None);
-    out
-}
-
-fn escape(out: &mut Vec<u8>, text: &str, separator: Option<u8>) {
-    let last = text.len().saturating_sub(1);
-    out.reserve(text.len());
-    for (at, byte) in text.bytes().enumerate() {
-        let is_inner_space = byte == b' ' && at != 0 && at != last;
-        let is_plain = byte.is_ascii_graphic() && byte != b'%' && separator != Some(byte);
-        if is_plain || is_inner_space {
-            out.push(byte);
-        } else {
-            out.extend([b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
+fn joined(groups: &[GroupName]) -> Vec<u8> {
+    let bytes = groups.iter().map(|group| group.as_str().len() + 1).sum();
+    let mut joined = Vec::with_capacity(bytes);
+    for (at, group) in groups.iter().enumerate() {
+        if at > 0 {
+            joined.push(b',');
         }
+        let group = group.as_str();
+        percent::escape(&mut joined, group, |at, byte| {
+            byte != b',' && is_plain(group, at, byte)
+        });
     }
+    joined
 }
 
-const fn hex_digit(nibble: u8) -> u8 {
-    match nibble {
-        0..10 => b'0' + nibble,
-        _ => b'A' - 10 + nibble,
+/// Most texts stand as they are.
+fn escaped(text: &str) -> Cow<'_, [u8]> {
+    let mut bytes = text.bytes().enumerate();
+    if bytes.all(|(at, byte)| is_plain(text, at, byte)) {
+        return Cow::Borrowed(text.as_bytes());
     }
+    let mut out = Vec::new();
+    percent::escape(&mut out, text, |at, byte| is_plain(text, at, byte));
+    Cow::Owned(out)
+}
+
+const fn is_plain(text: &str, at: usize, byte: u8) -> bool {
+    let is_inner_space = byte == b' ' && at != 0 && at + 1 != text.len();
+    (byte.is_ascii_graphic() && byte != b'%') || is_inner_space
 }

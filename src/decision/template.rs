@@ -13,6 +13,7 @@ use crate::decision::facts::RequestFact;
 use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
 use crate::decision::facts::Value;
+use crate::decision::percent;
 
 /// A text with facts in it. Equal ones are written alike.
 #[derive(Clone)]
@@ -174,10 +175,9 @@ const fn separator(form: Form) -> u8 {
 /// Writes a text so that it fits and can be read back: percent escapes decode to what it was.
 fn escape(out: &mut Vec<u8>, text: &str, form: Form) {
     let last = text.len().saturating_sub(1);
-    out.reserve(text.len());
-    for (at, byte) in text.bytes().enumerate() {
+    percent::escape(out, text, |at, byte| {
         let c = char::from(byte);
-        let is_plain = byte.is_ascii()
+        byte.is_ascii()
             && byte != separator(form)
             && match form {
                 Form::Address | Form::Location => {
@@ -188,24 +188,12 @@ fn escape(out: &mut Vec<u8>, text: &str, form: Form) {
                     let is_inner_space = c == ' ' && at != 0 && at != last;
                     (byte.is_ascii_graphic() && c != '%') || is_inner_space
                 }
-            };
-        if is_plain {
-            out.push(byte);
-        } else {
-            out.extend([b'%', hex_digit(byte >> 4), hex_digit(byte & 0xf)]);
-        }
-    }
+            }
+    });
 }
 
 const fn is_cookie_octet(c: char) -> bool {
     c.is_ascii_graphic() && !matches!(c, '"' | ',' | ';' | '\\')
-}
-
-const fn hex_digit(nibble: u8) -> u8 {
-    match nibble {
-        0..10 => b'0' + nibble,
-        _ => b'A' - 10 + nibble,
-    }
 }
 
 impl PartialEq for Template {

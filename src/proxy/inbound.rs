@@ -4,7 +4,6 @@
 //! somebody behind it could take differently is refused here. Paths are judged in `decision::path`.
 
 use std::collections::HashSet;
-use std::io::BufRead;
 use std::net::IpAddr;
 
 use http::HeaderMap;
@@ -12,6 +11,8 @@ use http::Method;
 use http::Version;
 use http::header;
 use ipnet::IpNet;
+use memchr::memchr;
+use memchr::memchr3;
 use pingora::http::RequestHeader;
 use pingora::protocols::http::ServerSession;
 
@@ -86,9 +87,6 @@ pub fn request_id(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Optio
 
 /// Checks the bytes of an HTTP/1 head: one framing, one line end, nothing hidden.
 fn check_raw(raw: &[u8]) -> Result<Framing, InboundError> {
-    if raw.contains(&0) {
-        return Err(MALFORMED_LINE);
-    }
     let mut lines = Lines(raw);
     let request_line = lines.next().ok_or(MALFORMED_LINE)??;
     let mut parts = request_line.split(|b| *b == b' ');
@@ -109,8 +107,7 @@ fn check_raw(raw: &[u8]) -> Result<Framing, InboundError> {
         if line.is_empty() {
             break;
         }
-        let colon = line.iter().position(|b| *b == b':');
-        let (name, value) = colon
+        let (name, value) = memchr(b':', line)
             .and_then(|at| line.split_at_checked(at))
             .ok_or(MALFORMED_LINE)?;
         framing.note(name, value.get(1..).unwrap_or_default().trim_ascii())?;
@@ -137,7 +134,8 @@ fn check_form(target: &[u8]) -> Result<(), InboundError> {
     }
 }
 
-/// The lines of a head, each ended by CR LF; anything else is an error (RFC 9112 §2.2).
+/// The lines of a head, each ended by CR LF, without a CR, an LF or a zero elsewhere; anything else is an error
+/// (RFC 9112 §2.2, RFC 9110 §5.5).
 struct Lines<'a>(&'a [u8]);
 
 impl<'a> Iterator for Lines<'a> {
@@ -147,12 +145,11 @@ impl<'a> Iterator for Lines<'a> {
         if self.0.is_empty() {
             return None;
         }
-        let all = self.0;
-        // Both are the library's searches by words or vectors; a read from memory does not fail.
-        let length = self.0.skip_until(b'\n').unwrap_or_default();
-        let line = all.get(..length).unwrap_or_default().strip_suffix(b"\r\n");
-        let is_whole = |line: &&[u8]| !line.contains(&b'\r');
-        Some(line.filter(is_whole).ok_or(MALFORMED_LINE))
+        let at = memchr3(b'\r', b'\n', 0, self.0);
+        let (line, end) = at.and_then(|at| self.0.split_at_checked(at)).unzip();
+        let rest = end.and_then(|end| end.strip_prefix(b"\r\n"));
+        self.0 = rest.unwrap_or_default();
+        Some(line.filter(|_| rest.is_some()).ok_or(MALFORMED_LINE))
     }
 }
 
