@@ -11,6 +11,7 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::header;
 use ipnet::IpNet;
 
 use crate::model::name::HostName;
@@ -211,7 +212,7 @@ impl Origin {
     }
 
     /// The headers that tell an upstream (W-10 to W-12), each to replace whatever stands there.
-    pub fn headers(&self, host: &HostName) -> impl Iterator<Item = (&'static str, HeaderValue)> {
+    pub fn headers(&self, host: &HostName) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
         let client = value(joined(&[self.client], push_address));
         let chain = if self.chain == [self.client] {
             client.clone()
@@ -222,13 +223,13 @@ impl Origin {
         let port = HeaderValue::from(self.port);
         let scheme = HeaderValue::from_static(self.scheme.as_str());
         let headers = [
-            ("forwarded", value(self.forwarded(host, &port))),
-            ("x-forwarded-for", chain),
-            ("x-forwarded-host", name.clone()),
-            ("x-forwarded-port", Some(port)),
-            ("x-forwarded-proto", Some(scheme)),
-            ("x-forwarded-server", name),
-            ("x-real-ip", client),
+            (header::FORWARDED, value(self.forwarded(host, &port))),
+            (X_FORWARDED_FOR, chain),
+            (X_FORWARDED_HOST, name.clone()),
+            (X_FORWARDED_PORT, Some(port)),
+            (X_FORWARDED_PROTO, Some(scheme)),
+            (X_FORWARDED_SERVER, name),
+            (X_REAL_IP, client),
         ];
         let there = |(name, value): (_, Option<_>)| Some((name, value?));
         headers.into_iter().filter_map(there)
@@ -389,5 +390,8 @@ fn push_octet(text: &mut String, octet: u8) {
 /// Room for one client, a host of common length and what stands around them.
 const TEXT_BYTES_USUAL: usize = 96;
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
+const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

@@ -2,16 +2,19 @@
 //! Portway itself has to tell the browser.
 
 use http::HeaderValue;
+use http::StatusCode;
 use http::header;
 use pingora::http::ResponseHeader;
 
+use crate::config::Caching;
+use crate::decision::forwarded::Scheme;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
+use crate::decision::policy::Access;
 use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
 use crate::proxy::context::Admitted;
-use crate::proxy::outbound;
-use crate::proxy::outbound::OutboundError;
+use crate::proxy::outbound::REQUEST_ID_TEXT;
 use crate::proxy::serving::Serving;
 
 /// Readies the head of an upstream's answer.
@@ -23,10 +26,9 @@ pub(super) fn ready(
     admitted: &Admitted,
     id: RequestId,
     serving: &Serving,
-) -> Result<(), OutboundError> {
-    if let Some(location) = outbound::public_location(head, admitted) {
-        head.insert_header(header::LOCATION, location)
-            .map_err(|_| outbound::refused(&header::LOCATION))?;
+) -> pingora::Result<()> {
+    if let Some(location) = public_location(head, admitted) {
+        head.insert_header(header::LOCATION, location)?;
     }
     if let Some(rewrite) = &admitted.route.config.rewrite {
         map_back(head, rewrite, admitted)?;
@@ -35,18 +37,53 @@ pub(super) fn ready(
 }
 
 /// Does what any answer to a permitted request needs. Cookies come last: no rule is about them.
+///
+/// # Errors
+/// When a header cannot be set.
 pub(super) fn finish(
     head: &mut ResponseHeader,
     admitted: &Admitted,
     id: RequestId,
     serving: &Serving,
-) -> Result<(), OutboundError> {
-    outbound::clean_answer(head, admitted, id, serving)?;
+) -> pingora::Result<()> {
+    clean(head, admitted, serving)?;
+    head.insert_header(REQUEST_ID_TEXT, id.as_str())?;
+    if is_interim(head.status) {
+        return Ok(());
+    }
     if let Some(changes) = &admitted.headers {
         change(head, &changes.response)?;
     }
-    outbound::set_policy_cookies(head, admitted)?;
-    outbound::set_gito(head, admitted, serving.clock.as_ref())
+    set_policy_cookies(head, admitted)?;
+    set_gito(head, admitted, serving)
+}
+
+/// Whether an answer with this status is only on the way to the answer (RFC 9110 §15.2). A change of
+/// protocols is the answer itself.
+pub(super) fn is_interim(status: StatusCode) -> bool {
+    status.is_informational() && status != StatusCode::SWITCHING_PROTOCOLS
+}
+
+/// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as
+/// they are (RFC 9112 §6.3).
+pub(super) fn is_framed_plainly(head: &ResponseHeader) -> bool {
+    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
+    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
+    codings.next().is_none_or(is_plain) && codings.next().is_none()
+}
+
+/// Points a `Location` that names the upstream itself at the public host (W-21).
+fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
+    let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
+    let member = admitted.in_flight.as_ref()?.member();
+    let rest = location
+        .strip_prefix("http://")
+        .or_else(|| location.strip_prefix("https://"))?;
+    let target = rest.strip_prefix(member.authority.as_str())?;
+    if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
+        return None;
+    }
+    HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
 }
 
 /// Says paths as the public knows them, where the upstream has said them as it knows them (W-40).
@@ -54,13 +91,12 @@ fn map_back(
     head: &mut ResponseHeader,
     rewrite: &Rewrite,
     admitted: &Admitted,
-) -> Result<(), OutboundError> {
+) -> pingora::Result<()> {
     let location = head.headers.get(header::LOCATION);
     let location = location.and_then(|location| location.to_str().ok());
-    let public = outbound::public_address(admitted);
+    let public = public_address(admitted);
     if let Some(location) = location.and_then(|location| rewrite.location(location, &public)) {
-        head.insert_header(header::LOCATION, location)
-            .map_err(|_| outbound::refused(&header::LOCATION))?;
+        head.insert_header(header::LOCATION, location)?;
     }
     let cookies = head.headers.get_all(header::SET_COOKIE).iter();
     let mapped: Vec<Option<String>> = cookies
@@ -77,20 +113,61 @@ fn map_back(
         .collect();
     head.remove_header(&header::SET_COOKIE);
     for (cookie, mapped) in cookies.into_iter().zip(mapped) {
-        let set = match mapped {
-            Some(mapped) => head.append_header(header::SET_COOKIE, mapped),
-            None => head.append_header(header::SET_COOKIE, cookie),
+        match mapped {
+            Some(mapped) => head.append_header(header::SET_COOKIE, mapped)?,
+            None => head.append_header(header::SET_COOKIE, cookie)?,
         };
-        set.map_err(|_| outbound::refused(&header::SET_COOKIE))?;
     }
     Ok(())
 }
 
-fn change(head: &mut ResponseHeader, changes: &[HeaderChange]) -> Result<(), OutboundError> {
-    // An interim answer is not yet the answer (RFC 9110 §15.2).
-    if head.status.is_informational() && head.status != 101 {
-        return Ok(());
+/// How the addresses of a virtual host begin, as the client of a request knows them.
+fn public_address(admitted: &Admitted) -> String {
+    let origin = &admitted.origin;
+    let scheme = origin.scheme.as_str();
+    let port = match origin.port {
+        port if port == origin.scheme.default_port() => String::new(),
+        port => format!(":{port}"),
+    };
+    format!("{scheme}://{}{port}", admitted.host)
+}
+
+/// Leaves out cookies that only Portway may set, and keeps what is not everybody's out of caches.
+fn clean(head: &mut ResponseHeader, admitted: &Admitted, serving: &Serving) -> pingora::Result<()> {
+    let (names, of_policies) = (&serving.gate.names, serving.policy_cookies.as_slice());
+    let is_ours = |cookie: &&HeaderValue| names.claims_ours(cookie.as_bytes(), of_policies);
+    let cookies = head.headers.get_all(header::SET_COOKIE);
+    if cookies.iter().any(|cookie| is_ours(&cookie)) {
+        let kept = cookies.iter().filter(|cookie| !is_ours(cookie));
+        let kept: Vec<_> = kept.cloned().collect();
+        head.remove_header(&header::SET_COOKIE);
+        for cookie in kept {
+            head.append_header(header::SET_COOKIE, cookie)?;
+        }
     }
+    if must_not_be_kept(head, admitted) {
+        head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
+    }
+    Ok(())
+}
+
+/// Whether an answer is to be kept out of caches: always where a sign-in is asked for, elsewhere when
+/// the upstream was told who asks and says nothing itself. A page that greets the user by name must not
+/// come back with the browser's back button after a sign-out.
+fn must_not_be_kept(head: &ResponseHeader, admitted: &Admitted) -> bool {
+    let route = &admitted.route.config;
+    let is_ours = match route.access {
+        Access::Excluded => false,
+        Access::Protected => true,
+        Access::Unprotected => {
+            admitted.permit.identity().is_some()
+                && !head.headers.contains_key(header::CACHE_CONTROL)
+        }
+    };
+    is_ours && route.caching == Caching::NoStore
+}
+
+fn change(head: &mut ResponseHeader, changes: &[HeaderChange]) -> pingora::Result<()> {
     for HeaderChange {
         name,
         others,
@@ -101,9 +178,34 @@ fn change(head: &mut ResponseHeader, changes: &[HeaderChange]) -> Result<(), Out
             head.remove_header(name);
         }
         if let Some(value) = value {
-            head.append_header(name, value)
-                .map_err(|_| outbound::refused(name))?;
+            head.append_header(name, value)?;
         }
     }
     Ok(())
 }
+
+/// Has an answer set the cookies of its policy, which no browser sends back in plain.
+fn set_policy_cookies(head: &mut ResponseHeader, admitted: &Admitted) -> pingora::Result<()> {
+    if admitted.origin.scheme == Scheme::Https {
+        for cookie in &admitted.given.set_cookies {
+            head.append_header(header::SET_COOKIE, cookie.as_str())?;
+        }
+    }
+    Ok(())
+}
+
+/// Has an answer set the GITO cookie of its authorisation, unless it comes too late for that (S-13).
+fn set_gito(
+    head: &mut ResponseHeader,
+    admitted: &Admitted,
+    serving: &Serving,
+) -> pingora::Result<()> {
+    if let Some(gito) = &admitted.gito
+        && serving.clock.now() <= gito.until
+    {
+        head.append_header(header::SET_COOKIE, gito.set_cookie.as_str())?;
+    }
+    Ok(())
+}
+
+const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");

@@ -1,30 +1,25 @@
-//! Writes the head of the request that goes upstream, and cleans the head of the answer.
+//! Writes the head of the request that goes upstream.
 //!
 //! Nothing a client says about itself survives here: identity and forwarding headers are removed in
-//! every spelling and set anew (D-17, edge.md "identity headers").
+//! every spelling and set anew (D-17, edge.md "identity headers"). Names lose the case in which a client
+//! wrote them, as they do over HTTP/2: keeping it costs a second map beside the headers (ADR 0020).
 
-use std::fmt::Display;
-
+use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
 use http::header;
-use pingora::http::IntoCaseHeaderName;
+use http::request::Parts;
 use pingora::http::RequestHeader;
-use pingora::http::ResponseHeader;
 
-use crate::config::Caching;
 use crate::config::UpstreamHost;
-use crate::decision::forwarded::Scheme;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::folds_alike;
-use crate::decision::policy::Access;
 use crate::decision::response::Given;
 use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
-use crate::ports::clock::Clock;
 use crate::proxy::context::Admitted;
 use crate::proxy::serving::Serving;
 
@@ -40,9 +35,9 @@ pub enum OutboundError {
     /// The target cannot be sent.
     #[error("the target cannot be sent")]
     Target(#[from] http::uri::InvalidUri),
-    /// pingora refused a header.
-    #[error("the header {0} could not be set")]
-    Refused(String),
+    /// There are more headers than a head can have.
+    #[error("there are too many headers")]
+    TooMany(#[from] header::MaxSizeReached),
 }
 
 /// What the head is written from.
@@ -65,202 +60,76 @@ pub fn write_head(
     outgoing: &Outgoing<'_>,
     serving: &Serving,
 ) -> Result<(), OutboundError> {
+    let blank = RequestHeader::from(http::Request::new(()).into_parts().0);
+    let mut parts = Parts::from(std::mem::replace(head, blank));
+    if let Some(target) = &outgoing.admitted.target {
+        parts.uri = target.parse()?;
+    }
+    write_headers(&mut parts.headers, outgoing, serving)?;
+    *head = RequestHeader::from(parts);
+    Ok(())
+}
+
+fn write_headers(
+    headers: &mut HeaderMap,
+    outgoing: &Outgoing<'_>,
+    serving: &Serving,
+) -> Result<(), OutboundError> {
     let admitted = outgoing.admitted;
-    remove_claims(head, serving);
+    headers.try_reserve(HEADERS_USUAL)?;
+    remove_claims(headers, serving);
     if let Some(changes) = &admitted.headers {
-        change(head, &changes.request)?;
+        change(headers, &changes.request)?;
     }
-    write_cookies(head, serving, &admitted.given)?;
-    if let Some(target) = &admitted.target {
-        head.set_uri(target.parse()?);
+    write_cookies(headers, serving, &admitted.given)?;
+    let rewrite = admitted.route.config.rewrite.as_ref();
+    if let Some(prefix) = rewrite.and_then(Rewrite::stripped) {
+        headers.try_insert(FORWARDED_PREFIX, HeaderValue::from_str(prefix)?)?;
     }
-    if let Some(prefix) = admitted
-        .route
-        .config
-        .rewrite
-        .as_ref()
-        .and_then(Rewrite::stripped)
-    {
-        set(head, "X-Forwarded-Prefix", HeaderValue::from_str(prefix)?)?;
-    }
-    if let Some(host) = other_host(head, admitted, outgoing.member)? {
-        set(head, "Host", host)?;
+    if let Some(host) = other_host(headers, admitted, outgoing.member)? {
+        headers.try_insert(header::HOST, host)?;
     }
     for (name, value) in admitted.origin.headers(&admitted.host) {
-        set(head, name, value)?;
+        headers.try_insert(name, value)?;
     }
-    set(head, REQUEST_ID_TEXT, id_value(outgoing.id)?)?;
+    headers.try_insert(REQUEST_ID, HeaderValue::from_str(outgoing.id.as_str())?)?;
     if let Some(session) = admitted.permit.session() {
         let names = &serving.identity_headers;
-        let values = identity_headers::values(&session.identity, session.attributes, names)?;
-        for (name, value) in values {
-            set(head, &name, value)?;
+        for value in identity_headers::values(&session.identity, session.attributes, names) {
+            let (name, value) = value?;
+            headers.try_insert(name, value)?;
         }
     }
     for (name, value) in &admitted.given.headers {
-        set(head, name, value.clone())?;
+        headers.try_insert(name, value.clone())?;
     }
     Ok(())
-}
-
-/// Cleans the head of an answer.
-///
-/// # Errors
-/// When a header cannot be set.
-pub fn clean_answer(
-    head: &mut ResponseHeader,
-    admitted: &Admitted,
-    id: RequestId,
-    serving: &Serving,
-) -> Result<(), OutboundError> {
-    let (names, of_policies) = (&serving.gate.names, serving.policy_cookies.as_slice());
-    let cookies = head.headers.get_all(header::SET_COOKIE);
-    if cookies
-        .iter()
-        .any(|cookie| names.claims_ours(cookie.as_bytes(), of_policies))
-    {
-        let kept: Vec<_> = cookies
-            .iter()
-            .filter(|c| !names.claims_ours(c.as_bytes(), of_policies))
-            .cloned()
-            .collect();
-        head.remove_header(&header::SET_COOKIE);
-        for cookie in kept {
-            head.append_header(header::SET_COOKIE, cookie)
-                .map_err(|_| refused(&header::SET_COOKIE))?;
-        }
-    }
-    if must_not_be_kept(head, admitted) {
-        head.insert_header(header::CACHE_CONTROL, NO_STORE)
-            .map_err(|_| refused(&header::CACHE_CONTROL))?;
-    }
-    head.insert_header(REQUEST_ID_TEXT, id_value(id)?)
-        .map_err(|_| refused(REQUEST_ID_TEXT))
-}
-
-/// Whether an answer is to be kept out of caches: always where a sign-in is asked for, elsewhere when
-/// the upstream was told who asks and says nothing itself. A page that greets the user by name must not
-/// come back with the browser's back button after a sign-out.
-fn must_not_be_kept(head: &ResponseHeader, admitted: &Admitted) -> bool {
-    let route = &admitted.route.config;
-    let is_ours = match route.access {
-        Access::Excluded => false,
-        Access::Protected => true,
-        Access::Unprotected => {
-            admitted.permit.identity().is_some()
-                && !head.headers.contains_key(header::CACHE_CONTROL)
-        }
-    };
-    is_ours && route.caching == Caching::NoStore
-}
-
-/// Has an answer set the GITO cookie of its authorisation, unless it comes too late for that (S-13).
-///
-/// # Errors
-/// When the header cannot be set.
-pub fn set_gito(
-    head: &mut ResponseHeader,
-    admitted: &Admitted,
-    clock: &dyn Clock,
-) -> Result<(), OutboundError> {
-    let Some(gito) = &admitted.gito else {
-        return Ok(());
-    };
-    // An interim answer is not yet the answer (RFC 9110 §15.2).
-    let is_interim = head.status.is_informational() && head.status != 101;
-    if is_interim || clock.now() > gito.until {
-        return Ok(());
-    }
-    head.append_header(header::SET_COOKIE, gito.set_cookie.as_str())
-        .map(drop)
-        .map_err(|_| refused(&header::SET_COOKIE))
-}
-
-/// Has an answer set the cookies of its policy.
-///
-/// # Errors
-/// When a header cannot be set.
-pub fn set_policy_cookies(
-    head: &mut ResponseHeader,
-    admitted: &Admitted,
-) -> Result<(), OutboundError> {
-    let is_interim = head.status.is_informational() && head.status != 101;
-    let is_readable = admitted.origin.scheme == Scheme::Https;
-    if is_interim || !is_readable {
-        return Ok(());
-    }
-    for cookie in &admitted.given.set_cookies {
-        head.append_header(header::SET_COOKIE, cookie.as_str())
-            .map_err(|_| refused(&header::SET_COOKIE))?;
-    }
-    Ok(())
-}
-
-/// Whether it is plain where an answer's body ends: pingora passes codings that it does not know on as
-/// they are (RFC 9112 §6.3).
-#[must_use]
-pub fn is_framed_plainly(head: &ResponseHeader) -> bool {
-    let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
-    let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
-    codings.next().is_none_or(is_plain) && codings.next().is_none()
-}
-
-/// Points a `Location` that names the upstream itself at the public host (W-21).
-pub fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
-    let member = admitted.in_flight.as_ref()?.member();
-    let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
-    let rest = location
-        .strip_prefix("http://")
-        .or_else(|| location.strip_prefix("https://"))?;
-    let target = rest.strip_prefix(member.authority.as_str())?;
-    if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
-        return None;
-    }
-    HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
-}
-
-/// How the addresses of a virtual host begin, as the client of a request knows them.
-pub(super) fn public_address(admitted: &Admitted) -> String {
-    let origin = &admitted.origin;
-    let scheme = origin.scheme.as_str();
-    let port = match origin.port {
-        port if port == origin.scheme.default_port() => String::new(),
-        port => format!(":{port}"),
-    };
-    format!("{scheme}://{}{port}", admitted.host)
 }
 
 /// Removes what only the gateway may say, and every name that some application server would read as
 /// another one.
-fn remove_claims(head: &mut RequestHeader, serving: &Serving) {
+fn remove_claims(headers: &mut HeaderMap, serving: &Serving) {
     let is_claim = |name: &HeaderName| {
         serving.protected.matches(name) || name.as_str().bytes().any(|b| !is_plain(b))
     };
-    let claims: Vec<HeaderName> = head
-        .headers
-        .keys()
-        .filter(|name| is_claim(name))
-        .cloned()
-        .collect();
-    for name in &claims {
-        head.remove_header(name);
+    let claims = headers.keys().filter(|name| is_claim(name));
+    for name in claims.cloned().collect::<Vec<_>>() {
+        headers.remove(name);
     }
 }
 
 /// Changes headers as the route says. Of a name that is set or removed nothing stays, however a client
 /// has spelled it.
-fn change(head: &mut RequestHeader, changes: &[HeaderChange]) -> Result<(), OutboundError> {
+fn change(headers: &mut HeaderMap, changes: &[HeaderChange]) -> Result<(), OutboundError> {
     for change in changes {
         if change.others == Others::Removed {
-            let names = head.headers.keys();
-            let same = names.filter(|name| folds_alike(name.as_str(), change.name.as_str()));
-            for name in same.cloned().collect::<Vec<_>>() {
-                head.remove_header(&name);
+            let same = |name: &&HeaderName| folds_alike(name.as_str(), change.name.as_str());
+            for name in headers.keys().filter(same).cloned().collect::<Vec<_>>() {
+                headers.remove(name);
             }
         }
         if let Some(value) = &change.value {
-            head.append_header(&change.name, value)
-                .map_err(|_| refused(&change.name))?;
+            headers.try_append(&change.name, value.clone())?;
         }
     }
     Ok(())
@@ -272,18 +141,15 @@ const fn is_plain(byte: u8) -> bool {
 }
 
 fn write_cookies(
-    head: &mut RequestHeader,
+    headers: &mut HeaderMap,
     serving: &Serving,
     given: &Given,
 ) -> Result<(), OutboundError> {
-    if !head.headers.contains_key(header::COOKIE) && given.cookies.is_empty() {
+    if !headers.contains_key(header::COOKIE) && given.cookies.is_empty() {
         return Ok(());
     }
-    let lines = head
-        .headers
-        .get_all(header::COOKIE)
-        .iter()
-        .map(HeaderValue::as_bytes);
+    let lines = headers.get_all(header::COOKIE).iter();
+    let lines = lines.map(HeaderValue::as_bytes);
     let names = &serving.gate.names;
     let mut kept = names.for_upstream(lines, &serving.policy_cookies);
     for (name, value) in &given.cookies {
@@ -296,17 +162,15 @@ fn write_cookies(
         line.extend_from_slice(value.as_bytes());
     }
     match kept {
-        Some(kept) => set(head, "cookie", HeaderValue::try_from(kept)?),
-        None => {
-            head.remove_header(&header::COOKIE);
-            Ok(())
-        }
-    }
+        Some(kept) => headers.try_insert(header::COOKIE, HeaderValue::try_from(kept)?)?,
+        None => headers.remove(header::COOKIE),
+    };
+    Ok(())
 }
 
 /// The host to ask the upstream for, unless the head says so already.
 fn other_host(
-    head: &RequestHeader,
+    headers: &HeaderMap,
     admitted: &Admitted,
     member: &str,
 ) -> Result<Option<HeaderValue>, OutboundError> {
@@ -315,7 +179,7 @@ fn other_host(
         UpstreamHost::Fixed(host) => HeaderValue::from_str(host.as_str())?,
         UpstreamHost::Upstream => HeaderValue::from_str(member)?,
         UpstreamHost::Preserved => {
-            let written = head.headers.get(header::HOST);
+            let written = headers.get(header::HOST);
             if written.is_some_and(|written| is_canonical(written.as_bytes(), host, port)) {
                 return Ok(None);
             }
@@ -340,27 +204,13 @@ fn is_canonical(written: &[u8], host: &str, port: Option<u16>) -> bool {
     matches!(digits, Some(Ok(digits)) if !digits.starts_with(['0', '+']) && digits.parse() == Ok(port))
 }
 
-fn id_value(id: RequestId) -> Result<HeaderValue, header::InvalidHeaderValue> {
-    HeaderValue::from_str(id.as_str())
-}
-
-/// Sets a header; of a name that is known beforehand, pingora need not copy the text.
-fn set<N>(head: &mut RequestHeader, name: N, value: HeaderValue) -> Result<(), OutboundError>
-where
-    N: IntoCaseHeaderName + Display + Copy,
-{
-    head.insert_header(name, value).map_err(|_| refused(name))
-}
-
-/// The error of a header that pingora refuses.
-pub(super) fn refused(name: impl Display) -> OutboundError {
-    OutboundError::Refused(name.to_string())
-}
-
 /// The header that carries a request's id.
 pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_TEXT);
-const REQUEST_ID_TEXT: &str = "x-request-id";
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// It as text, which pingora need not copy.
+pub const REQUEST_ID_TEXT: &str = "x-request-id";
+/// How many headers are set as a rule: one table for them all is made at once.
+const HEADERS_USUAL: usize = 12;
+const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ use crate::decision::retry::may_repeat;
 use crate::proxy::connect;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward::target_of;
+use crate::proxy::homeward;
 
 /// Why an answer is given up that could have been passed on.
 pub(super) const ANOTHER: ErrorType = ErrorType::Custom("another upstream is tried");
@@ -87,5 +88,5 @@ fn time_is_left(ctx: &RequestContext) -> bool {
 pub(super) fn is_answered(session: &Session) -> bool {
     session
         .response_written()
-        .is_some_and(|head| !head.status.is_informational() || head.status == 101)
+        .is_some_and(|head| !homeward::is_interim(head.status))
 }

@@ -67,12 +67,13 @@ impl std::fmt::Debug for Portway {
 
 #[async_trait]
 impl ProxyHttp for Portway {
-    type CTX = RequestContext;
+    // pingora moves it about with the futures of a request.
+    type CTX = Box<RequestContext>;
 
     fn new_ctx(&self) -> Self::CTX {
         // pingora calls this once the header of a request is there, not when it begins to wait for one.
         let serving = self.live.take();
-        RequestContext {
+        Box::new(RequestContext {
             current: CURRENT.try_with(Clone::clone).ok(),
             id: RequestId::from_bytes(id_bytes(serving.entropy.as_ref())),
             serving,
@@ -81,7 +82,7 @@ impl ProxyHttp for Portway {
             noted: Noted::default(),
             line: None,
             is_over: false,
-        }
+        })
     }
 
     fn init_downstream_modules(&self, modules: &mut HttpModules) {
@@ -221,11 +222,11 @@ impl ProxyHttp for Portway {
         let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
             return Ok(());
         };
-        let is_tunnel = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
-        if head.status.is_informational() && !is_tunnel {
+        if homeward::is_interim(head.status) {
             return Ok(());
         }
-        if !outbound::is_framed_plainly(head) || (is_tunnel && !session.is_upgrade_req()) {
+        let is_tunnel = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
+        if !homeward::is_framed_plainly(head) || (is_tunnel && !session.is_upgrade_req()) {
             let why = "the answer can be read in more than one way";
             return Error::e_explain(ErrorType::HTTPStatus(502), why);
         }
