@@ -293,7 +293,7 @@ impl EmbeddedEngine {
         } else if record.is_some() {
             Creation::Allowed
         } else {
-            match federation.peer(&claim.cluster) {
+            match federation.peer(self.origin(claim)) {
                 None => Creation::NoOrigin,
                 Some(origin) if origin.is_beyond_skew() => Creation::Skew,
                 Some(_) => Creation::Allowed,
@@ -313,6 +313,17 @@ impl EmbeddedEngine {
             creation,
             adoption: AdoptionId::from_bytes(id_bytes(entropy)),
             session: SessionId::from_bytes(id_bytes(entropy)),
+        }
+    }
+
+    /// The data centre whose word is wanting where no record stands here: the one that issued the cookie. That
+    /// is not this one if a GITO cookie says that the session was used elsewhere since: what stood here may
+    /// have gone for want of requests, and the session is where it was last (MDC-ADOPT-5).
+    fn origin<'c>(&self, claim: &'c Claim) -> &'c ClusterId {
+        let newest = claim.hints.first().map(|hint| &hint.holder.cluster);
+        match newest {
+            Some(elsewhere) if claim.cluster == self.cluster => elsewhere,
+            _ => &claim.cluster,
         }
     }
 

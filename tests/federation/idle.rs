@@ -12,40 +12,73 @@ use crate::pair::OTHER;
 use crate::pair::Pair;
 use crate::pair::Plan;
 use crate::pair::served;
+use crate::pair::sign_out;
+use crate::pair::until_dead;
 use crate::pair::visit;
+use crate::support::Browser;
 use crate::support::until;
 
 /// Clocks jump here, and a lease must not run out by that.
 const LEASE: &str = "  partition_lease: 12h\n";
+/// A silent data centre keeps nobody from going on.
+const CONTINUED: Plan<'static> = Plan {
+    adoption: "continue_on_sync_failure: true",
+    mdc: LEASE,
+    ..FREE
+};
 
 #[tokio::test]
 async fn with_gito_idle_time_counts_from_the_newest_access_anywhere_mdc_time_1_m_058() {
-    let plan = Plan {
-        adoption: "continue_on_sync_failure: true",
-        mdc: LEASE,
-        ..FREE
-    };
-    let Some(pair) = Pair::with_clocks(plan).await else {
+    let Some(pair) = Pair::with_clocks(CONTINUED).await else {
         return;
     };
     let mut alice = pair.signed_in_at_a("alice").await;
     pair.set_clocks_ahead(20);
     assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
-    // For A alone she has been idle for 45 minutes; the cookie knows better, and nobody can be asked.
+    // For A alone she has been idle; the cookie knows better, and nobody can be asked. Whether her record
+    // still stands there is all one.
     pair.cut();
-    pair.set_clocks_ahead(45);
-    let mut forgetful = alice.clone();
-    forgetful.jar.forget("app.apps.test", "gito");
-    let arrival = visit(&mut forgetful, &pair.a, OTHER).await;
-    assert_eq!(arrival, Arrival::Challenged);
-    assert_eq!(visit(&mut alice, &pair.a, APP).await, served("alice"));
+    pair.set_clocks_ahead(30);
+    assert_believed_with_gito_only(&pair, &mut alice).await;
     // Half an hour after the last access of all she is asked, wherever she goes (A.6, row 9).
     pair.heal();
-    pair.set_clocks_ahead(76);
+    pair.set_clocks_ahead(61);
     for gateway in [&pair.a, &pair.b] {
         let arrival = visit(&mut alice.clone(), gateway, APP).await;
         assert_eq!(arrival, Arrival::Challenged);
     }
+}
+
+/// Her data centre has let her record go by then, and does what another would (MDC-FAIL-4).
+#[tokio::test]
+async fn who_was_elsewhere_for_longer_than_the_idle_time_is_served_at_home_by_gito_mdc_adopt_5() {
+    let Some(pair) = Pair::with_clocks(CONTINUED).await else {
+        return;
+    };
+    let mut alice = pair.signed_in_at_a("alice").await;
+    pair.set_clocks_ahead(20);
+    assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    pair.cut();
+    pair.set_clocks_ahead(45);
+    until("A sweeps", BOUND, || async {
+        let sessions = pair.a.metric("portway_sessions").await;
+        (sessions == Some(0.0)).then_some(())
+    })
+    .await;
+    assert_believed_with_gito_only(&pair, &mut alice).await;
+    // It is the same session: its end at B ends it here.
+    pair.heal();
+    sign_out(&mut alice.clone(), &pair.b).await;
+    until_dead(&alice, &pair.a).await;
+}
+
+/// Without the GITO cookie she is asked at A, with it she is served.
+async fn assert_believed_with_gito_only(pair: &Pair, alice: &mut Browser) {
+    let mut forgetful = alice.clone();
+    forgetful.jar.forget("app.apps.test", "gito");
+    let arrival = visit(&mut forgetful, &pair.a, OTHER).await;
+    assert_eq!(arrival, Arrival::Challenged);
+    assert_eq!(visit(alice, &pair.a, APP).await, served("alice"));
 }
 
 #[tokio::test]

@@ -67,8 +67,8 @@ pub enum Local {
 pub enum Creation {
     /// Every peer has been heard of within the lease.
     Allowed,
-    /// The cookie names this data centre or a stranger as its origin: there is nobody whose word could be
-    /// wanting (S-7).
+    /// The cookies name this data centre as the last to serve the session, or a stranger as its origin:
+    /// there is nobody whose word could be wanting (S-7).
     NoOrigin,
     /// Some peer has not been heard of.
     LeaseOver,

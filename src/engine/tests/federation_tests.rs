@@ -360,6 +360,42 @@ async fn what_is_idle_here_and_in_use_elsewhere_outlives_the_sweep_until_somebod
 }
 
 #[tokio::test]
+async fn what_went_for_want_of_requests_here_is_taken_up_from_where_it_was_last_mdc_adopt_5_mdc_fail_4()
+ {
+    let stranger = || ClusterId::parse("east").unwrap();
+    for (issued_by, last_used_at, expected) in [
+        (cluster(), peer(), None),
+        // Nobody else has had it: whatever became of it here is the last word.
+        (cluster(), cluster(), Some(NotLive::Missing)),
+        (stranger(), peer(), Some(NotLive::Unanswered)),
+    ] {
+        let world = World::beside(Peer::default());
+        let session = world.sign_in("alice").await;
+        world.pass(IDLE + MINUTE);
+        world.have_read_the_peer().await;
+        world.engine.sweep().await.unwrap();
+        assert!(world.record(&session).is_none());
+        let used = world.now().before(MINUTE);
+        let mut claim = claim(&session);
+        claim.cluster = issued_by;
+        claim.last_access = Some(used);
+        claim.hints.push(Hint {
+            holder: Holder {
+                cluster: last_used_at.clone(),
+                session: session.id,
+            },
+            last_access: used,
+        });
+        world.peer().will_always_say(Silence::Unreachable);
+        let judged = judged_at(&world, Place::Collector, &claim).await;
+        assert_eq!(judged.0, expected, "{} then {last_used_at}", claim.cluster);
+        world.end(&session).await;
+        let judged = judged_at(&world, Place::Application, &claim).await;
+        assert_eq!(judged.0, Some(NotLive::Ended));
+    }
+}
+
+#[tokio::test]
 async fn a_log_read_beyond_its_end_was_put_back_and_is_told_anew_from_the_beginning_s_15() {
     let world = World::beside(Peer::default());
     let session = world.sign_in("alice").await;
