@@ -293,7 +293,7 @@ fn calendar(name: &str) -> Option<(&'static str, CalendarPart)> {
 }
 
 const CALENDAR: &[(&str, CalendarPart)] = &[
-    ("getDate", CalendarPart::DayOfMonth),
+    ("getDate", CalendarPart::Date),
     ("getDayOfMonth", CalendarPart::DayOfMonth),
     ("getDayOfWeek", CalendarPart::DayOfWeek),
     ("getDayOfYear", CalendarPart::DayOfYear),

@@ -324,7 +324,8 @@ fn millis(moment: Timestamp) -> Option<i64> {
 
 fn calendar(part: CalendarPart, here: jiff::civil::DateTime) -> Option<i64> {
     Some(match part {
-        CalendarPart::DayOfMonth => here.day().into(),
+        CalendarPart::Date => here.day().into(),
+        CalendarPart::DayOfMonth => i64::from(here.day()).checked_sub(1)?,
         CalendarPart::DayOfWeek => here.weekday().to_sunday_zero_offset().into(),
         CalendarPart::DayOfYear => i64::from(here.day_of_year()).checked_sub(1)?,
         CalendarPart::Hour => here.hour().into(),

@@ -63,6 +63,10 @@ const DECIDED: &[(&str, bool)] = &[
         "time.now.getDate('UTC') == 22 && time.now.getFullYear('UTC') == 2026",
         true,
     ),
+    (
+        "time.now.getDayOfMonth('UTC') == 21 && time.now.getDayOfYear('UTC') == 325",
+        true,
+    ),
     ("request.method == 'GET' && request.scheme == 'https'", true),
     (
         "request.host.endsWith('.test') && request.path == '/a/b'",

@@ -106,6 +106,9 @@ pub(super) enum Arithmetic {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum CalendarPart {
+    /// The first is 1.
+    Date,
+    /// The first is 0, as the language has it.
     DayOfMonth,
     /// Sunday is 0, as the language has it.
     DayOfWeek,
