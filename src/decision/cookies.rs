@@ -84,8 +84,7 @@ impl CookieNames {
     ) -> Option<Vec<u8>> {
         let mut kept: Vec<u8> = Vec::new();
         for part in headers.flat_map(parts) {
-            let name = name_of(part);
-            if part.is_empty() || self.is_ours(name) || is_among(of_policies, name) {
+            if part.is_empty() || self.claims_ours(part, of_policies) {
                 continue;
             }
             if !kept.is_empty() {
@@ -96,8 +95,8 @@ impl CookieNames {
         (!kept.is_empty()).then_some(kept)
     }
 
-    /// Whether a `Set-Cookie` header of an application names one of Portway's cookies, or one that
-    /// policies set.
+    /// Whether a `Set-Cookie` header of an application, or a cookie that a client sends, names one of Portway's
+    /// cookies, or one that policies set.
     #[must_use]
     pub fn claims_ours(&self, set_cookie: &[u8], of_policies: &[Box<str>]) -> bool {
         let pair = set_cookie
@@ -105,9 +104,12 @@ impl CookieNames {
             .next()
             .unwrap_or_default()
             .trim_ascii();
-        // A browser sends a cookie without a name back as its value alone.
-        let nameless = pair.strip_prefix(b"=").unwrap_or(pair).trim_ascii_start();
-        let name = name_of(nameless);
+        // A browser sends a cookie without a name back as its value alone, and so may a server read one.
+        let mut rest = pair;
+        while let Some(nameless) = rest.strip_prefix(b"=") {
+            rest = nameless.trim_ascii_start();
+        }
+        let name = name_of(rest);
         self.is_ours(name) || is_among(of_policies, name)
     }
 }
