@@ -47,17 +47,21 @@ pub struct Loading {
 /// Reads a configuration as [`load`] does, and notes every file that has a part in it.
 #[must_use]
 pub fn load_noting(path: &Path) -> Loading {
-    // On a stack that ended before an expression does, the process would end with it.
-    let loading = thread::scope(|scope| {
-        let room = thread::Builder::new().stack_size(STACK_BYTES);
-        let loading = room.spawn_scoped(scope, || load_here(path))?;
-        loading
-            .join()
-            .map_err(|_| io::Error::other("reading it came to no end"))
-    });
-    loading.unwrap_or_else(|error| Loading {
+    with_room(|| load_here(path)).unwrap_or_else(|error| Loading {
         outcome: Err(unread(path, ReadFileError::Io(error))),
         sources: Sources::default(),
+    })
+}
+
+/// Reads something on a stack that is large enough for every expression: on one that ended before an
+/// expression does, the process would end with it.
+fn with_room<T: Send>(read: impl FnOnce() -> T + Send) -> io::Result<T> {
+    thread::scope(|scope| {
+        let room = thread::Builder::new().stack_size(STACK_BYTES);
+        let reading = room.spawn_scoped(scope, read)?;
+        reading
+            .join()
+            .map_err(|_| io::Error::other("reading it came to no end"))
     })
 }
 
@@ -84,7 +88,8 @@ fn load_here(path: &Path) -> Loading {
 /// # Errors
 /// Every fault of the file, in its order.
 pub fn effective(path: &Path) -> Result<String, Faults> {
-    load_by(path, (&read_bounded, &names_in), parse::effective)
+    with_room(|| load_by(path, (&read_bounded, &names_in), parse::effective))
+        .unwrap_or_else(|error| Err(unread(path, ReadFileError::Io(error))))
 }
 
 /// Why it cannot be told where the state directory of a configuration is.
@@ -261,8 +266,10 @@ mod tests {
         for deep in ["(".repeat(4000), format!("1{}", "+1".repeat(2000))] {
             let text = format!("policies: {{ a: [{{ allow: {{ when: \"{deep}\" }} }}] }}\n");
             std::fs::write(&path, text).unwrap();
-            let faults = load(&path).unwrap_err().to_string();
-            assert!(faults.contains("of the expression: "), "{faults}");
+            for faults in [load(&path).unwrap_err(), effective(&path).unwrap_err()] {
+                let faults = faults.to_string();
+                assert!(faults.contains("of the expression: "), "{faults}");
+            }
         }
     }
 
