@@ -77,18 +77,8 @@ impl Reading<'_> {
 
     /// A size, meant for a second.
     fn byte_rate(&mut self, found: &Found<'_>) -> Option<ByteRate> {
-        let bytes = self.size(found)?;
-        if bytes < BYTES_MIN {
-            let (what, example) = ("a size of at least 16KiB for each second", "1MiB");
-            let text = self.text(found)?;
-            let problem = Problem::Address {
-                text,
-                what,
-                example,
-            };
-            self.fault(found, problem);
-            return None;
-        }
+        let shown = ("a size of at least 16KiB for each second", "1MiB");
+        let bytes = self.size_within(found, BYTES_MIN..=u64::MAX, shown)?;
         Some(ByteRate::new(bytes))
     }
 

@@ -1,6 +1,5 @@
 //! What serves a route: `pool` or `pools`, or `redirect` or `respond` where no upstream is asked.
 
-use std::num::NonZeroU16;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +11,7 @@ use crate::config::Timeouts;
 use crate::config::destination::Destination;
 use crate::config::destination::RoutePools;
 use crate::config::parse::host::Declared;
+use crate::config::parse::outcome::host_of;
 use crate::config::parse::pool::TIMEOUTS;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -27,7 +27,6 @@ use crate::decision::fixed_answer::Redirect;
 use crate::decision::template::Form;
 use crate::decision::template::Part;
 use crate::decision::template::Template;
-use crate::model::name::HostName;
 use crate::model::name::PoolName;
 
 impl Reading<'_> {
@@ -206,17 +205,7 @@ fn says_its_host(address: &Template) -> bool {
             Some(Part::Fact(_) | Part::Text(_)) => None,
         },
     };
-    authority.is_some_and(is_authority)
-}
-
-fn is_authority(text: &str) -> bool {
-    let (name, port) = match text.split_once(':') {
-        None => (text, None),
-        Some((name, port)) => (name, Some(port)),
-    };
-    let is_port =
-        |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<NonZeroU16>().is_ok();
-    port.is_none_or(is_port) && HostName::parse(name).is_ok()
+    authority.and_then(host_of).is_some()
 }
 
 pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];

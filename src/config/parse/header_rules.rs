@@ -11,13 +11,11 @@ use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::response::is_reserved_header;
-use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::config::problem::policy::PolicyProblem;
 use crate::decision::header_rules::HeaderAction;
 use crate::decision::header_rules::HeaderRule;
 use crate::decision::header_rules::HeaderRules;
-use crate::decision::identity_headers::folded;
 use crate::decision::template::Form;
 use crate::decision::template::Template;
 
@@ -93,17 +91,7 @@ impl Reading<'_> {
         };
         for (name, value) in section.entries() {
             let template = self.template(value, Some(Form::Header));
-            let parsed = HeaderName::from_bytes(name.as_bytes()).ok();
-            if parsed.is_none() {
-                let (what, example) = ("the name of a header", "X-Environment");
-                let text = short(name);
-                let problem = Problem::Address {
-                    text,
-                    what,
-                    example,
-                };
-                self.fault_at_key(value, problem);
-            }
+            let parsed = self.header_key(name, value);
             self.header_rule(value, parsed, written, template.map(action));
         }
     }
@@ -118,22 +106,12 @@ impl Reading<'_> {
         let Some(name) = name else {
             return;
         };
-        let form = folded(name.as_str());
-        let is_told =
-            written.way == Way::There && self.told.iter().any(|told| folded(told.as_str()) == form);
-        if is_told || is_reserved_header(&form) {
+        let is_told = written.way == Way::There && self.is_told(&name);
+        if is_told || is_reserved_header(name.as_str()) {
             let name = name.as_str().to_owned();
             self.fault_at_key(found, Problem::Policy(PolicyProblem::RuleHeader(name)));
         }
-        if let Some(first) = written.seen.get(&form) {
-            let problem = Problem::Duplicate {
-                what: "header",
-                text: short(name.as_str()),
-                first: *first,
-            };
-            self.fault_at_key(found, problem);
-        }
-        written.seen.entry(form).or_insert(found.key.line);
+        self.note_header(found, &name, &mut written.seen);
         written
             .rules
             .extend(action.map(|action| HeaderRule { name, action }));

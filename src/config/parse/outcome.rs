@@ -131,19 +131,7 @@ impl Reading<'_> {
         }
         let rest = first.strip_prefix("https://");
         let authority = rest.and_then(|rest| rest.split_once('/'));
-        let host = authority.and_then(|(authority, _)| {
-            let (name, port) = match authority.split_once(':') {
-                None => (authority, None),
-                Some((name, port)) => (name, Some(port)),
-            };
-            // Behind anything but a number another host might follow, as in `https://a:b@c/`.
-            let is_port = |text: &str| {
-                text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<NonZeroU16>().is_ok()
-            };
-            port.is_none_or(is_port)
-                .then(|| HostName::parse(name).ok())
-                .flatten()
-        });
+        let host = authority.and_then(|(authority, _)| host_of(authority));
         match host {
             Some(host) => redirects.push(Redirect {
                 at: found.node.at,
@@ -174,6 +162,19 @@ fn is_own_path(text: &str) -> bool {
         && !text.starts_with("//")
         && is_plain_target(text)
         && !text.starts_with(endpoints::PREFIX)
+}
+
+/// The host of an authority that is a name, alone or with a port.
+pub(super) fn host_of(authority: &str) -> Option<HostName> {
+    let (name, port) = match authority.split_once(':') {
+        None => (authority, None),
+        Some((name, port)) => (name, Some(port)),
+    };
+    // Behind anything but a number another host might follow, as in `https://a:b@c/`.
+    let is_port =
+        |text: &str| text.bytes().all(|b| b.is_ascii_digit()) && text.parse::<NonZeroU16>().is_ok();
+    let host = port.is_none_or(is_port).then(|| HostName::parse(name));
+    host?.ok()
 }
 
 #[derive(Clone, Copy)]

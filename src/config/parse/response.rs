@@ -20,6 +20,7 @@ use crate::config::problem::Problem;
 use crate::config::problem::policy::PolicyProblem;
 use crate::decision::cookies::is_reserved;
 use crate::decision::identity_headers::folded;
+use crate::decision::identity_headers::folds_alike;
 use crate::decision::policy::Access;
 use crate::decision::response::CookieTemplate;
 use crate::decision::response::Responses;
@@ -83,37 +84,44 @@ impl Reading<'_> {
         };
         for (written, value) in section.entries() {
             let template = self.template(value, Some(Form::Header));
-            let Ok(name) = HeaderName::from_bytes(written.as_bytes()) else {
-                let text = short(written);
-                let (what, example) = ("the name of a header", "X-Department");
-                let problem = Problem::Address {
-                    text,
-                    what,
-                    example,
-                };
-                self.fault_at_key(value, problem);
+            let Some(name) = self.header_key(written, value) else {
                 continue;
             };
-            self.check_free(value, &name, &mut seen);
+            if is_reserved_header(name.as_str()) || self.is_told(&name) {
+                let name = name.as_str().to_owned();
+                self.fault_at_key(value, Problem::Policy(PolicyProblem::ReservedHeader(name)));
+            }
+            self.note_header(value, &name, &mut seen);
             headers.extend(template.map(|template| (name, template)));
         }
         headers
     }
 
-    /// Refuses a header that is not for a policy to set, or that is set already under a name that servers
-    /// may read alike (D-17).
-    fn check_free(
+    /// The name of a header that stands as a key.
+    pub(super) fn header_key(&mut self, written: &str, value: &Found<'_>) -> Option<HeaderName> {
+        let name = HeaderName::from_bytes(written.as_bytes()).ok();
+        if name.is_none() {
+            let text = short(written);
+            let (what, example) = ("the name of a header", "X-Department");
+            let problem = Problem::Address {
+                text,
+                what,
+                example,
+            };
+            self.fault_at_key(value, problem);
+        }
+        name
+    }
+
+    /// Refuses a header that was given before under a name that servers may read alike (D-17); `seen` has the
+    /// line of each, folded.
+    pub(super) fn note_header(
         &mut self,
         found: &Found<'_>,
         name: &HeaderName,
         seen: &mut BTreeMap<String, usize>,
     ) {
         let form = folded(name.as_str());
-        let is_told = self.told.iter().any(|told| folded(told.as_str()) == form);
-        if is_reserved_header(&form) || is_told {
-            let name = name.as_str().to_owned();
-            self.fault_at_key(found, Problem::Policy(PolicyProblem::ReservedHeader(name)));
-        }
         if let Some(first) = seen.get(&form) {
             let problem = Problem::Duplicate {
                 what: "header",
@@ -121,9 +129,14 @@ impl Reading<'_> {
                 first: *first,
             };
             self.fault_at_key(found, problem);
-        } else {
-            seen.insert(form, found.key.line);
         }
+        seen.entry(form).or_insert(found.key.line);
+    }
+
+    /// Whether a header tells an application who is signed in.
+    pub(super) fn is_told(&self, name: &HeaderName) -> bool {
+        let mut told = self.told.iter();
+        told.any(|told| folds_alike(told.as_str(), name.as_str()))
     }
 
     fn response_cookies(&mut self, found: &Found<'_>) -> Vec<CookieTemplate> {
@@ -211,12 +224,11 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a header, given in folded form, is one that the protocol or the gateway itself needs.
-pub(super) fn is_reserved_header(folded: &str) -> bool {
-    RESERVED.contains(&folded)
-        || RESERVED_PREFIXES
-            .iter()
-            .any(|prefix| folded.starts_with(prefix))
+/// Whether a header is one that the protocol or the gateway itself needs.
+pub(super) fn is_reserved_header(name: &str) -> bool {
+    let form = folded(name);
+    let mut prefixes = RESERVED_PREFIXES.iter();
+    RESERVED.contains(&form.as_str()) || prefixes.any(|prefix| form.starts_with(prefix))
 }
 
 pub(super) const KEYS: &[&str] = &["cookies", "headers", "session"];
@@ -244,6 +256,7 @@ const RESERVED: &[&str] = &[
     "xforwardedfor",
     "xforwardedhost",
     "xforwardedport",
+    "xforwardedprefix",
     "xforwardedproto",
     "xforwardedserver",
     "xrealip",

@@ -57,6 +57,27 @@ impl Reading<'_> {
             .ok()
     }
 
+    /// A size within bounds; `shown` says which, and gives an example.
+    pub(super) fn size_within(
+        &mut self,
+        found: &Found<'_>,
+        bounds: RangeInclusive<u64>,
+        (what, example): (&'static str, &'static str),
+    ) -> Option<u64> {
+        let bytes = self.size(found)?;
+        if bounds.contains(&bytes) {
+            return Some(bytes);
+        }
+        let text = self.text(found)?;
+        let problem = Problem::Address {
+            text,
+            what,
+            example,
+        };
+        self.fault(found, problem);
+        None
+    }
+
     pub(super) fn number<T>(&mut self, found: &Found<'_>, range: RangeInclusive<T>) -> Option<T>
     where
         T: Copy + TryFrom<u64> + Into<u64>,

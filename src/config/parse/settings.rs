@@ -205,21 +205,10 @@ impl Reading<'_> {
             "header_size",
             &mut limits.header_bytes_max,
             |this, found| {
-                let bytes = this.size(found)?;
-                let fits = (HEADER_BYTES_MIN..=HEADER_BYTES_MAX).contains(&bytes);
-                if !fits {
-                    let (what, example) = ("a header size from 1KiB to 1MiB", "32KiB");
-                    let text = this.text(found)?;
-                    this.fault(
-                        found,
-                        Problem::Address {
-                            text,
-                            what,
-                            example,
-                        },
-                    );
-                }
-                usize::try_from(bytes).ok().filter(|_| fits)
+                let shown = ("a header size from 1KiB to 1MiB", "32KiB");
+                let bounds = HEADER_BYTES_MIN..=HEADER_BYTES_MAX;
+                let bytes = this.size_within(found, bounds, shown)?;
+                usize::try_from(bytes).ok()
             },
         );
         limits
@@ -231,21 +220,9 @@ impl Reading<'_> {
             "kept_post_size",
             &mut kept.bytes_max,
             |this, found| {
-                let bytes = this.size(found)?;
-                let fits = bytes <= KEPT_BYTES_MAX;
-                if !fits {
-                    let (what, example) = ("a size of at most 16MiB", "256KiB");
-                    let text = this.text(found)?;
-                    this.fault(
-                        found,
-                        Problem::Address {
-                            text,
-                            what,
-                            example,
-                        },
-                    );
-                }
-                usize::try_from(bytes).ok().filter(|_| fits)
+                let shown = ("a size of at most 16MiB", "256KiB");
+                let bytes = this.size_within(found, 0..=KEPT_BYTES_MAX, shown)?;
+                usize::try_from(bytes).ok()
             },
         );
         for (key, place, least) in [
@@ -272,7 +249,7 @@ impl Reading<'_> {
     }
 }
 
-const fn default_limits() -> Limits {
+fn default_limits() -> Limits {
     Limits {
         handshake_timeout: Duration::from_secs(10),
         header_timeout: Duration::from_secs(10),
@@ -284,11 +261,7 @@ const fn default_limits() -> Limits {
         keep_alive_timeout: Duration::from_secs(75),
         connections_max: 10_000,
         connections_per_address_max: 1_000,
-        kept: KeptRules {
-            bytes_max: 256 << 10,
-            per_address_max: 8,
-            posts_max: 256,
-        },
+        kept: KeptRules::default(),
         drain_timeout: Duration::from_secs(30),
     }
 }
