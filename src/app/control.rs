@@ -11,11 +11,11 @@ use tokio::sync::oneshot;
 use crate::app::lasting::Lasting;
 use crate::app::ops::Node;
 use crate::app::record::Record;
-use crate::app::record::written;
 use crate::app::reload::Ask;
 use crate::config::Config;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::ports::control::Control;
 use crate::ports::control::ListenerStatus;
 use crate::ports::control::NodeStatus;
@@ -54,7 +54,7 @@ impl Control for NodeControl {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             process_id: std::process::id(),
             cluster_id: self.cluster_id.clone(),
-            started: written(self.record.started),
+            started: rfc3339_seconds(self.record.started),
             uptime_seconds: now.since(self.record.started).as_secs(),
             readiness: word(self.node.readiness()).to_owned(),
             configuration: self.record.status(),

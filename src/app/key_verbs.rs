@@ -9,8 +9,8 @@ use crate::app::key_watch::KeyWatch;
 use crate::app::key_watch::Sharing;
 use crate::app::key_watch::State;
 use crate::app::key_watch::shown;
-use crate::app::record::written;
 use crate::crypto::key_ring::KeyFacts;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::id::KeyId;
 use crate::model::time::Timestamp;
 use crate::ports::keys::KeyLine;
@@ -114,7 +114,7 @@ fn unneeded(watch: &KeyWatch, state: &State, key: KeyId) -> Result<KeyId, KeysEr
     if watch.ring.ids().contains(&key) && until > watch.clock.now() {
         return Err(KeysError::Needed {
             key: shown(key),
-            until: written(until),
+            until: rfc3339_seconds(until),
         });
     }
     Ok(key)
@@ -158,9 +158,9 @@ fn line(state: &State, facts: &KeyFacts, stage: &str) -> KeyLine {
     KeyLine {
         key: shown(facts.id),
         stage: stage.to_owned(),
-        created: written(facts.created),
-        seals_from: (from > Timestamp::default()).then(|| written(from)),
+        created: rfc3339_seconds(facts.created),
+        seals_from: (from > Timestamp::default()).then(|| rfc3339_seconds(from)),
         uses: state.ledger.uses(facts.id),
-        needed_until: is_known.then(|| written(until)),
+        needed_until: is_known.then(|| rfc3339_seconds(until)),
     }
 }

@@ -15,7 +15,6 @@ use zeroize::Zeroizing;
 use crate::app::assembly::Ports;
 use crate::app::engine::Engine;
 use crate::app::keys;
-use crate::app::record::written;
 use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::config::sources::Sources;
@@ -30,6 +29,7 @@ use crate::decision::key_life::sealing_anywhere;
 use crate::engine::OwnKeys;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::end::End;
 use crate::model::id::KeyId;
 use crate::model::name::ClusterId;
@@ -275,7 +275,7 @@ impl KeyWatch {
                 "it lacks key {}, which is needed until {}; `portway keys retire --even-if-needed` removes it \
                  all the same",
                 shown(key),
-                written(state.ledger.needed_until(key))
+                rfc3339_seconds(state.ledger.needed_until(key))
             ),
         }
     }

@@ -2,6 +2,7 @@
 
 use parking_lot::Mutex;
 
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::time::Timestamp;
 use crate::ports::control::ConfigurationStatus;
 use crate::ports::control::ReloadReport;
@@ -94,7 +95,7 @@ impl Record {
         ConfigurationStatus {
             file: self.file.clone(),
             generation: known.generation,
-            since: written(known.since),
+            since: rfc3339_seconds(known.since),
             needs_restart: known.needs_restart.clone(),
             earlier_in_use: known.earlier_in_use,
             last_reload: known.last_reload.clone(),
@@ -105,17 +106,11 @@ impl Record {
 impl Known {
     fn note(&mut self, now: Timestamp, trigger: Trigger, result: ReloadResult) -> ReloadReport {
         let report = ReloadReport {
-            at: written(now),
+            at: rfc3339_seconds(now),
             trigger,
             result,
         };
         self.last_reload = Some(report.clone());
         report
     }
-}
-
-/// A time as RFC 3339 has it, to the second.
-pub(super) fn written(at: Timestamp) -> String {
-    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.to_string(), |at| at.to_string())
 }

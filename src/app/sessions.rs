@@ -9,9 +9,9 @@ use ipnet::IpNet;
 
 use crate::app::engine::Engine;
 use crate::app::engine::OwnEngine;
-use crate::app::record::written;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::end::Confirmed;
 use crate::model::name::ClusterId;
 use crate::model::name::StoreName;
@@ -127,10 +127,10 @@ impl NodeSessions {
             user: facts.subject.to_string(),
             store: facts.store.to_string(),
             level: facts.level.get(),
-            since: written(facts.first_authenticated),
-            last_access: written(last_access),
+            since: rfc3339_seconds(facts.first_authenticated),
+            last_access: rfc3339_seconds(last_access),
             idle_seconds: now.since(last_access).as_secs(),
-            expires: written(facts.expires),
+            expires: rfc3339_seconds(facts.expires),
             address: session.client_address.to_string(),
             state: state.to_owned(),
             held_by: held_by.to_string(),
@@ -143,8 +143,8 @@ fn detail(line: SessionLine, session: &Session) -> SessionDetail {
     let groups = session.identity.groups.iter();
     SessionDetail {
         line,
-        held_since: written(session.held_since),
-        level_since: written(session.facts.level_reached),
+        held_since: rfc3339_seconds(session.held_since),
+        level_since: rfc3339_seconds(session.facts.level_reached),
         generation: session.facts.generation.0,
         data_centres: others.collect(),
         hosts: session.visited.iter().map(ToString::to_string).collect(),

@@ -2,7 +2,6 @@
 
 use std::io;
 use std::io::Write;
-use std::path::Path;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -11,7 +10,6 @@ use anyhow::Context;
 use anyhow::anyhow;
 use clap::Args;
 use clap::Subcommand;
-use zeroize::Zeroizing;
 
 use crate::audit::AuditParts;
 use crate::audit::Trail;
@@ -26,7 +24,6 @@ use crate::config::Config;
 use crate::config::load;
 use crate::config::logs::LinesTo;
 use crate::crypto::audit_seal::SealState;
-use crate::crypto::key_ring::KeyRing;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 
@@ -76,15 +73,14 @@ pub(super) fn run(args: &AuditArgs) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed standard error leaves nobody to tell.
-            let _unheard = writeln!(io::stderr(), "portway audit: {error:#}").is_err();
+            super::complain(&format!("portway audit: {error:#}\n"));
             ExitCode::FAILURE
         }
     }
 }
 
 fn verify(config: &Config, files: &[PathBuf], out: &mut dyn Write) -> anyhow::Result<()> {
-    let keys = key_ring(config)?;
+    let keys = super::key_ring(config)?;
     let current = config.logs.audit.as_ref().map(|audit| audit.file.clone());
     let files = match (files, &current) {
         ([], None) => return Err(anyhow!("there is no trail: `logs.audit` is off")),
@@ -175,13 +171,6 @@ fn find(
     Ok(())
 }
 
-fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
-    let path: &Path = &config.key_ring_file;
-    let text = std::fs::read(path).map(Zeroizing::new);
-    let text = text.with_context(|| format!("the key ring {} cannot be read", path.display()))?;
-    KeyRing::parse(&text).with_context(|| format!("the key ring {} cannot be used", path.display()))
-}
-
 /// The trail that a configuration names, to note in it what an operator does; none where there is none, or no
 /// gateway has ever run.
 pub(super) fn trail(config: &Config) -> anyhow::Result<Option<Trail>> {
@@ -192,7 +181,7 @@ pub(super) fn trail(config: &Config) -> anyhow::Result<Option<Trail>> {
         return Ok(None);
     }
     let parts = AuditParts {
-        keys: Arc::new(key_ring(config)?),
+        keys: Arc::new(super::key_ring(config)?),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
     };

@@ -4,7 +4,6 @@
 //! The cookie comes by standard input: on a command line everybody on the machine could read it.
 
 use std::io::Read;
-use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::Context;
@@ -29,6 +28,7 @@ use crate::crypto::sealed::Binding;
 use crate::crypto::tags::ClusterTag;
 use crate::decision::cookies::CookieNames;
 use crate::decision::routing::HostPattern;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::session::SsoFacts;
@@ -83,11 +83,7 @@ pub(super) fn run(args: &CookieArgs) -> ExitCode {
 }
 
 fn read(config: &Config) -> anyhow::Result<(KeyRing, Zeroizing<String>)> {
-    let path: &Path = &config.key_ring_file;
-    let ring = std::fs::read(path).map(Zeroizing::new);
-    let ring = ring.with_context(|| format!("the key ring {} cannot be read", path.display()))?;
-    let ring = KeyRing::parse(&ring)
-        .with_context(|| format!("the key ring {} cannot be used", path.display()))?;
+    let ring = super::key_ring(config)?;
     let mut text = Zeroizing::new(String::new());
     let mut input = std::io::stdin().lock().take(INPUT_BYTES_MAX);
     input
@@ -224,7 +220,7 @@ impl<'a> Inspector<'a> {
         rows.add("kind", "authn cookie of an application host");
         rows.add("host", host.as_str());
         rows.add("data centre", cookie.cluster.as_str());
-        rows.add("issued", &written(cookie.issued));
+        rows.add("issued", &rfc3339_seconds(cookie.issued));
         self.facts(&cookie.facts, rows);
         true
     }
@@ -249,7 +245,7 @@ impl<'a> Inspector<'a> {
         if !earlier.is_empty() {
             rows.add("visited", &earlier.join(", "));
         }
-        rows.add("last access", &written(cookie.last_access));
+        rows.add("last access", &rfc3339_seconds(cookie.last_access));
         self.facts(&cookie.facts, rows);
         true
     }
@@ -267,8 +263,8 @@ impl<'a> Inspector<'a> {
         rows.add("domain", domain.as_str());
         rows.add("data centre", self.cluster(cookie.cluster));
         rows.add("session", &cookie.sso.short_hash());
-        rows.add("issued", &written(cookie.created));
-        rows.add("last access", &written(cookie.last_access));
+        rows.add("issued", &rfc3339_seconds(cookie.created));
+        rows.add("last access", &rfc3339_seconds(cookie.last_access));
         self.end(cookie.expires, rows);
         true
     }
@@ -284,7 +280,7 @@ impl<'a> Inspector<'a> {
         };
         rows.add("kind", "device cookie of the collector; it signs nobody in");
         rows.add("host", host.as_str());
-        rows.add("issued", &written(cookie.issued));
+        rows.add("issued", &rfc3339_seconds(cookie.issued));
         self.end(cookie.issued.after(DEVICE_LIFETIME), rows);
         true
     }
@@ -307,13 +303,13 @@ impl<'a> Inspector<'a> {
         rows.add("user", &format!("{} of {}", facts.subject, facts.store));
         rows.add("session", &facts.sso.short_hash());
         rows.add("level", &facts.level.get().to_string());
-        rows.add("signed in", &written(facts.first_authenticated));
+        rows.add("signed in", &rfc3339_seconds(facts.first_authenticated));
         rows.add("taken over", &format!("{} times", facts.generation.0));
         self.end(facts.expires, rows);
     }
 
     fn end(&self, expires: Timestamp, rows: &mut Rows) {
-        rows.add("expires", &written(expires));
+        rows.add("expires", &rfc3339_seconds(expires));
         rows.add(
             "verdict",
             if expires > self.now {
@@ -340,12 +336,6 @@ impl Rows {
     fn add(&mut self, heading: &str, value: &str) {
         self.0.push_str(&format!("{heading:<12} {value}\n"));
     }
-}
-
-/// A time as RFC 3339 has it, to the second.
-fn written(at: Timestamp) -> String {
-    let seconds = i64::try_from(at.as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| at.to_string(), |at| at.to_string())
 }
 
 /// More than any browser sends.

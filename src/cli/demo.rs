@@ -1,7 +1,5 @@
 //! `portway demo`: starts the demonstration, or lets it walk through itself.
 
-use std::io;
-use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -59,8 +57,7 @@ pub(super) fn run(args: &DemoArgs) -> ExitCode {
     match demo::run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            // A closed standard error leaves nobody to tell.
-            let _unheard = writeln!(io::stderr(), "portway demo: {error:#}").is_err();
+            super::complain(&format!("portway demo: {error:#}\n"));
             ExitCode::FAILURE
         }
     }

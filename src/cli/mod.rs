@@ -8,10 +8,15 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
+use anyhow::Context;
 use clap::Command;
 use clap::CommandFactory;
 use clap::Parser;
 use clap::Subcommand;
+use zeroize::Zeroizing;
+
+use crate::config::Config;
+use crate::crypto::key_ring::KeyRing;
 
 mod audit;
 mod check;
@@ -114,6 +119,14 @@ pub fn command() -> Command {
     Cli::command()
 }
 
+/// The key ring that a configuration names.
+fn key_ring(config: &Config) -> anyhow::Result<KeyRing> {
+    let path = &config.key_ring_file;
+    let text = std::fs::read(path).map(Zeroizing::new);
+    let text = text.with_context(|| format!("the key ring {} cannot be read", path.display()))?;
+    KeyRing::parse(&text).with_context(|| format!("the key ring {} cannot be used", path.display()))
+}
+
 /// Writes data to standard output. A closed pipe takes the text but not the exit code.
 fn say(text: &str) {
     let _closed = std::io::stdout().lock().write_all(text.as_bytes());
@@ -127,7 +140,7 @@ fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-/// Writes words to standard error.
+/// Writes words to standard error. A closed one leaves nobody to tell.
 fn complain(text: &str) {
     let _closed = std::io::stderr().lock().write_all(text.as_bytes());
 }

@@ -34,8 +34,8 @@ use crate::crypto::pki::node_name::NodeName;
 use crate::crypto::pki::passphrase::PassphraseError;
 use crate::crypto::pki::summary::CertificateSummary;
 use crate::crypto::pki::summary::Kind;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::name::ClusterId;
-use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
@@ -124,8 +124,7 @@ pub(super) fn run(args: &PkiArgs) -> ExitCode {
     let Err(error) = execute(&args.command, &mut io::stdout()) else {
         return ExitCode::SUCCESS;
     };
-    // A closed standard error leaves nobody to tell.
-    let _unheard = writeln!(io::stderr(), "portway pki: {error:#}").is_err();
+    say(&format!("{error:#}"));
     if is_refusal(&error) {
         ExitCode::from(2)
     } else {
@@ -195,7 +194,7 @@ fn init(dir: &Path, phrase: &PhraseArgs, out: &mut dyn Write) -> anyhow::Result<
     say(&format!(
         "made {}, good until {}. Keep a copy of {BUNDLE}, and the pass phrase elsewhere.",
         bundle.summary().common_name,
-        date(bundle.summary().not_after)
+        rfc3339_seconds(bundle.summary().not_after)
     ));
     Ok(())
 }
@@ -225,7 +224,7 @@ fn issue(
     say(&format!(
         "{name} is enrolled with {} until {}",
         bundle.summary().common_name,
-        date(issued.not_after)
+        rfc3339_seconds(issued.not_after)
     ));
     Ok(())
 }
@@ -300,8 +299,12 @@ fn print(summary: &CertificateSummary, out: &mut dyn Write) -> io::Result<()> {
     }
     writeln!(out, "issuer:      {}", summary.issuer)?;
     writeln!(out, "serial:      {}", summary.serial)?;
-    writeln!(out, "not before:  {}", date(summary.not_before))?;
-    writeln!(out, "not after:   {} ({standing})", date(summary.not_after))?;
+    writeln!(out, "not before:  {}", rfc3339_seconds(summary.not_before))?;
+    writeln!(
+        out,
+        "not after:   {} ({standing})",
+        rfc3339_seconds(summary.not_after)
+    )?;
     writeln!(out, "fingerprint: SHA256 {}", summary.fingerprint)
 }
 
@@ -320,14 +323,8 @@ fn read(file: &Path) -> anyhow::Result<Vec<u8>> {
     Ok(text)
 }
 
-fn date(when: Timestamp) -> String {
-    let seconds = i64::try_from(when.as_secs()).unwrap_or(i64::MAX);
-    jiff::Timestamp::from_second(seconds).map_or_else(|_| when.to_string(), |at| at.to_string())
-}
-
 fn say(words: &str) {
-    // A closed standard error leaves nobody to tell.
-    let _unheard = writeln!(io::stderr(), "portway pki: {words}").is_err();
+    super::complain(&format!("portway pki: {words}\n"));
 }
 
 fn is_refusal(error: &anyhow::Error) -> bool {

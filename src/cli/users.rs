@@ -15,7 +15,7 @@ use anyhow::Context;
 use clap::Args;
 use clap::Subcommand;
 
-use crate::config;
+use crate::cli::users::place::PlaceArgs;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::name::GroupName;
@@ -33,6 +33,8 @@ use crate::provider::users_file::edit::NewUser;
 use crate::provider::users_file::hash;
 use crate::provider::users_file::hash::HashPasswordError;
 use crate::provider::users_file::htpasswd;
+
+mod place;
 
 /// Adds, changes, lists and removes users of the users file.
 #[derive(Args, Debug)]
@@ -104,23 +106,6 @@ enum UsersCommand {
     },
 }
 
-/// Where the users file is.
-#[derive(Args, Debug)]
-struct PlaceArgs {
-    /// The users file
-    #[arg(long, value_name = "FILE", conflicts_with = "config")]
-    file: Option<PathBuf>,
-    /// The gateway's configuration, which names the users file
-    #[arg(
-        short,
-        long,
-        value_name = "FILE",
-        env = "PORTWAY_CONFIG",
-        default_value = DEFAULT_CONFIG
-    )]
-    config: PathBuf,
-}
-
 /// Where the password comes from.
 #[derive(Args, Debug)]
 struct PasswordArgs {
@@ -129,16 +114,13 @@ struct PasswordArgs {
     password_stdin: bool,
 }
 
-const DEFAULT_CONFIG: &str = "gateway.yaml";
-
 /// Runs `portway users`: 0 when it was done, 2 when the file, the name or the password is not right,
 /// 1 when anything else failed.
 pub(super) fn run(args: &UsersArgs) -> ExitCode {
     let Err(error) = execute(&args.command, &mut io::stdout()) else {
         return ExitCode::SUCCESS;
     };
-    // A closed standard error leaves nobody to tell.
-    let _unheard = writeln!(io::stderr(), "portway users: {error:#}").is_err();
+    super::complain(&format!("portway users: {error:#}\n"));
     if is_refusal(&error) {
         ExitCode::from(2)
     } else {
@@ -170,7 +152,7 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
             password,
             place,
         } => {
-            let path = users_file(place)?;
+            let place = place.find()?;
             let user = NewUser {
                 name: document::user_name(name).map_err(|problem| argument(name, problem))?,
                 display_name: checked(display_name.as_deref(), "display name")?,
@@ -179,8 +161,8 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 hash: hash::hash_password(read_password(password)?.expose())?,
                 age: age(*must_change),
             };
-            edit::add(&path, &user)?;
-            record(place, changed("added", user.name.as_str()));
+            edit::add(&place.file, &user)?;
+            place.record(changed("added", user.name.as_str()));
             writeln!(out, "added {}", shown(user.name.as_str()))?;
         }
         UsersCommand::Import {
@@ -195,34 +177,33 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
             } else {
                 Existing::Refuse
             };
-            let added = edit::add_all(&users_file(place)?, &users, existing)?;
-            record(place, changed("imported", &added.to_string()));
+            let place = place.find()?;
+            let added = edit::add_all(&place.file, &users, existing)?;
+            place.record(changed("imported", &added.to_string()));
             writeln!(out, "added {added} of {}", users.len())?;
         }
-        UsersCommand::List { place } => list(&document::load(&users_file(place)?)?, out)?,
+        UsersCommand::List { place } => list(&document::load(&place.find()?.file)?, out)?,
         UsersCommand::Passwd {
             name,
             must_change,
             password,
             place,
         } => {
-            let path = users_file(place)?;
-            edit::spelling(&path, name)?;
+            let place = place.find()?;
+            edit::spelling(&place.file, name)?;
             let hash = hash::hash_password(read_password(password)?.expose())?;
             let new = NewPassword {
                 hash: &hash,
                 age: age(*must_change),
             };
-            let name = edit::set_password(&path, name, &new)?;
-            record(
-                place,
-                Event::new(EventKind::PasswordChanged).with("user", &*name),
-            );
+            let name = edit::set_password(&place.file, name, &new)?;
+            place.record(Event::new(EventKind::PasswordChanged).with("user", &*name));
             writeln!(out, "changed the password of {}", shown(&name))?;
         }
         UsersCommand::Remove { name, place } => {
-            let name = edit::remove(&users_file(place)?, name)?;
-            record(place, changed("removed", &name));
+            let place = place.find()?;
+            let name = edit::remove(&place.file, name)?;
+            place.record(changed("removed", &name));
             writeln!(out, "removed {}", shown(&name))?;
         }
     }
@@ -262,28 +243,6 @@ fn changed(what: &'static str, user: &str) -> Event {
     Event::new(EventKind::UsersChanged).with(what, user)
 }
 
-/// Notes a change in the audit trail of the configuration that names the users file. A change that was made is
-/// not taken back because it could not be noted; the gateway notes that the file has changed by itself.
-fn record(place: &PlaceArgs, event: Event) {
-    if place.file.is_some() {
-        return;
-    }
-    let uid = rustix::process::getuid().as_raw();
-    let sudo = std::env::var_os("SUDO_USER").unwrap_or_default();
-    let event = event
-        .with("by_uid", uid.to_string())
-        .with("by_sudo_user", sudo.to_string_lossy());
-    let noted = config::load::load(&place.config)
-        .map_err(anyhow::Error::from)
-        .and_then(|config| super::audit::trail(&config))
-        .and_then(|trail| trail.map_or(Ok(()), |trail| Ok(trail.note(event)?)));
-    if let Err(error) = noted {
-        let told = "the change was made, but not noted in the audit trail";
-        // A closed standard error leaves nobody to tell.
-        let _unheard = writeln!(io::stderr(), "portway users: {told}: {error:#}").is_err();
-    }
-}
-
 fn list(users: &[User], out: &mut dyn Write) -> io::Result<()> {
     for user in users {
         let groups: Vec<_> = user
@@ -315,22 +274,6 @@ fn shown(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-fn users_file(place: &PlaceArgs) -> anyhow::Result<PathBuf> {
-    if let Some(file) = &place.file {
-        return Ok(file.clone());
-    }
-    let config = config::load::load(&place.config).with_context(|| {
-        format!(
-            "no users file given with --file, and {} does not help",
-            place.config.display()
-        )
-    })?;
-    let authentication = config.authentication;
-    authentication
-        .map(|authentication| authentication.users_file)
-        .ok_or_else(|| Refusal::NoUsersFile(place.config.clone()).into())
 }
 
 fn checked(text: Option<&str>, what: &'static str) -> Result<Option<String>, Refusal> {

@@ -43,6 +43,15 @@ pub fn rfc3339(at: Timestamp) -> String {
     String::from_utf8(text).unwrap_or_default()
 }
 
+/// The same to the second, for people.
+#[must_use]
+pub fn rfc3339_seconds(at: Timestamp) -> String {
+    let mut text = Vec::new();
+    write_second(at.as_secs(), MomentStyle::Rfc3339, &mut text);
+    text.push(b'Z');
+    String::from_utf8(text).unwrap_or_default()
+}
+
 fn write_second(second: u64, style: MomentStyle, text: &mut Vec<u8>) {
     let (year, month, day) = date_of(second / SECONDS_A_DAY);
     let of_day = second % SECONDS_A_DAY;
@@ -139,9 +148,14 @@ mod tests {
             let expected = format!("{:.3}", expected.unwrap());
             assert_eq!(written(millis, MomentStyle::Rfc3339), expected);
         }
+        let at = 1_795_356_306_789;
         assert_eq!(
-            written(1_795_356_306_789, MomentStyle::Combined),
+            written(at, MomentStyle::Combined),
             "22/Nov/2026:14:05:06 +0000"
+        );
+        assert_eq!(
+            rfc3339_seconds(Timestamp::from_millis(at)),
+            "2026-11-22T14:05:06Z"
         );
     }
 
