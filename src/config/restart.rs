@@ -46,7 +46,9 @@ pub fn when(path: &str) -> Option<&'static str> {
         below.is_some_and(|below| below.is_empty() || below.starts_with('.'))
     };
     let found = NEEDS_RESTART.iter().find(|(known, _)| holds(known));
-    found.map(|(_, when)| *when)
+    let as_a_whole = SECTIONS.iter().find(|section| **section == path);
+    let as_a_whole = as_a_whole.map(|_| "to add or remove it");
+    found.map(|(_, when)| *when).or(as_a_whole)
 }
 
 struct Fitting {
@@ -153,6 +155,9 @@ const NEEDS_RESTART: &[(&str, &str)] = &[
     ("threads", "yes"),
 ];
 
+/// Sections of which only a restart brings the first, or takes the last.
+const SECTIONS: &[&str] = &["authentication"];
+
 #[cfg(test)]
 mod tests {
     use std::path::Path;
@@ -221,6 +226,8 @@ mod tests {
             assert_eq!(when(&place), Some("yes"), "{key}");
         }
         assert_eq!(when("pools.*.primary"), None);
+        assert_eq!(when("authentication"), Some("to add or remove it"));
+        assert_eq!(when("authentication.level"), None);
         assert_eq!(fitted.config.cluster, running.cluster);
         assert_eq!(fitted.config.state_dir, running.state_dir);
         assert_eq!(fitted.config.listeners, running.listeners);
