@@ -13,13 +13,13 @@ use crate::backchannel::wire::WireError;
 use crate::backchannel::wire::bounds;
 use crate::config::mdc::Mdc;
 use crate::config::mdc::SkewLimits;
-use crate::config::problem::mdc::DATA_CENTRES_MAX;
 use crate::crypto::tags::Clusters;
 use crate::crypto::tags::SameTag;
 use crate::decision::adoption::Anchor;
 use crate::decision::cookies::gito::Gito;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
 
 /// What a data centre has chosen, as a gate goes by it. Spans are in milliseconds.

@@ -25,6 +25,7 @@ use crate::model::id::SessionId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
 use crate::model::peer::Rest;
 use crate::model::session::EndCause;
@@ -284,7 +285,7 @@ pub(super) fn millis(span: Duration) -> u64 {
 /// Most sessions in one message.
 pub(super) const SESSIONS_MAX: usize = 1000;
 /// Most hints in a claim: one for each data centre that there can be, and one from the GITO cookie.
-const HINTS_MAX: usize = 17;
+const HINTS_MAX: usize = DATA_CENTRES_MAX + 1;
 /// Most data centres besides one.
 const PEERS_MAX: usize = 64;
 

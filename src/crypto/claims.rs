@@ -22,6 +22,7 @@ use crate::model::id::SsoId;
 use crate::model::id::TokenId;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
 use crate::model::session::Generation;
 use crate::model::session::Holder;
@@ -76,7 +77,7 @@ pub struct IdCookie {
 
 impl IdCookie {
     /// Most data centres beside the latest.
-    pub const EARLIER_MAX: usize = 15;
+    pub const EARLIER_MAX: usize = DATA_CENTRES_MAX - 1;
 }
 
 /// A data centre that was visited, and its record.

@@ -11,6 +11,7 @@ use crate::decision::reply::SignedOut;
 use crate::model::end::Confirmed;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
 use crate::model::time::Timestamp;
 
@@ -153,8 +154,6 @@ const ENDED_MAX: usize = 8;
 pub const HOSTS_MAX: usize = 64;
 /// Most bytes of their names: with a long return address the state still fits the head of a request.
 const HOSTS_BYTES_MAX: usize = 4 * 1024;
-/// Most data centres that one sign-out speaks of.
-pub const DATA_CENTRES_MAX: usize = 16;
 
 #[cfg(test)]
 mod tests;

@@ -218,6 +218,9 @@ fn is_bracketed_ipv6(text: &str) -> bool {
         .is_some_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok())
 }
 
+/// Data centres that a cookie can name, and so the most that there can be.
+pub const DATA_CENTRES_MAX: usize = 16;
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,6 +13,7 @@ use crate::model::id::SsoId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -176,7 +177,7 @@ pub struct Session {
 
 impl Session {
     /// Most aliases that a record keeps.
-    pub const ALIASES_MAX: usize = 16;
+    pub const ALIASES_MAX: usize = DATA_CENTRES_MAX;
     /// Most visited hosts that a record keeps.
     pub const VISITED_MAX: usize = 64;
 

@@ -29,6 +29,7 @@ use portway::model::id::SsoId;
 use portway::model::identity::AuthLevel;
 use portway::model::identity::Identity;
 use portway::model::name::ClusterId;
+use portway::model::name::DATA_CENTRES_MAX;
 use portway::model::name::DeploymentId;
 use portway::model::name::GroupName;
 use portway::model::name::HostName;
@@ -50,7 +51,6 @@ use super::cases;
 use super::one_key;
 
 const KIBIBYTE: usize = 1024;
-const DATA_CENTRES_MAX: usize = 16;
 /// The end of the year 2100, and a year before it.
 const LATE: Timestamp = Timestamp::from_millis(4_133_980_799_999);
 const BEGUN: Timestamp = Timestamp::from_millis(4_102_444_799_999);

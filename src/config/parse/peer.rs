@@ -16,10 +16,10 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::security::Given;
 use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
-use crate::config::problem::mdc::DATA_CENTRES_MAX;
 use crate::config::problem::mdc::MdcProblem;
 use crate::crypto::tags::Clusters;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::secret::Secret;
 
 /// What the section around peers and gates says.

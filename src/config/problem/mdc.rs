@@ -9,6 +9,7 @@ use crate::config::problem::ReadFileError;
 use crate::config::problem::words;
 use crate::crypto::tags::SameTag;
 use crate::model::name::ClusterId;
+use crate::model::name::DATA_CENTRES_MAX;
 
 /// What is wrong with the part about several data centres.
 #[derive(Debug, thiserror::Error)]
@@ -171,9 +172,6 @@ pub(super) fn show(span: Duration) -> String {
         None => format!("{millis}ms"),
     }
 }
-
-/// Data centres that a cookie can name.
-pub const DATA_CENTRES_MAX: usize = 16;
 
 /// In `open` mode whoever overhears a proof can try passwords against it.
 pub const PASSWORD_BYTES_MIN: usize = 8;
