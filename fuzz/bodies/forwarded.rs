@@ -36,9 +36,39 @@ pub fn run(data: &[u8]) {
     let trusted = ["10.0.0.0/8".parse().expect("it is a network")];
     let believed = Origin::of(&arrival, &trusted, &headers);
     assert!(!believed.is_direct());
-    for (_, value) in believed.headers(&host) {
-        assert!(value.as_bytes().iter().all(u8::is_ascii_graphic) || value.to_str().is_ok());
+    for (name, value) in believed.headers(&host) {
+        let text = value.to_str().expect("it is visible ASCII");
+        let is_own = match name {
+            "forwarded" => text.split(", ").all(is_hop),
+            "x-forwarded-for" => text.split(", ").all(is_address),
+            "x-forwarded-host" | "x-forwarded-server" => text == host.as_str(),
+            "x-forwarded-port" => text.parse::<u16>().is_ok(),
+            "x-forwarded-proto" => matches!(text, "http" | "https"),
+            "x-real-ip" => is_address(text),
+            _ => false,
+        };
+        assert!(is_own, "{name}: {text}");
     }
+}
+
+fn is_address(text: &str) -> bool {
+    text.parse::<IpAddr>().is_ok()
+}
+
+/// Whether a text is an element of `Forwarded` with nothing in it but what the gateway knows.
+fn is_hop(text: &str) -> bool {
+    text.split(';').all(|pair| {
+        let Some((name, value)) = pair.split_once('=') else {
+            return false;
+        };
+        let value = value.trim_matches('"');
+        match name {
+            "for" => is_address(value.trim_matches(['[', ']'])),
+            "host" => value == "app.example.test" || value.starts_with("app.example.test:"),
+            "proto" => matches!(value, "http" | "https"),
+            _ => false,
+        }
+    })
 }
 
 /// What proxies send, and what attackers do.

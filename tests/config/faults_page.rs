@@ -23,6 +23,56 @@ fn the_page_of_faults_shows_each_kind_once() {
     assert!(page.matches("```text").count() >= 150);
 }
 
+/// Whoever adds a message adds a fixture, and with it an example on the page.
+#[test]
+fn every_message_of_a_fault_has_an_example() {
+    let (mut count, mut without) = (0, Vec::new());
+    let page = page();
+    for file in MESSAGES {
+        let text = fs::read_to_string(root().join(file)).unwrap();
+        for (variant, message) in messages(&text) {
+            count += 1;
+            let is_shown = page.lines().any(|line| message.is_match(line));
+            if !is_shown && !NEVER_SHOWN.contains(&variant.as_str()) {
+                without.push(format!("{file}: {variant}: {message}"));
+            }
+        }
+    }
+    assert!(count >= 120, "{count}");
+    assert!(without.is_empty(), "{}", without.join("\n"));
+}
+
+#[test]
+fn a_message_without_an_example_would_be_noticed() {
+    let source = "    #[error(\n        \"`{0}` is \\\n         not {what}\"\n    )]\n    /// A word.\n    Odd(String),\n\
+                  #[error(\"{0}\")]\n    Other(#[source] Cause),\n    #[error(\"it is {}\", words(.0))]\n    Third,\n";
+    let found = messages(source);
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["Odd", "Third"], "what only passes on has none");
+    assert!(found[0].1.is_match("error: `x` is not a word"));
+    assert!(!found[0].1.is_match("error: `x` is a word"));
+}
+
+/// The variants of the errors in a source that have a message of their own, and what the message looks like.
+fn messages(source: &str) -> Vec<(String, Regex)> {
+    let variant =
+        Regex::new(r#"(?s)#\[error\(\s*"((?:[^"\\]|\\.)*)".*?\)\]\s*(?:///[^\n]*\n\s*)*(\w+)"#)
+            .unwrap();
+    let broken_line = Regex::new(r"\\\n\s*").unwrap();
+    let place = Regex::new(r"\{[^{}]*\}").unwrap();
+    let mut found = Vec::new();
+    for captures in variant.captures_iter(source) {
+        let (_, [message, name]) = captures.extract();
+        let message = broken_line.replace_all(message, "").replace("{{", "{");
+        let pieces: Vec<String> = place.split(&message).map(regex::escape).collect();
+        if pieces.iter().any(|piece| !piece.is_empty()) {
+            let shape = Regex::new(&pieces.join(".*")).unwrap();
+            found.push((name.to_owned(), shape));
+        }
+    }
+    found
+}
+
 fn page() -> String {
     let mut page = BEGINNING.to_owned();
     page.push_str(&section("invalid"));
@@ -48,6 +98,28 @@ fn section(folder: &str) -> String {
         .map(|example| format!("\n```text\n{example}\n```\n"))
         .collect()
 }
+
+/// Where messages about a configuration are worded.
+const MESSAGES: &[&str] = &[
+    "src/config/parse/expand.rs",
+    "src/config/parse/quantity.rs",
+    "src/config/problem.rs",
+    "src/config/problem/advice.rs",
+    "src/config/problem/forward.rs",
+    "src/config/problem/include.rs",
+    "src/config/problem/mdc.rs",
+    "src/config/problem/policy.rs",
+    "src/config/raw.rs",
+    "src/decision/expression.rs",
+    "src/decision/facts/fact.rs",
+    "src/decision/rewrite.rs",
+    "src/decision/routing/pattern.rs",
+    "src/logbook/line_format.rs",
+    "src/model/name.rs",
+];
+/// Messages that no text of a configuration gives: one stands for a fault of the gateway itself, one is about
+/// bytes that are no text, one is taken for an unknown word, and one would only repeat what stands before it.
+const NEVER_SHOWN: [&str; 4] = ["Incomplete", "NoField", "NotAHost", "Utf8"];
 
 const BEGINNING: &str = "# Faults of a configuration
 

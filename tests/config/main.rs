@@ -55,6 +55,7 @@ fn variable(name: &str) -> Option<String> {
         "EMPTY" => Some(String::new()),
         "SHARED" => Some("shared by two".to_owned()),
         "LINES" => Some("a: 1\nb: [2".to_owned()),
+        "LONG" => Some("x".repeat(1 << 20)),
         "UPSTREAM" => Some("10.0.0.9:8080".to_owned()),
         _ => None,
     }
@@ -87,6 +88,11 @@ fn read(path: &Path) -> Result<Vec<u8>, ReadFileError> {
     ) {
         ("missing.crt" | "missing.key", _) => Err(ReadFileError::NotFound),
         ("secret.key", _) => Err(ReadFileError::NotPermitted),
+        ("broken.crt", _) => Err(ReadFileError::Io(std::io::Error::other(
+            "the disk is broken",
+        ))),
+        ("folder.crt", _) => Err(ReadFileError::NotAFile),
+        ("large.crt", _) => Err(ReadFileError::TooLarge(1 << 20)),
         ("encrypted.key", _) => Ok(block("ENCRYPTED PRIVATE KEY", name)),
         ("short.password", _) => Ok(b"short\n".to_vec()),
         ("bytes.yaml", _) => Ok(b"pools: \xff".to_vec()),

@@ -28,6 +28,13 @@ use crate::mutation::Mutation;
 #[path = "../../fuzz/bodies/mod.rs"]
 mod bodies;
 mod mutation;
+#[expect(
+    dead_code,
+    clippy::indexing_slicing,
+    reason = "the simulation draws in more ways"
+)]
+#[path = "../simulation/random.rs"]
+mod random;
 
 #[test]
 fn no_bytes_break_a_property_in_the_first_half() {

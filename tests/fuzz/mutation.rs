@@ -1,17 +1,14 @@
 //! Changes bytes as a fuzzer does, by chance that begins with a seed: the same seed gives the same bytes.
 
+use crate::random::Random;
+
 /// Where chance stands.
-pub(crate) struct Mutation {
-    state: u64,
-}
+pub(crate) struct Mutation(Random);
 
 impl Mutation {
     /// Chance for one body.
     pub(crate) fn new(seed: u64, name: &str) -> Self {
-        let state = name.bytes().fold(seed, |state, byte| {
-            (state ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3)
-        });
-        Self { state }
+        Self(Random::stream(seed, name))
     }
 
     /// One of these, with a few changes.
@@ -75,22 +72,12 @@ impl Mutation {
     }
 
     fn byte(&mut self) -> u8 {
-        self.next().to_le_bytes()[0]
+        self.0.next().to_le_bytes()[0]
     }
 
     /// A number below a bound, or 0.
     fn below(&mut self, bound: usize) -> usize {
-        let bound = u64::try_from(bound).unwrap().max(1);
-        usize::try_from(self.next() % bound).unwrap()
-    }
-
-    /// SplitMix64.
-    fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.0.below(bound)
     }
 }
 
