@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
+use crate::support;
 use crate::support::Gateway;
 use crate::support::wait::within;
 
@@ -19,10 +20,7 @@ pub(crate) fn own_processor_time() -> Duration {
 
 /// The memory that this program holds, in KiB.
 pub(crate) fn own_resident_kib() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let mut lines = status.lines();
-    let line = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
-    line.split_whitespace().next().unwrap().parse().unwrap()
+    support::gateway::resident_kib("self")
 }
 
 fn processor_time_of(process: &str) -> Duration {

@@ -2,7 +2,6 @@
 //! what a user's reference is about.
 
 use std::path::PathBuf;
-use std::process::Command;
 use std::process::Output;
 use std::time::Duration;
 
@@ -46,12 +45,8 @@ async fn last(gateway: &Gateway, event: &str) -> serde_json::Value {
 }
 
 fn portway(gateway: &Gateway, arguments: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_portway"))
-        .args(["audit"])
-        .args(arguments)
-        .current_dir(gateway.folder())
-        .output()
-        .unwrap()
+    let words = [&["audit"], arguments].concat();
+    gateway.command(&words).output().unwrap()
 }
 
 fn said(output: &Output) -> String {

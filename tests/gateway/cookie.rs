@@ -1,7 +1,6 @@
 //! `portway cookie inspect`: what a cookie is, and why it does not open, without a secret or an id.
 
 use std::io::Write;
-use std::process::Command;
 use std::process::Stdio;
 
 use crate::support::Application;
@@ -11,9 +10,8 @@ use crate::support::yaml;
 
 /// What is said of a text, and the exit code.
 fn inspect(gateway: &Gateway, text: &str) -> (String, i32) {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_portway"))
-        .args(["cookie", "inspect"])
-        .current_dir(gateway.folder())
+    let mut child = gateway
+        .command(&["cookie", "inspect"])
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
@@ -80,11 +78,17 @@ async fn why_a_cookie_does_not_open_is_said_to_the_operator() {
     let foreign = browser.jar.find("app.test", "-authn-").unwrap().clone();
     let own = Browser::signed_in(&gateway, "alice").await;
     let own = own.jar.find("app.test", "-authn-").unwrap().clone();
+    // Behind its key and before its end.
+    let middle = own.value.len() / 2;
+    let other_one = |c: char| if c == 'A' { 'B' } else { 'A' };
+    let changed = own.value.char_indices();
+    let changed = changed.map(|(at, c)| if at == middle { other_one(c) } else { c });
+    let changed: String = changed.collect();
     let id = own.name.replace("-authn-", "-id-");
     for (text, reason) in [
         (foreign.value.clone(), "its key is not in this ring"),
         (format!("{id}={}", own.value), "made for another host"),
-        (own.value.chars().rev().collect(), "it "),
+        (changed, "it does not open: changed on the way"),
         ("short".to_owned(), "it is no sealed cookie"),
         ("a=b; c=d".to_owned(), "no cookie of this deployment"),
         (String::new(), "no cookie of this deployment"),

@@ -1,6 +1,5 @@
 //! `portway keys`: keys follow one another while the gateway serves, and nobody is signed out by it.
 
-use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicUsize;
@@ -11,6 +10,7 @@ use serde_json::Value;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::gateway::stages_in;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::yaml;
@@ -35,14 +35,6 @@ async fn refusal(gateway: &Gateway, words: &[&str]) -> String {
     let output = gateway.verb(&[&["keys"], words].concat()).await;
     assert_eq!(output.status.code(), Some(1), "{output:?}");
     String::from_utf8(output.stderr).unwrap()
-}
-
-/// The keys of a list and their stages.
-fn stages(list: &Value) -> Vec<(String, String)> {
-    let text = |line: &Value, name: &str| line[name].as_str().unwrap().to_owned();
-    let keys = list["keys"].as_array().unwrap().iter();
-    keys.map(|line| (text(line, "key"), text(line, "stage")))
-        .collect()
 }
 
 fn ring(gateway: &Gateway) -> String {
@@ -77,7 +69,7 @@ async fn a_rotation_under_load_signs_nobody_out_d_15() {
     let mut browsers = vec![first];
     for round in 1..=3 {
         let before = visits.load(Ordering::Relaxed);
-        let list = stages(&told(&gateway, &["rotate"]).await);
+        let list = stages_in(&told(&gateway, &["rotate"]).await);
         assert_eq!(list.len(), round + 1);
         let sealing = list.iter().filter(|(_, stage)| stage == "sealing");
         assert_eq!(sealing.count(), 1, "{list:?}");
@@ -95,7 +87,7 @@ async fn a_rotation_under_load_signs_nobody_out_d_15() {
     for visitor in visitors {
         visitor.await.unwrap();
     }
-    let keys = stages(&told(&gateway, &["list"]).await);
+    let keys = stages_in(&told(&gateway, &["list"]).await);
     assert!(
         told(&gateway, &["retire"]).await["keys"]
             .as_array()
@@ -115,13 +107,13 @@ async fn a_rotation_under_load_signs_nobody_out_d_15() {
     for browser in &mut browsers {
         assert!(is_signed_in(browser).await);
     }
-    assert_eq!(stages(&told(&gateway, &["list"]).await), keys);
+    assert_eq!(stages_in(&told(&gateway, &["list"]).await), keys);
 }
 
 #[tokio::test]
 async fn the_audit_trail_goes_on_over_a_rotation_and_tells_of_each_stage() {
     let (_application, gateway) = start().await;
-    let keys = stages(&told(&gateway, &["rotate"]).await);
+    let keys = stages_in(&told(&gateway, &["rotate"]).await);
     let (new, old) = (&keys[0].0, &keys[1].0);
     told(&gateway, &["retire", old, "--even-if-needed"]).await;
     let trail = gateway.folder().join("state/audit.jsonl");
@@ -138,11 +130,7 @@ async fn the_audit_trail_goes_on_over_a_rotation_and_tells_of_each_stage() {
         })
         .await;
     }
-    let verified = Command::new(env!("CARGO_BIN_EXE_portway"))
-        .args(["audit", "verify"])
-        .current_dir(gateway.folder())
-        .output()
-        .unwrap();
+    let verified = gateway.command(&["audit", "verify"]).output().unwrap();
     assert!(verified.status.success(), "{verified:?}");
     let text = std::fs::read_to_string(&trail).unwrap();
     assert!(!text.contains("trail_cut"), "{text}");
@@ -152,7 +140,7 @@ async fn the_audit_trail_goes_on_over_a_rotation_and_tells_of_each_stage() {
 async fn a_key_that_is_known_to_somebody_is_taken_out_at_once_with_what_it_sealed() {
     let (_application, gateway) = start().await;
     let mut before = Browser::signed_in(&gateway, "alice").await;
-    let keys = stages(&told(&gateway, &["rotate"]).await);
+    let keys = stages_in(&told(&gateway, &["rotate"]).await);
     let mut after = Browser::signed_in(&gateway, "bob").await;
     let (sealing, old) = (&keys[0].0, &keys[1].0);
     let said = refusal(&gateway, &["retire", sealing, "--even-if-needed"]).await;
@@ -176,7 +164,7 @@ async fn a_ring_that_was_copied_here_is_taken_over_unless_it_lacks_a_key_in_use_
     gateway.replace(RING, &alone);
     gateway.wait_for_log("the key ring is not taken over").await;
     assert!(is_signed_in(&mut browser).await);
-    assert_eq!(stages(&told(&gateway, &["list"]).await).len(), 2);
+    assert_eq!(stages_in(&told(&gateway, &["list"]).await).len(), 2);
     gateway.replace(RING, "{}");
     gateway.wait_for_log("it is not a key ring").await;
     assert!(is_signed_in(&mut browser).await);
@@ -188,7 +176,7 @@ async fn a_ring_that_was_copied_here_is_taken_over_unless_it_lacks_a_key_in_use_
     written["keys"].as_array_mut().unwrap().push(third);
     gateway.replace(RING, &written.to_string());
     until("the third key is there", PATIENCE, || async {
-        let keys = stages(&told(&gateway, &["list"]).await);
+        let keys = stages_in(&told(&gateway, &["list"]).await);
         let third = ("00000007".to_owned(), "opening".to_owned());
         keys.contains(&third).then_some(())
     })

@@ -263,14 +263,8 @@ async fn a_faulty_file_still_leads_to_the_node_that_runs() {
     let recorder = Recorder::start().await;
     let gateway = Gateway::start(&before(recorder.address())).await;
     gateway.edit("threads: none\nlisteners: 7\n");
-    let config = gateway.folder().join("gateway.yaml");
-    let run = move || {
-        std::process::Command::new(env!("CARGO_BIN_EXE_portway"))
-            .args(["status", "--config"])
-            .arg(config)
-            .output()
-            .unwrap()
-    };
+    let mut command = gateway.command(&["status", "--config", "gateway.yaml"]);
+    let run = move || command.output().unwrap();
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(output.status.success(), "{output:?}");
     let said = String::from_utf8(output.stdout).unwrap();

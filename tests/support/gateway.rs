@@ -204,13 +204,25 @@ impl Gateway {
         std::fs::rename(new, old).unwrap();
     }
 
+    /// A command line in the folder of the configuration.
+    pub(crate) fn command(&self, words: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
+        command.args(words).current_dir(self.folder());
+        command.env("NO_COLOR", "1");
+        command
+    }
+
+    /// The keys of the ring and their stages, the one that seals or is to first.
+    pub(crate) async fn key_stages(&self) -> Vec<(String, String)> {
+        let output = self.verb(&["keys", "list", "--json"]).await;
+        assert!(output.status.success(), "{output:?}");
+        stages_in(&serde_json::from_slice(&output.stdout).unwrap())
+    }
+
     /// Runs a verb of the command line on this gateway, found by its state directory.
     pub(crate) async fn verb(&self, words: &[&str]) -> Output {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
-        command.args(words).arg("--state-dir");
-        command
-            .arg(self.folder().join("state"))
-            .env("NO_COLOR", "1");
+        let mut command = self.command(words);
+        command.arg("--state-dir").arg(self.folder().join("state"));
         let run = move || command.output().unwrap();
         tokio::task::spawn_blocking(run).await.unwrap()
     }
@@ -267,12 +279,7 @@ impl Gateway {
 
     /// The memory that the process holds, in KiB.
     pub(crate) fn resident_kib(&self) -> u64 {
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).unwrap();
-        let line = status
-            .lines()
-            .find(|line| line.starts_with("VmRSS:"))
-            .unwrap();
-        line.split_whitespace().nth(1).unwrap().parse().unwrap()
+        resident_kib(&self.pid().to_string())
     }
 
     /// Kills the process as a crash would, and waits until it is gone.
@@ -374,6 +381,22 @@ fn hash(password: &str) -> String {
         .hash_password(password.as_bytes())
         .unwrap();
     hash.to_string()
+}
+
+/// The keys of a list that a verb gives as JSON, and their stages.
+pub(crate) fn stages_in(list: &serde_json::Value) -> Vec<(String, String)> {
+    let text = |line: &serde_json::Value, name: &str| line[name].as_str().unwrap().to_owned();
+    let keys = list["keys"].as_array().unwrap().iter();
+    keys.map(|line| (text(line, "key"), text(line, "stage")))
+        .collect()
+}
+
+/// The memory that a process holds, in KiB; `self` is this one.
+pub(crate) fn resident_kib(process: &str) -> u64 {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap();
+    let mut lines = status.lines();
+    let line = lines.find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
+    line.split_whitespace().next().unwrap().parse().unwrap()
 }
 
 fn spawn(config: &Path, environment: &[(String, String)]) -> (Child, Log) {
