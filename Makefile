@@ -19,7 +19,8 @@ help:
 	@echo "make check           the quick part of it, in minutes: format, lints, unit and decision tests"
 	@echo "make run             start the gateway with CONFIG=$(CONFIG)"
 	@echo "make release         the binary as it ships, in target/release/portway"
-	@echo "make bench           build it and measure it: adoption, logout, a silent peer, memory"
+	@echo "make install         build it and put it below PREFIX=$(PREFIX), with manual pages and completions"
+	@echo "make bench           build it and measure it: adoption, logout, sign-ins, policy, memory; PARTS=… for less"
 	@echo "make simulate        RUNS=$(RUNS) simulated runs of several data centres, and more cases of the randomised"
 	@echo "                     tests, from a fresh seed; SEED=… RUNS=1 replays a run and tells its story"
 	@echo "make fuzz            RUNS=$(RUNS) runs of each reader of strangers' bytes, from a fresh seed; SEED=… replays"
@@ -58,7 +59,8 @@ install: release
 	target/release/portway completions zsh > $(DESTDIR)$(PREFIX)/share/zsh/site-functions/_portway
 	target/release/portway completions fish > $(DESTDIR)$(PREFIX)/share/fish/vendor_completions.d/portway.fish
 
-# The machine should do nothing else meanwhile. PARTS=… measures less: hops, sign_ins, silence, stores.
+# The machine should do nothing else meanwhile. PARTS=… measures less: hops, memory, policy,
+# sign_ins, silence, stores.
 bench: release
 	$(CARGO) bench --locked --bench figures -- $(PARTS)
 

@@ -199,6 +199,22 @@ mod tests {
         assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     }
 
+    #[test]
+    fn the_defaults_that_are_not_written_out_are_named_to_readers() {
+        let page = include_str!("../../../../docs/configuration.md");
+        let told = page.lines().find(|line| line.contains("Not written are"));
+        let (_, told) = told.unwrap().split_once("Not written are").unwrap();
+        let mut untold = Vec::new();
+        visit(&shapes::ROOT, "", &mut |shape, path| {
+            let unwritten = shape.keys.iter();
+            let unwritten = unwritten.filter(|key| matches!(key.applies, Applies::Unwritten));
+            let paths = unwritten.map(|key| (join(path, key.name), key.name));
+            let is_told = |name: &str| told.contains(&format!("`{name}`"));
+            untold.extend(paths.filter(|(path, name)| !is_told(path) && !is_told(name)));
+        });
+        assert_eq!(untold, []);
+    }
+
     /// Visits every section once at each place, but a recursive one only once.
     fn visit(shape: &'static Shape, path: &str, with: &mut impl FnMut(&'static Shape, &str)) {
         with(shape, path);
