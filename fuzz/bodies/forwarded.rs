@@ -38,7 +38,7 @@ pub fn run(data: &[u8]) {
     assert!(!believed.is_direct());
     for (name, value) in believed.headers(&host) {
         let text = value.to_str().expect("it is visible ASCII");
-        let is_own = match name {
+        let is_own = match name.as_str() {
             "forwarded" => text.split(", ").all(is_hop),
             "x-forwarded-for" => text.split(", ").all(is_address),
             "x-forwarded-host" | "x-forwarded-server" => text == host.as_str(),
