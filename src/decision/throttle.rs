@@ -8,9 +8,6 @@
 use std::net::IpAddr;
 use std::time::Duration;
 
-use sha2::Digest;
-use sha2::Sha256;
-
 use crate::crypto::claims::DeviceCookie;
 use crate::crypto::tags::UserTag;
 use crate::decision::throttle::table::Entry;
@@ -191,12 +188,7 @@ impl Throttle {
     }
 
     fn place(&self, parts: &[&[u8]]) -> Place {
-        let mut hash = Sha256::new_with_prefix(self.seed);
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Place::of(&hash.finalize().into())
+        Place::of(&self.seed, parts)
     }
 
     fn wait(&self, entry: Option<Entry>, free: u16, now: Timestamp) -> Duration {

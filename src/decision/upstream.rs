@@ -20,6 +20,7 @@ pub use self::tiers::MemberState;
 pub use self::tiers::Pick;
 pub use self::tiers::Tiers;
 pub use self::tiers::choose;
+pub use self::tiers::is_any_left;
 
 mod budget;
 mod health;

@@ -13,8 +13,6 @@ use std::time::Duration;
 use http::header;
 use parking_lot::Mutex;
 use pingora::http::RequestHeader;
-use sha2::Digest;
-use sha2::Sha256;
 
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
@@ -137,12 +135,7 @@ impl Upgrades {
             hop.target.as_bytes(),
             hop.browser,
         ];
-        let mut hash = Sha256::new_with_prefix(self.seed);
-        for part in parts {
-            hash.update((part.len() as u64).to_be_bytes());
-            hash.update(part);
-        }
-        Place::of(&hash.finalize().into())
+        Place::of(&self.seed, &parts)
     }
 }
 

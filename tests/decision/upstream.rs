@@ -13,6 +13,7 @@ use portway::decision::upstream::PassiveHealth;
 use portway::decision::upstream::Pick;
 use portway::decision::upstream::Tiers;
 use portway::decision::upstream::choose;
+use portway::decision::upstream::is_any_left;
 use portway::decision::upstream::nginx_address_key;
 use portway::decision::upstream::stable_hash;
 use portway::model::time::Timestamp;
@@ -382,6 +383,7 @@ proptest! {
         let best = ranks.min();
         prop_assert_eq!(chosen.as_ref().and_then(|chosen| rank(&tiers, &tried, chosen.index)), best);
         prop_assert_eq!(chosen.is_some(), best.is_some());
+        prop_assert_eq!(is_any_left(&tiers, &tried), best.is_some());
         if let Some(chosen) = chosen {
             prop_assert_eq!(tiers.members().nth(chosen.index).unwrap().1.seed, chosen.member.seed);
         }

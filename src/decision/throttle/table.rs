@@ -7,9 +7,12 @@
 
 use std::time::Duration;
 
+use sha2::Digest;
+use sha2::Sha256;
+
 use crate::model::time::Timestamp;
 
-/// Where something is counted: a hash of what it is.
+/// Where something is counted: by a hash of what it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
     bucket: u64,
@@ -17,9 +20,15 @@ pub struct Place {
 }
 
 impl Place {
-    /// The place of a hash.
+    /// The place of what these parts say together, which nobody can aim at without the seed.
     #[must_use]
-    pub fn of(hash: &[u8; 32]) -> Self {
+    pub fn of(seed: &[u8], parts: &[&[u8]]) -> Self {
+        let mut hash = Sha256::new_with_prefix(seed);
+        for part in parts {
+            hash.update((part.len() as u64).to_be_bytes());
+            hash.update(part);
+        }
+        let hash: [u8; 32] = hash.finalize().into();
         let word = |chunk: &[u8; 8]| u64::from_be_bytes(*chunk);
         let (words, _) = hash.as_chunks::<8>();
         let mut words = words.iter().map(word);

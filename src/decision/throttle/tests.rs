@@ -148,7 +148,7 @@ fn a_right_password_takes_back_its_own_attempt_and_no_other() {
 #[test]
 fn what_is_forgotten_is_forgotten_in_every_place_that_it_had() {
     let mut table = Table::new(8, SECOND);
-    let [own, other] = [1, 2].map(|n| Place::of(&[n; 32]));
+    let [own, other] = [b"own", b"two"].map(|name| Place::of(&[7; 16], &[name]));
     // The first place becomes free while another comes to stand before a second one.
     table.count(own, BEGINNING);
     table.take_back(own);
@@ -244,10 +244,7 @@ fn the_tables_do_not_grow() {
     let mut table = Table::new(1000, SECOND);
     let before = table.capacity();
     for n in 0..10_000_u64 {
-        let mut hash = [0; 32];
-        hash[..8].copy_from_slice(&n.wrapping_mul(0x9E37_79B9_7F4A_7C15).to_be_bytes());
-        hash[8..16].copy_from_slice(&n.to_be_bytes());
-        table.count(Place::of(&hash), BEGINNING);
+        table.count(Place::of(&[7; 16], &[&n.to_be_bytes()]), BEGINNING);
     }
     assert_eq!(table.capacity(), before);
     assert_eq!(before, 1000);
@@ -320,11 +317,7 @@ proptest! {
         others in vec((0_u64..64, 1_u16..3), 0..300),
     ) {
         let mut table = Table::new(8, Duration::from_hours(1));
-        let place = |n: u64| {
-            let mut hash = [0; 32];
-            hash[8..16].copy_from_slice(&n.to_be_bytes());
-            Place::of(&hash)
-        };
+        let place = |n: u64| Place::of(&[7; 16], &[&n.to_be_bytes()]);
         for _ in 0..tries.max(3) {
             table.count(place(1_000), BEGINNING);
         }

@@ -111,6 +111,16 @@ pub fn choose<'t, M: Member>(
         .or_else(|| among(tiers, pick, open(MemberState::Suspected, secondaries)))
 }
 
+/// Whether `choose` would find a member; no turn is used up by asking.
+#[must_use]
+pub fn is_any_left<M: Member>(tiers: &Tiers<M>, tried: &[usize]) -> bool {
+    let is_open =
+        |index: &usize, member: &M| member.state() != MemberState::Down && !tried.contains(index);
+    tiers
+        .members()
+        .any(|(index, member)| is_open(&index, member))
+}
+
 fn among<'t, M: Member>(
     tiers: &'t Tiers<M>,
     pick: Pick<'_>,
