@@ -17,6 +17,7 @@ use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
+use portway::model::claim::HostLimits;
 use portway::model::end::Confirmed;
 use portway::model::id::Nonce;
 use portway::model::id::SessionId;
@@ -71,6 +72,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         issued: Timestamp::from_millis(5),
         freshness: Freshness::Now,
         seen: Seen::Nothing,
+        limits: HostLimits::NONE,
     };
     let token = Token {
         id: TokenId::from_bytes([6; 16]),

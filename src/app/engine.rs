@@ -146,14 +146,6 @@ impl Engine {
             .transpose()
     }
 
-    /// Whether sessions may be used where the engine of this process does not see it.
-    pub(super) const fn has_others(&self) -> bool {
-        match self {
-            Self::Own(own) => own.federation.is_some(),
-            Self::Remote(_) => true,
-        }
-    }
-
     /// Follows the users file of an engine that has one.
     pub(super) fn watch_users(&self, state_dir: &Path) -> anyhow::Result<Option<UsersWatch>> {
         let Self::Own(own) = self else {

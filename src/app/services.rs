@@ -162,9 +162,7 @@ impl ServiceWithDependents for Core {
         let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
         let streams = StreamWatch::new(door, Arc::clone(running), Arc::clone(clock));
         tasks.spawn("the cutting of streams", Arc::clone(&streams).close(ended));
-        if engine.has_others() {
-            tasks.spawn("the check of streams", streams.check());
-        }
+        tasks.spawn("the check of streams", streams.check());
         if let Some(mut users) = self.users.take() {
             // Before anybody is served: somebody may have been removed since the last run.
             users.settle().await;

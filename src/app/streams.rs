@@ -1,5 +1,6 @@
 //! Ends the requests in flight of sessions that serve no more: at the word of the engine, and by a check of
-//! their own where a session may be in use beyond what the engine here sees (S-17, S-20, D-13).
+//! their own: a session may be in use beyond what the engine here sees, and a host may be stricter than the engine
+//! (S-17, S-20, D-13, D-19).
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -13,6 +14,7 @@ use tokio::sync::broadcast;
 use tokio::sync::broadcast::error::RecvError;
 
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
@@ -63,14 +65,16 @@ impl StreamWatch {
             return;
         };
         match self.engine.lookup(&claim, self.clock.now()) {
-            Lookup::NotLive(_) => {
-                cut_after(self.running.take(&sso), ENDED_GRACE);
-            }
             // Nobody has ended it: it is to be asked for elsewhere.
-            Lookup::Live(_) | Lookup::Unknown => {
+            Lookup::Live(_)
+            | Lookup::NotLive(NotLive::ExpiredHere | NotLive::IdleHere)
+            | Lookup::Unknown => {
                 if self.moving.lock().insert(sso) {
                     tokio::spawn(Arc::clone(self).let_go(sso));
                 }
+            }
+            Lookup::NotLive(_) => {
+                cut_after(self.running.take(&sso), ENDED_GRACE);
             }
         }
     }
@@ -105,7 +109,7 @@ impl StreamWatch {
     }
 
     /// `settled` says until when those that were asked about are not asked about again.
-    async fn check_once(&self, settled: &mut HashMap<SsoId, Timestamp>) {
+    async fn check_once(&self, settled: &mut HashMap<(SsoId, HostLimits), Timestamp>) {
         let now = self.clock.now();
         settled.retain(|_, until| now < *until);
         let mut doubtful = Vec::new();
@@ -117,8 +121,7 @@ impl StreamWatch {
             }
         }
         doubtful.retain(|claim| {
-            let sso = &claim.facts.sso;
-            !settled.contains_key(sso) && !self.moving.lock().contains(sso)
+            !settled.contains_key(&judged(claim)) && !self.moving.lock().contains(&claim.facts.sso)
         });
         let ask = |claim: Arc<Claim>| async move {
             let found = self.engine.resolve(&claim, now).await;
@@ -130,7 +133,7 @@ impl StreamWatch {
         while let Some((claim, found)) = answers.next().await {
             match found {
                 Lookup::Live(_) => {
-                    settled.insert(claim.facts.sso, now.after(SETTLED));
+                    settled.insert(judged(&claim), now.after(SETTLED));
                 }
                 Lookup::NotLive(why) => self.cut(&claim, why),
                 Lookup::Unknown => {}
@@ -145,7 +148,12 @@ impl StreamWatch {
             return;
         }
         let sso = &claim.facts.sso;
-        let running = self.running.take(sso);
+        let running = match why {
+            NotLive::ExpiredHere | NotLive::IdleHere => {
+                self.running.take_within(sso, claim.presented.limits)
+            }
+            _ => self.running.take(sso),
+        };
         let streams = running.len();
         cut_after(running, ENDED_GRACE);
         if streams > 0 {
@@ -158,6 +166,11 @@ impl StreamWatch {
             );
         }
     }
+}
+
+/// What a judgement of a claim holds for.
+fn judged(claim: &Claim) -> (SsoId, HostLimits) {
+    (claim.facts.sso, claim.presented.limits)
 }
 
 /// Cuts requests once they have lasted for as long as they may finish in; those that have lasted longer are

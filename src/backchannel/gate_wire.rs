@@ -17,6 +17,7 @@ use crate::backchannel::wire::WireError;
 use crate::backchannel::wire::bounds;
 use crate::model::claim::Claim;
 use crate::model::claim::Hint;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -170,6 +171,12 @@ pub(super) struct GateClaim {
     last_access: Option<Timestamp>,
     client_address: IpAddr,
     coming: Coming,
+    /// The idle time-out of the virtual host, in milliseconds, where it has one of its own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    idle_timeout: Option<u64>,
+    /// The lifetime that it gives sessions, likewise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    lifetime: Option<u64>,
 }
 
 /// How the browser of a claim came.
@@ -197,6 +204,8 @@ impl From<&Claim> for GateClaim {
                 Place::Arrival => Coming::FromSignIn,
                 Place::Application | Place::Collector => Coming::Otherwise,
             },
+            idle_timeout: claim.presented.limits.idle_timeout.map(millis),
+            lifetime: claim.presented.limits.lifetime.map(millis),
         }
     }
 }
@@ -220,6 +229,10 @@ impl From<GateClaim> for Claim {
                     Coming::Otherwise => Place::Application,
                 },
                 client_address: claim.client_address,
+                limits: HostLimits {
+                    idle_timeout: claim.idle_timeout.map(Duration::from_millis),
+                    lifetime: claim.lifetime.map(Duration::from_millis),
+                },
             },
         }
     }
@@ -318,6 +331,10 @@ mod tests {
             presented: Presented {
                 at: Place::Collector,
                 client_address: IpAddr::from([192, 0, 2, 1]),
+                limits: HostLimits {
+                    idle_timeout: Some(Duration::from_mins(5)),
+                    lifetime: None,
+                },
             },
         };
         for (at, heard) in [
@@ -349,7 +366,9 @@ mod tests {
             NotLive::LeaseOver,
             NotLive::HeldElsewhere,
             NotLive::Expired,
+            NotLive::ExpiredHere,
             NotLive::Idle,
+            NotLive::IdleHere,
             NotLive::Mismatched,
             NotLive::Missing,
             NotLive::Refused,

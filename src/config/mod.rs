@@ -45,6 +45,7 @@ use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
+use crate::model::claim::HostLimits;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
@@ -316,6 +317,8 @@ pub struct VirtualHost {
     pub public_port: Option<u16>,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Maintenance>,
+    /// What it asks of sessions beyond what holds everywhere.
+    pub session: HostLimits,
     /// What each client may take of it, beside what a route says.
     pub allowance: Allowance,
     /// Its routes, in the order in which they are asked.

@@ -4,6 +4,7 @@
 //! only looks wrong is `advice`. Where it is wrong is `diagnostic`, how it is found is `parse`.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
@@ -132,6 +133,14 @@ pub enum Problem {
         error: LineFormatError,
         /// The most similar field.
         nearest: Option<String>,
+    },
+    /// A virtual host that would keep a session for longer than it lasts.
+    #[error("{key} is longer than session.{key}, {}", mdc::show(*most))]
+    LongerThanSession {
+        /// The key.
+        key: &'static str,
+        /// What holds everywhere.
+        most: Duration,
     },
     /// What does not fit together about several data centres.
     #[error("{0}")]

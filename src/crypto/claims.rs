@@ -13,6 +13,7 @@ use crate::crypto::sealed::SealNonce;
 use crate::crypto::tags::AddressTag;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
+use crate::model::claim::HostLimits;
 use crate::model::end::Confirmed;
 use crate::model::id::DeviceId;
 use crate::model::id::Nonce;
@@ -157,6 +158,8 @@ pub struct SignInRequest {
     pub freshness: Freshness,
     /// What came with the browser, which tells why it is sent.
     pub seen: Seen,
+    /// What the application host asks of sessions beyond what holds everywhere.
+    pub limits: HostLimits,
 }
 
 /// The way to a post that is kept while its user signs in (D-22).

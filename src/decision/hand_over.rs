@@ -35,7 +35,14 @@ pub const fn upshot(why: NotLive, freshness: Freshness) -> Upshot {
         (NotLive::Unanswered | NotLive::LeaseOver | NotLive::HeldElsewhere, _) => Upshot::TryLater,
         (NotLive::Skew, _) => Upshot::TellOfClocks,
         // It may have been ended in another tab meanwhile.
-        (NotLive::Ended | NotLive::Expired | NotLive::Idle, _) => Upshot::SignInAnew,
+        (
+            NotLive::Ended
+            | NotLive::Expired
+            | NotLive::ExpiredHere
+            | NotLive::Idle
+            | NotLive::IdleHere,
+            _,
+        ) => Upshot::SignInAnew,
         (NotLive::Refused | NotLive::Mismatched | NotLive::UnknownStore, _)
         | (_, Freshness::Now) => Upshot::TurnAway,
         (NotLive::Disabled | NotLive::Missing | NotLive::Reauthenticate, Freshness::Earlier) => {
@@ -53,8 +60,10 @@ pub const fn demanded(refused: Option<NotLive>) -> Freshness {
             NotLive::Disabled
             | NotLive::Ended
             | NotLive::Expired
+            | NotLive::ExpiredHere
             | NotLive::HeldElsewhere
             | NotLive::Idle
+            | NotLive::IdleHere
             | NotLive::LeaseOver
             | NotLive::Mismatched
             | NotLive::Missing
@@ -81,7 +90,9 @@ pub const fn seen(why: NotLive) -> Seen {
         NotLive::Disabled
         | NotLive::Ended
         | NotLive::Expired
+        | NotLive::ExpiredHere
         | NotLive::Idle
+        | NotLive::IdleHere
         | NotLive::Missing
         | NotLive::Reauthenticate => Seen::Over,
     }
@@ -270,7 +281,13 @@ mod tests {
     #[test]
     fn a_session_that_was_ended_in_another_tab_meanwhile_leads_to_the_login_page_s_17() {
         for freshness in [Freshness::Earlier, Freshness::Now] {
-            for why in [NotLive::Ended, NotLive::Expired, NotLive::Idle] {
+            for why in [
+                NotLive::Ended,
+                NotLive::Expired,
+                NotLive::ExpiredHere,
+                NotLive::Idle,
+                NotLive::IdleHere,
+            ] {
                 assert_eq!(upshot(why, freshness), Upshot::SignInAnew, "{why:?}");
             }
         }

@@ -22,6 +22,7 @@ use crate::engine::audit;
 use crate::engine::federation::Boarding;
 use crate::engine::federation::Federation;
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -103,7 +104,7 @@ impl EmbeddedEngine {
             "session not adopted"
         );
         let now = self.parts.clock.now();
-        federation.refusals.note(sso, claim.presented.at, why, now);
+        federation.refusals.note(sso, &claim.presented, why, now);
         Some(Lookup::NotLive(why))
     }
 
@@ -375,6 +376,7 @@ fn claim_of(pending: &Session, release: &Release) -> Claim {
         presented: Presented {
             at: Place::Application,
             client_address: pending.client_address,
+            limits: HostLimits::NONE,
         },
     }
 }

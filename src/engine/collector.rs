@@ -18,6 +18,7 @@ use crate::decision::origins::Origins;
 use crate::decision::password::PasswordRules;
 use crate::logbook::event::not_opened;
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::identity::AuthLevel;
@@ -109,8 +110,14 @@ impl Collector {
     }
 
     /// What an ID cookie claims, with what a GITO cookie beside it adds: the newest last access of the two
-    /// says where to ask first (F4.5, S-7, S-13).
-    fn claim(&self, cookie: &IdCookie, visitor: &Visitor<'_>, now: Timestamp) -> Claim {
+    /// says where to ask first (F4.5, S-7, S-13). `limits` are those of the host that it is to open.
+    fn claim(
+        &self,
+        cookie: &IdCookie,
+        visitor: &Visitor<'_>,
+        limits: HostLimits,
+        now: Timestamp,
+    ) -> Claim {
         let gito = GitoReader {
             keys: &self.keys,
             names: &self.names,
@@ -128,6 +135,7 @@ impl Collector {
             presented: Presented {
                 at: Place::Collector,
                 client_address: visitor.address,
+                limits,
             },
         }
     }

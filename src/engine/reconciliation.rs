@@ -36,8 +36,9 @@ impl EmbeddedEngine {
             local: own.or(Some(record.last_access)),
             cookie: claim.last_access,
         };
+        let here = &claim.presented.limits;
         let limits = Limits {
-            idle_timeout: self.terms().idle_timeout,
+            idle_timeout: here.idle_timeout(self.terms().idle_timeout),
             now: begun,
             deadline: begun.after(limit),
         };
@@ -75,6 +76,8 @@ impl EmbeddedEngine {
                 Ok(())
             }
             Verdict::Ended => self.conclude(&record.facts, Outcome::Ended).await,
+            // Whether it is idle for other hosts too is found when they ask.
+            Verdict::Idle if here.idle_timeout.is_some() => Err(NotLive::IdleHere),
             Verdict::Idle => Err(NotLive::Idle),
             Verdict::Undecided => {
                 self.note_silence(&claim.facts.sso, silent, begun);

@@ -129,6 +129,10 @@ impl EmbeddedEngine {
         if now >= own.expires.min(theirs.expires) {
             return Judgement::Refused(NotLive::Expired);
         }
+        let limits = &claim.presented.limits;
+        if limits.is_outlived(own.first_authenticated, now) {
+            return Judgement::Refused(NotLive::ExpiredHere);
+        }
         match session.state {
             SessionState::Moved { .. } | SessionState::Pending(_) | SessionState::Ended => {
                 return Judgement::AskElsewhere(NotLive::Missing);
@@ -142,9 +146,13 @@ impl EmbeddedEngine {
             return Judgement::Refused(NotLive::LeaseOver);
         }
         let vouched = claim.last_access.map(|access| access.min(now));
-        let last_access = vouched.max(Some(self.noted_access(session)));
-        if last_access.is_none_or(|access| now.since(access) >= self.terms().idle_timeout) {
+        let noted = self.noted_access(session);
+        let idle = now.since(vouched.map_or(noted, |vouched| vouched.max(noted)));
+        if idle >= self.terms().idle_timeout {
             return Judgement::AskElsewhere(NotLive::Idle);
+        }
+        if limits.idle_timeout.is_some_and(|limit| idle >= limit) {
+            return Judgement::AskElsewhere(NotLive::IdleHere);
         }
         Judgement::Serves
     }
@@ -178,6 +186,11 @@ impl EmbeddedEngine {
         if now >= facts.expires {
             return Lookup::NotLive(NotLive::Expired);
         }
+        // Whatever is held elsewhere, it is not brought here for this.
+        let limits = &claim.presented.limits;
+        if limits.is_outlived(facts.first_authenticated, now) {
+            return Lookup::NotLive(NotLive::ExpiredHere);
+        }
         if !self.has_fresh_word(facts, std::iter::empty(), now) {
             return Lookup::NotLive(NotLive::LeaseOver);
         }
@@ -195,7 +208,7 @@ impl EmbeddedEngine {
         };
         match federation
             .refusals
-            .given(&claim.facts.sso, claim.presented.at, now)
+            .given(&claim.facts.sso, &claim.presented, now)
         {
             Some(why) => Lookup::NotLive(why),
             None => Lookup::Unknown,

@@ -22,6 +22,7 @@ use crate::engine::tests::federation_tests::Peer;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -287,6 +288,7 @@ fn claim(session: &Session) -> Claim {
         presented: Presented {
             at: Place::Application,
             client_address: ADDRESS,
+            limits: HostLimits::NONE,
         },
     }
 }

@@ -152,6 +152,7 @@ impl Gate {
                 level: AuthLevel::NONE,
                 cookies: caller.cookies,
                 freshness: Freshness::Now,
+                limits: caller.limits,
                 refused: Some(why),
                 post: None,
             }),

@@ -15,6 +15,7 @@ use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::gate::Gate;
 use crate::gate::replay::Post;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
 use crate::model::identity::AuthLevel;
@@ -45,6 +46,9 @@ pub struct Challenged<'a> {
     pub cookies: &'a [&'a [u8]],
     /// How recent the authentication has to be.
     pub freshness: Freshness,
+    /// What the host asks of sessions, which the collector goes by as well: it would hand over again what
+    /// is not taken.
+    pub limits: HostLimits,
     /// Why the session of a good cookie was not honoured, where there was one.
     pub refused: Option<NotLive>,
     /// What is to be sent again after the sign-in, if anything is.
@@ -81,6 +85,7 @@ impl Gate {
             issued: self.clock.now(),
             freshness: challenged.freshness,
             seen: self.seen(challenged, held.as_ref()),
+            limits: challenged.limits,
         };
         let name = endpoints::REQUEST;
         let binding = Binding {

@@ -21,6 +21,7 @@ use crate::decision::reply::ReplyKind;
 use crate::logbook::event as audit;
 use crate::model::claim::Claim;
 use crate::model::claim::Hint;
+use crate::model::claim::HostLimits;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::name::HostName;
@@ -48,6 +49,8 @@ pub struct Caller<'a> {
     pub host: &'a HostName,
     /// The client's address.
     pub address: IpAddr,
+    /// What the host asks of sessions beyond what holds everywhere.
+    pub limits: HostLimits,
 }
 
 /// What an authn cookie claims.
@@ -149,6 +152,7 @@ impl Gate {
             presented: Presented {
                 at: Place::Application,
                 client_address: caller.address,
+                limits: caller.limits,
             },
         };
         Presentation { claim, gito }

@@ -251,6 +251,7 @@ impl Post {
             level: level(20),
             cookies: &cookies,
             freshness: Freshness::Earlier,
+            limits: HostLimits::NONE,
             refused: None,
             post: None,
         })
@@ -333,6 +334,7 @@ fn caller<'a>(cookies: &'a [&'a [u8]]) -> Caller<'a> {
         cookies,
         host: &HOST,
         address: ADDRESS,
+        limits: HostLimits::NONE,
     }
 }
 

@@ -3,6 +3,7 @@
 //! Judging claims is the engine's matter; opening cookies is that of `crypto`.
 
 use std::net::IpAddr;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
@@ -46,6 +47,40 @@ pub struct Presented {
     pub at: Place,
     /// From where.
     pub client_address: IpAddr,
+    /// What the virtual host asks of a session beyond what holds everywhere.
+    pub limits: HostLimits,
+}
+
+/// How long idle, and how old, a session may be at a virtual host; of these and what holds everywhere the
+/// stricter counts (D-19). Beyond them the session goes on, and serves at other hosts.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct HostLimits {
+    /// Without a request anywhere for this long, it does not serve there.
+    pub idle_timeout: Option<Duration>,
+    /// This long after the first authentication, it does not serve there.
+    pub lifetime: Option<Duration>,
+}
+
+impl HostLimits {
+    /// What a host asks that says nothing of its own.
+    pub const NONE: Self = Self {
+        idle_timeout: None,
+        lifetime: None,
+    };
+
+    /// The idle time-out that counts, where this one holds everywhere.
+    #[must_use]
+    pub fn idle_timeout(&self, everywhere: Duration) -> Duration {
+        self.idle_timeout
+            .map_or(everywhere, |here| here.min(everywhere))
+    }
+
+    /// Whether a session that was begun then is too old.
+    #[must_use]
+    pub fn is_outlived(&self, begun: Timestamp, now: Timestamp) -> bool {
+        self.lifetime
+            .is_some_and(|lifetime| now >= begun.after(lifetime))
+    }
 }
 
 /// Where a claim is presented.
@@ -75,8 +110,12 @@ pub enum NotLive {
     HeldElsewhere,
     /// Its absolute lifetime is over.
     Expired,
+    /// It is too old for the virtual host, and goes on elsewhere.
+    ExpiredHere,
     /// It saw no activity for too long.
     Idle,
+    /// It saw no activity for too long for the virtual host, and goes on elsewhere.
+    IdleHere,
     /// The data centre that holds it refused to be asked (S-8).
     Refused,
     /// The clock of the data centre that it would come from is too far off (S-22).

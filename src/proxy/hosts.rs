@@ -10,6 +10,7 @@ use crate::config::VirtualHost;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
+use crate::model::claim::HostLimits;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
@@ -29,6 +30,8 @@ pub struct HostRuntime {
     pub plain_http: PlainHttp,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Arc<Maintenance>>,
+    /// What it asks of sessions beyond what holds everywhere.
+    pub limits: HostLimits,
     /// Its routes.
     pub routes: RouteTable<Arc<RouteRuntime>>,
 }
@@ -38,6 +41,8 @@ pub struct HostRuntime {
 pub struct RouteRuntime {
     /// As configured.
     pub config: Route,
+    /// What its virtual host asks of sessions.
+    pub limits: HostLimits,
     /// Counts its requests, with others of its virtual host.
     pub counts: Arc<StatusCounts>,
     /// What each client may take of it.
@@ -90,6 +95,7 @@ impl HostRuntime {
                 tolerance: route.tolerance,
                 value: Arc::new(RouteRuntime {
                     config: route.clone(),
+                    limits: host.session,
                     counts: parts.counts.of(&name, route.access),
                     allowances,
                     targets,
@@ -100,6 +106,7 @@ impl HostRuntime {
             listeners: host.listeners.clone(),
             plain_http: host.plain_http,
             maintenance: host.maintenance.clone().map(Arc::new),
+            limits: host.session,
             routes: RouteTable::new(entries.collect()),
         }
     }

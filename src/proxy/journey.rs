@@ -196,6 +196,7 @@ impl Serving {
             cookies: readable,
             host: &found.inbound.host,
             address: found.origin.client,
+            limits: found.route.limits,
         };
         let Admission {
             decision,

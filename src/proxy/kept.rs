@@ -17,6 +17,7 @@ use crate::decision::reply::Reply;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::gate::replay::Post;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
@@ -36,6 +37,8 @@ pub(super) struct Unkept {
     pub(super) target: String,
     /// The level that is needed.
     pub(super) level: AuthLevel,
+    /// What its virtual host asks of sessions.
+    pub(super) limits: HostLimits,
     /// Why the session of a good cookie was not honoured, where there was one.
     pub(super) refused: Option<NotLive>,
     /// How its body is to be read.
@@ -79,6 +82,7 @@ impl Serving {
             level: unkept.level,
             cookies: &cookies,
             freshness: demanded(unkept.refused),
+            limits: unkept.limits,
             refused: unkept.refused,
             post: post.as_ref(),
         })

@@ -68,6 +68,7 @@ impl Serving {
                 address: found.origin.client,
                 target: target.to_owned(),
                 level: found.route.config.level,
+                limits: found.route.limits,
                 refused,
                 form,
             }));
@@ -80,6 +81,7 @@ impl Serving {
             level: found.route.config.level,
             cookies,
             freshness: demanded(refused),
+            limits: found.route.limits,
             refused,
             post: None,
         }))

@@ -21,6 +21,7 @@ use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
 use crate::engine::collector::password::NewPassword;
 use crate::gate::Caller;
+use crate::model::claim::HostLimits;
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
 use crate::ports::session_engine::Others;
@@ -43,6 +44,8 @@ struct OwnRequest<'a> {
     origin: &'a str,
     /// Where it came from.
     client: std::net::IpAddr,
+    /// What that host asks of sessions beyond what holds everywhere.
+    limits: HostLimits,
     /// What it is answered with.
     voice: Voice<'a>,
     /// For the whole of a posted form.
@@ -65,8 +68,10 @@ impl Serving {
             Place::Collector => origins.collector(),
         };
         let public = public.unwrap_or_default();
+        let host = self.hosts.find(inbound.host.as_str());
         let own = OwnRequest {
             host: &inbound.host,
+            limits: host.map_or(HostLimits::NONE, |host| host.limits),
             origin: &public,
             client: origin.client,
             voice: self.voice(ctx.id),
@@ -222,6 +227,7 @@ const fn caller<'a>(cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a>
         cookies,
         host: own.host,
         address: own.client,
+        limits: own.limits,
     }
 }
 

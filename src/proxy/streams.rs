@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 use parking_lot::Mutex;
 
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::id::SsoId;
 use crate::proxy::watch::RequestWatch;
 
@@ -88,15 +89,31 @@ impl Streams {
         Some(Arc::clone(&newest.claim))
     }
 
-    /// The newest claim of each SSO session that has requests in flight.
+    /// Takes out those of them that came to hosts with these limits of their own.
+    #[must_use]
+    pub fn take_within(&self, sso: &SsoId, limits: HostLimits) -> Vec<Running> {
+        let Some(shard) = self.shard(sso) else {
+            return Vec::new();
+        };
+        let mut shard = shard.lock();
+        let Some(running) = shard.get_mut(sso) else {
+            return Vec::new();
+        };
+        let is_within = |running: &mut Running| running.claim.presented.limits == limits;
+        let taken = running.extract_if(.., is_within).collect();
+        if running.is_empty() {
+            shard.remove(sso);
+        }
+        taken
+    }
+
+    /// The newest claim of each SSO session that has requests in flight; where they came to hosts with
+    /// limits of their own, the newest for each of these.
     #[must_use]
     pub fn claims(&self) -> Vec<Arc<Claim>> {
         let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>, RandomState>>| {
             let shard = shard.lock();
-            let newest = shard.values().filter_map(|running| running.last());
-            newest
-                .map(|running| Arc::clone(&running.claim))
-                .collect::<Vec<_>>()
+            shard.values().flat_map(newest).collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of).collect()
     }
@@ -105,6 +122,18 @@ impl Streams {
         let [first, ..] = sso.as_bytes();
         self.shards.get(usize::from(*first) % SHARDS)
     }
+}
+
+/// The newest claim for each kind of host. A session may have many requests in flight, at few kinds.
+fn newest(running: &Vec<Running>) -> Vec<Arc<Claim>> {
+    let mut newest: Vec<Arc<Claim>> = Vec::new();
+    for Running { claim, .. } in running.iter().rev() {
+        let limits = claim.presented.limits;
+        if newest.iter().all(|newer| newer.presented.limits != limits) {
+            newest.push(Arc::clone(claim));
+        }
+    }
+    newest
 }
 
 impl Default for Streams {
@@ -200,6 +229,28 @@ mod tests {
         assert_eq!(generations(), [0]);
     }
 
+    #[test]
+    fn a_host_with_limits_of_its_own_is_judged_by_itself_and_loses_its_requests_alone_d_19() {
+        let streams = Arc::new(Streams::new());
+        let limits = HostLimits {
+            idle_timeout: Some(Duration::from_mins(1)),
+            lifetime: None,
+        };
+        let mut strict = Claim::clone(&claim(1));
+        strict.presented.limits = limits;
+        let strict = Arc::new(strict);
+        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        let running = [&strict, &claim(1), &strict]
+            .map(|claim| streams.register(Arc::clone(claim), Arc::clone(&watch)));
+        assert_eq!(streams.claims().len(), 2);
+        let sso = strict.facts.sso;
+        assert_eq!(streams.take_within(&sso, limits).len(), 2);
+        assert_eq!(streams.claims(), [claim(1)]);
+        assert_eq!(streams.take_within(&sso, HostLimits::NONE).len(), 1);
+        assert!(streams.sessions().is_empty());
+        drop(running);
+    }
+
     fn claim(n: u8) -> Arc<Claim> {
         let facts = SsoFacts {
             sso: SsoId::from_bytes([n; 16]),
@@ -220,6 +271,7 @@ mod tests {
             presented: Presented {
                 at: Place::Application,
                 client_address: Ipv4Addr::LOCALHOST.into(),
+                limits: HostLimits::NONE,
             },
         })
     }

@@ -11,6 +11,7 @@ use crate::pair::Gito;
 use crate::pair::OTHER;
 use crate::pair::Pair;
 use crate::pair::Plan;
+use crate::pair::adoptions;
 use crate::pair::served;
 use crate::pair::sign_out;
 use crate::pair::until_dead;
@@ -193,5 +194,45 @@ async fn no_number_of_hops_makes_a_session_last_longer_mdc_adopt_7_mdc_time_2_s_
             let arrival = visit(&mut alice.clone(), gateway, url).await;
             assert_eq!(arrival, Arrival::Challenged, "{adoption}");
         }
+    }
+}
+
+/// What another data centre knows of counts for a host with a time-out of its own as well, and what that host
+/// refuses neither ends the session nor moves it about.
+#[tokio::test]
+async fn a_host_with_a_stricter_idle_time_out_goes_by_the_newest_access_anywhere_d_19_s_20_mdc_time_1()
+ {
+    for (adoption, gito) in [
+        ("", Gito::Always),
+        ("", Gito::Without),
+        ("anchor_session: true", Gito::Always),
+    ] {
+        let plan = Plan {
+            adoption,
+            gito,
+            mdc: LEASE,
+            host: "    session: { idle_timeout: 10m }\n",
+            ..FREE
+        };
+        let Some(pair) = Pair::with_clocks(plan).await else {
+            return;
+        };
+        let mut alice = pair.signed_in_at_a("alice").await;
+        pair.set_clocks_ahead(8);
+        assert_eq!(visit(&mut alice, &pair.b, OTHER).await, served("alice"));
+        pair.set_clocks_ahead(17);
+        assert_eq!(visit(&mut alice, &pair.a, APP).await, served("alice"));
+        pair.set_clocks_ahead(28);
+        assert_eq!(
+            visit(&mut alice.clone(), &pair.b, APP).await,
+            Arrival::Challenged
+        );
+        let moved = (adoptions(&pair.a).await, adoptions(&pair.b).await);
+        for _ in 0..3 {
+            let arrival = visit(&mut alice.clone(), &pair.b, APP).await;
+            assert_eq!(arrival, Arrival::Challenged, "{gito:?} {adoption}");
+        }
+        assert_eq!((adoptions(&pair.a).await, adoptions(&pair.b).await), moved);
+        assert_eq!(visit(&mut alice, &pair.a, OTHER).await, served("alice"));
     }
 }

@@ -38,6 +38,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) gito: Gito,
     /// Keys of `session`.
     pub(crate) session: &'p str,
+    /// Lines of the virtual host of [`APP`], besides.
+    pub(crate) host: &'p str,
     /// The level of a sign-in at `dc-a` and at `dc-b`, which each also demands below `/high`.
     pub(crate) levels: (u8, u8),
 }
@@ -67,6 +69,7 @@ pub(crate) const FREE: Plan<'static> = Plan {
     reading: Reading::Often,
     gito: Gito::Always,
     session: "",
+    host: "",
     levels: (1, 1),
 };
 
@@ -115,7 +118,7 @@ impl Pair {
                 format!("key_ring_file: {}/key-ring.json\n", keys.path().display()),
                 format!("authentication: {{ users_file: users.yaml, level: {level} }}\n"),
                 mdc(&plan, other, link),
-                applications(&application, level),
+                applications(&application, plan.host, level),
                 if own == "dc-b" {
                     ONLY_THERE.to_owned()
                 } else {
@@ -295,7 +298,7 @@ mdc:
     )
 }
 
-fn applications(application: &Application, high: u8) -> String {
+fn applications(application: &Application, host: &str, high: u8) -> String {
     format!(
         "\
 threads: 2
@@ -311,7 +314,7 @@ policies: {{ anybody: [{{ allow: signed_in }}] }}
 virtual_hosts:
   - host: app.apps.test
     public_port: 443
-    routes:
+{host}    routes:
       - {{ path: /high, access: protected, policy: anybody, pool: app, level: {high} }}
       - {{ path: /, access: protected, policy: anybody, pool: app }}
   - host: other.apps.test

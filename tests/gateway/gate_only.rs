@@ -28,6 +28,7 @@ use crate::support::until;
 use crate::support::yaml;
 
 const APP: &str = "https://app.apps.test/";
+const OTHER: &str = "https://other.apps.test/";
 const LOGIN: &str = "login.apps.test";
 const GITO: &str = "__Secure-portway-gito-main";
 const SOON: Duration = Duration::from_secs(20);
@@ -107,6 +108,24 @@ async fn a_logout_that_no_engine_hears_is_not_called_done_and_is_told_later_s_15
     assert_eq!(site.status(&copy).await, 401, "and at the gate");
 }
 
+#[tokio::test]
+async fn a_host_of_a_gate_may_be_stricter_than_its_engine_d_19() {
+    let site = Site::with_host("    session: { lifetime: 8s }\n").await;
+    let mut browser = site.sign_in("alice").await;
+    site.go_on_to(&mut browser, OTHER).await;
+    until("the session is too old for the host", SOON, || async {
+        (site.status(&browser).await == 401).then_some(())
+    })
+    .await;
+    assert_eq!(site.status_at(&browser, OTHER).await, 200);
+    let challenged = browser.get(APP).await.expect(303);
+    let mut at_home = Browser::new(&site.home);
+    at_home.jar = browser.jar.clone();
+    let page = at_home.follow(&challenged).await;
+    at_home.follow_all(page).await.expect(200).form();
+    assert_eq!(site.status_at(&browser, OTHER).await, 200);
+}
+
 /// Two engine nodes and a gate.
 struct Site {
     home: Gateway,
@@ -119,6 +138,11 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
+        Self::with_host("").await
+    }
+
+    /// With these lines for the virtual host of [`APP`] at the gate.
+    async fn with_host(lines: &str) -> Self {
         let application = Application::start().await;
         let shared = tempfile::tempdir().unwrap();
         pki(["init".as_ref(), "--dir".as_ref(), shared.path().as_os_str()]);
@@ -156,6 +180,8 @@ mdc:
         let other = enrolled("--cluster", "ldc");
         let other = other.start(&engine("ldc", &ldc, "ny", &ny)).await;
         let login = home.address("https").port();
+        let host = "  - host: app.apps.test\n";
+        let sites = sites.replace(host, &format!("{host}{lines}"));
         let edge = format!(
             "{head}collector: {{ host: {LOGIN}, public_port: {login}, elsewhere: true }}
 engine:
@@ -195,6 +221,17 @@ engine:
         at_edge
     }
 
+    /// Opens another application, where the user is not asked again.
+    async fn go_on_to(&self, browser: &mut Browser, url: &str) {
+        let challenged = browser.get(url).await.expect(303);
+        let mut at_home = Browser::new(&self.home);
+        at_home.jar = browser.jar.clone();
+        let back = at_home.follow(&challenged).await.expect(303);
+        browser.jar = at_home.jar;
+        let there = browser.follow(&back).await;
+        browser.follow_all(there).await.expect(200);
+    }
+
     /// The data centre that the browser's GITO cookie names.
     fn named_by(&self, browser: &Browser) -> ClusterTag {
         let ring = std::fs::read(self.shared.path().join("key-ring.json")).unwrap();
@@ -226,7 +263,11 @@ engine:
     }
 
     async fn status(&self, browser: &Browser) -> u16 {
-        let answer = browser.try_send(Request::get(APP)).await;
+        self.status_at(browser, APP).await
+    }
+
+    async fn status_at(&self, browser: &Browser, url: &str) -> u16 {
+        let answer = browser.try_send(Request::get(url)).await;
         let asked = self.application.requests();
         answer.map_or_else(|error| panic!("{error} ({asked} served)"), |it| it.status)
     }

@@ -28,6 +28,7 @@ mod gate_only;
 mod gito;
 mod header_rules;
 mod health;
+mod host_limits;
 mod identity;
 mod keys;
 mod lifetime;

@@ -16,7 +16,7 @@ use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
 use crate::support::websocket;
-use crate::support::websocket::Socket;
+use crate::support::websocket::echo;
 use crate::support::yaml;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -32,15 +32,6 @@ async fn sign_out(mut browser: Browser) {
         .get("https://app.test/.portway/logout")
         .await
         .expect(303);
-}
-
-async fn echo(socket: &mut Socket, text: &str) {
-    socket.send(Message::text(text)).await.unwrap();
-    let answer = within("an echo", PATIENCE, socket.next())
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(answer.into_text().unwrap().as_str(), text);
 }
 
 #[tokio::test]

@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::num::NonZeroU8;
+use std::time::Duration;
 
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
@@ -22,6 +23,7 @@ use portway::crypto::codec::Writer;
 use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::ClusterTag;
 use portway::crypto::tags::UserTag;
+use portway::model::claim::HostLimits;
 use portway::model::end::Confirmed;
 use portway::model::id::Nonce;
 use portway::model::id::SessionId;
@@ -175,10 +177,18 @@ fn seen() -> impl Strategy<Value = Seen> {
     ])
 }
 
+fn limits() -> impl Strategy<Value = HostLimits> {
+    let limit = || option::of((1..1_u64 << 48).prop_map(Duration::from_millis));
+    (limit(), limit()).prop_map(|(idle_timeout, lifetime)| HostLimits {
+        idle_timeout,
+        lifetime,
+    })
+}
+
 fn request() -> impl Strategy<Value = SignInRequest> {
-    let way = (time(), freshness(), seen());
+    let way = (time(), freshness(), seen(), limits());
     (host(), ".{0,300}", id(), level(), way).prop_map(
-        |(host, target, nonce, level, (issued, freshness, seen))| SignInRequest {
+        |(host, target, nonce, level, (issued, freshness, seen, limits))| SignInRequest {
             host,
             target,
             nonce: Nonce::from_bytes(nonce),
@@ -186,6 +196,7 @@ fn request() -> impl Strategy<Value = SignInRequest> {
             issued,
             freshness,
             seen,
+            limits,
         },
     )
 }
@@ -360,6 +371,7 @@ fn a_level_above_99_and_words_that_there_are_none_of_are_refused() {
         issued: Timestamp::from_millis(0),
         freshness: Freshness::Now,
         seen: Seen::Unconfirmed,
+        limits: HostLimits::NONE,
     };
     // The level, how recent the authentication has to be, and what came with the browser.
     let bytes = request.encode();

@@ -26,6 +26,7 @@ use portway::engine::collector::Visitor;
 use portway::gate::Caller;
 use portway::gate::challenge::Asker;
 use portway::gate::challenge::Challenged;
+use portway::model::claim::HostLimits;
 use portway::model::id::RequestId;
 use portway::model::id::SsoId;
 use portway::model::name::HostName;
@@ -137,6 +138,7 @@ impl Process {
             cookies: &lines,
             host: &request.url.host,
             address: request.address,
+            limits: HostLimits::NONE,
         };
         let url = &request.url;
         let reply = match url.path.as_str() {
@@ -247,6 +249,7 @@ impl Process {
             level: LEVEL,
             cookies: caller.cookies,
             freshness: demanded(admission.refused),
+            limits: HostLimits::NONE,
             refused: admission.refused,
             post: None,
         };

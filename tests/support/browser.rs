@@ -120,6 +120,13 @@ impl Browser {
         self.follow_all(answer).await
     }
 
+    /// Goes to an application where nothing is asked of a user who has signed in elsewhere.
+    pub(crate) async fn sign_in_silently(&mut self, url: &str) {
+        let page = self.get(url).await;
+        let page = self.follow_all(page).await.expect(200);
+        assert_eq!(page.url.host(), Url::parse(url).host());
+    }
+
     /// Sends a request as it is, with the cookies and nothing else of a browser, and keeps what it sets.
     pub(crate) async fn send(&mut self, request: Request) -> Answer {
         let request = self.with_cookies(request);

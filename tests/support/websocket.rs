@@ -1,7 +1,10 @@
 //! A WebSocket client through the gateway.
 
+use futures_util::SinkExt;
+use futures_util::StreamExt;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::Error;
+use tokio_tungstenite::tungstenite::Message;
 use tokio_tungstenite::tungstenite::client::IntoClientRequest;
 
 use super::browser::Browser;
@@ -9,6 +12,8 @@ use super::client;
 use super::client::Connection;
 use super::client::Protocol;
 use super::message::Url;
+use super::wait::PATIENCE;
+use super::wait::within;
 
 /// An open WebSocket.
 pub(crate) type Socket = WebSocketStream<Connection>;
@@ -40,4 +45,14 @@ pub(crate) async fn open(
         Err(Error::Http(refused)) => Err(*refused),
         Err(error) => panic!("{url}: {error}"),
     }
+}
+
+/// Says something and waits for the same.
+pub(crate) async fn echo(socket: &mut Socket, text: &str) {
+    socket.send(Message::text(text)).await.unwrap();
+    let answer = within("an echo", PATIENCE, socket.next())
+        .await
+        .unwrap()
+        .unwrap();
+    assert_eq!(answer.into_text().unwrap().as_str(), text);
 }

@@ -70,12 +70,14 @@ impl Held {
     /// a later access, or a later holder.
     pub(super) fn serves(&self, claim: &Claim, now: Timestamp) -> bool {
         let (own, theirs) = (&self.session.facts, &claim.facts);
+        let limits = &claim.presented.limits;
         own.subject == theirs.subject
             && own.store == theirs.store
             && own.generation >= theirs.generation
             && own.level >= theirs.level
             && now < own.expires.min(theirs.expires)
-            && now.since(self.last_access()) < self.idle_timeout
+            && !limits.is_outlived(own.first_authenticated, now)
+            && now.since(self.last_access()) < limits.idle_timeout(self.idle_timeout)
     }
 
     /// Notes a request; true when the engine was not going to be told anyway.

@@ -10,6 +10,7 @@ use crate::config::Authentication;
 use crate::config::Collector;
 use crate::config::PlainHttp;
 use crate::config::Route;
+use crate::config::SessionSettings;
 use crate::config::VirtualHost;
 use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::listener::Listeners;
@@ -37,6 +38,8 @@ pub(super) struct Declared<'c> {
     /// Likewise.
     pub(super) collector: Option<Option<&'c Collector>>,
     pub(super) engine: EnginePlace,
+    /// What holds for sessions everywhere; none where that is not said here.
+    pub(super) session: Option<&'c SessionSettings>,
     pub(super) preset_headers: &'c [(HeaderName, Template)],
 }
 
@@ -81,6 +84,8 @@ impl Reading<'_> {
             None => Some(PlainHttp::Redirect),
         };
         let maintenance = self.or(&section, "maintenance", None, Self::maintenance);
+        let session = section.get("session");
+        let limits = session.and_then(|found| self.host_limits(found, declared.session));
         let allowance = self.allowance(&section, None);
         let rules = self.header_rules(&section);
         let routes = self.required(&section, "routes").cloned();
@@ -95,9 +100,21 @@ impl Reading<'_> {
             plain_http: plain_http?,
             public_port,
             maintenance,
+            session: limits.unwrap_or_default(),
             allowance,
             routes,
         };
+        let knows_users = |route: &Route| route.access != Access::Excluded;
+        if let Some(found) = session
+            && !host.routes.iter().any(knows_users)
+        {
+            let place = "a virtual host whose routes are all excluded";
+            let problem = Problem::NoEffect {
+                key: "session",
+                place,
+            };
+            self.fault_at_key(found, problem);
+        }
         if redirects_nowhere(&host, declared.listeners) {
             let place = section.first_of(&["plain_http", "listeners"]);
             let place = place.map_or(found, |(_, found)| found);
@@ -227,6 +244,7 @@ pub(super) const KEYS: &[&str] = &[
     "plain_http",
     "public_port",
     "routes",
+    "session",
 ];
 const HOST_KEYS: &[&str] = &["host", "hosts"];
 const PLAIN_HTTP: &[(&str, PlainHttp)] = &[

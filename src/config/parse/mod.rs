@@ -240,6 +240,7 @@ impl Reading<'_> {
                 .map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
+            session: (engine_place == EnginePlace::Embedded).then_some(&session),
             preset_headers: &rules.preset_headers,
         };
         let at = self.required(&section, "virtual_hosts").cloned();

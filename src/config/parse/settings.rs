@@ -19,6 +19,7 @@ use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::decision::kept_posts::KeptRules;
 use crate::decision::password::PasswordRules;
+use crate::model::claim::HostLimits;
 use crate::model::end::End;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
@@ -123,6 +124,37 @@ impl Reading<'_> {
             self.fault(place.unwrap_or(&section.found), Problem::IdleTimeout);
         }
         settings
+    }
+
+    /// What a virtual host asks of sessions. It may ask for more than what holds everywhere, not for less.
+    pub(super) fn host_limits(
+        &mut self,
+        found: &Found<'_>,
+        everywhere: Option<&SessionSettings>,
+    ) -> Option<HostLimits> {
+        let section = self.section(found, HOST_SESSION_KEYS)?;
+        let [idle_timeout, lifetime] = HOST_SESSION_KEYS.map(|key| {
+            let place = section.get(key)?;
+            let span = self.duration(place)?;
+            let most = everywhere.map(|settings| match key {
+                IDLE_TIMEOUT => settings.idle_timeout,
+                _ => settings.lifetime,
+            });
+            if let Some(most) = most.filter(|most| span > *most) {
+                self.fault(place, Problem::LongerThanSession { key, most });
+            }
+            Some(span)
+        });
+        if let (Some(idle), Some(lifetime)) = (idle_timeout, lifetime)
+            && idle > lifetime
+            && let Some(place) = section.get(IDLE_TIMEOUT)
+        {
+            self.fault(place, Problem::IdleTimeout);
+        }
+        Some(HostLimits {
+            idle_timeout,
+            lifetime,
+        })
     }
 
     pub(super) fn authentication(&mut self, found: &Found<'_>) -> Option<Authentication> {
@@ -268,6 +300,8 @@ fn default_limits() -> Limits {
 
 pub(super) const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
 pub(super) const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
+pub(super) const HOST_SESSION_KEYS: &[&str; 2] = &[IDLE_TIMEOUT, "lifetime"];
+const IDLE_TIMEOUT: &str = "idle_timeout";
 pub(super) const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
     "hashing_threads",

@@ -55,6 +55,9 @@ impl Problem {
             Self::HealthCheckTimeout => "make `timeout` shorter or `interval` longer",
             Self::IdleTimeout => "lower `idle_timeout` or raise `lifetime`",
             Self::Lifetime => "that is how long it is remembered that a session has ended",
+            Self::LongerThanSession { .. } => {
+                "lower it, or leave it out: of the two the stricter counts"
+            }
             Self::LevelUnreachable { .. } => "lower it, or raise `authentication.level`",
             Self::Method(_) => {
                 "such as `GET`, in upper case; CONNECT and TRACE are never forwarded"

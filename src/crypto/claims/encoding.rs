@@ -132,22 +132,29 @@ impl Claims for SignInRequest {
             .raw(self.nonce.as_bytes());
         to.byte(self.level.get()).time(self.issued);
         write_freshness(&mut to, self.freshness);
-        write_seen(&mut to, self.seen);
+        write_seen(&mut to, self.seen, &self.limits);
         to.into_bytes()
     }
 
     fn decode(bytes: &[u8]) -> Result<Self, Malformed> {
         let mut from = Reader::new(bytes);
-        let request = Self {
-            host: read_host(&mut from)?,
-            target: from.text()?.to_owned(),
-            nonce: Nonce::from_bytes(from.array()?),
-            level: read_level(&mut from)?,
-            issued: from.time()?,
-            freshness: read_freshness(&mut from)?,
-            seen: read_seen(&mut from)?,
-        };
-        from.end().map(|()| request)
+        let host = read_host(&mut from)?;
+        let target = from.text()?.to_owned();
+        let nonce = Nonce::from_bytes(from.array()?);
+        let level = read_level(&mut from)?;
+        let issued = from.time()?;
+        let freshness = read_freshness(&mut from)?;
+        let (seen, limits) = read_seen(&mut from)?;
+        from.end().map(|()| Self {
+            host,
+            target,
+            nonce,
+            level,
+            issued,
+            freshness,
+            seen,
+            limits,
+        })
     }
 }
 

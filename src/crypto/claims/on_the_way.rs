@@ -1,7 +1,8 @@
 //! How is written what tells of the way between gate and collector: how recent an authentication is, what
-//! came with the browser, how often it went round.
+//! came with the browser, how often it went round, what a host asks of sessions.
 
 use std::num::NonZeroU8;
+use std::time::Duration;
 
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::Rounds;
@@ -10,6 +11,7 @@ use crate::crypto::codec::Malformed;
 use crate::crypto::codec::Reader;
 use crate::crypto::codec::Writer;
 use crate::crypto::tags::AddressTag;
+use crate::model::claim::HostLimits;
 use crate::model::time::Timestamp;
 
 pub(super) fn write_freshness(to: &mut Writer, freshness: Freshness) {
@@ -27,8 +29,10 @@ pub(super) fn read_freshness(from: &mut Reader<'_>) -> Result<Freshness, Malform
     }
 }
 
-pub(super) fn write_seen(to: &mut Writer, seen: Seen) {
-    to.byte(match seen {
+/// What came with the browser, and what the host asks of sessions. Most ask nothing: then the message is what
+/// it was before there were limits, and nodes of an earlier version read it.
+pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits) {
+    let seen = match seen {
         Seen::Nothing => 0,
         Seen::NonceOnly => 1,
         Seen::Unreadable => 2,
@@ -36,20 +40,47 @@ pub(super) fn write_seen(to: &mut Writer, seen: Seen) {
         Seen::Good => 4,
         Seen::Over => 5,
         Seen::Unconfirmed => 6,
-    });
+    };
+    if *limits == HostLimits::NONE {
+        to.byte(seen);
+        return;
+    }
+    to.byte(seen | LIMITED);
+    for limit in [limits.idle_timeout, limits.lifetime] {
+        // No limit is zero long.
+        let millis = limit.map_or(0, |limit| limit.as_millis());
+        to.short_number(u64::try_from(millis).unwrap_or(u64::MAX));
+    }
 }
 
-pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<Seen, Malformed> {
-    match from.byte()? {
-        0 => Ok(Seen::Nothing),
-        1 => Ok(Seen::NonceOnly),
-        2 => Ok(Seen::Unreadable),
-        3 => Ok(Seen::ClocksDiffer),
-        4 => Ok(Seen::Good),
-        5 => Ok(Seen::Over),
-        6 => Ok(Seen::Unconfirmed),
-        _ => Err(Malformed),
+pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits), Malformed> {
+    let byte = from.byte()?;
+    let seen = match byte & !LIMITED {
+        0 => Seen::Nothing,
+        1 => Seen::NonceOnly,
+        2 => Seen::Unreadable,
+        3 => Seen::ClocksDiffer,
+        4 => Seen::Good,
+        5 => Seen::Over,
+        6 => Seen::Unconfirmed,
+        _ => return Err(Malformed),
+    };
+    if byte & LIMITED == 0 {
+        return Ok((seen, HostLimits::NONE));
     }
+    let mut limit = || {
+        let millis = from.short_number()?;
+        Ok((millis > 0).then(|| Duration::from_millis(millis)))
+    };
+    let limits = HostLimits {
+        idle_timeout: limit()?,
+        lifetime: limit()?,
+    };
+    // A second spelling of none.
+    if limits == HostLimits::NONE {
+        return Err(Malformed);
+    }
+    Ok((seen, limits))
 }
 
 /// Most cookies know of none, which takes one byte.
@@ -76,3 +107,6 @@ pub(super) fn read_rounds(
         since: from.time_after(begun)?,
     }))
 }
+
+/// Set beside what was seen where limits follow.
+const LIMITED: u8 = 0x80;

@@ -11,6 +11,7 @@ use std::net::Ipv4Addr;
 use proptest::prelude::*;
 
 use super::*;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -99,6 +100,7 @@ fn case(policy: AdoptionPolicy) -> Case {
         presented: Presented {
             at: Place::Application,
             client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            limits: HostLimits::NONE,
         },
         local: Local::Absent,
         candidates: vec![cluster("there")],

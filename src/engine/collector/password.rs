@@ -43,7 +43,7 @@ impl Collector {
     /// Answers a visit of the page on which a password is changed.
     pub async fn show_password(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
         let wanted = self.wanted_now(request);
-        let signed_in = self.signed_in(visitor).await;
+        let signed_in = self.signed_in(visitor, &wanted).await;
         let user = signed_in
             .as_ref()
             .map(|cookie| cookie.facts.subject.as_str().to_owned());

@@ -25,6 +25,7 @@ use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::model::claim::HostLimits;
 use crate::model::id::Nonce;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
@@ -53,6 +54,14 @@ pub(super) enum Wanted {
 }
 
 impl Wanted {
+    /// What the wanted host asks of sessions.
+    const fn limits(&self) -> HostLimits {
+        match self {
+            Self::Nothing => HostLimits::NONE,
+            Self::Application(request, _) | Self::Stale(request) => request.limits,
+        }
+    }
+
     /// What a page shows of it: the sealed request, to be posted back, and the host.
     pub(super) fn shown(&self) -> (String, Option<String>) {
         match self {
@@ -69,7 +78,7 @@ impl Collector {
     /// already, otherwise the page.
     pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
         let wanted = self.wanted_now(request);
-        let Some(mut signed_in) = self.signed_in(visitor).await else {
+        let Some(mut signed_in) = self.signed_in(visitor, &wanted).await else {
             return self.login_page(visitor, &wanted, Notice::None);
         };
         let reply = match &wanted {
@@ -176,8 +185,13 @@ impl Collector {
     }
 
     /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the future is as good as
-    /// absent (MDC-COOKIE-6).
-    pub(super) async fn signed_in(&self, visitor: &Visitor<'_>) -> Option<IdCookie> {
+    /// absent (MDC-COOKIE-6), and so is one whose session the wanted host does not take (D-19). What is
+    /// refused is no access (S-20).
+    pub(super) async fn signed_in(
+        &self,
+        visitor: &Visitor<'_>,
+        wanted: &Wanted,
+    ) -> Option<IdCookie> {
         let now = self.clock.now();
         let cookies = self.id_cookies(visitor);
         for cookie in cookies {
@@ -185,7 +199,7 @@ impl Collector {
                 self.keys.reject(Purpose::IdCookie);
                 continue;
             }
-            let claim = self.claim(&cookie, visitor, now);
+            let claim = self.claim(&cookie, visitor, wanted.limits(), now);
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
                     self.engine.touch(&session.facts.sso, self.clock.now());

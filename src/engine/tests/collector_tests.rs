@@ -93,6 +93,7 @@ impl Desk {
             issued: self.world.now(),
             freshness: Freshness::Earlier,
             seen: Seen::Nothing,
+            limits: HostLimits::NONE,
         };
         self.seal(&request_binding(COLLECTOR), &request)
     }
@@ -345,6 +346,7 @@ async fn a_request_for_another_collector_or_of_another_kind_is_for_nothing() {
         issued: desk.world.now(),
         freshness: Freshness::Earlier,
         seen: Seen::Nothing,
+        limits: HostLimits::NONE,
     };
     let foreign = desk.seal(&request_binding("other.test"), &request);
     let other_kind = desk.seal(&token_binding(COLLECTOR), &request);
@@ -852,6 +854,25 @@ fn request_with(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> 
     desk.seal(&request_binding(COLLECTOR), &request)
 }
 
+#[tokio::test]
+async fn a_session_that_the_wanted_host_does_not_take_is_asked_for_anew_and_not_renewed_d_19_s_20()
+{
+    let mut desk = Desk::new();
+    let session = desk.sign_in("alice").await;
+    let mut request = wanted(&desk, "/", Freshness::Earlier, Seen::Over);
+    request.limits.idle_timeout = Some(Duration::from_mins(5));
+    let sealed = desk.seal(&request_binding(COLLECTOR), &request);
+    let reply = desk.show(Some(&sealed)).await;
+    assert!(matches!(reply, ReplyKind::Redirect(_)), "{reply:?}");
+    desk.world.pass(Duration::from_mins(6));
+    for _ in 0..2 {
+        assert_eq!(desk.page(Some(&sealed)).await.notice, Notice::None);
+    }
+    desk.world.pass(Duration::from_mins(24));
+    let refused = desk.world.refusal(&claim(&session));
+    assert_eq!(refused, Some(NotLive::Idle), "since the hand-over");
+}
+
 fn wanted(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> SignInRequest {
     SignInRequest {
         host: host(APP),
@@ -861,6 +882,7 @@ fn wanted(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> SignIn
         issued: desk.world.now(),
         freshness,
         seen,
+        limits: HostLimits::NONE,
     }
 }
 

@@ -473,6 +473,7 @@ impl World {
             presented: Presented {
                 at: Place::Application,
                 client_address: ADDRESS,
+                limits: HostLimits::NONE,
             },
         }
     }

@@ -142,6 +142,40 @@ async fn idle_time_is_judged_to_the_millisecond_when_a_request_comes_s_20_r5() {
 }
 
 #[tokio::test]
+async fn a_host_may_ask_for_more_than_holds_everywhere_and_never_for_less_d_19() {
+    let world = World::new();
+    let session = world.sign_in("alice").await;
+    let at_host = |idle_timeout, lifetime| {
+        let mut claim = claim(&session);
+        claim.presented.limits = HostLimits {
+            idle_timeout,
+            lifetime,
+        };
+        claim
+    };
+    let strict = at_host(Some(IDLE / 3), None);
+    let brief = at_host(None, Some(2 * IDLE / 3));
+    let lax = at_host(Some(2 * IDLE), Some(1000 * IDLE));
+    world.pass((IDLE / 3).checked_sub(MILLISECOND).unwrap());
+    for claim in [&strict, &brief, &lax] {
+        assert_eq!(world.refusal(claim), None);
+    }
+    world.pass(MILLISECOND);
+    assert_eq!(world.refusal(&strict), Some(NotLive::IdleHere));
+    assert_eq!(world.request(&claim(&session)), None);
+    assert_eq!(
+        world.refusal(&strict),
+        None,
+        "an access is one for all hosts"
+    );
+    world.pass(IDLE / 3);
+    assert_eq!(world.refusal(&brief), Some(NotLive::ExpiredHere));
+    assert!(world.serves(&session), "it goes on elsewhere");
+    world.pass(2 * IDLE / 3);
+    assert_eq!(world.refusal(&lax), Some(NotLive::Idle));
+}
+
+#[tokio::test]
 async fn a_question_and_a_refused_request_are_no_access_s_20_r5() {
     let world = World::new();
     let session = world.sign_in("alice").await;

@@ -309,6 +309,7 @@ async fn an_authn_cookie_claims_the_record_that_it_was_issued_for_mdc_cookie_3()
         presented: Presented {
             at: Place::Application,
             client_address: ADDRESS,
+            limits: HostLimits::NONE,
         },
     };
     assert_eq!(*post.engine.claims.lock(), [expected]);

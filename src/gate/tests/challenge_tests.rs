@@ -97,6 +97,7 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         level: AuthLevel::NONE,
         cookies: &[],
         freshness: Freshness::Earlier,
+        limits: HostLimits::NONE,
         refused: None,
         post: None,
     });
@@ -122,6 +123,7 @@ fn seen(post: &Post, cookies: &[Vec<u8>], refused: Option<NotLive>) -> Seen {
         level: AuthLevel::NONE,
         cookies: &cookies,
         freshness: Freshness::Earlier,
+        limits: HostLimits::NONE,
         refused,
         post: None,
     });

@@ -51,6 +51,7 @@ use crate::crypto::pki::passphrase::Passphrase;
 use crate::decision::adoption::AdoptionPolicy;
 use crate::decision::cookies::gito::Gito;
 use crate::model::claim::Claim;
+use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
@@ -696,6 +697,7 @@ fn claim(session: &Session) -> Claim {
         presented: Presented {
             at: Place::Application,
             client_address: session.client_address,
+            limits: HostLimits::NONE,
         },
     }
 }

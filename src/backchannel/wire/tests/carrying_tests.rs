@@ -19,6 +19,7 @@ use crate::decision::release::Commit;
 use crate::decision::release::Holding;
 use crate::decision::release::Known;
 use crate::decision::release::Reserve;
+use crate::model::claim::HostLimits;
 use crate::model::claim::Place;
 use crate::model::claim::Presented;
 
@@ -138,6 +139,7 @@ fn adopted(theirs: &Session, anchor: Anchor) -> Session {
         presented: Presented {
             at: Place::Application,
             client_address: IpAddr::from([192, 0, 2, 1]),
+            limits: HostLimits::NONE,
         },
         local: Local::Absent,
         candidates: vec![there()],

@@ -223,6 +223,14 @@ static SESSION: Shape = section(
     settings::SESSION_KEYS,
 );
 
+static HOST_SESSION: Shape = section(
+    &[
+        key("idle_timeout", Kind::Duration),
+        key("lifetime", Kind::Duration),
+    ],
+    settings::HOST_SESSION_KEYS,
+);
+
 static ENGINE: Shape = section(
     &[key("remote", Kind::Section(&REMOTE))
         .required()
@@ -287,6 +295,7 @@ static VIRTUAL_HOST: Shape = section(
             Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&MAINTENANCE)]),
         )
         .default("off"),
+        key("session", Kind::Section(&HOST_SESSION)),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
