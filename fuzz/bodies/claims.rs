@@ -17,6 +17,7 @@ use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
+use portway::model::claim::Activity;
 use portway::model::claim::HostLimits;
 use portway::model::end::Confirmed;
 use portway::model::id::Nonce;
@@ -73,6 +74,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
         freshness: Freshness::Now,
         seen: Seen::Nothing,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
     };
     let token = Token {
         id: TokenId::from_bytes([6; 16]),
@@ -109,6 +111,7 @@ fn authn_cookie() -> AuthnCookie {
         cluster: cluster(),
         session: SessionId::from_bytes([2; 16]),
         issued: Timestamp::from_millis(1_795_357_506_000),
+        last_access: None,
     }
 }
 

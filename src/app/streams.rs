@@ -152,7 +152,19 @@ impl StreamWatch {
             NotLive::ExpiredHere | NotLive::IdleHere => {
                 self.running.take_within(sso, claim.presented.limits)
             }
-            _ => self.running.take(sso),
+            NotLive::Disabled
+            | NotLive::Ended
+            | NotLive::Expired
+            | NotLive::HeldElsewhere
+            | NotLive::Idle
+            | NotLive::LeaseOver
+            | NotLive::Mismatched
+            | NotLive::Missing
+            | NotLive::Reauthenticate
+            | NotLive::Refused
+            | NotLive::Skew
+            | NotLive::Unanswered
+            | NotLive::UnknownStore => self.running.take(sso),
         };
         let streams = running.len();
         cut_after(running, ENDED_GRACE);

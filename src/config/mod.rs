@@ -45,6 +45,7 @@ use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
+use crate::model::claim::Activity;
 use crate::model::claim::HostLimits;
 use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
@@ -351,6 +352,8 @@ pub struct Route {
     pub policy: Arc<Policy>,
     /// The authentication level it takes to be let in at all; lower ones are challenged.
     pub level: AuthLevel,
+    /// Whether its requests are activity in their sessions.
+    pub activity: Activity,
     /// What serves it.
     pub destination: Destination,
     /// Largest request body, in bytes.

@@ -13,6 +13,7 @@ use crate::crypto::sealed::SealNonce;
 use crate::crypto::tags::AddressTag;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::UserTag;
+use crate::model::claim::Activity;
 use crate::model::claim::HostLimits;
 use crate::model::end::Confirmed;
 use crate::model::id::DeviceId;
@@ -57,6 +58,9 @@ pub struct AuthnCookie {
     pub session: SessionId,
     /// When it was issued.
     pub issued: Timestamp,
+    /// When the session was last used, where that was not when it was issued: a request that is no activity
+    /// had it issued.
+    pub last_access: Option<Timestamp>,
 }
 
 /// The ID cookie of the collector (MDC-COOKIE-1, M-010…M-012). Its data-centre chain is what was visited
@@ -160,6 +164,8 @@ pub struct SignInRequest {
     pub seen: Seen,
     /// What the application host asks of sessions beyond what holds everywhere.
     pub limits: HostLimits,
+    /// Whether it is activity in the session that it is met by.
+    pub activity: Activity,
 }
 
 /// The way to a post that is kept while its user signs in (D-22).

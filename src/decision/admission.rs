@@ -10,6 +10,7 @@ use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::policy::Access;
 use crate::decision::policy::Policy;
+use crate::model::claim::Activity;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::session::Session;
@@ -33,6 +34,8 @@ pub struct Asked<'a> {
     pub policy: &'a Policy,
     /// The level it takes to be let in at all.
     pub level: AuthLevel,
+    /// Whether it is activity in its session.
+    pub activity: Activity,
     /// What is known of it.
     pub request: RequestFacts<'a>,
 }

@@ -35,6 +35,7 @@ mod device;
 pub mod password;
 mod sign_in;
 mod sign_out;
+mod wanted;
 
 /// The host that signs users in.
 pub struct Collector {

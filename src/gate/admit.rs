@@ -16,6 +16,7 @@ use crate::decision::policy::Access;
 use crate::gate::Caller;
 use crate::gate::Gate;
 use crate::gate::Presentation;
+use crate::model::claim::Activity;
 use crate::model::claim::Claim;
 use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
@@ -73,7 +74,8 @@ impl Gate {
         let now = self.clock.now();
         let decision = decide(asked, known.standing, now);
         let mut gito = None;
-        if let Decision::Allow(permit) = &decision
+        if asked.activity == Activity::Counts
+            && let Decision::Allow(permit) = &decision
             && let Some(session) = permit.session()
         {
             self.engine.touch(&session.facts.sso, now);

@@ -22,6 +22,7 @@ use crate::gate::Gate;
 use crate::gate::Presentation;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::model::claim::Activity;
 use crate::model::claim::NotLive;
 use crate::model::claim::Place;
 use crate::model::identity::AuthLevel;
@@ -153,6 +154,8 @@ impl Gate {
                 cookies: caller.cookies,
                 freshness: Freshness::Now,
                 limits: caller.limits,
+                // Nothing else than a sign-in is left to do.
+                activity: Activity::Counts,
                 refused: Some(why),
                 post: None,
             }),

@@ -15,6 +15,7 @@ use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::gate::Gate;
 use crate::gate::replay::Post;
+use crate::model::claim::Activity;
 use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
@@ -49,6 +50,9 @@ pub struct Challenged<'a> {
     /// What the host asks of sessions, which the collector goes by as well: it would hand over again what
     /// is not taken.
     pub limits: HostLimits,
+    /// Whether the request would have been activity; if not, neither is it to be sent to the collector and
+    /// back.
+    pub activity: Activity,
     /// Why the session of a good cookie was not honoured, where there was one.
     pub refused: Option<NotLive>,
     /// What is to be sent again after the sign-in, if anything is.
@@ -86,6 +90,7 @@ impl Gate {
             freshness: challenged.freshness,
             seen: self.seen(challenged, held.as_ref()),
             limits: challenged.limits,
+            activity: challenged.activity,
         };
         let name = endpoints::REQUEST;
         let binding = Binding {

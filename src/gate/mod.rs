@@ -118,7 +118,8 @@ impl Gate {
     }
 
     /// What an authn cookie claims, with what a GITO cookie beside it adds: the newer of the two says where
-    /// to ask first (S-7, S-13). The session was in use when the authn cookie was issued.
+    /// to ask first (S-7, S-13). The session was in use when the authn cookie was issued, if it does not say
+    /// otherwise.
     fn claim(
         &self,
         cookie: AuthnCookie,
@@ -126,7 +127,7 @@ impl Gate {
         caller: &Caller<'_>,
         now: Timestamp,
     ) -> Presentation {
-        let issued = cookie.issued.min(now);
+        let used = cookie.last_access.unwrap_or(cookie.issued).min(now);
         let reader = GitoReader {
             keys: &self.keys,
             names: &self.names,
@@ -139,7 +140,7 @@ impl Gate {
                     cluster: cookie.cluster.clone(),
                     session: cookie.session,
                 },
-                last_access: issued,
+                last_access: used,
             };
             chain::in_order(own, gito)
         });
@@ -147,7 +148,7 @@ impl Gate {
             facts: cookie.facts,
             cluster: cookie.cluster,
             session: cookie.session,
-            last_access: Some(hints.first().map_or(issued, |newest| newest.last_access)),
+            last_access: Some(hints.first().map_or(used, |newest| newest.last_access)),
             hints,
             presented: Presented {
                 at: Place::Application,

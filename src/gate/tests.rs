@@ -51,6 +51,7 @@ use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
+use crate::model::claim::Activity;
 use crate::model::claim::Hint;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
@@ -252,6 +253,7 @@ impl Post {
             cookies: &cookies,
             freshness: Freshness::Earlier,
             limits: HostLimits::NONE,
+            activity: Activity::Counts,
             refused: None,
             post: None,
         })
@@ -394,6 +396,7 @@ fn authn(session: &Session) -> AuthnCookie {
         cluster: cluster("north"),
         session: session.id,
         issued: BEGINNING,
+        last_access: None,
     }
 }
 
@@ -465,6 +468,7 @@ fn asked(policy: &Policy) -> Asked<'_> {
         access: Access::Protected,
         policy,
         level: AuthLevel::NONE,
+        activity: Activity::Counts,
         request: request(),
     }
 }

@@ -95,6 +95,17 @@ pub enum Place {
     Collector,
 }
 
+/// Whether a request counts as activity in its session: one that a page makes by itself, again and again,
+/// says nothing of its user (D-19).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Activity {
+    /// It is an access.
+    #[default]
+    Counts,
+    /// It is served, and renews nothing.
+    None,
+}
+
 /// Why a session does not serve. Nothing of it is told to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum NotLive {

@@ -10,6 +10,7 @@ use crate::decision::admission::Permit;
 use crate::decision::facts::RequestFacts;
 use crate::decision::forwarded::Origin;
 use crate::decision::response::Given;
+use crate::gate::Caller;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::proxy::allowances::Share;
@@ -52,6 +53,16 @@ impl Found<'_> {
             headers: &head.headers,
             address: self.origin.client,
             tls: connection.and_then(|connection| connection.tls.as_ref()),
+        }
+    }
+
+    /// It as the gate reads it, with the cookies that may be read.
+    pub(super) fn caller<'a>(&'a self, cookies: &'a [&'a [u8]]) -> Caller<'a> {
+        Caller {
+            cookies,
+            host: &self.inbound.host,
+            address: self.origin.client,
+            limits: self.route.limits,
         }
     }
 

@@ -20,7 +20,6 @@ use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::routing::RouteFound;
-use crate::gate::Caller;
 use crate::gate::admit::Admission;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
@@ -184,6 +183,7 @@ impl Serving {
             },
             policy: &config.policy,
             level: config.level,
+            activity: config.activity,
             request: found.facts(head, ctx),
         };
         let cookies = cookie_headers(&head.headers);
@@ -192,12 +192,7 @@ impl Serving {
             Scheme::Http => &[],
             Scheme::Https => cookies.as_slice(),
         };
-        let caller = Caller {
-            cookies: readable,
-            host: &found.inbound.host,
-            address: found.origin.client,
-            limits: found.route.limits,
-        };
+        let caller = found.caller(readable);
         let Admission {
             decision,
             gito,

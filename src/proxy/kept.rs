@@ -17,6 +17,7 @@ use crate::decision::reply::Reply;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::gate::replay::Post;
+use crate::model::claim::Activity;
 use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::identity::AuthLevel;
@@ -39,6 +40,8 @@ pub(super) struct Unkept {
     pub(super) level: AuthLevel,
     /// What its virtual host asks of sessions.
     pub(super) limits: HostLimits,
+    /// Whether it would have been activity.
+    pub(super) activity: Activity,
     /// Why the session of a good cookie was not honoured, where there was one.
     pub(super) refused: Option<NotLive>,
     /// How its body is to be read.
@@ -83,6 +86,7 @@ impl Serving {
             cookies: &cookies,
             freshness: demanded(unkept.refused),
             limits: unkept.limits,
+            activity: unkept.activity,
             refused: unkept.refused,
             post: post.as_ref(),
         })

@@ -69,6 +69,7 @@ impl Serving {
                 target: target.to_owned(),
                 level: found.route.config.level,
                 limits: found.route.limits,
+                activity: found.route.config.activity,
                 refused,
                 form,
             }));
@@ -82,6 +83,7 @@ impl Serving {
             cookies,
             freshness: demanded(refused),
             limits: found.route.limits,
+            activity: found.route.config.activity,
             refused,
             post: None,
         }))

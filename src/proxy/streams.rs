@@ -113,7 +113,8 @@ impl Streams {
     pub fn claims(&self) -> Vec<Arc<Claim>> {
         let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>, RandomState>>| {
             let shard = shard.lock();
-            shard.values().flat_map(newest).collect::<Vec<_>>()
+            let newest = shard.values().flat_map(|running| newest(running));
+            newest.collect::<Vec<_>>()
         };
         self.shards.iter().flat_map(of).collect()
     }
@@ -125,7 +126,7 @@ impl Streams {
 }
 
 /// The newest claim for each kind of host. A session may have many requests in flight, at few kinds.
-fn newest(running: &Vec<Running>) -> Vec<Arc<Claim>> {
+fn newest(running: &[Running]) -> Vec<Arc<Claim>> {
     let mut newest: Vec<Arc<Claim>> = Vec::new();
     for Running { claim, .. } in running.iter().rev() {
         let limits = claim.presented.limits;

@@ -19,6 +19,7 @@ use portway::decision::policy::Condition;
 use portway::decision::policy::Effect;
 use portway::decision::policy::Policy;
 use portway::decision::policy::Rule;
+use portway::model::claim::Activity;
 use portway::model::id::SessionId;
 use portway::model::id::SsoId;
 use portway::model::identity::AuthLevel;
@@ -92,6 +93,7 @@ fn asked(access: Access, policy: &Policy) -> Asked<'_> {
         access,
         policy,
         level: level(20),
+        activity: Activity::Counts,
         request: request(&Method::GET, ADDRESS),
     }
 }
@@ -210,6 +212,7 @@ fn decision(access: Access, policy: &Policy, least: AuthLevel, facts: &Facts) ->
         access,
         policy,
         level: least,
+        activity: Activity::Counts,
         request: facts.request(),
     };
     let standing = facts

@@ -236,3 +236,31 @@ async fn a_host_with_a_stricter_idle_time_out_goes_by_the_newest_access_anywhere
         assert_eq!(visit(&mut alice, &pair.a, OTHER).await, served("alice"));
     }
 }
+
+/// With a GITO cookie or without, in the data centre of the sign-in or another one: what is no activity leaves no
+/// trace that another data centre takes for an access.
+#[tokio::test]
+async fn a_route_without_activity_renews_no_cookie_either_d_19_s_20() {
+    for gito in [Gito::Always, Gito::Without] {
+        let plan = Plan {
+            gito,
+            mdc: LEASE,
+            ..FREE
+        };
+        let Some(pair) = Pair::with_clocks(plan).await else {
+            return;
+        };
+        let mut alice = pair.signed_in_at_a("alice").await;
+        let poll = format!("{APP}poll");
+        for (minutes, gateway) in [(10, &pair.a), (16, &pair.b), (29, &pair.a)] {
+            pair.set_clocks_ahead(minutes);
+            let arrival = visit(&mut alice, gateway, &poll).await;
+            assert_eq!(arrival, served("alice"), "{gito:?} {minutes}");
+        }
+        pair.set_clocks_ahead(31);
+        for gateway in [&pair.a, &pair.b] {
+            let arrival = visit(&mut alice.clone(), gateway, &poll).await;
+            assert_eq!(arrival, Arrival::Challenged, "{gito:?}");
+        }
+    }
+}

@@ -315,6 +315,7 @@ virtual_hosts:
   - host: app.apps.test
     public_port: 443
 {host}    routes:
+      - {{ path: /poll, access: protected, policy: anybody, pool: app, activity: false }}
       - {{ path: /high, access: protected, policy: anybody, pool: app, level: {high} }}
       - {{ path: /, access: protected, policy: anybody, pool: app }}
   - host: other.apps.test

@@ -1,4 +1,5 @@
-//! How long idle and how old a session may be at one virtual host, where it goes on at the others.
+//! How long idle and how old a session may be at one virtual host, where it goes on at the others; and requests
+//! that are no activity.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -106,4 +107,41 @@ async fn a_stream_of_the_host_is_cut_and_those_of_other_hosts_go_on_s_20_d_19() 
         .unwrap_err();
     websocket::echo(&mut socket, "still here").await;
     browser.get(OTHER).await.expect(200);
+}
+
+/// A page that asks by itself keeps nobody signed in; it is served until the session is over.
+#[tokio::test]
+async fn a_route_without_activity_is_served_and_renews_no_idle_time_d_19() {
+    let Some(nginx) = Nginx::start("one").await else {
+        return;
+    };
+    let Some(setup) = Setup::new().with_clock() else {
+        return;
+    };
+    let poll = "{ path: /poll, access: protected, policy: anybody, pool: app, activity: false }";
+    let first = "      - { path: /public,";
+    let yaml = yaml::applications(&[nginx.address()]);
+    let yaml = yaml.replace(first, &format!("      - {poll}\n{first}"));
+    let gateway = setup.start(&yaml).await;
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
+    let poll = || Request::get("https://app.test/poll");
+    let mut polling = browser.clone();
+    // Without the cookie of the host, the way to the collector and back is no access either.
+    let mut renewed = browser.clone();
+    for minutes in [10, 20, 29] {
+        gateway.set_clock_ahead(Duration::from_secs(minutes * MINUTE));
+        polling.send(poll()).await.expect(200);
+        renewed.jar.forget("app.test", "authn");
+        let page = renewed.get("https://app.test/poll").await.expect(303);
+        renewed.follow_all(page).await.expect(200);
+    }
+    let mut active = browser.clone();
+    active.sign_in_silently(APP).await;
+    gateway.set_clock_ahead(Duration::from_secs(58 * MINUTE));
+    polling.send(poll()).await.expect(200);
+    gateway.set_clock_ahead(Duration::from_secs(60 * MINUTE));
+    for browser in [&mut polling, &mut renewed] {
+        browser.send(poll()).await.expect(401);
+    }
+    browser.sign_in(APP, "alice").await.expect(200);
 }

@@ -205,6 +205,7 @@ impl Names {
             cluster: self.settings().cluster,
             session: session.id,
             issued: LATE,
+            last_access: Some(LATE),
         };
         self.header(&session, Purpose::AuthnCookie, &cookie)
     }

@@ -23,6 +23,7 @@ use portway::crypto::codec::Writer;
 use portway::crypto::tags::AddressTag;
 use portway::crypto::tags::ClusterTag;
 use portway::crypto::tags::UserTag;
+use portway::model::claim::Activity;
 use portway::model::claim::HostLimits;
 use portway::model::end::Confirmed;
 use portway::model::id::Nonce;
@@ -102,12 +103,16 @@ fn facts() -> impl Strategy<Value = SsoFacts> {
 }
 
 fn authn() -> impl Strategy<Value = AuthnCookie> {
-    (facts(), cluster(), id(), time()).prop_map(|(facts, cluster, session, issued)| AuthnCookie {
-        facts,
-        cluster,
-        session: SessionId::from_bytes(session),
-        issued,
-    })
+    let times = (time(), option::of(time()));
+    (facts(), cluster(), id(), times).prop_map(
+        |(facts, cluster, session, (issued, last_access))| AuthnCookie {
+            facts,
+            cluster,
+            session: SessionId::from_bytes(session),
+            issued,
+            last_access,
+        },
+    )
 }
 
 fn id_cookie() -> impl Strategy<Value = IdCookie> {
@@ -177,6 +182,10 @@ fn seen() -> impl Strategy<Value = Seen> {
     ])
 }
 
+fn activity() -> impl Strategy<Value = Activity> {
+    select(vec![Activity::Counts, Activity::None])
+}
+
 fn limits() -> impl Strategy<Value = HostLimits> {
     let limit = || option::of((1..1_u64 << 48).prop_map(Duration::from_millis));
     (limit(), limit()).prop_map(|(idle_timeout, lifetime)| HostLimits {
@@ -186,9 +195,9 @@ fn limits() -> impl Strategy<Value = HostLimits> {
 }
 
 fn request() -> impl Strategy<Value = SignInRequest> {
-    let way = (time(), freshness(), seen(), limits());
+    let way = (time(), freshness(), seen(), limits(), activity());
     (host(), ".{0,300}", id(), level(), way).prop_map(
-        |(host, target, nonce, level, (issued, freshness, seen, limits))| SignInRequest {
+        |(host, target, nonce, level, (issued, freshness, seen, limits, activity))| SignInRequest {
             host,
             target,
             nonce: Nonce::from_bytes(nonce),
@@ -197,6 +206,7 @@ fn request() -> impl Strategy<Value = SignInRequest> {
             freshness,
             seen,
             limits,
+            activity,
         },
     )
 }
@@ -372,6 +382,7 @@ fn a_level_above_99_and_words_that_there_are_none_of_are_refused() {
         freshness: Freshness::Now,
         seen: Seen::Unconfirmed,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
     };
     // The level, how recent the authentication has to be, and what came with the browser.
     let bytes = request.encode();

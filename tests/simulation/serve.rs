@@ -26,6 +26,7 @@ use portway::engine::collector::Visitor;
 use portway::gate::Caller;
 use portway::gate::challenge::Asker;
 use portway::gate::challenge::Challenged;
+use portway::model::claim::Activity;
 use portway::model::claim::HostLimits;
 use portway::model::id::RequestId;
 use portway::model::id::SsoId;
@@ -205,6 +206,7 @@ impl Process {
             access: Access::Protected,
             policy: &policy,
             level: LEVEL,
+            activity: Activity::Counts,
             request: RequestFacts {
                 id: RequestId::from_bytes([0; 16]),
                 method: &Method::GET,
@@ -250,6 +252,7 @@ impl Process {
             cookies: caller.cookies,
             freshness: demanded(admission.refused),
             limits: HostLimits::NONE,
+            activity: Activity::Counts,
             refused: admission.refused,
             post: None,
         };

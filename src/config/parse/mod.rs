@@ -37,7 +37,6 @@ use policy::Policies;
 use reading::Found;
 use reading::Reading;
 use reading::Section;
-use security::Above;
 use security::Given;
 
 mod adoption;
@@ -211,10 +210,7 @@ impl Reading<'_> {
         let section = self.section(&Found::root(root), KEYS)?;
         let process = self.process(&section);
         let pki = process.state_dir.join(PKI_DIR);
-        let given = Given {
-            above: Above::Nothing,
-            pki: &pki,
-        };
+        let given = Given::at_the_top(&pki);
         let (engine_place, engine) = self.engine(section.get("engine"), given);
         let limits = self.limits(section.get("limits"));
         let listeners = self.required(&section, "listeners").cloned();

@@ -24,6 +24,7 @@ use crate::decision::policy::Access;
 use crate::decision::retry::RetryOn;
 use crate::decision::routing::PathPattern;
 use crate::decision::routing::PatternError;
+use crate::model::claim::Activity;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 
@@ -67,6 +68,7 @@ impl Reading<'_> {
         let base = policy.as_ref().map(|named| named.outcomes.clone());
         let outcomes = self.outcomes(&section, base.unwrap_or_default(), &mut needed.redirects);
         let level = self.route_level(&section, declared);
+        let activity = self.activity(&section, access);
         let destination = self.destination(&section, declared);
         let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
         let allowance = self.allowance(&section, access);
@@ -95,6 +97,7 @@ impl Reading<'_> {
             access: access?,
             policy: policy?.policy,
             level,
+            activity,
             destination,
             body_bytes_max,
             allowance,
@@ -186,6 +189,19 @@ impl Reading<'_> {
         level
     }
 
+    /// On a route that asks nobody, nothing is activity in a session.
+    fn activity(&mut self, section: &Section<'_>, access: Option<Access>) -> Activity {
+        let Some(found) = section.get("activity") else {
+            return Activity::Counts;
+        };
+        if access == Some(Access::Excluded) {
+            let (key, place) = ("activity", "an excluded route");
+            self.fault_at_key(found, Problem::NoEffect { key, place });
+        }
+        let activity = self.either(found, Activity::Counts, Activity::None);
+        activity.unwrap_or_default()
+    }
+
     fn upstream_host(&mut self, found: &Found<'_>) -> Option<UpstreamHost> {
         match self.text(found)?.as_str() {
             "preserve" => Some(UpstreamHost::Preserved),
@@ -275,6 +291,7 @@ fn covers(earlier: &Route, later: &Route) -> bool {
 
 pub(super) const KEYS: &[&str] = &[
     "access",
+    "activity",
     "body_size",
     "caching",
     "challenge",

@@ -35,6 +35,14 @@ pub(super) struct Given<'c> {
     pub(super) pki: &'c Path,
 }
 
+impl<'c> Given<'c> {
+    /// Where there is no section above.
+    pub(super) const fn at_the_top(pki: &'c Path) -> Self {
+        let above = Above::Nothing;
+        Self { above, pki }
+    }
+}
+
 /// What the section above says.
 #[derive(Clone, Copy)]
 pub(super) enum Above<'c> {

@@ -55,9 +55,6 @@ impl Problem {
             Self::HealthCheckTimeout => "make `timeout` shorter or `interval` longer",
             Self::IdleTimeout => "lower `idle_timeout` or raise `lifetime`",
             Self::Lifetime => "that is how long it is remembered that a session has ended",
-            Self::LongerThanSession { .. } => {
-                "lower it, or leave it out: of the two the stricter counts"
-            }
             Self::LevelUnreachable { .. } => "lower it, or raise `authentication.level`",
             Self::Method(_) => {
                 "such as `GET`, in upper case; CONNECT and TRACE are never forwarded"
@@ -66,7 +63,7 @@ impl Problem {
             Self::NeedsTlsListener => {
                 "Portway's cookies travel over https only; give a listener `tls`"
             }
-            Self::NoEffect { .. } => "leave it out",
+            Self::LongerThanSession { .. } | Self::NoEffect { .. } => "leave it out",
             Self::NoValue => "write one, or leave the key out",
             Self::PemEncrypted => "store it without a passphrase, readable by Portway alone",
             Self::PlainRedirect => {

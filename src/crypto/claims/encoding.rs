@@ -132,7 +132,7 @@ impl Claims for SignInRequest {
             .raw(self.nonce.as_bytes());
         to.byte(self.level.get()).time(self.issued);
         write_freshness(&mut to, self.freshness);
-        write_seen(&mut to, self.seen, &self.limits);
+        write_seen(&mut to, self.seen, &self.limits, self.activity);
         to.into_bytes()
     }
 
@@ -144,7 +144,7 @@ impl Claims for SignInRequest {
         let level = read_level(&mut from)?;
         let issued = from.time()?;
         let freshness = read_freshness(&mut from)?;
-        let (seen, limits) = read_seen(&mut from)?;
+        let (seen, limits, activity) = read_seen(&mut from)?;
         from.end().map(|()| Self {
             host,
             target,
@@ -154,6 +154,7 @@ impl Claims for SignInRequest {
             freshness,
             seen,
             limits,
+            activity,
         })
     }
 }
@@ -245,20 +246,31 @@ impl Claims for SignOut {
 fn write_authn(to: &mut Writer, cookie: &AuthnCookie) {
     write_facts(to, &cookie.facts);
     to.name(cookie.cluster.as_str())
-        .raw(cookie.session.as_bytes())
-        .time_after(cookie.facts.first_authenticated, cookie.issued);
+        .raw(cookie.session.as_bytes());
+    let begun = cookie.facts.first_authenticated;
+    match cookie.last_access {
+        None => to.byte(0),
+        Some(last_access) => to.byte(1).time_after(begun, last_access),
+    };
+    to.time_after(begun, cookie.issued);
 }
 
 fn read_authn(from: &mut Reader<'_>) -> Result<AuthnCookie, Malformed> {
     let facts = read_facts(from)?;
     let cluster = read_cluster(from)?;
     let session = SessionId::from_bytes(from.array()?);
+    let last_access = match from.byte()? {
+        0 => None,
+        1 => Some(from.time_after(facts.first_authenticated)?),
+        _ => return Err(Malformed),
+    };
     let issued = from.time_after(facts.first_authenticated)?;
     Ok(AuthnCookie {
         facts,
         cluster,
         session,
         issued,
+        last_access,
     })
 }
 

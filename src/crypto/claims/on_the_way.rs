@@ -11,6 +11,7 @@ use crate::crypto::codec::Malformed;
 use crate::crypto::codec::Reader;
 use crate::crypto::codec::Writer;
 use crate::crypto::tags::AddressTag;
+use crate::model::claim::Activity;
 use crate::model::claim::HostLimits;
 use crate::model::time::Timestamp;
 
@@ -29,9 +30,9 @@ pub(super) fn read_freshness(from: &mut Reader<'_>) -> Result<Freshness, Malform
     }
 }
 
-/// What came with the browser, and what the host asks of sessions. Most ask nothing: then the message is what
-/// it was before there were limits, and nodes of an earlier version read it.
-pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits) {
+/// What came with the browser, what the host asks of sessions, and whether this is activity. Most hosts ask
+/// nothing, which takes no byte.
+pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits, activity: Activity) {
     let seen = match seen {
         Seen::Nothing => 0,
         Seen::NonceOnly => 1,
@@ -41,11 +42,15 @@ pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits) {
         Seen::Over => 5,
         Seen::Unconfirmed => 6,
     };
+    let renews = match activity {
+        Activity::Counts => 0,
+        Activity::None => NO_ACTIVITY,
+    };
     if *limits == HostLimits::NONE {
-        to.byte(seen);
+        to.byte(seen | renews);
         return;
     }
-    to.byte(seen | LIMITED);
+    to.byte(seen | renews | LIMITED);
     for limit in [limits.idle_timeout, limits.lifetime] {
         // No limit is zero long.
         let millis = limit.map_or(0, |limit| limit.as_millis());
@@ -53,9 +58,13 @@ pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits) {
     }
 }
 
-pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits), Malformed> {
+pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits, Activity), Malformed> {
     let byte = from.byte()?;
-    let seen = match byte & !LIMITED {
+    let activity = match byte & NO_ACTIVITY {
+        0 => Activity::Counts,
+        _ => Activity::None,
+    };
+    let seen = match byte & !(LIMITED | NO_ACTIVITY) {
         0 => Seen::Nothing,
         1 => Seen::NonceOnly,
         2 => Seen::Unreadable,
@@ -66,7 +75,7 @@ pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits), Mal
         _ => return Err(Malformed),
     };
     if byte & LIMITED == 0 {
-        return Ok((seen, HostLimits::NONE));
+        return Ok((seen, HostLimits::NONE, activity));
     }
     let mut limit = || {
         let millis = from.short_number()?;
@@ -80,7 +89,7 @@ pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits), Mal
     if limits == HostLimits::NONE {
         return Err(Malformed);
     }
-    Ok((seen, limits))
+    Ok((seen, limits, activity))
 }
 
 /// Most cookies know of none, which takes one byte.
@@ -110,3 +119,5 @@ pub(super) fn read_rounds(
 
 /// Set beside what was seen where limits follow.
 const LIMITED: u8 = 0x80;
+/// Set beside it where the request is no activity.
+const NO_ACTIVITY: u8 = 0x40;

@@ -10,7 +10,7 @@ use crate::decision::reply::ReplyKind;
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Visitor;
-use crate::engine::collector::sign_in::Wanted;
+use crate::engine::collector::wanted::Wanted;
 use crate::model::secret::Secret;
 use crate::model::session::EndCause;
 use crate::ports::identity_provider::ChangeError;

@@ -25,12 +25,13 @@ use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
-use crate::model::claim::HostLimits;
+use crate::model::claim::Activity;
 use crate::model::id::Nonce;
 use crate::model::id::TokenId;
 use crate::model::identity::Credential;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
+use crate::model::time::Timestamp;
 use crate::ports::audit_trail::note_refusal;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::VerifyError;
@@ -42,36 +43,7 @@ use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
-
-/// What a sealed sign-in request came to.
-pub(super) enum Wanted {
-    /// Nothing in particular.
-    Nothing,
-    /// An application, by this request.
-    Application(SignInRequest, String),
-    /// An application, by a request that is too old.
-    Stale(SignInRequest),
-}
-
-impl Wanted {
-    /// What the wanted host asks of sessions.
-    const fn limits(&self) -> HostLimits {
-        match self {
-            Self::Nothing => HostLimits::NONE,
-            Self::Application(request, _) | Self::Stale(request) => request.limits,
-        }
-    }
-
-    /// What a page shows of it: the sealed request, to be posted back, and the host.
-    pub(super) fn shown(&self) -> (String, Option<String>) {
-        match self {
-            Self::Application(request, sealed) => {
-                (sealed.clone(), Some(request.host.as_str().to_owned()))
-            }
-            Self::Nothing | Self::Stale(_) => (String::new(), None),
-        }
-    }
-}
+use crate::engine::collector::wanted::Wanted;
 
 impl Collector {
     /// Answers a visit of the login page: straight back to the application where the user is signed in
@@ -202,8 +174,9 @@ impl Collector {
             let claim = self.claim(&cookie, visitor, wanted.limits(), now);
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
-                    self.engine.touch(&session.facts.sso, self.clock.now());
-                    return Some(self.id_cookie(&session, Some(&cookie)));
+                    let known = claim.last_access.max(Some(session.last_access));
+                    let rewritten = self.id_cookie(&session, Some(&cookie));
+                    return Some(self.accessed(rewritten, wanted.activity(), known));
                 }
                 Lookup::NotLive(why) => {
                     note_refusal(self.audit.as_ref(), why, &claim, &self.host);
@@ -217,6 +190,24 @@ impl Collector {
             }
         }
         None
+    }
+
+    /// Notes the access, if it is one; if not, neither does the rewritten cookie vouch for it (D-19).
+    fn accessed(
+        &self,
+        rewritten: IdCookie,
+        activity: Activity,
+        known: Option<Timestamp>,
+    ) -> IdCookie {
+        let now = self.clock.now();
+        if activity == Activity::Counts {
+            self.engine.touch(&rewritten.facts.sso, now);
+            return rewritten;
+        }
+        IdCookie {
+            last_access: known.map_or(now, |known| known.min(now)),
+            ..rewritten
+        }
     }
 
     /// The ID cookie that a browser is to have whose session serves here (MDC-COOKIE-2).
@@ -322,6 +313,10 @@ impl Collector {
                 cluster: latest.cluster.clone(),
                 session: latest.session,
                 issued: now,
+                last_access: match request.activity {
+                    Activity::Counts => None,
+                    Activity::None => Some(signed_in.last_access),
+                },
             },
             nonce: request.nonce,
             target: request.target.clone(),

@@ -29,6 +29,7 @@ use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
+use crate::model::claim::Activity;
 use crate::model::id::Nonce;
 use crate::model::id::SessionId;
 use crate::model::name::DeploymentId;
@@ -94,6 +95,7 @@ impl Desk {
             freshness: Freshness::Earlier,
             seen: Seen::Nothing,
             limits: HostLimits::NONE,
+            activity: Activity::Counts,
         };
         self.seal(&request_binding(COLLECTOR), &request)
     }
@@ -347,6 +349,7 @@ async fn a_request_for_another_collector_or_of_another_kind_is_for_nothing() {
         freshness: Freshness::Earlier,
         seen: Seen::Nothing,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
     };
     let foreign = desk.seal(&request_binding("other.test"), &request);
     let other_kind = desk.seal(&token_binding(COLLECTOR), &request);
@@ -383,6 +386,7 @@ async fn a_right_credential_leads_back_with_a_one_step_token_s_24() {
         cluster: cluster(),
         session: session.latest.session,
         issued: now,
+        last_access: None,
     };
     assert_eq!(token.cookie, expected);
     assert_eq!(token.nonce, APP_NONCE);
@@ -873,6 +877,27 @@ async fn a_session_that_the_wanted_host_does_not_take_is_asked_for_anew_and_not_
     assert_eq!(refused, Some(NotLive::Idle), "since the hand-over");
 }
 
+#[tokio::test]
+async fn a_request_that_is_no_activity_is_handed_over_and_renews_nothing_d_19() {
+    let mut desk = Desk::new();
+    let session = desk.sign_in("alice").await;
+    let used = desk.id_cookie().unwrap().last_access;
+    let poll = SignInRequest {
+        activity: Activity::None,
+        ..wanted(&desk, "/", Freshness::Earlier, Seen::Good)
+    };
+    let sealed = desk.seal(&request_binding(COLLECTOR), &poll);
+    desk.world.pass(Duration::from_mins(20));
+    let next = desk.show(Some(&sealed)).await;
+    let token = desk.token(&next, APP, "https://app.test");
+    assert_eq!(token.cookie.issued, desk.world.now());
+    assert_eq!(token.cookie.last_access, Some(used));
+    assert_eq!(desk.id_cookie().unwrap().last_access, used);
+    desk.world.pass(Duration::from_mins(10));
+    let refused = desk.world.refusal(&claim(&session));
+    assert_eq!(refused, Some(NotLive::Idle));
+}
+
 fn wanted(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> SignInRequest {
     SignInRequest {
         host: host(APP),
@@ -883,6 +908,7 @@ fn wanted(desk: &Desk, target: &str, freshness: Freshness, seen: Seen) -> SignIn
         freshness,
         seen,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
     }
 }
 

@@ -210,6 +210,42 @@ async fn the_level_that_counts_is_the_smaller_of_cookie_and_session_s_12() {
 }
 
 #[tokio::test]
+async fn a_request_that_is_no_activity_is_served_and_renews_nothing_d_19() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let policy = everyone();
+    let cookies = [post.cookie(&session, APP)];
+    let poll = Asked {
+        activity: Activity::None,
+        ..asked(&policy)
+    };
+    let served = post.admit_to(&poll, &cookies).await;
+    assert!(matches!(served, Decision::Allow(permit) if permit.session().is_some()));
+    assert!(post.engine.touched().is_empty());
+    post.admit_to(&asked(&policy), &cookies).await;
+    assert_eq!(post.engine.touched(), [sso(1)]);
+}
+
+#[tokio::test]
+async fn a_cookie_that_was_renewed_without_activity_vouches_for_the_access_before_d_19() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let used = post.now();
+    post.pass(Duration::from_secs(60));
+    let cookie = AuthnCookie {
+        issued: post.now(),
+        last_access: Some(used),
+        ..authn(&session)
+    };
+    let app = host(APP);
+    let value = post.gate.seal(&post.gate.authn_binding(&app), &cookie);
+    post.admit(&[pair(&post.gate.names.authn, &value)]).await;
+    assert_eq!(post.engine.claims.lock()[0].last_access, Some(used));
+}
+
+#[tokio::test]
 async fn an_excluded_route_asks_no_engine_and_passes_no_identity_on() {
     let post = Post::new();
     let session = session(1);

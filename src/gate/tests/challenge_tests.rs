@@ -98,6 +98,7 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         cookies: &[],
         freshness: Freshness::Earlier,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
         refused: None,
         post: None,
     });
@@ -124,6 +125,7 @@ fn seen(post: &Post, cookies: &[Vec<u8>], refused: Option<NotLive>) -> Seen {
         cookies: &cookies,
         freshness: Freshness::Earlier,
         limits: HostLimits::NONE,
+        activity: Activity::Counts,
         refused,
         post: None,
     });

@@ -213,6 +213,11 @@ async fn nothing_but_an_authorisation_sets_the_gito_cookie_m_020() {
         ..asked(&all)
     };
     assert_eq!(post.admission(&unprotected, &[]).await.gito, None);
+    let poll = Asked {
+        activity: Activity::None,
+        ..asked(&all)
+    };
+    assert_eq!(post.admission(&poll, &authn).await.gito, None);
     assert!(post.admission(&unprotected, &authn).await.gito.is_some());
 }
 

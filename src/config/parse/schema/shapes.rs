@@ -326,6 +326,7 @@ static ROUTE: Shape = section(
         key("failure_url", Kind::Text).about("Where a denied browser goes."),
         key("remediation", Kind::Text).about("What the denied page says beside the reference."),
         key("level", Kind::Number(0, 99)).default("0").unwritten(),
+        key("activity", Kind::Switch).default("true").unwritten(),
         key("pool", Kind::Text).about("The pool for all requests, in place of `pools`."),
         key("pools", Kind::Section(&BOTH_POOLS)),
         key("body_size", Kind::Size),
