@@ -1,98 +1,182 @@
-//! The resolver: host names to addresses through `/etc/hosts` and the name servers of the system.
+//! The resolver: host names to addresses, by the hosts file and by name servers.
 //!
-//! Answers are not kept here; whoever asks keeps them for as long as they hold.
+//! Answers are not kept here; whoever asks keeps them for as long as they hold. How servers are asked is
+//! `servers`'.
 
 use std::net::IpAddr;
+use std::os::unix::fs::MetadataExt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use hickory_resolver::Hosts;
-use hickory_resolver::TokioResolver;
-use hickory_resolver::config::ResolveHosts;
-use hickory_resolver::net::NetError;
 use hickory_resolver::proto::op::Query;
 use hickory_resolver::proto::rr::Name;
 use hickory_resolver::proto::rr::Record;
 use hickory_resolver::proto::rr::RecordType;
+use parking_lot::Mutex;
 
+use self::servers::Answer;
+use self::servers::AskError;
+use self::servers::Servers;
+use crate::config::names::Families;
+use crate::config::names::NameRules;
+use crate::ports::resolver::Family;
 use crate::ports::resolver::ResolveError;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Resolver;
 
-/// Resolves names with the hosts file and the name servers that the system is configured with.
+mod servers;
+
+/// Resolves names with the hosts file and with name servers: the configured ones, or those of the system.
 ///
-/// Literal addresses are answered without asking anyone, so a gateway whose upstreams are all
-/// literal needs no name server at all.
+/// Literal addresses are answered without asking anyone, so a gateway whose upstreams are all literal needs
+/// no name server at all.
 pub struct HickoryResolver {
-    /// A system without a usable `resolv.conf` is an answer per name, not a refusal to start.
-    servers: Result<TokioResolver, NetError>,
+    inner: Mutex<Inner>,
+}
+
+struct Inner {
+    rules: Arc<NameRules>,
+    asked: Option<Asked>,
+}
+
+/// The servers that are asked, for as long as what names them stays as it was.
+struct Asked {
+    named_by: NamedBy,
+    servers: Arc<Servers>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum NamedBy {
+    Rules,
+    /// `resolv.conf`, as it was when it was read.
+    System(Option<Stamp>),
+}
+
+/// What a file is told by to have changed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+struct Stamp {
+    inode: u64,
+    size: u64,
+    written: (i64, i64),
 }
 
 impl HickoryResolver {
-    /// Reads the system's configuration once; the hosts file is read anew for every question.
+    /// Asks nobody yet; the system's configuration and hosts file are read when a name is asked for, and
+    /// again when they have changed.
     #[must_use]
-    pub fn from_system() -> Self {
-        let servers = TokioResolver::builder_tokio().and_then(|mut builder| {
-            let options = builder.options_mut();
-            // The caller keeps answers for their lifetime; a second cache would stretch it.
-            options.cache_size = 0;
-            options.use_hosts_file = ResolveHosts::Never;
-            builder.build()
-        });
-        Self { servers }
+    pub fn new(rules: NameRules) -> Self {
+        Self {
+            inner: Mutex::new(Inner {
+                rules: Arc::new(rules),
+                asked: None,
+            }),
+        }
     }
 
-    async fn ask(&self, name: &str) -> Result<Resolved, NetError> {
-        let servers = self.servers.as_ref().map_err(NetError::clone)?;
-        let answer = servers.lookup_ip(name).await?;
-        let lifetime = answer
-            .as_lookup()
-            .answers()
-            .iter()
-            .map(|record| record.ttl)
-            .min();
-        let lifetime = Duration::from_secs(lifetime.unwrap_or_default().into());
-        Ok(Resolved {
-            addresses: answer.iter().collect(),
-            valid_for: lifetime.clamp(VALID_FOR_MIN, VALID_FOR_MAX),
+    /// Goes by these rules from now on; tells whether they are others than before.
+    pub fn retune(&self, rules: &NameRules) -> bool {
+        let mut inner = self.inner.lock();
+        let are_others = *inner.rules != *rules;
+        if are_others {
+            inner.rules = Arc::new(rules.clone());
+            inner.asked = None;
+        }
+        are_others
+    }
+
+    fn rules(&self) -> Arc<NameRules> {
+        Arc::clone(&self.inner.lock().rules)
+    }
+
+    /// The servers to ask now.
+    fn servers(&self) -> Result<Arc<Servers>, AskError> {
+        let mut inner = self.inner.lock();
+        let named_by = if inner.rules.servers.is_empty() {
+            NamedBy::System(Stamp::of_file(RESOLV_CONF))
+        } else {
+            NamedBy::Rules
+        };
+        if let Some(asked) = inner.asked.as_ref().filter(|at| at.named_by == named_by) {
+            return Ok(Arc::clone(&asked.servers));
+        }
+        let servers = match named_by {
+            NamedBy::Rules => Servers::these(&inner.rules.servers),
+            NamedBy::System(_) => Servers::of_system(),
+        };
+        let servers = Arc::new(servers?);
+        inner.asked = Some(Asked {
+            named_by,
+            servers: Arc::clone(&servers),
+        });
+        Ok(servers)
+    }
+
+    async fn ask(&self, name: &str, rules: &NameRules) -> Result<Answer, AskError> {
+        self.servers()?.ask(name, rules.families).await
+    }
+}
+
+impl Stamp {
+    fn of_file(path: &str) -> Option<Self> {
+        let metadata = std::fs::metadata(path).ok()?;
+        Some(Self {
+            inode: metadata.ino(),
+            size: metadata.size(),
+            written: (metadata.mtime(), metadata.mtime_nsec()),
         })
     }
 }
 
 impl std::fmt::Debug for HickoryResolver {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("HickoryResolver").finish_non_exhaustive()
+        f.debug_struct("HickoryResolver")
+            .field("rules", &self.rules())
+            .finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl Resolver for HickoryResolver {
     async fn resolve(&self, name: &str) -> Result<Resolved, ResolveError> {
+        let rules = self.rules();
         if let Some(address) = literal(name) {
             return Ok(Resolved {
                 addresses: vec![address],
-                valid_for: VALID_FOR_MAX,
+                valid_for: rules.ttl_max,
+                unknown: None,
             });
         }
-        if let Some(addresses) = from_hosts_file(name) {
+        if let Some(addresses) = from_hosts_file(name, rules.families) {
             return Ok(Resolved {
                 addresses,
-                valid_for: HOSTS_VALID_FOR,
+                valid_for: HOSTS_VALID_FOR.clamp(rules.ttl_min, rules.ttl_max),
+                unknown: None,
             });
         }
-        self.ask(name).await.map_err(|error| ResolveError {
-            name: name.to_owned(),
-            source: Box::new(error),
-        })
+        match self.ask(name, &rules).await {
+            Ok(answer) => Ok(Resolved {
+                addresses: answer.addresses,
+                valid_for: answer.valid_for.clamp(rules.ttl_min, rules.ttl_max),
+                unknown: answer.unknown,
+            }),
+            Err(error) => Err(ResolveError {
+                name: name.to_owned(),
+                ask_again: ask_again(&error, &rules),
+                source: Box::new(error),
+            }),
+        }
     }
 }
 
-/// Keeps a lifetime of zero from becoming a question per request.
-const VALID_FOR_MIN: Duration = Duration::from_secs(1);
-/// Keeps a forgotten lifetime of days from outliving a move of the upstream.
-const VALID_FOR_MAX: Duration = Duration::from_secs(3600);
-/// An edit of the hosts file is noticed within this time.
-const HOSTS_VALID_FOR: Duration = Duration::from_secs(30);
+/// When another answer may be expected: a server says how long there is none; servers that do not answer are
+/// asked again soon.
+fn ask_again(error: &AskError, rules: &NameRules) -> Duration {
+    let longest = NOTHING_VALID_FOR.min(rules.ttl_max);
+    let holds = error.valid_for().unwrap_or(FAILED_ASK_AGAIN);
+    holds.clamp(rules.ttl_min.min(longest), longest)
+}
 
 fn literal(name: &str) -> Option<IpAddr> {
     let bare = name
@@ -102,66 +186,35 @@ fn literal(name: &str) -> Option<IpAddr> {
 }
 
 /// The addresses that the hosts file gives a name; like the C library, it then asks nobody else.
-fn from_hosts_file(name: &str) -> Option<Vec<IpAddr>> {
+fn from_hosts_file(name: &str, families: Families) -> Option<Vec<IpAddr>> {
     let name = Name::from_utf8(name).ok()?;
     let hosts = Hosts::from_system().ok()?;
-    let addresses: Vec<IpAddr> = [RecordType::A, RecordType::AAAA]
-        .into_iter()
-        .filter_map(|kind| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
-        .flat_map(|lookup| {
-            lookup
-                .answers()
-                .iter()
-                .filter_map(address)
-                .collect::<Vec<_>>()
-        })
+    let mut addresses: Vec<IpAddr> = record_types(families)
+        .filter_map(|(kind, _)| hosts.lookup_static_host(&Query::query(name.clone(), kind)))
+        .flat_map(|lookup| addresses(lookup.answers()).collect::<Vec<_>>())
         .collect();
+    addresses.sort_unstable();
+    addresses.dedup();
     (!addresses.is_empty()).then_some(addresses)
 }
 
-fn address(record: &Record) -> Option<IpAddr> {
-    record.data.ip_addr()
+fn record_types(families: Families) -> impl Iterator<Item = (RecordType, Family)> {
+    let v4 = (families != Families::V6).then_some((RecordType::A, Family::V4));
+    let v6 = (families != Families::V4).then_some((RecordType::AAAA, Family::V6));
+    v4.into_iter().chain(v6)
 }
+
+fn addresses(records: &[Record]) -> impl Iterator<Item = IpAddr> {
+    records.iter().filter_map(|record| record.data.ip_addr())
+}
+
+const RESOLV_CONF: &str = "/etc/resolv.conf";
+/// An edit of the hosts file is noticed within this time.
+const HOSTS_VALID_FOR: Duration = Duration::from_secs(30);
+/// A name that was missing is found within this time, however long its servers meant it to be missing.
+const NOTHING_VALID_FOR: Duration = Duration::from_secs(30);
+/// Until servers are asked again that gave no answer.
+const FAILED_ASK_AGAIN: Duration = Duration::from_secs(3);
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[tokio::test]
-    async fn a_literal_address_is_answered_without_asking() {
-        let resolver = HickoryResolver {
-            servers: Err(NetError::Timeout),
-        };
-        for (name, address) in [
-            ("192.0.2.7", "192.0.2.7"),
-            ("2001:db8::7", "2001:db8::7"),
-            ("[::1]", "::1"),
-        ] {
-            let resolved = resolver.resolve(name).await.unwrap();
-            assert_eq!(resolved.addresses, [address.parse::<IpAddr>().unwrap()]);
-            assert_eq!(resolved.valid_for, VALID_FOR_MAX);
-        }
-    }
-
-    #[test]
-    fn localhost_is_a_loopback_address_and_the_resolver_is_made_before_any_runtime() {
-        let resolver = HickoryResolver::from_system();
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .unwrap();
-        let resolved = runtime.block_on(resolver.resolve("localhost")).unwrap();
-        assert!(!resolved.addresses.is_empty());
-        assert!(resolved.addresses.iter().all(IpAddr::is_loopback));
-        assert!(resolved.valid_for >= VALID_FOR_MIN);
-    }
-
-    #[tokio::test]
-    async fn an_unresolved_name_is_named_in_the_error() {
-        let resolver = HickoryResolver {
-            servers: Err(NetError::Timeout),
-        };
-        let error = resolver.resolve("upstream.invalid").await.unwrap_err();
-        assert_eq!(error.name, "upstream.invalid");
-    }
-}
+mod tests;

@@ -38,7 +38,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("clap", &["cli/"]),
     ("clap_complete", &["cli/"]),
     ("clap_mangen", &["cli/"]),
-    ("hickory_resolver", &["dns.rs"]),
+    ("hickory_resolver", &["dns.rs", "dns/"]),
     ("hkdf", &["crypto/"]),
     ("hmac", &["crypto/"]),
     (
@@ -97,6 +97,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "config/load.rs",
             "config/sources.rs",
             "demo/",
+            "dns.rs",
             "provider/",
             "store/",
             "telemetry/lines.rs",

@@ -28,7 +28,6 @@ use crate::ports::audit_trail::AuditTrail;
 use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::ports::resolver::Resolver;
 use crate::proxy::edge::Bound;
 use crate::proxy::live::Live;
 use crate::system::SystemClock;
@@ -38,7 +37,7 @@ use crate::system::SystemEntropy;
 pub(super) struct Ports {
     pub(super) clock: Arc<dyn Clock>,
     pub(super) entropy: Arc<dyn Entropy>,
-    pub(super) resolver: Arc<dyn Resolver>,
+    pub(super) resolver: Arc<HickoryResolver>,
     pub(super) audit: Arc<dyn AuditTrail>,
 }
 
@@ -78,7 +77,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let mut ports = Ports {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
-        resolver: Arc::new(HickoryResolver::from_system()),
+        resolver: Arc::new(HickoryResolver::new(config.names.clone())),
         audit: Arc::new(NoTrail),
     };
     let listeners = config

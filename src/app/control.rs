@@ -18,6 +18,8 @@ use crate::decision::upstream::MemberState;
 use crate::logbook::moment::rfc3339_seconds;
 use crate::ports::control::Control;
 use crate::ports::control::ListenerStatus;
+use crate::ports::control::NameFault;
+use crate::ports::control::NameStatus;
 use crate::ports::control::NodeStatus;
 use crate::ports::control::PeerStatus;
 use crate::ports::control::PoolStatus;
@@ -27,8 +29,11 @@ use crate::ports::control::UpstreamStatus;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::live::Live;
+use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
+use crate::proxy::upstream::Naming;
+use crate::proxy::upstream::UpstreamRuntime;
 use crate::telemetry::metrics::Circuit;
 use crate::telemetry::metrics::PeerSnapshot;
 
@@ -101,15 +106,31 @@ pub(super) fn shown(path: &Path) -> String {
 }
 
 fn pool(pool: &PoolRuntime) -> PoolStatus {
-    let primaries = pool.tiers.primary.len();
-    let upstreams = pool.tiers.members().map(|(index, member)| UpstreamStatus {
-        address: member.authority.clone(),
-        tier: if index < primaries {
+    let primaries = pool.upstreams.primary.len();
+    let upstreams = pool.upstreams.members().flat_map(|(index, upstream)| {
+        let tier = if index < primaries {
             "primary"
         } else {
             "secondary"
-        }
-        .to_owned(),
+        };
+        let members = upstream.members().into_iter();
+        members.map(move |at| member(&at, tier))
+    });
+    let names = pool.upstreams.members().map(|(_, upstream)| upstream);
+    let names = names.filter(|upstream| upstream.upstream.is_name());
+    PoolStatus {
+        name: pool.config.name.to_string(),
+        upstreams: upstreams.collect(),
+        names: names.map(|upstream| name(upstream)).collect(),
+    }
+}
+
+fn member(member: &MemberRuntime, tier: &str) -> UpstreamStatus {
+    let is_name = member.upstream.is_name();
+    UpstreamStatus {
+        address: member.shown.clone(),
+        name: is_name.then(|| member.authority.clone()),
+        tier: tier.to_owned(),
         state: match member.state() {
             MemberState::Down => "down",
             MemberState::Healthy => "healthy",
@@ -118,10 +139,20 @@ fn pool(pool: &PoolRuntime) -> PoolStatus {
         .to_owned(),
         weight: member.weight(),
         in_flight: member.in_flight(),
-    });
-    PoolStatus {
-        name: pool.config.name.to_string(),
-        upstreams: upstreams.collect(),
+    }
+}
+
+fn name(upstream: &UpstreamRuntime) -> NameStatus {
+    NameStatus {
+        name: upstream.authority.clone(),
+        addresses: upstream.members().len(),
+        failing: match upstream.naming() {
+            Naming::Working => None,
+            Naming::Failing { since, why } => Some(NameFault {
+                since: rfc3339_seconds(since),
+                why,
+            }),
+        },
     }
 }
 

@@ -169,7 +169,7 @@ impl From<&Ports> for World {
         Self {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
-            resolver: Arc::clone(&ports.resolver),
+            resolver: ports.resolver.clone(),
         }
     }
 }

@@ -11,8 +11,9 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::model::name::PoolName;
-use crate::ports::resolver::Resolver;
-use crate::proxy::health;
+use crate::proxy::health::Checks;
+use crate::proxy::naming;
+use crate::proxy::naming::Asking;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::tls;
@@ -43,7 +44,7 @@ impl PoolWatch {
     }
 
     /// Begins to watch the pools of a configuration that are not watched yet.
-    pub(super) fn begin(&mut self, serving: &Serving, resolver: &Arc<dyn Resolver>) -> Beginning {
+    pub(super) fn begin(&mut self, serving: &Serving, asking: &Asking) -> Beginning {
         let mut beginning = Beginning {
             watch: Self::default(),
             names: Vec::new(),
@@ -55,7 +56,7 @@ impl PoolWatch {
                     pool: Arc::clone(&same.pool),
                     tasks: std::mem::take(&mut same.tasks),
                 },
-                None => watch(&target.pool, resolver, &mut beginning.names),
+                None => watch(&target.pool, asking, &mut beginning.names),
             };
             beginning.watch.0.insert(name.clone(), watched);
         }
@@ -65,34 +66,29 @@ impl PoolWatch {
 
 fn watch(
     pool: &Arc<PoolRuntime>,
-    resolver: &Arc<dyn Resolver>,
+    asking: &Asking,
     names: &mut Vec<oneshot::Receiver<()>>,
 ) -> Watched {
     let mut tasks = JoinSet::new();
-    let speaks_tls = pool.config.tls.is_some();
     let tls = health_tls(pool);
-    for (_, member) in pool.tiers.members() {
-        if member.is_name() {
-            let (first, answered) = oneshot::channel();
-            if !member.has_address() {
-                names.push(answered);
-            }
-            tasks.spawn(health::resolve(
-                Arc::clone(member),
-                Arc::clone(resolver),
-                first,
-            ));
+    for (_, upstream) in pool.upstreams.members() {
+        let mut checks = Checks::new(Arc::clone(pool), tls.clone());
+        if !upstream.upstream.is_name() {
+            checks.cover(&upstream.members());
+            tasks.spawn(async move { checks.broken().await });
+            continue;
         }
-        // Asking in plain where TLS is spoken would take every member out.
-        if let Some(check) = pool
-            .config
-            .health_check
-            .as_ref()
-            .filter(|_| tls.is_some() || !speaks_tls)
-        {
-            let (pool, member) = (Arc::clone(pool), Arc::clone(member));
-            tasks.spawn(health::check(pool, member, check.clone(), tls.clone()));
+        let (first, answered) = oneshot::channel();
+        if upstream.members().is_empty() {
+            names.push(answered);
         }
+        tasks.spawn(naming::follow(
+            Arc::clone(pool),
+            Arc::clone(upstream),
+            asking.clone(),
+            checks,
+            first,
+        ));
     }
     Watched {
         pool: Arc::clone(pool),

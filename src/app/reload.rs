@@ -30,6 +30,7 @@ use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
 use crate::ports::control::Trigger;
 use crate::proxy::live::Live;
+use crate::proxy::naming::Asking;
 use crate::proxy::serving::Serving;
 
 /// Somebody who waits for a reload.
@@ -44,6 +45,8 @@ pub(super) struct Reloader {
     pub(super) lasting: Arc<Lasting>,
     pub(super) live: Arc<Live>,
     pub(super) pools: PoolWatch,
+    /// Who is asked for the addresses of upstreams.
+    pub(super) asking: Asking,
     pub(super) record: Arc<Record>,
     pub(super) asks: mpsc::Receiver<Ask>,
 }
@@ -53,7 +56,7 @@ impl Reloader {
     /// been looked up for the first time.
     pub(super) fn begin(&mut self) -> Vec<oneshot::Receiver<()>> {
         let serving = self.live.take();
-        let beginning = self.pools.begin(&serving, &self.lasting.ports.resolver);
+        let beginning = self.pools.begin(&serving, &self.asking);
         self.pools = beginning.watch;
         beginning.names
     }
@@ -148,8 +151,15 @@ impl Reloader {
             users,
             ..
         } = prepared;
-        let resolver = &self.lasting.ports.resolver;
-        let beginning = self.pools.begin(&serving, resolver);
+        // An answer by other rules might hold for long yet: every name is asked for anew then.
+        let are_others = self.lasting.ports.resolver.retune(&config.names);
+        let mut nothing = PoolWatch::default();
+        let watched = if are_others {
+            &mut nothing
+        } else {
+            &mut self.pools
+        };
+        let beginning = watched.begin(&serving, &self.asking);
         // Serving before the names of upstreams are known would refuse the first requests to them.
         let names = tokio::time::timeout(NAMES_WITHIN, join_all(beginning.names));
         names.await.ok();

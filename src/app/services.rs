@@ -49,6 +49,7 @@ use crate::engine::Swept;
 use crate::ports::vitals::Vitals;
 use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
+use crate::proxy::naming::Asking;
 use crate::proxy::service::Portway;
 
 /// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names,
@@ -112,6 +113,7 @@ impl Core {
             lasting: Arc::clone(lasting),
             live: Arc::clone(&assembled.live),
             pools: PoolWatch::default(),
+            asking: Asking::new(lasting.ports.resolver.clone()),
             record,
             asks: asked,
         };

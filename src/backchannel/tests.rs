@@ -186,12 +186,14 @@ impl Resolver for TestResolver {
         let literal = name.parse().ok().map(|ip| vec![ip]);
         let known = || self.0.lock().get(name).cloned();
         let addresses = literal.or_else(known).ok_or_else(|| ResolveError {
+            ask_again: Duration::from_secs(1),
             name: name.to_owned(),
             source: Box::new(io::Error::from(io::ErrorKind::NotFound)),
         })?;
         Ok(Resolved {
             addresses,
             valid_for: Duration::from_secs(1),
+            unknown: None,
         })
     }
 }

@@ -116,12 +116,33 @@ fn last_reload(report: &ReloadReport) -> Vec<String> {
 
 fn pool(pool: &PoolStatus) -> Vec<String> {
     let upstreams = pool.upstreams.iter().map(|upstream| {
+        let name = upstream.name.as_ref();
         format!(
-            "{}: {} ({}), {}, {} in flight",
-            pool.name, upstream.address, upstream.tier, upstream.state, upstream.in_flight
+            "{}: {}{} ({}), {}, {} in flight",
+            pool.name,
+            upstream.address,
+            name.map(|name| format!(" of {name}")).unwrap_or_default(),
+            upstream.tier,
+            upstream.state,
+            upstream.in_flight
         )
     });
-    upstreams.collect()
+    let names = pool.names.iter().filter_map(|name| {
+        let failing = name.failing.as_ref()?;
+        Some(format!(
+            "{}: {} is not resolved since {}, {} known: {}",
+            pool.name,
+            name.name,
+            failing.since,
+            match name.addresses {
+                0 => "no address".to_owned(),
+                1 => "1 address".to_owned(),
+                many => format!("{many} addresses"),
+            },
+            failing.why
+        ))
+    });
+    upstreams.chain(names).collect()
 }
 
 fn peer(peer: &PeerStatus) -> String {
@@ -167,7 +188,20 @@ mod tests {
     use super::*;
     use crate::ports::control::FaultReport;
     use crate::ports::control::ListenerStatus;
+    use crate::ports::control::NameFault;
+    use crate::ports::control::NameStatus;
     use crate::ports::control::UpstreamStatus;
+
+    fn unresolved(name: &str) -> NameStatus {
+        NameStatus {
+            name: name.to_owned(),
+            addresses: 1,
+            failing: Some(NameFault {
+                since: "2026-11-22T12:30:00Z".to_owned(),
+                why: "no name server answers".to_owned(),
+            }),
+        }
+    }
 
     #[test]
     fn a_screen_says_what_runs_and_why_the_last_reload_was_refused() {
@@ -210,11 +244,13 @@ mod tests {
                 name: "app".to_owned(),
                 upstreams: vec![UpstreamStatus {
                     address: "10.0.0.1:80".to_owned(),
+                    name: Some("app.test:80".to_owned()),
                     tier: "primary".to_owned(),
                     state: "down".to_owned(),
                     weight: 1,
                     in_flight: 0,
                 }],
+                names: vec![unresolved("app.test:80")],
             }],
             sessions: Some(12),
             peers: Vec::new(),
@@ -231,7 +267,8 @@ configuration  /etc/portway/gateway.yaml
 last reload    2026-11-22T12:00:00Z, after a change of files: refused, the one before goes on
                /etc/portway/gateway.yaml:3:9  threads: `x` is not a whole number from 1 to 1024
 listeners      https on 0.0.0.0:443 (https)
-pools          app: 10.0.0.1:80 (primary), down, 0 in flight
+pools          app: 10.0.0.1:80 of app.test:80 (primary), down, 0 in flight
+               app: app.test:80 is not resolved since 2026-11-22T12:30:00Z, 1 address known: no name server answers
 sessions       12
 ";
         assert_eq!(screen(&status), expected);

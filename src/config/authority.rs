@@ -1,5 +1,7 @@
 //! Host and port of an upstream, as people and URLs write them.
 
+use std::net::IpAddr;
+
 use crate::config::Upstream;
 
 impl Upstream {
@@ -12,6 +14,12 @@ impl Upstream {
         } else {
             format!("{host}:{port}")
         }
+    }
+
+    /// Whether the host is a name, which has to be resolved.
+    #[must_use]
+    pub fn is_name(&self) -> bool {
+        self.host.parse::<IpAddr>().is_err()
     }
 }
 

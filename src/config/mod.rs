@@ -24,6 +24,7 @@ use crate::config::logs::Logs;
 use crate::config::mdc::CollectorPlace;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::Mdc;
+use crate::config::names::NameRules;
 use crate::config::outcome::Outcomes;
 pub use crate::config::route::Caching;
 pub use crate::config::route::Preflight;
@@ -62,6 +63,7 @@ mod listener;
 pub mod load;
 pub mod logs;
 pub mod mdc;
+pub mod names;
 pub mod outcome;
 pub mod parse;
 pub mod problem;
@@ -111,6 +113,8 @@ pub struct Config {
     pub preset_headers: Vec<(HeaderName, Template)>,
     /// Bounds on what a client may take.
     pub limits: Limits,
+    /// How names are resolved.
+    pub names: NameRules,
     /// The pools, by name.
     pub pools: BTreeMap<PoolName, Arc<Pool>>,
     /// The virtual hosts, the collector's not among them.

@@ -174,15 +174,41 @@ pub struct ListenerStatus {
 pub struct PoolStatus {
     /// Its name.
     pub name: String,
-    /// Its upstreams, primaries first.
+    /// Its upstreams, primaries first; of one that is given by name, each address.
     pub upstreams: Vec<UpstreamStatus>,
+    /// Those of its upstreams that are given by name.
+    #[serde(default)]
+    pub names: Vec<NameStatus>,
+}
+
+/// An upstream that is given by name, as it is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameStatus {
+    /// Host and port, as configured.
+    pub name: String,
+    /// How many addresses it has.
+    pub addresses: usize,
+    /// Why its name is not resolved, and since when; none while it is.
+    pub failing: Option<NameFault>,
+}
+
+/// Why a name is not resolved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NameFault {
+    /// Since when.
+    pub since: String,
+    /// In the words of the resolver.
+    pub why: String,
 }
 
 /// An upstream, as it is.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
-    /// Host and port, as configured.
+    /// Host and port.
     pub address: String,
+    /// Host and port as configured, of an upstream that is given by name.
+    #[serde(default)]
+    pub name: Option<String>,
     /// `primary` or `secondary`.
     pub tier: String,
     /// `healthy`, `suspected` after failed requests, or `down`.

@@ -276,16 +276,10 @@ fn without_own_query(referer: &[u8]) -> &[u8] {
 
 fn forwarded<'a>(admitted: &'a Admitted, line: &OpenLine) -> Option<Forwarded<'a>> {
     let pool = &target_of(admitted)?.pool;
-    let last = admitted.tried.last().copied();
-    let tried = last.and_then(|last| {
-        let mut members = pool.tiers.members();
-        members.find(|(index, _)| *index == last)
-    });
-    let tried = tried.map(|(_, member)| member);
     let at = admitted.in_flight.as_ref().map(|at| at.member());
-    let member = at.or(tried)?;
+    let member = at.or_else(|| admitted.tried.last())?;
     Some(Forwarded {
-        address: &member.authority,
+        address: &member.shown,
         pool: pool.config.name.as_str(),
         attempts: admitted.tried.len(),
         time: line.upstream_time,

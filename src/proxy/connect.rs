@@ -22,16 +22,17 @@ use crate::config::Verify;
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
 use crate::decision::upstream::Balance;
-use crate::decision::upstream::Chosen;
 use crate::decision::upstream::HashOf;
 use crate::decision::upstream::Pick;
 use crate::decision::upstream::choose;
+use crate::decision::upstream::is_any_left;
 use crate::decision::upstream::nginx_address_key;
 use crate::decision::upstream::stable_hash;
 use crate::model::name::PoolName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::application_cookie;
-use crate::proxy::pool::MemberRuntime;
+use crate::proxy::member::MemberRuntime;
+use crate::proxy::pool::Members;
 use crate::proxy::pool::PoolRuntime;
 
 /// What connections to the members of a pool have in common.
@@ -112,10 +113,10 @@ impl PeerTemplate {
         })
     }
 
-    /// How to connect to a member; `None` while its name has no address.
+    /// How to connect to a member.
     #[must_use]
-    pub fn peer(&self, member: &MemberRuntime, timeouts: &Timeouts) -> Option<HttpPeer> {
-        let address = member.address()?;
+    pub fn peer(&self, member: &MemberRuntime, timeouts: &Timeouts) -> HttpPeer {
+        let address = member.address;
         let mut peer = match &self.tls {
             None => HttpPeer::new(address, false, String::new()),
             Some(tls) => {
@@ -140,7 +141,7 @@ impl PeerTemplate {
         // How long an answer may take is watched by the edge loop, which tells its first byte from the next.
         peer.options.write_timeout = Some(timeouts.write_idle);
         peer.options.idle_timeout = Some(IDLE_UPSTREAM);
-        Some(peer)
+        peer
     }
 }
 
@@ -163,16 +164,19 @@ fn own_certificate(source: &CertificateSource) -> Result<Arc<CertKey>, Certifica
 
 /// Chooses the member of a pool that a request goes to, leaving out those it has tried.
 #[must_use]
-pub fn choose_member<'p>(
-    pool: &'p PoolRuntime,
+pub fn choose_member(
+    pool: &PoolRuntime,
     admitted: &Admitted,
     headers: &HeaderMap,
-) -> Option<Chosen<'p, Arc<MemberRuntime>>> {
+) -> Option<Arc<MemberRuntime>> {
+    let members = pool.members();
+    let tried = places(&members, &admitted.tried);
+    let chosen = |pick| choose(&members, pick, &tried).map(|chosen| Arc::clone(chosen.member));
     let address_key = nginx_address_key(admitted.origin.client);
     let key: Option<&[u8]> = match &pool.config.balance {
         Balance::RoundRobin => None,
         Balance::LeastConnections => {
-            return choose(&pool.tiers, Pick::Least(pool.next_turn()), &admitted.tried);
+            return chosen(Pick::Least(pool.next_turn()));
         }
         Balance::Hash(HashOf::ClientAddress) => Some(address_key.as_bytes()),
         Balance::Hash(HashOf::Cookie(name)) => application_cookie(headers, name).map(str::as_bytes),
@@ -184,7 +188,24 @@ pub fn choose_member<'p>(
     };
     // A request without the cookie, header or session to hash takes its turn.
     let pick = key.map_or_else(|| Pick::Turn(pool.next_turn()), Pick::Key);
-    choose(&pool.tiers, pick, &admitted.tried)
+    chosen(pick)
+}
+
+/// Whether a request that has tried these could go to another member.
+#[must_use]
+pub fn is_another_left(pool: &PoolRuntime, tried: &[Arc<MemberRuntime>]) -> bool {
+    let members = pool.members();
+    is_any_left(&members, &places(&members, tried))
+}
+
+/// Where the members stand that a request has tried; they may have other places than at the time.
+fn places(members: &Members, tried: &[Arc<MemberRuntime>]) -> Vec<usize> {
+    if tried.is_empty() {
+        return Vec::new();
+    }
+    let is_tried = |member| tried.iter().any(|tried| Arc::ptr_eq(tried, member));
+    let places = members.members().filter(|(_, member)| is_tried(*member));
+    places.map(|(place, _)| place).collect()
 }
 
 /// How long an idle connection to an upstream is kept, below the 75 s that nginx keeps one.

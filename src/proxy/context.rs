@@ -21,7 +21,8 @@ use crate::proxy::access::OpenLine;
 use crate::proxy::allowances::Share;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
-use crate::proxy::pool::InFlight;
+use crate::proxy::member::InFlight;
+use crate::proxy::member::MemberRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 use crate::proxy::watch::RequestWatch;
@@ -135,8 +136,8 @@ pub struct Admitted {
     pub target: Option<String>,
     /// Where it came from, behind trusted proxies.
     pub origin: Origin,
-    /// Indexes of the members tried, the present one last.
-    pub tried: Vec<usize>,
+    /// The members tried, the present one last.
+    pub tried: Vec<Arc<MemberRuntime>>,
     /// Counts as in flight at the present member.
     pub in_flight: Option<InFlight>,
     /// Registered for being cut.

@@ -32,14 +32,14 @@ pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option
     let timeouts = admitted.route.config.timeouts;
     let headers = &session.req_header().headers;
     let chosen = connect::choose_member(&target.pool, admitted, headers)?;
-    admitted.tried.push(chosen.index);
-    let mut peer = target.peer.peer(chosen.member, &timeouts)?;
+    let mut peer = target.peer.peer(&chosen, &timeouts);
     if session.is_upgrade_req() {
         // A kept connection is watched by the thread that made it, which could note the acceptance too
         // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
         peer.group_key ^= stable_hash(&id_bytes(serving.entropy.as_ref()));
     }
-    admitted.in_flight = Some(chosen.member.enter(serving.clock.now()));
+    admitted.in_flight = Some(chosen.enter(serving.clock.now()));
+    admitted.tried.push(chosen);
     Some(Box::new(peer))
 }
 

@@ -1,10 +1,10 @@
-//! Asks upstreams regularly whether they are well, and keeps the addresses of their names fresh.
+//! Asks upstreams regularly whether they are well.
 //!
 //! What an answer means for a member is `decision::upstream`'s; these loops run until they are dropped.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
 use http_body_util::Empty;
 use hyper::client::conn::http1;
@@ -13,18 +13,85 @@ use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
 use tokio::net::TcpStream;
-use tokio::sync::oneshot;
+use tokio::task::AbortHandle;
+use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
 use crate::config::HealthCheck;
 use crate::config::Probe;
 use crate::decision::upstream::Answer;
-use crate::ports::resolver::Resolver;
-use crate::proxy::pool::MemberRuntime;
+use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 
+/// The checks of the members of an upstream, which come and go.
+pub struct Checks {
+    pool: Arc<PoolRuntime>,
+    tls: Option<TlsConnector>,
+    running: BTreeMap<SocketAddr, AbortHandle>,
+    /// They end with it.
+    tasks: JoinSet<()>,
+}
+
+impl Checks {
+    /// Checks nobody yet.
+    #[must_use]
+    pub fn new(pool: Arc<PoolRuntime>, tls: Option<TlsConnector>) -> Self {
+        Self {
+            pool,
+            tls,
+            running: BTreeMap::new(),
+            tasks: JoinSet::new(),
+        }
+    }
+
+    /// Checks these members from now on, and no others; does nothing in a pool without checks.
+    pub fn cover(&mut self, members: &[Arc<MemberRuntime>]) {
+        let pool = &self.pool.config;
+        // Asking in plain where TLS is spoken would take every member out.
+        let can_ask = self.tls.is_some() || pool.tls.is_none();
+        let Some(check) = pool.health_check.as_ref().filter(|_| can_ask) else {
+            return;
+        };
+        self.running.retain(|address, task| {
+            let stays = members.iter().any(|member| member.address == *address);
+            if !stays {
+                task.abort();
+            }
+            stays
+        });
+        for member in members {
+            if !self.running.contains_key(&member.address) {
+                let (pool, member) = (Arc::clone(&self.pool), Arc::clone(member));
+                let address = member.address;
+                let checking = self::check(pool, member, check.clone(), self.tls.clone());
+                let task = self.tasks.spawn(checking);
+                self.running.insert(address, task);
+            }
+        }
+    }
+
+    /// Waits until a check has ended by itself, by a fault of its own.
+    pub async fn broken(&mut self) {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) if error.is_cancelled() => {}
+                Some(_) => return,
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
+
+impl std::fmt::Debug for Checks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Checks")
+            .field("running", &self.running)
+            .finish_non_exhaustive()
+    }
+}
+
 /// Checks one member for as long as it runs.
-pub async fn check(
+async fn check(
     pool: Arc<PoolRuntime>,
     member: Arc<MemberRuntime>,
     check: HealthCheck,
@@ -43,11 +110,8 @@ pub async fn check(
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let Some(address) = member.address() else {
-            continue;
-        };
         let asked = ask(
-            address,
+            member.address,
             &check.probe,
             tls.as_ref(),
             (&name, &member.authority),
@@ -59,74 +123,6 @@ pub async fn check(
             Answer::Bad
         };
         member.checked(answer);
-    }
-}
-
-/// Resolves the name of a member for as long as it runs; a failure keeps the last addresses, and is logged
-/// when it begins and when it is over. `first` is told after the first answer, whatever it is.
-pub async fn resolve(
-    member: Arc<MemberRuntime>,
-    resolver: Arc<dyn Resolver>,
-    first: oneshot::Sender<()>,
-) {
-    let mut first = Some(first);
-    let mut naming = Naming::default();
-    loop {
-        let pause = match resolver.resolve(&member.upstream.host).await {
-            Ok(resolved) if resolved.addresses.is_empty() => {
-                if naming.fails("no address") {
-                    let upstream = &member.authority;
-                    tracing::warn!(upstream, "a name has no address");
-                }
-                RESOLVE_AGAIN_MIN
-            }
-            Ok(resolved) => {
-                naming.works(&member);
-                member.resolved_to(resolved.addresses);
-                resolved
-                    .valid_for
-                    .clamp(RESOLVE_AGAIN_MIN, RESOLVE_AGAIN_MAX)
-            }
-            Err(error) => {
-                if naming.fails(&error.to_string()) {
-                    tracing::warn!(
-                        upstream = member.authority,
-                        error = &error as &dyn std::error::Error,
-                        "a name was not resolved"
-                    );
-                }
-                RESOLVE_AGAIN_MIN
-            }
-        };
-        if let Some(first) = first.take() {
-            // Nobody waits any more when the start went on without this name.
-            first.send(()).ok();
-        }
-        tokio::time::sleep(pause).await;
-    }
-}
-
-/// How the resolving of one name goes.
-#[derive(Debug, Default)]
-struct Naming {
-    /// Why it does not work.
-    fault: Option<String>,
-}
-
-impl Naming {
-    /// Whether this is news.
-    fn fails(&mut self, why: &str) -> bool {
-        let is_news = self.fault.as_deref() != Some(why);
-        if is_news {
-            self.fault = Some(why.to_owned());
-        }
-        is_news
-    }
-
-    fn works(&mut self, member: &MemberRuntime) {
-        if self.fault.take().is_some() {
-            tracing::info!(upstream = member.authority, "a name is resolved again");
-        }
     }
 }
 
@@ -176,21 +172,5 @@ where
     tokio::select! {
         answer = &mut answered => answer,
         _ = connection => answered.await,
-    }
-}
-
-const RESOLVE_AGAIN_MIN: Duration = Duration::from_secs(5);
-const RESOLVE_AGAIN_MAX: Duration = Duration::from_secs(300);
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_name_that_is_not_resolved_is_news_once_for_each_reason() {
-        let mut naming = Naming::default();
-        let told = ["refused", "refused", "no address", "no address", "refused"];
-        let told = told.map(|why| naming.fails(why));
-        assert_eq!(told, [true, false, true, false, true]);
     }
 }

@@ -9,7 +9,7 @@ use pingora::proxy::Session;
 use crate::decision::retry::Body;
 use crate::decision::retry::Failure;
 use crate::decision::retry::may_repeat;
-use crate::decision::upstream::is_any_left;
+use crate::proxy::connect;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward::target_of;
 use crate::proxy::homeward;
@@ -58,7 +58,7 @@ pub(super) fn goes_on(session: &mut Session, ctx: &mut RequestContext, failure: 
     let pool = &target.pool;
     let most = usize::try_from(pool.config.connect_retries).unwrap_or(usize::MAX);
     admitted.tried.len() <= most
-        && is_any_left(&pool.tiers, &admitted.tried)
+        && connect::is_another_left(pool, &admitted.tried)
         && time_is_left(ctx)
         && pool.may_retry(ctx.serving.clock.now())
 }

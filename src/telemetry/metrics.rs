@@ -13,6 +13,7 @@ use prometheus_client::registry::Registry;
 use crate::telemetry::histogram::HistogramSnapshot;
 pub use crate::telemetry::metrics::edge::EdgeSnapshot;
 pub use crate::telemetry::metrics::edge::HostSnapshot;
+pub use crate::telemetry::metrics::edge::NameSnapshot;
 pub use crate::telemetry::metrics::edge::PoolSnapshot;
 pub use crate::telemetry::metrics::edge::UpstreamHealth;
 pub use crate::telemetry::metrics::edge::UpstreamSnapshot;
@@ -213,11 +214,17 @@ mod tests {
                 retries: 1,
                 retries_refused: 2,
                 upstreams: vec![UpstreamSnapshot {
+                    upstream: "app.test:80".to_owned(),
                     address: "10.0.0.1:80".to_owned(),
                     health: UpstreamHealth::Down,
                     requests: 7,
                     failures: 2,
                     in_flight: 0,
+                }],
+                names: vec![NameSnapshot {
+                    upstream: "app.test:80".to_owned(),
+                    addresses: 1,
+                    is_resolved: false,
                 }],
             }],
             logs: LogsSnapshot {
@@ -245,8 +252,10 @@ mod tests {
         for line in [
             "portway_requests_total{status=\"2xx\"} 7",
             "portway_virtual_host_requests_total{virtual_host=\"app.test\",access=\"protected\",status=\"2xx\"} 7",
-            "portway_upstream_up{pool=\"app\",upstream=\"10.0.0.1:80\"} 0",
-            "portway_upstream_failures_total{pool=\"app\",upstream=\"10.0.0.1:80\"} 2",
+            "portway_upstream_up{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 0",
+            "portway_upstream_failures_total{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 2",
+            "portway_upstream_addresses{pool=\"app\",upstream=\"app.test:80\"} 1",
+            "portway_upstream_resolved{pool=\"app\",upstream=\"app.test:80\"} 0",
             "portway_upstream_retries_total{pool=\"app\"} 1",
             "portway_upstream_retries_refused_total{pool=\"app\"} 2",
             "portway_log_lines_lost_total{log=\"audit\"} 3",

@@ -35,6 +35,7 @@ mod lifetime;
 mod limits;
 mod logout;
 mod maintenance;
+mod names;
 mod ops;
 mod password;
 mod pki;

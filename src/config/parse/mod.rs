@@ -58,6 +58,7 @@ mod logs;
 mod maintenance;
 mod mdc;
 pub(super) mod nearest;
+mod names;
 mod ops;
 mod outcome;
 mod peer;
@@ -213,10 +214,7 @@ impl Reading<'_> {
         let given = Given::at_the_top(&pki);
         let (engine_place, engine) = self.engine(section.get("engine"), given);
         let limits = self.limits(section.get("limits"));
-        let listeners = self.required(&section, "listeners").cloned();
-        let mut listeners = listeners
-            .map(|found| self.listeners(&found))
-            .unwrap_or_default();
+        let mut listeners = self.all_listeners(&section);
         let ops = self.ops(section.get("ops"), &mut listeners);
         let logs = self.logs(section.get("logs"), &process.state_dir);
         let collector = section.get("collector");
@@ -270,12 +268,20 @@ impl Reading<'_> {
             identity_headers: rules.identity_headers,
             preset_headers: rules.preset_headers,
             limits,
+            names: self.dns(section.get("dns")),
             pools: pools.valid,
             virtual_hosts: virtual_hosts?,
             ops,
             logs,
             warnings: Warnings::default(),
         })
+    }
+
+    fn all_listeners(&mut self, section: &Section<'_>) -> Listeners {
+        let found = self.required(section, "listeners").cloned();
+        found
+            .map(|found| self.listeners(&found))
+            .unwrap_or_default()
     }
 
     /// Signing in takes a listener with TLS.
@@ -357,6 +363,7 @@ const KEYS: &[&str] = &[
     "cluster_id",
     "collector",
     "deployment",
+    "dns",
     "engine",
     "identity_headers",
     "include",

@@ -67,7 +67,11 @@ impl Reading<'_> {
         let secondary = section
             .get("secondary")
             .map(|found| self.tier(found, Tier::Secondary));
-        let failover_threshold = self.failover_threshold(&section, primary.as_ref().map(Vec::len));
+        // A name may have any number of addresses, each of which counts.
+        let literal = primary
+            .as_ref()
+            .filter(|tier| !tier.iter().any(Upstream::is_name));
+        let failover_threshold = self.failover_threshold(&section, literal.map(Vec::len));
         let max_fails = self.or(&section, "max_fails", 1, |this, found| {
             this.number(found, 0..=1000)
         });

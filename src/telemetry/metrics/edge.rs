@@ -52,14 +52,29 @@ pub struct PoolSnapshot {
     pub retries: u64,
     /// Those that were not tried, because the budget was spent.
     pub retries_refused: u64,
-    /// Its upstreams.
+    /// The members of its upstreams.
     pub upstreams: Vec<UpstreamSnapshot>,
+    /// Its upstreams that are given by name.
+    pub names: Vec<NameSnapshot>,
 }
 
-/// What there is to tell of one upstream.
+/// What there is to tell of an upstream that is given by name.
+#[derive(Clone, Debug)]
+pub struct NameSnapshot {
+    /// Host and port, as configured.
+    pub upstream: String,
+    /// How many addresses it has.
+    pub addresses: usize,
+    /// Whether the last look-up went well.
+    pub is_resolved: bool,
+}
+
+/// What there is to tell of one member of an upstream.
 #[derive(Clone, Debug)]
 pub struct UpstreamSnapshot {
-    /// As host and port.
+    /// Host and port of the upstream, as configured.
+    pub upstream: String,
+    /// IP address and port.
     pub address: String,
     /// Whether requests are sent there.
     pub health: UpstreamHealth,
@@ -198,7 +213,11 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
     let each = |value: fn(&UpstreamSnapshot) -> u64| {
         pools.iter().flat_map(move |pool| {
             pool.upstreams.iter().map(move |upstream| {
-                let labels = [label(pool), ("upstream", upstream.address.clone())];
+                let labels = [
+                    label(pool),
+                    ("upstream", upstream.upstream.clone()),
+                    ("address", upstream.address.clone()),
+                ];
                 (labels, value(upstream))
             })
         })
@@ -227,5 +246,33 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
             "Requests that are at an upstream now",
         ),
         each(|upstream| upstream.in_flight as u64),
+    )?;
+    encode_names(pools, page)
+}
+
+/// Writes what there is to tell of upstreams that are given by name.
+fn encode_names(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::Result {
+    let each = |value: fn(&NameSnapshot) -> u64| {
+        pools.iter().flat_map(move |pool| {
+            pool.names.iter().map(move |name| {
+                let pool = ("pool", pool.pool.clone());
+                let labels = [pool, ("upstream", name.upstream.clone())];
+                (labels, value(name))
+            })
+        })
+    };
+    page.gauge_family(
+        (
+            "portway_upstream_addresses",
+            "Addresses of an upstream that is given by name",
+        ),
+        each(|name| name.addresses as u64),
+    )?;
+    page.gauge_family(
+        (
+            "portway_upstream_resolved",
+            "Whether the last look-up of the name of an upstream went well",
+        ),
+        each(|name| u64::from(name.is_resolved)),
     )
 }

@@ -285,6 +285,7 @@ impl Resolver for Literal {
         Ok(Resolved {
             addresses: vec![name.parse().unwrap()],
             valid_for: Duration::from_mins(1),
+            unknown: None,
         })
     }
 }

@@ -9,6 +9,7 @@ use crate::config::parse::identity;
 use crate::config::parse::keys;
 use crate::config::parse::listener;
 use crate::config::parse::logs;
+use crate::config::parse::names;
 use crate::config::parse::ops;
 use crate::config::parse::route;
 use crate::config::parse::schema::Key;
@@ -81,6 +82,7 @@ pub(super) static ROOT: Shape = section(
         key("mdc", Kind::Section(&MDC)),
         key("identity_headers", Kind::Section(&IDENTITY_HEADERS)).implied(),
         key("limits", Kind::Section(&LIMITS)).implied(),
+        key("dns", Kind::Section(&DNS)).implied(),
         key("pools", Kind::Named(&Kind::Section(&POOL))),
         key("policies", Kind::Named(&POLICY)),
         key("virtual_hosts", Kind::List(&Kind::Section(&VIRTUAL_HOST))).required(),
@@ -280,6 +282,16 @@ static LIMITS: Shape = section(
             .about("The most forms that are kept; 0 keeps none."),
     ],
     settings::LIMIT_KEYS,
+);
+
+static DNS: Shape = section(
+    &[
+        key("servers", Kind::List(&Kind::Text)),
+        key("families", Kind::Words(&["both", "ipv4", "ipv6"])).default("both"),
+        key("ttl_min", Kind::Duration).default("1s"),
+        key("ttl_max", Kind::Duration).default("5m"),
+    ],
+    names::KEYS,
 );
 
 static VIRTUAL_HOST: Shape = section(

@@ -1,0 +1,268 @@
+//! An upstream of a pool as it is configured, with the members that it has now: one for a literal address,
+//! one for each address of a name.
+//!
+//! Asking for the addresses is `naming`'s; how a member is, `member`'s.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use parking_lot::Mutex;
+
+use crate::config::Pool;
+use crate::config::Upstream;
+use crate::model::time::Timestamp;
+use crate::ports::clock::Clock;
+use crate::ports::resolver::Family;
+use crate::ports::resolver::Resolved;
+use crate::proxy::member::MemberRuntime;
+use crate::proxy::member::Standing;
+
+/// An upstream at run time.
+pub struct UpstreamRuntime {
+    /// As configured.
+    pub upstream: Upstream,
+    /// Host and port as written.
+    pub authority: String,
+    known: Mutex<Known>,
+    clock: Arc<dyn Clock>,
+}
+
+/// What is known of the members of an upstream.
+#[derive(Default)]
+struct Known {
+    /// By their addresses, IPv4 first.
+    members: Vec<Arc<MemberRuntime>>,
+    /// Those that the name has left, the latest last: answers may name some of many addresses by turns,
+    /// and one that comes back is as well as it was.
+    gone: Vec<Gone>,
+    /// Requests that were sent to members which nothing else is known of any more.
+    forgotten: u64,
+    naming: Naming,
+}
+
+#[derive(Clone)]
+struct Gone {
+    address: SocketAddr,
+    standing: Arc<Standing>,
+    at: Timestamp,
+}
+
+/// How the resolving of a name goes.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Naming {
+    /// It fails; the addresses from before go on to be used.
+    Failing {
+        /// Since when.
+        since: Timestamp,
+        /// Why, in the words of the resolver.
+        why: String,
+    },
+    /// The last answer came, or none was asked for yet.
+    #[default]
+    Working,
+}
+
+/// What has changed about the members of an upstream.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Turnover {
+    /// Addresses that are members now.
+    pub come: Vec<SocketAddr>,
+    /// Addresses that are members no more.
+    pub gone: Vec<SocketAddr>,
+    /// How many of those that have come were not members lately either.
+    pub strangers: usize,
+}
+
+impl UpstreamRuntime {
+    /// Begins with what is known of the same upstream from the configuration `before`.
+    pub(super) fn new(
+        upstream: &Upstream,
+        pool: &Pool,
+        before: Option<&Self>,
+        clock: &Arc<dyn Clock>,
+    ) -> Self {
+        let member =
+            |address, standing| Arc::new(MemberRuntime::new(upstream, address, standing, clock));
+        let known = match (before, upstream.host.parse::<IpAddr>()) {
+            (Some(before), _) => {
+                let before = before.known.lock();
+                let members = before.members.iter();
+                Known {
+                    members: members
+                        .map(|old| member(old.address, Arc::clone(old.standing())))
+                        .collect(),
+                    gone: before.gone.clone(),
+                    forgotten: before.forgotten,
+                    naming: before.naming.clone(),
+                }
+            }
+            (None, Ok(ip)) => {
+                let address = SocketAddr::new(ip, upstream.port);
+                Known {
+                    members: vec![member(address, Arc::new(Standing::new(pool)))],
+                    ..Known::default()
+                }
+            }
+            (None, Err(_)) => Known::default(),
+        };
+        Self {
+            upstream: upstream.clone(),
+            authority: upstream.authority(),
+            known: Mutex::new(known),
+            clock: Arc::clone(clock),
+        }
+    }
+
+    /// Its members now, by their addresses.
+    #[must_use]
+    pub fn members(&self) -> Vec<Arc<MemberRuntime>> {
+        self.known.lock().members.clone()
+    }
+
+    /// How the resolving of its name goes.
+    #[must_use]
+    pub fn naming(&self) -> Naming {
+        self.known.lock().naming.clone()
+    }
+
+    /// Requests that were ever sent to it.
+    pub(super) fn requests(&self) -> u64 {
+        let known = self.known.lock();
+        let members = known.members.iter().map(|member| member.standing());
+        let all = members.chain(known.gone.iter().map(|gone| &gone.standing));
+        all.map(|standing| standing.requests())
+            .fold(known.forgotten, u64::saturating_add)
+    }
+
+    /// Has its members judged by other settings.
+    pub(super) fn retune(&self, pool: &Pool) {
+        let known = self.known.lock();
+        let members = known.members.iter().map(|member| member.standing());
+        for standing in members.chain(known.gone.iter().map(|gone| &gone.standing)) {
+            standing.retune(pool);
+        }
+    }
+
+    /// Notes that its name could not be resolved; tells whether it could before.
+    pub(super) fn not_resolved(&self, why: String) -> bool {
+        let mut known = self.known.lock();
+        let since = match &known.naming {
+            Naming::Failing { since, .. } => Some(*since),
+            Naming::Working => None,
+        };
+        known.naming = Naming::Failing {
+            since: since.unwrap_or_else(|| self.clock.now()),
+            why,
+        };
+        since.is_none()
+    }
+
+    /// Notes that its name is resolved; tells whether it was not before.
+    pub(super) fn is_resolved(&self) -> bool {
+        let before = std::mem::take(&mut self.known.lock().naming);
+        before != Naming::Working
+    }
+
+    /// Takes over what its name resolved to: members whose addresses stay go on as they are. `None` where
+    /// all stay.
+    pub(super) fn resolved_to(&self, resolved: &Resolved, pool: &Pool) -> Option<Turnover> {
+        let now = self.clock.now();
+        let mut known = self.known.lock();
+        let addresses = self.addresses(&known.members, resolved);
+        if known
+            .members
+            .iter()
+            .map(|member| member.address)
+            .eq(addresses.iter().copied())
+        {
+            return None;
+        }
+        known.forget(now);
+        let mut turnover = Turnover {
+            come: Vec::new(),
+            gone: Vec::new(),
+            strangers: 0,
+        };
+        let before = std::mem::take(&mut known.members);
+        for address in &addresses {
+            if let Some(stays) = before.iter().find(|member| member.address == *address) {
+                known.members.push(Arc::clone(stays));
+                continue;
+            }
+            let standing = known.come_back(*address).unwrap_or_else(|| {
+                turnover.strangers += 1;
+                Arc::new(Standing::new(pool))
+            });
+            let member = MemberRuntime::new(&self.upstream, *address, standing, &self.clock);
+            known.members.push(Arc::new(member));
+            turnover.come.push(*address);
+        }
+        for member in before {
+            if !addresses.contains(&member.address) {
+                turnover.gone.push(member.address);
+                known.gone.push(Gone {
+                    address: member.address,
+                    standing: Arc::clone(member.standing()),
+                    at: now,
+                });
+            }
+        }
+        Some(turnover)
+    }
+
+    /// The addresses that members are to have: those of the answer, and of a family that it says nothing
+    /// about those from before; each once, in order.
+    fn addresses(&self, members: &[Arc<MemberRuntime>], resolved: &Resolved) -> Vec<SocketAddr> {
+        let answered = resolved.addresses.iter().copied();
+        let before = members.iter().map(|member| member.address.ip());
+        let unknown = before.filter(|ip| resolved.unknown == Some(Family::of(*ip)));
+        let mut all: Vec<IpAddr> = answered.chain(unknown).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.truncate(MEMBERS_MAX);
+        let port = self.upstream.port;
+        all.into_iter()
+            .map(|ip| SocketAddr::new(ip, port))
+            .collect()
+    }
+}
+
+impl Known {
+    /// What is known of an address that was left lately.
+    fn come_back(&mut self, address: SocketAddr) -> Option<Arc<Standing>> {
+        let at = self.gone.iter().position(|gone| gone.address == address)?;
+        Some(self.gone.remove(at).standing)
+    }
+
+    /// Forgets those that went long ago, and of too many the first.
+    fn forget(&mut self, now: Timestamp) {
+        let surplus = self.gone.len().saturating_sub(GONE_MAX);
+        let old = self
+            .gone
+            .iter()
+            .position(|gone| now.since(gone.at) < GONE_KEPT);
+        let old = old.unwrap_or(self.gone.len());
+        for gone in self.gone.drain(..surplus.max(old)) {
+            self.forgotten = self.forgotten.saturating_add(gone.standing.requests());
+        }
+    }
+}
+
+impl std::fmt::Debug for UpstreamRuntime {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("UpstreamRuntime")
+            .field("authority", &self.authority)
+            .finish_non_exhaustive()
+    }
+}
+
+/// More addresses of one name are not used: each request looks at all of them.
+const MEMBERS_MAX: usize = 256;
+/// How long and of how many addresses it is remembered how well they were.
+const GONE_KEPT: Duration = Duration::from_mins(10);
+const GONE_MAX: usize = 256;
+
+#[cfg(test)]
+mod tests;
