@@ -34,8 +34,7 @@ impl Keys for NodeKeys {
         self.with(|watch| {
             refuse_gates(watch)?;
             let mut state = watch.settled();
-            let named = state.file.facts().first().map(|facts| facts.id);
-            if let Some(key) = named.filter(|key| *key != watch.ring.seals_with()) {
+            if let Some(key) = watch.under_way(&state, watch.clock.now()) {
                 return Err(KeysError::UnderWay(shown(key)));
             }
             watch.publish(&mut state).map_err(|error| ring(&error))?;

@@ -14,7 +14,6 @@ use zeroize::Zeroizing;
 
 use crate::app::assembly::Ports;
 use crate::app::engine::Engine;
-use crate::app::keys;
 use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::config::sources::Sources;
@@ -24,12 +23,13 @@ use crate::decision::key_life::KeyRules;
 use crate::decision::key_life::Ledger;
 use crate::decision::key_life::Noted;
 use crate::decision::key_life::PeerKeys;
+use crate::decision::key_life::Sealing;
 use crate::decision::key_life::Sighting;
-use crate::decision::key_life::sealing_anywhere;
+use crate::decision::key_life::Silence;
+use crate::decision::key_life::Written;
 use crate::engine::OwnKeys;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
-use crate::logbook::moment::rfc3339_seconds;
 use crate::model::end::End;
 use crate::model::id::KeyId;
 use crate::model::name::ClusterId;
@@ -37,9 +37,9 @@ use crate::model::time::Timestamp;
 use crate::ports::audit_trail::AuditTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::provider::users_file::replace::FileLock;
 
 mod due;
+mod following;
 mod ledger_file;
 
 /// Watches over the key ring of a node.
@@ -52,6 +52,9 @@ pub(super) struct KeyWatch {
     pub(super) clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
     audit: Arc<dyn AuditTrail>,
+    /// How the ledger was found at the start.
+    found: Written,
+    began: Timestamp,
     state: Mutex<State>,
 }
 
@@ -77,12 +80,27 @@ pub(super) struct State {
     seen: Sources,
     /// A version of the file that was complained about.
     refused: Option<Sources>,
+    /// How the file and the ring that the node goes by agree.
+    agreement: Agreement,
     /// Whether the ledger has to be written.
     noted: Noted,
     /// The key about which it was said that another one is due.
     told_due: Option<KeyId>,
+    /// When the ring could not be changed, if the last try went wrong.
+    failed: Option<Timestamp>,
     /// Whether it was said that the ledger cannot be written.
     is_unwritten: bool,
+}
+
+/// How the file and the ring that the node goes by agree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Agreement {
+    /// The file lacks keys that the node kept, and has to be written.
+    Lacking,
+    /// The file lacks them, and it was said that it cannot be written.
+    LackingAndTold,
+    /// They are the same.
+    Same,
 }
 
 impl KeyWatch {
@@ -113,6 +131,8 @@ impl KeyWatch {
             clock: Arc::clone(&ports.clock),
             entropy: Arc::clone(&ports.entropy),
             audit: Arc::clone(&ports.audit),
+            found: ledger.written(keep_for(config), ports.clock.now()),
+            began: ports.clock.now(),
             state: Mutex::new(State {
                 file,
                 ledger,
@@ -120,11 +140,14 @@ impl KeyWatch {
                 keep_for: keep_for(config),
                 seen,
                 refused: None,
+                agreement: Agreement::Same,
                 noted: Noted::Changed,
                 told_due: None,
+                failed: None,
                 is_unwritten: false,
             }),
         };
+        watch.warn_of_lost_keys(&watch.state.lock());
         // What seals as it did before the start is no change.
         watch.choose(&watch.state.lock(), &watch.said());
         watch.look();
@@ -156,7 +179,7 @@ impl KeyWatch {
     /// Looks once, and does what is due.
     fn look(&self) {
         let mut state = self.state.lock();
-        self.take_over(&mut state);
+        self.follow(&mut state);
         self.settle(&mut state);
         let now = self.clock.now();
         match self.sharing {
@@ -169,7 +192,7 @@ impl KeyWatch {
     /// The state, as it is after a look.
     pub(super) fn settled(&self) -> MutexGuard<'_, State> {
         let mut state = self.state.lock();
-        self.take_over(&mut state);
+        self.follow(&mut state);
         self.settle(&mut state);
         state
     }
@@ -188,9 +211,10 @@ impl KeyWatch {
             opens: own.clone(),
             seals: Some(seals),
         });
+        let silence = Silence::of(self.found, self.began, now);
         let noted = state.ledger.note(&Sighting {
             uses: &self.ring.uses(),
-            sealing: &sealing_anywhere(seals, &own, &said),
+            sealing: &Sealing::anywhere(seals, &own, &said, silence),
             keep_for: state.keep_for,
             now,
         });
@@ -221,62 +245,6 @@ impl KeyWatch {
     fn tell_peers(&self, keys: OwnKeys) {
         if let Engine::Own(own) = &self.engine {
             own.engine.tell_of_keys(keys);
-        }
-    }
-
-    /// Takes over a file that has changed, unless it would sign users out.
-    fn take_over(&self, state: &mut State) {
-        let now = state.seen.again();
-        if now == state.seen {
-            return;
-        }
-        match self.read_fresh(state) {
-            Ok(file) => {
-                let before = self.ring.ids();
-                self.ring.replace(&file);
-                state.file = file;
-                state.seen = now;
-                state.refused = None;
-                let after = self.ring.ids();
-                let missing = |from: &[KeyId], of: &[KeyId]| -> Vec<KeyId> {
-                    from.iter()
-                        .filter(|key| !of.contains(key))
-                        .copied()
-                        .collect()
-                };
-                self.tell("added", &missing(&after, &before));
-                self.tell("removed", &missing(&before, &after));
-            }
-            Err(error) => {
-                if state.refused.as_ref() != Some(&now) {
-                    tracing::error!(
-                        path = %self.path.display(),
-                        error = %format_args!("{error:#}"),
-                        "the key ring is not taken over, and the one before goes on"
-                    );
-                }
-                state.refused = Some(now);
-            }
-        }
-    }
-
-    fn read_fresh(&self, state: &State) -> anyhow::Result<RingFile> {
-        let file = keys::read(&self.path)?;
-        let kept: Vec<KeyId> = file.facts().iter().map(|facts| facts.id).collect();
-        let now = self.clock.now();
-        // A gate does not know until when; its engines do.
-        let is_needed =
-            |key: &KeyId| self.sharing != Sharing::Engines && state.ledger.is_in_use(*key, now);
-        let gone = self.ring.ids().into_iter();
-        let mut gone = gone.filter(|key| !kept.contains(key));
-        match gone.find(is_needed) {
-            None => Ok(file),
-            Some(key) => anyhow::bail!(
-                "it lacks key {}, which is needed until {}; `portway keys retire --even-if-needed` removes it \
-                 all the same",
-                shown(key),
-                rfc3339_seconds(state.ledger.needed_until(key))
-            ),
         }
     }
 
@@ -323,25 +291,6 @@ impl KeyWatch {
         let gone =
             facts.filter(|facts| facts.id != seals && state.ledger.needed_until(facts.id) <= now);
         gone.map(|facts| facts.id).collect()
-    }
-
-    /// Changes a copy of the file, writes it, and goes by it.
-    fn change(
-        &self,
-        state: &mut State,
-        change: impl FnOnce(&mut RingFile) -> anyhow::Result<()>,
-    ) -> anyhow::Result<()> {
-        let lock = FileLock::acquire(&self.path)?;
-        // Somebody may have written it since the last look.
-        self.take_over(state);
-        let mut file = RingFile::parse(&state.file.to_text()?)?;
-        change(&mut file)?;
-        let text = file.to_text()?;
-        lock.replace(std::str::from_utf8(&text)?)?;
-        self.ring.replace(&file);
-        state.file = file;
-        state.seen = state.seen.again();
-        Ok(())
     }
 
     fn tell(&self, change: &'static str, keys: &[KeyId]) {

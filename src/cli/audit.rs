@@ -24,6 +24,7 @@ use crate::config::Config;
 use crate::config::load;
 use crate::config::logs::LinesTo;
 use crate::crypto::audit_seal::SealState;
+use crate::ports::clock::Clock;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 
@@ -180,8 +181,11 @@ pub(super) fn trail(config: &Config) -> anyhow::Result<Option<Trail>> {
     if !config.key_ring_file.exists() {
         return Ok(None);
     }
+    let keys = super::key_ring(config)?;
+    // As the gateway does: an old key may be gone before the line that it sealed last.
+    keys.choose(None, SystemClock.now());
     let parts = AuditParts {
-        keys: Arc::new(super::key_ring(config)?),
+        keys: Arc::new(keys),
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
     };

@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::crypto::key_ring::KeyFacts;
+use crate::model::end::End;
 use crate::model::id::KeyId;
 use crate::model::time::Timestamp;
 
@@ -60,6 +61,12 @@ impl KeyRules {
             None
         }
     }
+
+    /// Whether a key that does not seal will in due course: none is published for longer than it has to be known.
+    #[must_use]
+    pub fn is_waited_for(&self, key: &KeyFacts, now: Timestamp) -> bool {
+        key.seals_from <= now.after(self.publish_for)
+    }
 }
 
 /// What another data centre said of its keys; none if it has not said anything yet.
@@ -80,7 +87,7 @@ pub struct Ledger(BTreeMap<KeyId, Line>);
 struct Line {
     /// Something that it has sealed may be good until then.
     needed_until: Timestamp,
-    /// Whether it is known to have sealed anywhere.
+    /// Whether it is known to have sealed anywhere; so everybody had it.
     sealed: bool,
     /// It has been used at most this often.
     uses: u64,
@@ -91,12 +98,52 @@ struct Line {
 pub struct Sighting<'a> {
     /// The keys of the ring, and how often each has sealed here.
     pub uses: &'a [(KeyId, u64)],
-    /// The keys that may be sealing, here or elsewhere.
-    pub sealing: &'a [KeyId],
+    /// The keys that seal here or elsewhere.
+    pub sealing: &'a Sealing,
     /// How long what is sealed now may be good.
     pub keep_for: Duration,
     /// The time.
     pub now: Timestamp,
+}
+
+/// The keys that are sealing somewhere.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sealing {
+    /// Those of which that is known: whoever seals with a key knows that everybody has it.
+    pub known: Vec<KeyId>,
+    /// Those of which nobody knows that it is not so.
+    pub possible: Vec<KeyId>,
+}
+
+/// For how long another data centre that has said nothing yet has been asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Silence {
+    /// What was noted before the start still covers whatever it seals with.
+    Brief,
+    /// Any key may be needed for longer than is noted.
+    Long,
+}
+
+impl Silence {
+    /// The silence of those who have not been heard of since this process `began`, with a ledger that was
+    /// [`Written`] when it did.
+    #[must_use]
+    pub fn of(ledger: Written, began: Timestamp, now: Timestamp) -> Self {
+        if ledger == Written::Lately && (began..began.after(AHEAD / 4)).contains(&now) {
+            Self::Brief
+        } else {
+            Self::Long
+        }
+    }
+}
+
+/// When the process before wrote its ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Written {
+    /// Just before it ended, and so shortly before this process began.
+    Lately,
+    /// Nobody knows when.
+    SomeTimeAgo,
 }
 
 /// Whether a ledger has to be written.
@@ -144,16 +191,50 @@ impl Ledger {
                 line.uses = uses.saturating_add(BLOCK);
                 noted = Noted::Changed;
             }
-            if !seen.sealing.contains(key) {
-                continue;
-            }
-            if !line.sealed || line.needed_until < needed_until.after(AHEAD / 2) {
+            if seen.sealing.known.contains(key) && !line.sealed {
                 line.sealed = true;
-                line.needed_until = line.needed_until.max(ahead);
+                noted = Noted::Changed;
+            }
+            let is_sealing = seen.sealing.may_include(*key);
+            if is_sealing && line.needed_until < needed_until.after(AHEAD / 2) {
+                line.needed_until = ahead;
+                noted = Noted::Changed;
+            }
+        }
+        if self.inherit(seen) == Noted::Changed {
+            noted = Noted::Changed;
+        }
+        noted
+    }
+
+    /// What another key has sealed may be sealed anew with the one that seals, and be good for as long.
+    fn inherit(&mut self, seen: &Sighting<'_>) -> Noted {
+        // What is noted for later than any session lives comes of a clock that was wrong.
+        let conceivable = seen.now.after(End::KEPT_MAX).after(AHEAD);
+        let lines = self.0.values().map(|line| line.needed_until);
+        let Some(longest) = lines.filter(|until| *until <= conceivable).max() else {
+            return Noted::Unchanged;
+        };
+        let mut noted = Noted::Unchanged;
+        for (key, line) in &mut self.0 {
+            if line.needed_until < longest && seen.sealing.may_include(*key) {
+                line.needed_until = longest;
                 noted = Noted::Changed;
             }
         }
         noted
+    }
+
+    /// Whether the process that wrote this ended a moment ago: then each key that was sealing is noted as needed
+    /// for longer than what is sealed now, which is good for `keep_for`.
+    #[must_use]
+    pub fn written(&self, keep_for: Duration, now: Timestamp) -> Written {
+        let slack = now.after(keep_for).after(AHEAD / 4);
+        if self.0.values().any(|line| line.needed_until > slack) {
+            Written::Lately
+        } else {
+            Written::SomeTimeAgo
+        }
     }
 
     /// How often a key has been used at most, as far as is written.
@@ -176,6 +257,13 @@ impl Ledger {
         line.is_some_and(|line| line.sealed && line.needed_until > now)
     }
 
+    /// The keys that something may be sealed with that is good.
+    #[must_use]
+    pub fn in_use(&self, now: Timestamp) -> Vec<KeyId> {
+        let keys = self.0.keys().copied();
+        keys.filter(|key| self.is_in_use(*key, now)).collect()
+    }
+
     /// The own keys that all others can open with (S-23). While one of them has not been heard of, these are
     /// keys that have sealed before: only of those is it known that all had them.
     #[must_use]
@@ -189,19 +277,29 @@ impl Ledger {
     }
 }
 
-/// The keys that may be sealing somewhere: the own one, and those of the others. One that has not said which
-/// may be using any that it has, and one that has not been heard of, any.
-#[must_use]
-pub fn sealing_anywhere(own: KeyId, ring: &[KeyId], peers: &[PeerKeys]) -> Vec<KeyId> {
-    let mut sealing = vec![own];
-    for peer in peers {
-        match (peer.seals, &peer.opens) {
-            (Some(key), _) => sealing.push(key),
-            (None, Some(opens)) => sealing.extend(opens),
-            (None, None) => sealing.extend(ring),
+impl Sealing {
+    /// The keys that seal: the own one, and those of the others. One that has not said which may be using any
+    /// that it has; and one that has not been heard of for long, any.
+    #[must_use]
+    pub fn anywhere(own: KeyId, ring: &[KeyId], peers: &[PeerKeys], silence: Silence) -> Self {
+        let mut sealing = Self {
+            known: vec![own],
+            possible: Vec::new(),
+        };
+        for peer in peers {
+            match (peer.seals, &peer.opens) {
+                (Some(key), _) => sealing.known.push(key),
+                (None, Some(opens)) => sealing.possible.extend(opens),
+                (None, None) if silence == Silence::Long => sealing.possible.extend(ring),
+                (None, None) => {}
+            }
         }
+        sealing
     }
-    sealing
+
+    fn may_include(&self, key: KeyId) -> bool {
+        self.known.contains(&key) || self.possible.contains(&key)
+    }
 }
 
 /// How far ahead it is noted until when a key is needed: the ledger is written twice in that time.
@@ -218,12 +316,19 @@ mod tests {
     const DAY: Duration = Duration::from_hours(24);
     const NOW: Timestamp = Timestamp::from_millis(1_700_000_000_000);
 
-    fn seen<'a>(uses: &'a [(KeyId, u64)], sealing: &'a [KeyId], now: Timestamp) -> Sighting<'a> {
+    fn seen<'a>(uses: &'a [(KeyId, u64)], sealing: &'a Sealing, now: Timestamp) -> Sighting<'a> {
         Sighting {
             uses,
             sealing,
             keep_for: DAY,
             now,
+        }
+    }
+
+    fn only(key: KeyId) -> Sealing {
+        Sealing {
+            known: vec![key],
+            possible: Vec::new(),
         }
     }
 
@@ -244,12 +349,12 @@ mod tests {
         let mut ledger = Ledger::default();
         let both = [(OLD, 5), (NEW, 0)];
         assert!(ledger.needed_until(OLD) > NOW.after(DAY * 365), "unknown");
-        ledger.note(&seen(&both, &[OLD], NOW));
+        ledger.note(&seen(&both, &only(OLD), NOW));
         let last_use = NOW.after(DAY * 3);
-        ledger.note(&seen(&both, &[OLD], last_use));
+        ledger.note(&seen(&both, &only(OLD), last_use));
         for hours in 1..48 {
             let now = last_use.after(Duration::from_hours(hours));
-            ledger.note(&seen(&both, &[NEW], now));
+            ledger.note(&seen(&both, &only(NEW), now));
             assert!(ledger.needed_until(OLD) >= last_use.after(DAY));
             assert!(ledger.needed_until(NEW) >= now.after(DAY));
         }
@@ -262,7 +367,7 @@ mod tests {
     fn a_key_that_came_from_elsewhere_may_have_sealed_anything_and_an_own_new_one_nothing() {
         let mut ledger = Ledger::default();
         ledger.begin(NEW, NOW);
-        ledger.note(&seen(&[(OLD, 0), (NEW, 0)], &[], NOW));
+        ledger.note(&seen(&[(OLD, 0), (NEW, 0)], &Sealing::default(), NOW));
         assert!(ledger.needed_until(OLD) >= NOW.after(DAY));
         assert_eq!(ledger.needed_until(NEW), NOW);
     }
@@ -274,7 +379,7 @@ mod tests {
         for second in 0..1000 {
             let now = NOW.after(Duration::from_secs(second));
             uses += BLOCK / 4;
-            if ledger.note(&seen(&[(OLD, uses)], &[OLD], now)) == Noted::Changed {
+            if ledger.note(&seen(&[(OLD, uses)], &only(OLD), now)) == Noted::Changed {
                 written += 1;
             }
             assert!(ledger.uses(OLD) > uses, "a crash would count too few");
@@ -282,7 +387,7 @@ mod tests {
         assert!(written <= 502, "{written}");
         // A process that begins counts on from what is written.
         let counted = ledger.uses(OLD);
-        ledger.note(&seen(&[(OLD, counted)], &[OLD], NOW));
+        ledger.note(&seen(&[(OLD, counted)], &only(OLD), NOW));
         assert!(ledger.uses(OLD) > counted);
     }
 
@@ -291,7 +396,7 @@ mod tests {
         let mut ledger = Ledger::default();
         let notes = (0..3600).map(|second| {
             let now = NOW.after(Duration::from_secs(second));
-            ledger.note(&seen(&[(OLD, 0)], &[OLD], now))
+            ledger.note(&seen(&[(OLD, 0)], &only(OLD), now))
         });
         assert!(notes.filter(|noted| *noted == Noted::Changed).count() <= 3);
     }
@@ -299,7 +404,7 @@ mod tests {
     #[test]
     fn a_key_is_common_when_every_other_data_centre_has_said_so_s_23() {
         let mut ledger = Ledger::default();
-        ledger.note(&seen(&[(OLD, 1), (NEW, 0)], &[OLD], NOW));
+        ledger.note(&seen(&[(OLD, 1), (NEW, 0)], &only(OLD), NOW));
         let own = [OLD, NEW];
         let knows_both = peer(&[OLD, NEW], Some(OLD));
         let knows_old = peer(&[OLD], Some(OLD));
@@ -313,11 +418,108 @@ mod tests {
     #[test]
     fn whatever_may_be_sealing_elsewhere_counts_s_23() {
         let ring = [OLD, NEW];
-        let anywhere = |peers: &[PeerKeys]| sealing_anywhere(NEW, &ring, peers);
-        assert_eq!(anywhere(&[]), [NEW]);
-        assert_eq!(anywhere(&[peer(&[OLD, NEW], Some(OLD))]), [NEW, OLD]);
-        assert_eq!(anywhere(&[peer(&[OLD, NEW], None)]), [NEW, OLD, NEW]);
-        assert_eq!(anywhere(&[SILENT]), [NEW, OLD, NEW]);
+        let anywhere = |peers: &[PeerKeys]| {
+            let sealing = Sealing::anywhere(NEW, &ring, peers, Silence::Long);
+            (sealing.known, sealing.possible)
+        };
+        assert_eq!(anywhere(&[]), (vec![NEW], vec![]));
+        let said = peer(&[OLD, NEW], Some(OLD));
+        assert_eq!(anywhere(&[said]), (vec![NEW, OLD], vec![]));
+        let unsaid = peer(&[OLD, NEW], None);
+        assert_eq!(anywhere(&[unsaid]), (vec![NEW], vec![OLD, NEW]));
+        assert_eq!(anywhere(&[SILENT]), (vec![NEW], vec![OLD, NEW]));
+    }
+
+    #[test]
+    fn a_new_key_does_not_seal_before_one_that_was_not_heard_of_has_it_s_23() {
+        for silence in [Silence::Brief, Silence::Long] {
+            let mut ledger = Ledger::default();
+            let ring = [OLD, NEW];
+            ledger.note(&seen(&[(OLD, 5)], &only(OLD), NOW));
+            ledger.begin(NEW, NOW);
+            // The process begins anew while the other data centre is away, and goes on looking.
+            for minutes in 0..120 {
+                let now = NOW.after(Duration::from_mins(minutes));
+                let sealing = Sealing::anywhere(OLD, &ring, &[SILENT], silence);
+                ledger.note(&seen(&[(OLD, 5), (NEW, 0)], &sealing, now));
+                assert_eq!(ledger.common(&ring, &[SILENT]), [OLD], "{silence:?}");
+            }
+            // It comes back without the new one.
+            let lacks = peer(&[OLD], Some(OLD));
+            assert_eq!(ledger.common(&ring, &[lacks]), [OLD]);
+        }
+    }
+
+    #[test]
+    fn a_key_retires_though_the_process_begins_anew_each_day_with_others_unheard_of() {
+        let mut ledger = Ledger::default();
+        let both = [(OLD, 5), (NEW, 1)];
+        ledger.note(&seen(&both, &only(OLD), NOW));
+        let mut last = NOW;
+        for minutes in 0..60 * 24 * 4 {
+            let now = NOW.after(Duration::from_mins(minutes));
+            let running_for = Duration::from_mins(minutes % (60 * 24));
+            let written = if running_for.is_zero() && minutes > 0 {
+                ledger.written(DAY, now)
+            } else {
+                Written::Lately
+            };
+            let heard = peer(&[OLD, NEW], Some(NEW));
+            let said = if running_for < Duration::from_mins(2) {
+                SILENT
+            } else {
+                heard
+            };
+            let silence = Silence::of(written, now.before(running_for), now);
+            let sealing = Sealing::anywhere(NEW, &[OLD, NEW], &[said], silence);
+            ledger.note(&seen(&both, &sealing, now));
+            last = now;
+        }
+        assert!(ledger.needed_until(OLD) <= NOW.after(DAY + AHEAD));
+        assert!(ledger.needed_until(NEW) >= last.after(DAY));
+    }
+
+    #[test]
+    fn a_ledger_of_some_time_ago_covers_nothing_that_others_have_sealed_since() {
+        let mut ledger = Ledger::default();
+        assert_eq!(ledger.written(DAY, NOW), Written::SomeTimeAgo);
+        ledger.note(&seen(&[(OLD, 5)], &only(OLD), NOW));
+        let later = |minutes| NOW.after(Duration::from_mins(minutes));
+        assert_eq!(ledger.written(DAY, later(5)), Written::Lately);
+        assert_eq!(ledger.written(DAY, later(50)), Written::SomeTimeAgo);
+        let silence = |written, minutes| Silence::of(written, NOW, later(minutes));
+        assert_eq!(silence(Written::Lately, 1), Silence::Brief);
+        assert_eq!(silence(Written::Lately, 60), Silence::Long);
+        assert_eq!(silence(Written::SomeTimeAgo, 1), Silence::Long);
+        let set_back = Silence::of(Written::Lately, later(1), NOW);
+        assert_eq!(set_back, Silence::Long);
+    }
+
+    #[test]
+    fn what_a_key_seals_anew_is_needed_for_as_long_as_the_key_before_it() {
+        let mut ledger = Ledger::default();
+        let week = DAY * 7;
+        let keep = |keep_for, sealing: &Sealing, ledger: &mut Ledger| {
+            let uses = [(OLD, 5), (NEW, 0)];
+            let seen = Sighting {
+                keep_for,
+                ..seen(&uses, sealing, NOW)
+            };
+            ledger.note(&seen)
+        };
+        ledger.begin(NEW, NOW);
+        keep(week, &only(OLD), &mut ledger);
+        // Sessions that begin live for an hour; those that stand are sealed with the new key.
+        let hour = Duration::from_hours(1);
+        keep(hour, &only(NEW), &mut ledger);
+        assert!(ledger.needed_until(NEW) >= NOW.after(week));
+        let again = keep(hour, &only(NEW), &mut ledger);
+        assert_eq!(again, Noted::Unchanged);
+        // A clock that was years ahead keeps nothing else for ever.
+        let mut ledger = Ledger::default();
+        ledger.begin(OLD, NOW.after(DAY * 9000));
+        keep(hour, &only(NEW), &mut ledger);
+        assert!(ledger.needed_until(NEW) <= NOW.after(hour * 2));
     }
 
     #[test]
@@ -340,10 +542,26 @@ mod tests {
     }
 
     #[test]
+    fn a_key_that_was_made_years_ahead_is_not_waited_for() {
+        let rules = KeyRules::default();
+        let from = |seals_from| KeyFacts {
+            id: NEW,
+            created: NOW,
+            seals_from,
+        };
+        assert!(rules.is_waited_for(&from(Timestamp::default()), NOW));
+        assert!(rules.is_waited_for(&from(NOW.after(rules.publish_for)), NOW));
+        assert!(!rules.is_waited_for(&from(NOW.after(DAY * 3000)), NOW));
+    }
+
+    #[test]
     fn a_key_that_is_gone_is_forgotten() {
         let mut ledger = Ledger::default();
-        ledger.note(&seen(&[(OLD, 1), (NEW, 0)], &[OLD], NOW));
-        assert_eq!(ledger.note(&seen(&[(NEW, 0)], &[NEW], NOW)), Noted::Changed);
+        ledger.note(&seen(&[(OLD, 1), (NEW, 0)], &only(OLD), NOW));
+        assert_eq!(
+            ledger.note(&seen(&[(NEW, 0)], &only(NEW), NOW)),
+            Noted::Changed
+        );
         assert!(!ledger.is_in_use(OLD, NOW));
     }
 }

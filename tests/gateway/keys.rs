@@ -155,19 +155,30 @@ async fn a_key_that_is_known_to_somebody_is_taken_out_at_once_with_what_it_seale
 }
 
 #[tokio::test]
-async fn a_ring_that_was_copied_here_is_taken_over_unless_it_lacks_a_key_in_use_s_23() {
-    let (_application, gateway) = start().await;
+async fn a_ring_that_was_copied_here_is_taken_over_and_a_key_in_use_stays_in_it_s_23() {
+    let (_application, mut gateway) = start().await;
     let alone = ring(&gateway);
     told(&gateway, &["rotate"]).await;
     let both = ring(&gateway);
     let mut browser = Browser::signed_in(&gateway, "alice").await;
     gateway.replace(RING, &alone);
-    gateway.wait_for_log("the key ring is not taken over").await;
+    gateway
+        .wait_for_log("the key ring lacks a key that is needed, which stays in it")
+        .await;
     assert!(is_signed_in(&mut browser).await);
     assert_eq!(stages_in(&told(&gateway, &["list"]).await).len(), 2);
+    // The next process has it, too.
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+    gateway.restart().await;
+    assert!(is_signed_in(&mut browser).await);
+    // What cannot be understood is not written over: it may be somebody's only copy.
     gateway.replace(RING, "{}");
     gateway.wait_for_log("it is not a key ring").await;
     assert!(is_signed_in(&mut browser).await);
+    let said = refusal(&gateway, &["rotate"]).await;
+    assert!(said.contains("cannot be used"), "{said}");
+    assert_eq!(ring(&gateway), "{}");
     // A third key, as another data centre would have made it.
     let mut written: Value = serde_json::from_str(&both).unwrap();
     let mut third = written["keys"][0].clone();
@@ -182,4 +193,70 @@ async fn a_ring_that_was_copied_here_is_taken_over_unless_it_lacks_a_key_in_use_
     })
     .await;
     assert!(is_signed_in(&mut browser).await);
+}
+
+#[tokio::test]
+async fn a_start_without_a_key_that_is_needed_says_so() {
+    let (_application, mut gateway) = start().await;
+    let alone = ring(&gateway);
+    let old = told(&gateway, &["rotate"]).await;
+    let (new, _) = stages_in(&old)[0].clone();
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+    gateway.replace(RING, &alone);
+    gateway.restart().await;
+    gateway
+        .wait_for_log("the key ring lacks a key that was used before the start")
+        .await;
+    assert!(gateway.log().contains(&new), "{}", gateway.log());
+}
+
+#[tokio::test]
+async fn a_key_that_could_not_be_made_is_made_once_the_disk_allows_it_and_what_users_are_told_of_is_sealed_with_it()
+ {
+    let (_application, mut gateway) = start().await;
+    let old = stages_in(&told(&gateway, &["list"]).await)[0].0.clone();
+    gateway.terminate();
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+    let state = gateway.folder().join("state");
+    let ledger = std::fs::read_to_string(state.join("key-use.json")).unwrap();
+    let mut ledger: Value = serde_json::from_str(&ledger).unwrap();
+    for line in ledger.as_object_mut().unwrap().values_mut() {
+        line["uses"] = (1_u64 << 31).into();
+    }
+    std::fs::write(state.join("key-use.json"), ledger.to_string()).unwrap();
+    let lock = state.join(".key-ring.json.lock");
+    if lock.exists() {
+        std::fs::remove_file(&lock).unwrap();
+    }
+    std::fs::create_dir(&lock).unwrap();
+    gateway.restart().await;
+    gateway
+        .wait_for_log("the key ring could not be changed; it is tried again")
+        .await;
+    std::fs::remove_dir(&lock).unwrap();
+    let new = until("another key seals", PATIENCE, || async {
+        let keys = stages_in(&told(&gateway, &["list"]).await);
+        (keys[0].0 != old && keys[0].1 == "sealing").then(|| keys[0].0.clone())
+    })
+    .await;
+    // A command beside the gateway seals its line of the trail with the key that stays.
+    let output = gateway.command(&["users", "remove", "bob"]).output();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{output:?}");
+    let trail = std::fs::read_to_string(state.join("audit.jsonl")).unwrap();
+    let of_command = |line: &&str| line.contains("\"bob\"") && !line.contains("may_sign_in");
+    let mut lines = trail.lines().rev();
+    let line = lines.find(|line| line.contains("users_changed") && of_command(line));
+    let line: Value = serde_json::from_str(line.unwrap_or(&trail)).unwrap();
+    assert_eq!(sealed_with(line["seal"].as_str().unwrap()), new);
+}
+
+/// The id of a key is what comes after the version.
+fn sealed_with(seal: &str) -> String {
+    use base64::Engine;
+
+    let seal = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(seal);
+    let id = seal.unwrap().into_iter().skip(1).take(4);
+    id.map(|byte| format!("{byte:02x}")).collect()
 }

@@ -20,6 +20,7 @@ pub struct RingFile {
     others: Vec<Entry>,
 }
 
+#[derive(Clone)]
 struct Entry {
     facts: KeyFacts,
     secret: Zeroizing<[u8; 32]>,
@@ -139,6 +140,17 @@ impl RingFile {
             self.others.push(before);
         }
         id
+    }
+
+    /// Takes over keys of another ring that this one lacks. They only open, unless they seal already.
+    pub fn keep(&mut self, from: &Self, keys: &[KeyId]) {
+        for entry in std::iter::once(&from.named).chain(&from.others) {
+            let id = entry.facts.id;
+            let is_here = |own: &Entry| own.facts.id == id;
+            if keys.contains(&id) && !is_here(&self.named) && !self.others.iter().any(is_here) {
+                self.others.push(entry.clone());
+            }
+        }
     }
 
     /// Takes a key out: nothing opens any more that it has sealed.
@@ -293,6 +305,20 @@ mod tests {
             RingFile::parse(short.as_bytes()),
             Err(KeyRingError::Key(_))
         ));
+    }
+
+    #[test]
+    fn keys_of_another_ring_are_kept_once_and_do_not_take_the_place_of_the_one_that_is_named() {
+        let at = Timestamp::from_millis;
+        let mut before = RingFile::first(&Zeroizing::new([1; 32]), at(1));
+        let first = before.facts()[0].id;
+        let second = before.publish(&Zeroizing::new([2; 32]), at(5), at(5));
+        let mut copied = RingFile::first(&Zeroizing::new([1; 32]), at(1));
+        copied.keep(&before, &[first, second, KeyId(3)]);
+        assert_eq!(copied.preferred(), [first, second]);
+        let kept = copied.facts();
+        assert_eq!(kept[1], before.facts()[0]);
+        RingFile::parse(&copied.to_text().unwrap()).unwrap();
     }
 
     #[test]
