@@ -92,7 +92,7 @@ fn users(config: &Config, running: &Config, lasting: &Lasting) -> anyhow::Result
         return Ok(UsersChange::Other(Arc::new(users)));
     }
     let users = current.now();
-    if users.version() == users.version_read() {
+    if users.version() == users.users().version() {
         return Ok(UsersChange::None);
     }
     let fresh = users.read_again().with_context(cannot)?;

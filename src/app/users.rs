@@ -10,13 +10,13 @@ use anyhow::Context;
 use parking_lot::Mutex;
 use tokio::task::spawn_blocking;
 
+use crate::config::sources::Stamp;
 use crate::engine::EmbeddedEngine;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::name::UserName;
 use crate::ports::identity_provider::IdentityProvider;
-use crate::provider::users_file::FileVersion;
-use crate::provider::users_file::UsersFileProvider;
+use crate::provider::users_file::UsersRead;
 use crate::provider::users_file::current::CurrentUsers;
 use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::known::KnownUsers;
@@ -25,14 +25,16 @@ use crate::provider::users_file::known::KnownUsers;
 #[derive(Debug)]
 pub(super) struct UsersWatch {
     users: Arc<CurrentUsers>,
-    /// The one that was looked at last.
-    looked_at: Arc<UsersFileProvider>,
+    /// The users whose sessions stay, and whose standing `standing` tells of.
+    acted_on: UsersRead,
     engine: Arc<EmbeddedEngine>,
     known: Arc<Mutex<KnownUsers>>,
-    /// The version of the file that was read last, be it right or wrong.
-    seen: Option<FileVersion>,
+    /// A version of the file that has a fault.
+    faulty: Option<Stamp>,
     /// One that could not be read, and was complained about.
-    unread: Option<FileVersion>,
+    unread: Option<Stamp>,
+    /// How many looks in a row have found no file.
+    missing: u32,
     standing: Standing,
     /// Users whose end is durable, while that of others is not yet.
     cut_off: BTreeSet<UserName>,
@@ -43,6 +45,13 @@ pub(super) struct UsersWatch {
 enum Standing {
     Settled,
     Unsettled,
+}
+
+/// What a look at the file has found.
+enum Looked {
+    Changed(Stamp, Result<usize, LoadUsersError>),
+    Missing,
+    Same,
 }
 
 impl UsersWatch {
@@ -60,14 +69,14 @@ impl UsersWatch {
                 "{path} cannot be read, so nobody can tell which users are gone since the last run"
             )
         })?;
-        let looked_at = users.now();
         Ok(Self {
-            seen: looked_at.version_read(),
-            looked_at,
+            acted_on: users.now().users(),
             users,
             engine,
             known: Arc::new(Mutex::new(known)),
+            faulty: None,
             unread: None,
+            missing: 0,
             standing: Standing::Unsettled,
             cut_off: BTreeSet::new(),
         })
@@ -83,39 +92,55 @@ impl UsersWatch {
         }
     }
 
-    /// Takes over a change of the file. One with a fault in it changes nothing; one that the system does not
-    /// give is looked at again, since it may forbid somebody to sign in.
+    /// Takes over a change of the file, and notes who has come and gone, whoever has read it.
     async fn look(&mut self) {
-        let users = self.users.now();
-        if !Arc::ptr_eq(&users, &self.looked_at) {
-            // A reload has put it there, read and found right.
-            self.seen = users.version_read();
+        self.read_again().await;
+        let users = self.users.now().users();
+        if !users.is(&self.acted_on) {
             self.engine
-                .note(changed(&self.looked_at.names(), &users.names()));
-            self.looked_at = users;
+                .note(changed(&self.acted_on.names(), &users.names()));
+            self.acted_on = users;
             self.unsettle();
         }
-        let (users, seen) = (Arc::clone(&self.looked_at), self.seen.clone());
+    }
+
+    /// Reads the file again if it is another one than the users of now are from. One with a fault in it changes
+    /// nothing; one that the system does not give is looked at again, since it may forbid somebody to sign in.
+    async fn read_again(&mut self) {
+        let (users, faulty) = (self.users.now(), self.faulty);
         let look = move || {
-            // While a file is being replaced there may be none for a moment.
-            let version = users.version().filter(|now| seen.as_ref() != Some(now))?;
-            Some((version, users.names(), users.reload()))
+            let Some(version) = users.version() else {
+                return Looked::Missing;
+            };
+            if users.users().version() == Some(version) || faulty == Some(version) {
+                return Looked::Same;
+            }
+            Looked::Changed(version, users.reload())
         };
         // A large file takes a while, and the streams of ended sessions are not to wait for it.
-        let (version, before, read) = match spawn_blocking(look).await {
-            Ok(Some(looked)) => looked,
-            Ok(None) => return,
-            Err(error) => return tracing::error!(%error, "the users file could not be looked at"),
+        let looked = spawn_blocking(look).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "the users file could not be looked at");
+            Looked::Same
+        });
+        self.missing = match looked {
+            Looked::Missing => self.missing.saturating_add(1),
+            Looked::Changed(..) | Looked::Same => 0,
         };
-        match read {
-            Ok(users) => {
-                self.engine.note(changed(&before, &self.looked_at.names()));
-                tracing::info!(users, "users file read again");
-                self.seen = Some(version);
-                self.unsettle();
+        match looked {
+            Looked::Changed(version, read) => self.judge(version, read),
+            // While a file is being replaced there may be none for a moment.
+            Looked::Missing if self.missing == MISSING_TOLD => {
+                tracing::error!("the users file is gone; the users are as before");
             }
+            Looked::Missing | Looked::Same => {}
+        }
+    }
+
+    fn judge(&mut self, version: Stamp, read: Result<usize, LoadUsersError>) {
+        match read {
+            Ok(users) => tracing::info!(users, "users file read again"),
             Err(error @ LoadUsersError::Read { .. }) => {
-                if self.unread.replace(version.clone()) != Some(version) {
+                if self.unread.replace(version) != Some(version) {
                     tracing::error!(
                         error = &error as &dyn std::error::Error,
                         "the users file cannot be read; the users are as before, and it is tried again"
@@ -123,7 +148,7 @@ impl UsersWatch {
                 }
             }
             Err(error @ (LoadUsersError::Invalid { .. } | LoadUsersError::Syntax { .. })) => {
-                self.seen = Some(version);
+                self.faulty = Some(version);
                 tracing::error!(
                     error = &error as &dyn std::error::Error,
                     "the users file has a fault; the users are as before"
@@ -142,7 +167,9 @@ impl UsersWatch {
         if self.standing == Standing::Settled {
             return;
         }
-        let lost = self.known.lock().lost(&self.looked_at);
+        // A change of the file in the meantime is the next one's matter.
+        let users = self.acted_on.names();
+        let lost = self.known.lock().lost(&users);
         let mut durable = true;
         for user in &lost {
             if self.cut_off.contains(user) {
@@ -166,8 +193,8 @@ impl UsersWatch {
             return;
         }
         self.cut_off.clear();
-        let (known, users) = (Arc::clone(&self.known), Arc::clone(&self.looked_at));
-        let noted = spawn_blocking(move || known.lock().replace(&users)).await;
+        let known = Arc::clone(&self.known);
+        let noted = spawn_blocking(move || known.lock().replace(users)).await;
         match noted.unwrap_or_else(|error| Err(error.into())) {
             Ok(()) => self.standing = Standing::Settled,
             Err(error) => tracing::error!(
@@ -196,6 +223,8 @@ fn changed(before: &[UserName], now: &[UserName]) -> Event {
 const KNOWN_USERS: &str = "users.known";
 /// Names told of one change.
 const NAMES_MAX: usize = 50;
+/// Looks that find no file before it is told: whoever replaces one is done by then.
+const MISSING_TOLD: u32 = 5;
 /// How often the file is looked at.
 const EVERY: Duration = Duration::from_secs(1);
 
@@ -263,19 +292,71 @@ mod tests {
         let file = dir.path().join("users.yaml");
         std::fs::write(&file, "users: []\n").unwrap();
         let mut watch = watch(&dir);
+        let version = || Stamp::of(&file);
         std::fs::remove_file(&file).unwrap();
         std::fs::create_dir(&file).unwrap();
         watch.look().await;
-        assert_ne!(watch.seen, watch.looked_at.version());
-        assert_eq!(watch.unread, watch.looked_at.version());
+        assert_eq!(watch.faulty, None);
+        assert_eq!(watch.unread, version());
         std::fs::remove_dir(&file).unwrap();
         std::fs::write(&file, "users: [").unwrap();
         watch.look().await;
-        assert_eq!(watch.seen, watch.looked_at.version());
+        assert_eq!(watch.faulty, version());
         std::fs::write(&file, "users:   []\n").unwrap();
         watch.standing = Standing::Settled;
         watch.look().await;
-        assert_eq!(watch.seen, watch.looked_at.version());
+        assert_eq!(watch.acted_on.version(), version());
         assert_eq!(watch.standing, Standing::Unsettled);
     }
+
+    #[tokio::test]
+    async fn what_somebody_else_has_read_is_acted_upon_and_older_users_displace_no_newer_ones_s_10()
+    {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("users.yaml");
+        let write = |names: &[&str]| {
+            let user = |name: &&str| format!("  - {{name: {name}, password: '{HASH}'}}\n");
+            let users: String = names.iter().map(user).collect();
+            std::fs::write(&file, format!("users:\n{users}")).unwrap();
+        };
+        write(&["alice", "mallory"]);
+        let mut watch = watch(&dir);
+        watch.settle().await;
+        let users = watch.users.now();
+        // A reload has read the file, and takes it over after the watch has read a newer one.
+        write(&["alice", "bob", "mallory"]);
+        let fresh = users.read_again().unwrap();
+        write(&["alice"]);
+        watch.look().await;
+        users.take_over(fresh);
+        let alice = [UserName::parse("alice").unwrap()];
+        assert_eq!(users.users().names(), alice);
+        watch.settle().await;
+        // A change of password reads the file by itself, and somebody was taken out just before.
+        write(&[]);
+        users.reload().unwrap();
+        watch.look().await;
+        assert_eq!(watch.standing, Standing::Unsettled);
+        assert_eq!(watch.known.lock().lost(&watch.acted_on.names()), alice);
+        watch.settle().await;
+        assert_eq!(watch.standing, Standing::Settled);
+    }
+
+    #[tokio::test]
+    async fn a_file_that_is_gone_is_told_once() {
+        let dir = tempfile::tempdir().unwrap();
+        let file = dir.path().join("users.yaml");
+        std::fs::write(&file, "users: []\n").unwrap();
+        let mut watch = watch(&dir);
+        std::fs::remove_file(&file).unwrap();
+        for look in 1..=MISSING_TOLD + 1 {
+            watch.look().await;
+            assert_eq!(watch.missing, look);
+        }
+        std::fs::write(&file, "users: []\n").unwrap();
+        watch.look().await;
+        assert_eq!(watch.missing, 0);
+    }
+
+    const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$SkmadNg519YkqjmMhTpGswcVZmiAjeQ01ZqqlxlwOok";
 }

@@ -15,7 +15,7 @@ pub struct Sources(BTreeMap<PathBuf, Option<Stamp>>);
 
 /// A version of a file or a folder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Stamp {
+pub struct Stamp {
     device: u64,
     inode: u64,
     bytes: u64,
@@ -25,7 +25,9 @@ struct Stamp {
 }
 
 impl Stamp {
-    fn of(path: &Path) -> Option<Self> {
+    /// The version that a path leads to; none where it leads nowhere.
+    #[must_use]
+    pub fn of(path: &Path) -> Option<Self> {
         let file = std::fs::metadata(path).ok()?;
         Some(Self {
             device: file.dev(),

@@ -4,19 +4,12 @@
 //! who has an account. How often somebody may try is the engine's to say; the bounded pool keeps the cost
 //! of guessing from becoming the cost of everything else.
 
-use std::collections::BTreeMap;
-use std::os::unix::fs::MetadataExt;
-use std::path::Path;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::SystemTime;
 
-use arc_swap::ArcSwap;
 use async_trait::async_trait;
-use sha2::Digest;
-use sha2::Sha256;
 
 use crate::config::Authentication;
+use crate::config::sources::Stamp;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
@@ -40,6 +33,7 @@ use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::pool::Check;
 use crate::provider::users_file::pool::HashingError;
 use crate::provider::users_file::pool::HashingPool;
+use crate::provider::users_file::roster::Rosters;
 
 mod attributes;
 pub mod current;
@@ -50,6 +44,10 @@ pub mod htpasswd;
 pub mod known;
 pub mod pool;
 pub(crate) mod replace;
+mod roster;
+
+pub use crate::provider::users_file::roster::FreshUsers;
+pub use crate::provider::users_file::roster::UsersRead;
 
 /// Why the users file cannot serve as a provider.
 #[derive(Debug, thiserror::Error)]
@@ -62,36 +60,12 @@ pub enum OpenUsersError {
     Load(#[from] LoadUsersError),
 }
 
-/// A version of the users file, as the file system tells it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct FileVersion {
-    modified: SystemTime,
-    bytes: u64,
-    inode: u64,
-}
-
-impl FileVersion {
-    fn of(path: &Path) -> Option<Self> {
-        let file = std::fs::metadata(path).ok()?;
-        Some(Self {
-            modified: file.modified().ok()?,
-            bytes: file.len(),
-            inode: file.ino(),
-        })
-    }
-}
-
-/// Users that were read and are not in use yet.
-#[derive(Debug)]
-pub struct FreshUsers(Roster);
-
 /// Verifies passwords against a users file.
 #[derive(Debug)]
 pub struct UsersFileProvider {
     store: StoreName,
     level: AuthLevel,
-    path: PathBuf,
-    roster: ArcSwap<Roster>,
+    rosters: Arc<Rosters>,
     pool: HashingPool,
 }
 
@@ -107,7 +81,7 @@ impl UsersFileProvider {
     }
 
     fn warn_of_weak_hashes(&self) {
-        let roster = self.roster.load();
+        let roster = self.rosters.now();
         let weak = roster.users.values().filter(|user| user.password.is_weak());
         let users = weak.count();
         if users > 0 {
@@ -119,28 +93,27 @@ impl UsersFileProvider {
     }
 
     fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
-        let roster = Roster::read(&settings.users_file)?;
+        let rosters = Rosters::open(settings.users_file.clone())?;
         let pool = HashingPool::start(settings.hashing_threads, settings.hashing_queue, check)
             .map_err(OpenUsersError::Hashing)?;
         Ok(Self {
             store: settings.store.clone(),
             level: settings.level,
-            path: settings.users_file.clone(),
-            roster: ArcSwap::from_pointee(roster),
+            rosters: Arc::new(rosters),
             pool,
         })
     }
 
     /// Which version of the file is in its place; none while there is no file.
     #[must_use]
-    pub fn version(&self) -> Option<FileVersion> {
-        FileVersion::of(&self.path)
+    pub fn version(&self) -> Option<Stamp> {
+        self.rosters.version()
     }
 
-    /// The version that was read last.
+    /// The users of now.
     #[must_use]
-    pub fn version_read(&self) -> Option<FileVersion> {
-        self.roster.load().version.clone()
+    pub fn users(&self) -> UsersRead {
+        UsersRead::new(self.rosters.now())
     }
 
     /// Reads the file again, and answers how many users it has; sign-ins that are being checked finish
@@ -149,7 +122,7 @@ impl UsersFileProvider {
     /// # Errors
     /// When the file is missing or wrong. The users read before stay.
     pub fn reload(&self) -> Result<usize, LoadUsersError> {
-        Ok(self.take_over(self.read_again()?))
+        self.rosters.reload()
     }
 
     /// Reads the file again, and changes nothing yet.
@@ -157,34 +130,16 @@ impl UsersFileProvider {
     /// # Errors
     /// When the file is missing or wrong.
     pub fn read_again(&self) -> Result<FreshUsers, LoadUsersError> {
-        Roster::read(&self.path).map(FreshUsers)
+        self.rosters.read_again()
     }
 
-    /// Goes by users that were read again, and answers how many there are.
-    pub fn take_over(&self, fresh: FreshUsers) -> usize {
-        let users = fresh.0.users.len();
-        self.roster.store(Arc::new(fresh.0));
-        users
-    }
-
-    /// The names of those who may sign in.
-    #[must_use]
-    pub fn names(&self) -> Vec<UserName> {
-        let roster = self.roster.load();
-        let users = roster.users.values();
-        let users = users.filter(|user| user.may_sign_in());
-        users.map(|user| user.name.clone()).collect()
-    }
-
-    /// Whether a user, by whatever spelling, may sign in.
-    #[must_use]
-    pub fn may_sign_in(&self, user: &UserName) -> bool {
-        let roster = self.roster.load();
-        roster.find(user.as_str()).is_some_and(User::may_sign_in)
+    /// Goes by users that were read again, unless others were read meanwhile: those are newer.
+    pub fn take_over(&self, fresh: FreshUsers) {
+        self.rosters.take_over(fresh);
     }
 
     async fn verify_password(&self, name: &str, password: Secret) -> Result<Verified, VerifyError> {
-        let roster = self.roster.load_full();
+        let roster = self.rosters.now();
         let subject = roster.find(name);
         let hash = subject.map_or_else(|| roster.decoy(name), |user| Arc::clone(&user.password));
         let acceptable = hash::check_length(password.expose()).is_ok();
@@ -208,10 +163,10 @@ impl UsersFileProvider {
         }
     }
 
-    /// Writes a new password into the file, if the old one is that of the file. It is written on a thread that
-    /// hashes: the lock of the file may be waited for.
+    /// Writes a new password into the file, if the old one is that of the file, and goes by it at once. It is
+    /// done on a thread that hashes: the lock of the file may be waited for, and a large file takes a while.
     async fn write_password(&self, user: &User, new: Secret) -> Result<(), ChangeError> {
-        let (path, name) = (self.path.clone(), user.name.clone());
+        let (rosters, name) = (Arc::clone(&self.rosters), user.name.clone());
         let known = Arc::clone(&user.password);
         let write = move || -> Result<(), ChangeError> {
             let hash = hash::hash_password(new.expose());
@@ -220,8 +175,11 @@ impl UsersFileProvider {
                 hash: &hash,
                 age: PasswordAge::Lasting,
             };
-            match edit::change_password(&path, name.as_str(), &known, &new) {
-                Ok(_) => Ok(()),
+            match edit::change_password(rosters.path(), name.as_str(), &known, &new) {
+                Ok(_) => {
+                    read_after_change(&rosters);
+                    Ok(())
+                }
                 Err(EditUsersError::Changed(_) | EditUsersError::Unknown(_)) => {
                     Err(ChangeError::Changed)
                 }
@@ -261,7 +219,7 @@ impl IdentityProvider for UsersFileProvider {
     }
 
     fn account(&self, typed: &str) -> String {
-        let roster = self.roster.load();
+        let roster = self.rosters.now();
         let known = roster.find(typed);
         known.map_or_else(|| document::fold(typed), |user| user.name.to_string())
     }
@@ -278,7 +236,7 @@ impl IdentityProvider for UsersFileProvider {
         old: Secret,
         new: Secret,
     ) -> Result<(), ChangeError> {
-        let roster = self.roster.load_full();
+        let roster = self.rosters.now();
         let user = roster.find(subject.as_str());
         let user = user.filter(|user| user.may_sign_in());
         let user = user.ok_or(ChangeError::Changed)?;
@@ -289,19 +247,11 @@ impl IdentityProvider for UsersFileProvider {
             Err(HashingError::Busy) => return Err(ChangeError::Busy),
             Err(error) => return Err(ChangeError::Failed(Box::new(error))),
         }
-        self.write_password(user, new).await?;
-        // The file is followed anyway; so the new password is good at once.
-        if let Err(error) = self.reload() {
-            tracing::error!(
-                error = &error as &dyn std::error::Error,
-                "the users file could not be read after a change"
-            );
-        }
-        Ok(())
+        self.write_password(user, new).await
     }
 
     fn account_of(&self, typed: &str) -> Option<Account> {
-        let roster = self.roster.load();
+        let roster = self.rosters.now();
         let user = roster.find(typed)?;
         let state = if user.may_sign_in() {
             AccountState::Enabled
@@ -315,7 +265,7 @@ impl IdentityProvider for UsersFileProvider {
     }
 
     async fn refresh(&self, subject: &UserName) -> Result<Refreshed, VerifyError> {
-        let roster = self.roster.load();
+        let roster = self.rosters.now();
         let user = roster.find(subject.as_str());
         Ok(match user.filter(|user| user.may_sign_in()) {
             Some(user) => Refreshed::Known(self.identity(user)),
@@ -324,73 +274,13 @@ impl IdentityProvider for UsersFileProvider {
     }
 }
 
-/// The users of one reading of the file, by folded name.
-#[derive(Debug)]
-struct Roster {
-    /// What the file was just before it was read: a change during the reading is seen as one.
-    version: Option<FileVersion>,
-    users: BTreeMap<String, User>,
-    /// What an unknown name is checked against: the hashes of the file, or a stand-in where it has none.
-    decoys: Vec<Arc<PasswordHash>>,
-    decoy_seed: [u8; 32],
-}
-
-impl Roster {
-    fn read(path: &Path) -> Result<Self, LoadUsersError> {
-        let version = FileVersion::of(path);
-        let users = document::load(path)?;
-        Ok(Self {
-            version,
-            ..Self::new(users)
-        })
-    }
-
-    fn new(users: Vec<User>) -> Self {
-        let mut decoys: Vec<_> = users
-            .iter()
-            .map(|user| Arc::clone(&user.password))
-            .collect();
-        if decoys.is_empty() {
-            decoys.push(Arc::new(PasswordHash::stand_in()));
-        }
-        let mut seed = Sha256::new();
-        for decoy in &decoys {
-            seed.update(decoy.digest_input());
-        }
-        let users = users
-            .into_iter()
-            .map(|user| (document::fold(user.name.as_str()), user))
-            .collect();
-        Self {
-            version: None,
-            users,
-            decoys,
-            decoy_seed: seed.finalize().into(),
-        }
-    }
-
-    fn find(&self, name: &str) -> Option<&User> {
-        self.users.get(&document::fold(name))
-    }
-
-    /// The hash an unknown name is checked against. Where a file mixes parameters, one decoy for all
-    /// unknown names would tell every user with other parameters apart; so each name draws one of the
-    /// file's own hashes, always the same until the file changes, by a seed that only the file's owner
-    /// knows. The outcome is thrown away.
-    fn decoy(&self, name: &str) -> Arc<PasswordHash> {
-        let digest = Sha256::new()
-            .chain_update(self.decoy_seed)
-            .chain_update(document::fold(name))
-            .finalize();
-        let draw = digest
-            .iter()
-            .take(8)
-            .fold(0u64, |sum, byte| (sum << 8) | u64::from(*byte));
-        let count = self.decoys.len().max(1) as u64;
-        let index = usize::try_from(draw % count).unwrap_or(0);
-        self.decoys
-            .get(index)
-            .map_or_else(|| Arc::new(PasswordHash::stand_in()), Arc::clone)
+/// The file is followed anyway; so the new password is good at once.
+fn read_after_change(rosters: &Rosters) {
+    if let Err(error) = rosters.reload() {
+        tracing::error!(
+            error = &error as &dyn std::error::Error,
+            "the users file could not be read after a change"
+        );
     }
 }
 

@@ -3,21 +3,19 @@
 //!
 //! What is done about them is not decided here.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::io;
 use std::path::PathBuf;
 
 use crate::model::name::UserName;
-use crate::provider::users_file::UsersFileProvider;
-use crate::provider::users_file::document::fold;
 use crate::provider::users_file::replace::FileLock;
 
 /// The users known so far.
 #[derive(Debug)]
 pub struct KnownUsers {
     path: PathBuf,
-    /// By folded name.
-    users: BTreeMap<String, UserName>,
+    /// As they are spelt: sessions are found by that.
+    users: BTreeSet<UserName>,
 }
 
 impl KnownUsers {
@@ -30,31 +28,29 @@ impl KnownUsers {
             Err(error) if error.kind() == io::ErrorKind::NotFound => String::new(),
             text => text?,
         };
-        let user = |line: &str| {
-            let user = UserName::parse(line).map_err(io::Error::other)?;
-            Ok((fold(line), user))
-        };
+        let user = |line: &str| UserName::parse(line).map_err(io::Error::other);
         let users = text.lines().map(user).collect::<io::Result<_>>()?;
         Ok(Self { path, users })
     }
 
-    /// Those of them who may not sign in any more.
+    /// Those of them who are not among the users who may sign in. Whoever is spelt otherwise now is lost, too:
+    /// nobody would end under the new name what began under the old one.
     #[must_use]
-    pub fn lost(&self, provider: &UsersFileProvider) -> Vec<UserName> {
-        let users = self.users.values();
-        let lost = users.filter(|user| !provider.may_sign_in(user));
+    pub fn lost(&self, users: &[UserName]) -> Vec<UserName> {
+        let there: BTreeSet<&UserName> = users.iter().collect();
+        let lost = self.users.iter().filter(|user| !there.contains(user));
         lost.cloned().collect()
     }
 
-    /// Knows the users of now, in place of those before. Called once the sessions of the lost are over.
+    /// Knows these users, in place of those before. Called once the sessions of those are over who are lost
+    /// among the very same.
     ///
     /// # Errors
     /// When the file could not be written; they are known until the gateway stops.
-    pub fn replace(&mut self, provider: &UsersFileProvider) -> io::Result<()> {
-        let names = provider.names().into_iter();
-        self.users = names.map(|user| (fold(user.as_str()), user)).collect();
+    pub fn replace(&mut self, users: Vec<UserName>) -> io::Result<()> {
+        self.users = users.into_iter().collect();
         let mut text = String::new();
-        for user in self.users.values() {
+        for user in &self.users {
             text.push_str(user.as_str());
             text.push('\n');
         }

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::decision::password::PasswordRules;
 use crate::decision::throttle::ThrottleRules;
+use crate::provider::users_file::roster::Roster;
 
 /// A cheap hash of `sesame`.
 pub(super) const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$SkmadNg519YkqjmMhTpGswcVZmiAjeQ01ZqqlxlwOok";
@@ -137,7 +138,7 @@ async fn a_hash_that_cannot_be_computed_is_not_a_refusal() {
 #[tokio::test]
 async fn a_reload_takes_the_new_users_and_a_broken_file_changes_nothing() {
     let (provider, folder) = provider(&sample());
-    let opened = provider.version_read();
+    let opened = provider.users().version();
     assert_eq!(opened, provider.version());
     let path = folder.path().join("users.yaml");
     std::fs::write(&path, "users: {").unwrap();
@@ -148,9 +149,9 @@ async fn a_reload_takes_the_new_users_and_a_broken_file_changes_nothing() {
         format!("users:\n  - {{name: eve, password: '{HASH}'}}\n"),
     )
     .unwrap();
-    assert_eq!(provider.version_read(), opened, "it was not read");
+    assert_eq!(provider.users().version(), opened, "it was not read");
     assert_eq!(provider.reload().unwrap(), 1);
-    assert_eq!(provider.version_read(), provider.version());
+    assert_eq!(provider.users().version(), provider.version());
     let refused = provider.verify(typed("alice", b"sesame")).await;
     assert!(matches!(refused, Err(VerifyError::Refused)), "{refused:?}");
     provider.verify(typed("eve", b"sesame")).await.unwrap();
@@ -163,10 +164,11 @@ fn whoever_is_gone_or_disabled_since_an_earlier_run_is_lost_until_that_is_acted_
          - {{name: carol, password: '{HASH}', disabled: true}}\n"
     ));
     let path = folder.path().join("users.known");
+    let names = || provider.users().names();
     let open = || known::KnownUsers::open(path.clone()).unwrap();
     let mut first = open();
-    assert!(first.lost(&provider).is_empty());
-    first.replace(&provider).unwrap();
+    assert!(first.lost(&names()).is_empty());
+    first.replace(names()).unwrap();
     // The gateway stops; one user is disabled, one is spelt differently, one comes back.
     let changed = format!(
         "users:\n  - {{name: aLICE, password: '{HASH}'}}\n  \
@@ -175,13 +177,14 @@ fn whoever_is_gone_or_disabled_since_an_earlier_run_is_lost_until_that_is_acted_
     std::fs::write(folder.path().join("users.yaml"), changed).unwrap();
     provider.reload().unwrap();
     for _ in 0..2 {
-        assert_eq!(open().lost(&provider), [UserName::parse("bob").unwrap()]);
+        let lost = ["Alice", "bob"].map(|user| UserName::parse(user).unwrap());
+        assert_eq!(open().lost(&names()), lost);
     }
-    open().replace(&provider).unwrap();
-    assert!(open().lost(&provider).is_empty());
+    open().replace(names()).unwrap();
+    assert!(open().lost(&names()).is_empty());
     std::fs::write(folder.path().join("users.yaml"), "users: []\n").unwrap();
     provider.reload().unwrap();
-    let lost = open().lost(&provider);
+    let lost = open().lost(&names());
     assert_eq!(lost.len(), 2, "{lost:?}");
     std::fs::write(&path, [0xff, b'\n']).unwrap();
     known::KnownUsers::open(path.clone()).unwrap_err();
