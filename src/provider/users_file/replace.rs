@@ -14,6 +14,7 @@ use std::path::PathBuf;
 
 use rustix::fs::Gid;
 use rustix::fs::Mode;
+use rustix::fs::OFlags;
 use rustix::fs::Uid;
 
 /// The exclusive right to replace a file; given back when dropped. The empty lock file stays beside the
@@ -31,12 +32,15 @@ impl FileLock {
             Err(error) if error.kind() == io::ErrorKind::NotFound => path.to_owned(),
             found => found?,
         };
+        // Whoever else may write in the folder must not have an administrator make a file elsewhere.
         let lock = OpenOptions::new()
             .write(true)
             .create(true)
             .truncate(false)
             .mode(PRIVATE)
+            .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
             .open(beside(&target, ".lock")?)?;
+        give_away(&lock, &target);
         lock.lock()?;
         Ok(Self {
             target,
@@ -90,6 +94,19 @@ impl FileLock {
     }
 }
 
+/// Gives a lock to the owner of what it locks, or else of the folder: root may have made it, and the gateway is to
+/// open it, too. Others may not give files away, and who cannot open it says so.
+fn give_away(lock: &File, target: &Path) {
+    let owner = fs::metadata(target).or_else(|_| fs::metadata(folder(target)));
+    let (Ok(owner), Ok(own)) = (owner, lock.metadata()) else {
+        return;
+    };
+    if (owner.uid(), owner.gid()) != (own.uid(), own.gid()) {
+        let (owner, group) = (Uid::from_raw(owner.uid()), Gid::from_raw(owner.gid()));
+        rustix::fs::fchown(lock, Some(owner), Some(group)).ok();
+    }
+}
+
 const PRIVATE: u32 = 0o600;
 
 /// A hidden name in the same folder, so that renaming is one step.
@@ -110,5 +127,45 @@ fn folder(target: &Path) -> &Path {
     match target.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         Some(_) | None => Path::new("."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_lock_belongs_to_the_owner_of_what_it_locks_or_else_of_the_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let (there, missing) = (dir.path().join("users.yaml"), dir.path().join("key-use"));
+        fs::write(&there, "").unwrap();
+        // Only root can give files away; for others all of them are their own.
+        let is_root = rustix::process::geteuid().is_root();
+        if is_root {
+            std::os::unix::fs::chown(&there, Some(4711), Some(4712)).unwrap();
+            std::os::unix::fs::chown(dir.path(), Some(4713), Some(4714)).unwrap();
+        }
+        for _again in 0..2 {
+            for path in [&there, &missing] {
+                drop(FileLock::acquire(path).unwrap());
+            }
+        }
+        let owner = |path: &Path| {
+            let about = fs::metadata(path).unwrap();
+            (about.uid(), about.gid())
+        };
+        let lock = |path: &Path| owner(&beside(path, ".lock").unwrap());
+        assert_eq!(lock(&there), owner(&there));
+        assert_eq!(lock(&missing), owner(dir.path()));
+        assert_ne!(is_root, owner(&there) == owner(dir.path()));
+    }
+
+    #[test]
+    fn a_link_in_place_of_the_lock_leads_nowhere() {
+        let dir = tempfile::tempdir().unwrap();
+        let (path, elsewhere) = (dir.path().join("users.yaml"), dir.path().join("elsewhere"));
+        std::os::unix::fs::symlink(&elsewhere, beside(&path, ".lock").unwrap()).unwrap();
+        assert!(FileLock::acquire(&path).is_err());
+        assert!(!elsewhere.exists());
     }
 }
