@@ -209,6 +209,58 @@ fn a_trail_that_was_cut_says_so_when_it_goes_on() {
 }
 
 #[test]
+fn a_trail_that_was_removed_or_put_back_with_its_note_says_so_when_it_goes_on() {
+    type Tamper = fn(&Desk, &[Vec<u8>; 2]);
+    let tampers: [Tamper; 2] = [
+        |desk, _| {
+            std::fs::remove_file(desk.path()).unwrap();
+            std::fs::remove_file(head_of(&desk.path())).unwrap();
+        },
+        |desk, [lines, note]| {
+            std::fs::write(desk.path(), lines).unwrap();
+            std::fs::write(head_of(&desk.path()), note).unwrap();
+        },
+    ];
+    for tamper in tampers {
+        let desk = Desk::new();
+        let trail = desk.trail();
+        let note = || trail.note(Event::new(EventKind::Denied)).unwrap();
+        note();
+        let earlier = [desk.path(), head_of(&desk.path())].map(|path| std::fs::read(path).unwrap());
+        note();
+        note();
+        tamper(&desk, &earlier);
+        note();
+        let text = std::fs::read_to_string(desk.path()).unwrap();
+        assert!(text.contains("\"trail_cut\",\"expected\":\"3\""), "{text}");
+        assert!(desk.verify(&[desk.path()]).is_err());
+        // Told once; a process that goes on beside it is no cut.
+        desk.note(2);
+        note();
+        let text = std::fs::read_to_string(desk.path()).unwrap();
+        assert_eq!(text.matches("trail_cut").count(), 1, "{text}");
+    }
+}
+
+#[test]
+fn a_trail_may_have_the_name_of_a_note() {
+    let desk = Desk::new();
+    let path = desk.folder.path().join("audit.head");
+    let trail = Trail::new(path.clone(), "local".to_owned(), &desk.parts);
+    for _ in 0..3 {
+        trail.note(Event::new(EventKind::Denied)).unwrap();
+    }
+    let judge = Judge {
+        keys: Some(&desk.parts.keys),
+        current: Some(&path),
+    };
+    assert_eq!(
+        verify(std::slice::from_ref(&path), &judge).unwrap().lines,
+        3
+    );
+}
+
+#[test]
 fn a_line_that_a_crash_left_unfinished_is_taken_off_and_told() {
     let desk = Desk::new();
     desk.note(2);

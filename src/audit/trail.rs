@@ -10,6 +10,7 @@ use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use parking_lot::Mutex;
 use rustix::fs::FlockOperation;
 use rustix::fs::OFlags;
 use rustix::fs::flock;
@@ -49,6 +50,8 @@ pub struct Trail {
     keys: Arc<KeyRing>,
     clock: Arc<dyn Clock>,
     entropy: Arc<dyn Entropy>,
+    /// Where the chain stood after the last append of this process.
+    known: Mutex<Option<Link>>,
 }
 
 /// Why a trail could not be appended to. It is as it was then.
@@ -72,6 +75,7 @@ impl Trail {
             keys: Arc::clone(&parts.keys),
             clock: Arc::clone(&parts.clock),
             entropy: Arc::clone(&parts.entropy),
+            known: Mutex::new(None),
         }
     }
 
@@ -96,7 +100,7 @@ impl Trail {
     /// See [`TrailError`].
     pub(super) fn append(&self, events: &[Noted]) -> Result<Link, TrailError> {
         let head_path = head_of(&self.path);
-        let head = open(&head_path).and_then(|file| {
+        let head = open(&head_path, Kind::Note).and_then(|file| {
             // Released when the file is closed.
             flock(&file, FlockOperation::LockExclusive)?;
             Ok(file)
@@ -105,7 +109,7 @@ impl Trail {
         let noted = Head::read(&head, Some(&self.keys));
         let noted = noted.map_err(|error| TrailError::Head(head_path.clone(), error))?;
         let in_trail = |error| TrailError::Trail(self.path.clone(), error);
-        let mut file = open(&self.path).map_err(in_trail)?;
+        let mut file = open(&self.path, Kind::Lines).map_err(in_trail)?;
         let tail = tail::read(&file).map_err(in_trail)?;
         let (link, text) = self.lines(noted, &tail, events);
         let written = write_whole(&mut file, &text, &tail)
@@ -119,7 +123,9 @@ impl Trail {
             // back is a torn line, which the next append mends, or lines that are there twice.
             file.set_len(tail.whole_bytes).ok();
         }
-        written.map(|()| link)
+        written?;
+        *self.known.lock() = Some(link);
+        Ok(link)
     }
 
     /// The lines to be appended, and where the chain ends with them.
@@ -152,6 +158,18 @@ impl Trail {
             let cut = Event::new(EventKind::TrailCut).with("expected", expected);
             Some(cut.with("found", found))
         };
+        let known = *self.known.lock();
+        // Others may have gone on from there, but nobody goes back.
+        let is_behind = |known: &Link| match noted {
+            Head::Absent | Head::Forged => true,
+            Head::At(head) => {
+                head.sequence < known.sequence
+                    || (head.sequence == known.sequence && head.hash != known.hash)
+            }
+        };
+        if let Some(known) = known.filter(is_behind) {
+            return (known, cut(known.sequence.to_string()));
+        }
         match noted {
             Head::At(head) => match tail.last.as_ref().filter(|line| self.is_own(line)) {
                 // A crash came between the lines and the note.
@@ -207,12 +225,17 @@ pub(super) fn head_of(path: &Path) -> PathBuf {
     path.with_file_name(name)
 }
 
-fn open(path: &Path) -> std::io::Result<File> {
+/// What a file is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Kind {
+    /// Lines are appended to it.
+    Lines,
+    /// The note of the end is written in place.
+    Note,
+}
+
+fn open(path: &Path, kind: Kind) -> std::io::Result<File> {
     let mut options = OpenOptions::new();
-    let is_head = path
-        .as_os_str()
-        .as_encoded_bytes()
-        .ends_with(HEAD_ENDING.as_bytes());
     // The owner of the folder must not have root write, or be given, a file elsewhere.
     let flags = OFlags::NOFOLLOW.bits().cast_signed();
     options
@@ -220,16 +243,19 @@ fn open(path: &Path) -> std::io::Result<File> {
         .create(true)
         .mode(0o600)
         .custom_flags(flags);
-    if is_head {
-        // Not for appending: the note is written in place.
-        options.write(true).truncate(false);
-    } else {
-        options.append(true);
-    }
+    match kind {
+        Kind::Lines => options.append(true),
+        Kind::Note => options.write(true).truncate(false),
+    };
     let is_new = !path.exists();
     let file = options.open(path)?;
     if is_new {
         give_away(&file, path);
+        // A line that is durable in a file that is not found after a crash is lost all the same.
+        let folder = path
+            .parent()
+            .filter(|folder| !folder.as_os_str().is_empty());
+        File::open(folder.unwrap_or_else(|| Path::new(".")))?.sync_all()?;
     }
     Ok(file)
 }

@@ -97,7 +97,11 @@ fn verify(config: &Config, files: &[PathBuf], out: &mut dyn Write) -> anyhow::Re
             write!(out, "{}", told(&report))?;
             is_vouched(&report)
         }
-        Err(VerifyError::Nothing) => Ok(writeln!(out, "no line has been written yet")?),
+        // The first thing that a gateway does with its keys is to write a line.
+        Err(VerifyError::Nothing) => Err(anyhow!(
+            "there is no line, nor a note of where the trail ends, though there is a key ring: they were removed, \
+             or no gateway has run here yet"
+        )),
         Err(error) => Err(error.into()),
     }
 }
