@@ -96,7 +96,15 @@ impl Sessions for NodeSessions {
         let own = self.own()?;
         match which {
             Doomed::All if !own.store.is_complete() => Err(SessionsError::Loading),
-            Doomed::All => Ok(end_all(own).await),
+            Doomed::All => {
+                // Whoever asked may hang up; it is done to its end all the same, and told in the trail.
+                let own = own.clone();
+                let ended = tokio::spawn(async move { end_all(&own).await }).await;
+                ended.map_err(|error| {
+                    tracing::error!(%error, "ending all sessions broke off");
+                    SessionsError::BrokeOff
+                })
+            }
             Doomed::Session(hash) => {
                 let (session, _) = find(own, hash).await?;
                 Ok(end_one(own, &session.facts).await)
@@ -285,3 +293,129 @@ async fn end_all(own: &OwnEngine) -> EndedSessions {
 /// Records that are looked at in one go: some tens of microseconds.
 const PIECE: usize = 256;
 const PAUSE: Duration = Duration::from_millis(5);
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use futures_util::FutureExt;
+
+    use super::*;
+    use crate::decision::kept_posts::KeptRules;
+    use crate::decision::password::PasswordRules;
+    use crate::decision::throttle::ThrottleRules;
+    use crate::engine::EmbeddedEngine;
+    use crate::engine::EngineParts;
+    use crate::engine::EngineSettings;
+    use crate::model::end::Incarnation;
+    use crate::model::id::SessionId;
+    use crate::model::id::SsoId;
+    use crate::model::identity::AuthLevel;
+    use crate::model::identity::Identity;
+    use crate::model::session::Attributes;
+    use crate::model::session::Generation;
+    use crate::ports::peer_channel::NoPeers;
+    use crate::ports::session_store::SessionStore;
+    use crate::provider::nobody::Nobody;
+    use crate::store::memory::MemoryStore;
+    use crate::system::SystemClock;
+    use crate::system::SystemEntropy;
+
+    #[tokio::test]
+    async fn whoever_hangs_up_while_all_sessions_are_ended_stops_nothing() {
+        let store = Arc::new(MemoryStore::new(
+            Incarnation([1; 16]),
+            Timestamp::from_millis(0),
+        ));
+        for n in 0..3 * PIECE {
+            store.insert_unless_ended(session(n as u64)).await.unwrap();
+        }
+        let sessions = NodeSessions {
+            engine: Engine::Own(OwnEngine {
+                engine: Arc::new(engine(&store)),
+                store: Arc::<MemoryStore>::clone(&store),
+                users: None,
+                federation: None,
+            }),
+            cluster: ClusterId::parse("here").unwrap(),
+            clock: Arc::new(SystemClock),
+        };
+        let mut asked = sessions.end(&Doomed::All);
+        assert!(asked.as_mut().now_or_never().is_none());
+        drop(asked);
+        let within = Duration::from_secs(20);
+        let done = tokio::time::timeout(within, emptied(&store)).await;
+        done.unwrap();
+    }
+
+    async fn emptied(store: &MemoryStore) {
+        while store.count() > 0 {
+            tokio::task::yield_now().await;
+        }
+    }
+
+    fn engine(store: &Arc<MemoryStore>) -> EmbeddedEngine {
+        let parts = EngineParts {
+            store: Arc::<MemoryStore>::clone(store),
+            ends: Arc::<MemoryStore>::clone(store),
+            peers: Arc::new(NoPeers),
+            provider: Arc::new(Nobody::new(staff())),
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::new()),
+        };
+        let settings = EngineSettings {
+            cluster: ClusterId::parse("here").unwrap(),
+            idle_timeout: Duration::from_secs(60),
+            lifetime: Duration::from_secs(60),
+            per_user_max: 1,
+            kept_posts: KeptRules::default(),
+            password: PasswordRules::default(),
+            throttle: ThrottleRules::default(),
+            federation: None,
+        };
+        EmbeddedEngine::new(parts, settings)
+    }
+
+    fn staff() -> StoreName {
+        StoreName::parse("staff").unwrap()
+    }
+
+    fn session(n: u64) -> Session {
+        let mut id = [0; 16];
+        id[..8].copy_from_slice(&n.to_le_bytes());
+        let subject = UserName::parse("alice").unwrap();
+        let at = SystemClock.now();
+        Session {
+            id: SessionId::from_bytes(id),
+            facts: SsoFacts {
+                sso: SsoId::from_bytes(id),
+                subject: subject.clone(),
+                store: staff(),
+                first_authenticated: at,
+                expires: at.after(Duration::from_secs(60)),
+                generation: Generation(0),
+                level: AuthLevel::MAX,
+                level_reached: at,
+            },
+            state: SessionState::Live,
+            identity: Identity {
+                store: staff(),
+                subject,
+                name: None,
+                email: None,
+                groups: Vec::new(),
+                attributes: Default::default(),
+            },
+            last_access: at,
+            client_address: Ipv4Addr::LOCALHOST.into(),
+            held_since: at,
+            reserved: None,
+            provider_session: None,
+            attributes: Attributes::Known,
+            noted: None,
+            aliases: Vec::new(),
+            visited: Vec::new(),
+            version: 0,
+        }
+    }
+}

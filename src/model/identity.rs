@@ -42,8 +42,27 @@ pub enum Refreshed {
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
-#[serde(transparent)]
+#[serde(try_from = "u8", into = "u8")]
 pub struct AuthLevel(u8);
+
+/// The number is no authentication level.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an authentication level is a number of 0 to 99")]
+pub struct NotALevel;
+
+impl TryFrom<u8> for AuthLevel {
+    type Error = NotALevel;
+
+    fn try_from(level: u8) -> Result<Self, NotALevel> {
+        Self::new(level).ok_or(NotALevel)
+    }
+}
+
+impl From<AuthLevel> for u8 {
+    fn from(level: AuthLevel) -> Self {
+        level.0
+    }
+}
 
 impl AuthLevel {
     /// No authentication at all.
@@ -78,4 +97,19 @@ pub enum Credential {
         /// The password as the user typed it.
         password: Secret,
     },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_level_that_is_none_is_not_read_as_one() {
+        let read = |text| serde_json::from_str::<AuthLevel>(text);
+        assert_eq!(read("99").unwrap(), AuthLevel::MAX);
+        assert_eq!(serde_json::to_string(&AuthLevel::MAX).unwrap(), "99");
+        for text in ["100", "255", "256", "-1"] {
+            assert!(read(text).is_err(), "{text}");
+        }
+    }
 }

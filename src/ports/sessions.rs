@@ -38,6 +38,9 @@ pub trait Sessions: Send + Sync + 'static {
 /// Why nothing is told of sessions, and none was ended.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SessionsError {
+    /// A defect: the work ended before it was done.
+    #[error("the work broke off; the log says why")]
+    BrokeOff,
     /// This gate has no engine.
     #[error("this node holds no sessions; ask an engine node")]
     NoEngine,

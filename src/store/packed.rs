@@ -201,7 +201,7 @@ fn read_facts<S: NameSource>(from: &mut Reader<'_, S>, beside: Beside) -> Option
         first_authenticated,
         level_reached: from.time(first_authenticated)?,
         generation: Generation(u32::try_from(from.number()?).ok()?),
-        level: AuthLevel::new(from.byte()?).unwrap_or(AuthLevel::MAX),
+        level: AuthLevel::new(from.byte()?)?,
         subject: UserName::parse(from.text()?).ok()?,
         store: from.name()?,
     })

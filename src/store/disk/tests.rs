@@ -772,6 +772,19 @@ async fn s_19_what_may_be_in_the_file_and_was_not_found_is_not_said_to_be_missin
 }
 
 #[tokio::test]
+async fn who_asks_while_the_last_record_is_taken_up_leaves_no_gap_behind_s_19() {
+    let place = Place::new();
+    let store = place.open_at(at(100));
+    store.insert_unless_ended(session(1)).await.unwrap();
+    store.close().await.unwrap();
+    drop(store);
+    let store = place.open_at(at(200));
+    assert_eq!(counted(&store), 1);
+    store.backlog.ensure_late(&id(1));
+    assert_eq!(store.remembers_since(), at(100));
+}
+
+#[tokio::test]
 async fn records_that_are_volatile_leave_nothing_in_the_file_and_ends_do() {
     let place = Place::new();
     let store = place.open_volatile(at(100));
