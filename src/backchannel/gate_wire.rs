@@ -245,14 +245,12 @@ impl Body for GateQuestion {
 
     fn check(&self) -> Result<(), WireError> {
         match self {
-            Self::End { facts, .. } => bounds::check_facts(facts),
             Self::Judge { claim } | Self::Visit { claim, .. } => {
-                bounds::check_facts(&claim.facts)?;
                 bounds::at_most(&claim.hints, HINTS_MAX, "hints")
             }
             Self::Standing { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
             Self::Touch { sessions } => bounds::at_most(sessions, SESSIONS_MAX, "sessions"),
-            Self::Spend { .. } | Self::Terms | Self::Watch { .. } => Ok(()),
+            Self::End { .. } | Self::Spend { .. } | Self::Terms | Self::Watch { .. } => Ok(()),
         }
     }
 }

@@ -7,14 +7,12 @@ use std::time::Duration;
 
 use super::Body;
 use super::WireError;
-use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::peer::Answer;
 use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Greeting;
 use crate::model::peer::Question;
 use crate::model::session::Session;
-use crate::model::session::SsoFacts;
 
 impl Body for Question {
     const VERBS: &'static [&'static str] = &[
@@ -31,11 +29,13 @@ impl Body for Question {
     fn check(&self) -> Result<(), WireError> {
         match self {
             Self::Hello(said) => greeting(said),
-            Self::Fetch { facts, .. }
-            | Self::Reserve { facts, .. }
-            | Self::LastAccess { facts } => check_facts(facts),
             Self::PushEnds { ends } => at_most(ends, ENDS_MAX, "ends"),
-            Self::Abort { .. } | Self::Commit { .. } | Self::PullEnds { .. } => Ok(()),
+            Self::Abort { .. }
+            | Self::Commit { .. }
+            | Self::Fetch { .. }
+            | Self::LastAccess { .. }
+            | Self::PullEnds { .. }
+            | Self::Reserve { .. } => Ok(()),
         }
     }
 }
@@ -95,7 +95,6 @@ fn greeting(said: &Greeting) -> Result<(), WireError> {
 }
 
 pub(in crate::backchannel) fn session(said: &Session) -> Result<(), WireError> {
-    check_facts(&said.facts)?;
     identity(&said.identity)?;
     at_most(&said.aliases, Session::ALIASES_MAX, "aliases")?;
     at_most(&said.visited, Session::VISITED_MAX, "visited hosts")
@@ -105,11 +104,6 @@ fn identity(said: &Identity) -> Result<(), WireError> {
     at_most(&said.groups, GROUPS_MAX, "groups")?;
     let mut texts = [&said.name, &said.email].into_iter().flatten();
     within(texts.all(|text| text.len() <= TEXT_BYTES_MAX), "attributes")
-}
-
-/// A level is read as a number, and not every number is one.
-pub(in crate::backchannel) fn check_facts(facts: &SsoFacts) -> Result<(), WireError> {
-    within(AuthLevel::new(facts.level.get()).is_some(), "level")
 }
 
 pub(in crate::backchannel) fn at_most<T>(
