@@ -50,6 +50,8 @@ mod pools;
 mod prepare;
 mod record;
 mod reload;
+#[cfg(test)]
+mod rig;
 mod services;
 mod sessions;
 mod streams;

@@ -301,38 +301,27 @@ mod tests {
     use futures_util::FutureExt;
 
     use super::*;
-    use crate::decision::kept_posts::KeptRules;
-    use crate::decision::password::PasswordRules;
-    use crate::decision::throttle::ThrottleRules;
-    use crate::engine::EmbeddedEngine;
-    use crate::engine::EngineParts;
-    use crate::engine::EngineSettings;
-    use crate::model::end::Incarnation;
+    use crate::app::rig;
     use crate::model::id::SessionId;
     use crate::model::id::SsoId;
     use crate::model::identity::AuthLevel;
     use crate::model::identity::Identity;
     use crate::model::session::Attributes;
     use crate::model::session::Generation;
-    use crate::ports::peer_channel::NoPeers;
     use crate::ports::session_store::SessionStore;
     use crate::provider::nobody::Nobody;
     use crate::store::memory::MemoryStore;
     use crate::system::SystemClock;
-    use crate::system::SystemEntropy;
 
     #[tokio::test]
     async fn whoever_hangs_up_while_all_sessions_are_ended_stops_nothing() {
-        let store = Arc::new(MemoryStore::new(
-            Incarnation([1; 16]),
-            Timestamp::from_millis(0),
-        ));
+        let store = rig::store();
         for n in 0..3 * PIECE {
             store.insert_unless_ended(session(n as u64)).await.unwrap();
         }
         let sessions = NodeSessions {
             engine: Engine::Own(OwnEngine {
-                engine: Arc::new(engine(&store)),
+                engine: rig::engine(&store, Arc::new(Nobody::new(staff()))),
                 store: Arc::<MemoryStore>::clone(&store),
                 users: None,
                 federation: None,
@@ -352,28 +341,6 @@ mod tests {
         while store.count() > 0 {
             tokio::task::yield_now().await;
         }
-    }
-
-    fn engine(store: &Arc<MemoryStore>) -> EmbeddedEngine {
-        let parts = EngineParts {
-            store: Arc::<MemoryStore>::clone(store),
-            ends: Arc::<MemoryStore>::clone(store),
-            peers: Arc::new(NoPeers),
-            provider: Arc::new(Nobody::new(staff())),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::new()),
-        };
-        let settings = EngineSettings {
-            cluster: ClusterId::parse("here").unwrap(),
-            idle_timeout: Duration::from_secs(60),
-            lifetime: Duration::from_secs(60),
-            per_user_max: 1,
-            kept_posts: KeptRules::default(),
-            password: PasswordRules::default(),
-            throttle: ThrottleRules::default(),
-            federation: None,
-        };
-        EmbeddedEngine::new(parts, settings)
     }
 
     fn staff() -> StoreName {

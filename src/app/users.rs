@@ -233,21 +233,12 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::app::rig;
     use crate::config::Authentication;
-    use crate::decision::kept_posts::KeptRules;
     use crate::decision::password::PasswordRules;
     use crate::decision::throttle::ThrottleRules;
-    use crate::engine::EngineParts;
-    use crate::engine::EngineSettings;
-    use crate::model::end::Incarnation;
     use crate::model::identity::AuthLevel;
-    use crate::model::name::ClusterId;
     use crate::model::name::StoreName;
-    use crate::model::time::Timestamp;
-    use crate::ports::peer_channel::NoPeers;
-    use crate::store::memory::MemoryStore;
-    use crate::system::SystemClock;
-    use crate::system::SystemEntropy;
 
     fn watch(dir: &TempDir) -> UsersWatch {
         let users = CurrentUsers::open(&Authentication {
@@ -260,29 +251,7 @@ mod tests {
             throttle: ThrottleRules::default(),
         });
         let users = Arc::new(users.unwrap());
-        let store = Arc::new(MemoryStore::new(
-            Incarnation([1; 16]),
-            Timestamp::from_millis(0),
-        ));
-        let parts = EngineParts {
-            store: Arc::<MemoryStore>::clone(&store),
-            ends: store,
-            peers: Arc::new(NoPeers),
-            provider: Arc::<CurrentUsers>::clone(&users),
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::new()),
-        };
-        let settings = EngineSettings {
-            cluster: ClusterId::parse("here").unwrap(),
-            idle_timeout: Duration::from_secs(60),
-            lifetime: Duration::from_secs(60),
-            per_user_max: 1,
-            kept_posts: KeptRules::default(),
-            password: PasswordRules::default(),
-            throttle: ThrottleRules::default(),
-            federation: None,
-        };
-        let engine = Arc::new(EmbeddedEngine::new(parts, settings));
+        let engine = rig::engine(&rig::store(), Arc::<CurrentUsers>::clone(&users));
         UsersWatch::open(users, engine, dir.path()).unwrap()
     }
 
