@@ -65,16 +65,14 @@ impl StreamWatch {
             return;
         };
         match self.engine.lookup(&claim, self.clock.now()) {
+            Lookup::NotLive(why) if !why.holds_here_alone() => {
+                cut_after(self.running.take(&sso), ENDED_GRACE);
+            }
             // Nobody has ended it: it is to be asked for elsewhere.
-            Lookup::Live(_)
-            | Lookup::NotLive(NotLive::ExpiredHere | NotLive::IdleHere)
-            | Lookup::Unknown => {
+            Lookup::Live(_) | Lookup::NotLive(_) | Lookup::Unknown => {
                 if self.moving.lock().insert(sso) {
                     tokio::spawn(Arc::clone(self).let_go(sso));
                 }
-            }
-            Lookup::NotLive(_) => {
-                cut_after(self.running.take(&sso), ENDED_GRACE);
             }
         }
     }
@@ -148,23 +146,10 @@ impl StreamWatch {
             return;
         }
         let sso = &claim.facts.sso;
-        let running = match why {
-            NotLive::ExpiredHere | NotLive::IdleHere => {
-                self.running.take_within(sso, claim.presented.limits)
-            }
-            NotLive::Disabled
-            | NotLive::Ended
-            | NotLive::Expired
-            | NotLive::HeldElsewhere
-            | NotLive::Idle
-            | NotLive::LeaseOver
-            | NotLive::Mismatched
-            | NotLive::Missing
-            | NotLive::Reauthenticate
-            | NotLive::Refused
-            | NotLive::Skew
-            | NotLive::Unanswered
-            | NotLive::UnknownStore => self.running.take(sso),
+        let running = if why.holds_here_alone() {
+            self.running.take_within(sso, claim.presented.limits)
+        } else {
+            self.running.take(sso)
         };
         let streams = running.len();
         cut_after(running, ENDED_GRACE);

@@ -140,3 +140,26 @@ pub enum NotLive {
     /// Its identity store is not known where it is asked for (MDC-ADOPT-8).
     UnknownStore,
 }
+
+impl NotLive {
+    /// Whether it holds for the virtual host that was asked for alone: the session goes on elsewhere (D-19).
+    #[must_use]
+    pub const fn holds_here_alone(self) -> bool {
+        match self {
+            Self::ExpiredHere | Self::IdleHere => true,
+            Self::Disabled
+            | Self::Ended
+            | Self::Expired
+            | Self::HeldElsewhere
+            | Self::Idle
+            | Self::LeaseOver
+            | Self::Mismatched
+            | Self::Missing
+            | Self::Reauthenticate
+            | Self::Refused
+            | Self::Skew
+            | Self::Unanswered
+            | Self::UnknownStore => false,
+        }
+    }
+}

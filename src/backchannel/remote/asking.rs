@@ -175,22 +175,10 @@ impl RemoteEngine {
     }
 
     fn take_refusal(&self, sso: &SsoId, why: NotLive, engine: usize) -> Lookup {
-        match why {
-            NotLive::Ended => self.known.end(*sso),
-            // It serves at other hosts.
-            NotLive::ExpiredHere | NotLive::IdleHere => {}
-            NotLive::Disabled
-            | NotLive::Expired
-            | NotLive::HeldElsewhere
-            | NotLive::Idle
-            | NotLive::LeaseOver
-            | NotLive::Mismatched
-            | NotLive::Missing
-            | NotLive::Reauthenticate
-            | NotLive::Refused
-            | NotLive::Skew
-            | NotLive::Unanswered
-            | NotLive::UnknownStore => self.known.forget(sso, engine),
+        if why == NotLive::Ended {
+            self.known.end(*sso);
+        } else if !why.holds_here_alone() {
+            self.known.forget(sso, engine);
         }
         Lookup::NotLive(why)
     }
