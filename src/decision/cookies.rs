@@ -84,7 +84,7 @@ impl CookieNames {
     ) -> Option<Vec<u8>> {
         let mut kept: Vec<u8> = Vec::new();
         for part in headers.flat_map(parts) {
-            if part.is_empty() || self.claims_ours(part, of_policies) {
+            if part.is_empty() || self.is_ours_or_of(part, of_policies) {
                 continue;
             }
             if !kept.is_empty() {
@@ -99,11 +99,11 @@ impl CookieNames {
     /// cookies, or one that policies set.
     #[must_use]
     pub fn claims_ours(&self, set_cookie: &[u8], of_policies: &[Box<str>]) -> bool {
-        let pair = set_cookie
-            .split(|b| *b == b';')
-            .next()
-            .unwrap_or_default()
-            .trim_ascii();
+        let pair = parts(set_cookie).next().unwrap_or_default();
+        self.is_ours_or_of(pair, of_policies)
+    }
+
+    fn is_ours_or_of(&self, pair: &[u8], of_policies: &[Box<str>]) -> bool {
         // A browser sends a cookie without a name back as its value alone, and so may a server read one.
         let mut rest = pair;
         while let Some(nameless) = rest.strip_prefix(b"=") {
