@@ -90,9 +90,21 @@ impl Purpose {
     }
 }
 
+/// Which keys a ring had; no two rings, and no two states of one, have the same.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edition(u64);
+
+impl Edition {
+    fn next() -> u64 {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        NEXT.fetch_add(1, Ordering::Relaxed)
+    }
+}
+
 /// The keys of a deployment, expanded and ready.
 pub struct KeyRing {
     now: ArcSwap<Keys>,
+    edition: AtomicU64,
     /// Cookies that were not believed.
     rejected: Rejected,
 }
@@ -123,6 +135,7 @@ impl KeyRing {
     pub fn new(file: &RingFile) -> Self {
         Self {
             now: ArcSwap::from_pointee(Keys::of(file, None)),
+            edition: AtomicU64::new(Edition::next()),
             rejected: Rejected::default(),
         }
     }
@@ -151,6 +164,15 @@ impl KeyRing {
     /// until [`Self::choose`] is called, if it stays.
     pub fn replace(&self, file: &RingFile) {
         self.now.rcu(|before| Keys::of(file, Some(before)));
+        // Later, so that nothing opened with keys of before counts as opened with these.
+        self.edition.store(Edition::next(), Ordering::Release);
+    }
+
+    /// Which keys open. Asked before a message is opened, it is that of the keys that open it, or of
+    /// earlier ones.
+    #[must_use]
+    pub fn edition(&self) -> Edition {
+        Edition(self.edition.load(Ordering::Acquire))
     }
 
     /// Seals from now on with a key whose time has come and that all others have, too: the one that the file

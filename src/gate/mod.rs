@@ -18,6 +18,7 @@ use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::gate::opened::OpenedCookie;
 use crate::logbook::event as audit;
 use crate::model::claim::Claim;
 use crate::model::claim::Hint;
@@ -37,6 +38,7 @@ use crate::ports::session_engine::SessionEngine;
 pub mod admit;
 pub mod callback;
 pub mod challenge;
+pub mod opened;
 pub mod replay;
 pub mod sign_out;
 
@@ -51,6 +53,8 @@ pub struct Caller<'a> {
     pub address: IpAddr,
     /// What the host asks of sessions beyond what holds everywhere.
     pub limits: HostLimits,
+    /// What its connection remembers; nothing where that is not worth while.
+    pub opened: Option<&'a OpenedCookie>,
 }
 
 /// What an authn cookie claims.
@@ -89,11 +93,20 @@ impl Gate {
     ) -> impl Iterator<Item = AuthnCookie> + 'c {
         let authn = CookieNames::find(caller.cookies.iter().copied(), &self.names.authn);
         authn.filter_map(move |sealed| {
+            let edition = self.keys.edition();
+            let recall = |memory: &OpenedCookie| memory.recall(sealed, caller.host, edition);
+            if let Some(cookie) = caller.opened.and_then(recall) {
+                return Some(cookie);
+            }
             let binding = self.authn_binding(caller.host);
             let opened = self.keys.open_cookie(&binding, sealed);
-            if opened.is_none() {
-                let told = audit::not_opened("authn", caller.host, caller.address);
-                self.audit.note(told);
+            match (&opened, caller.opened) {
+                (Some(cookie), Some(memory)) => memory.keep(sealed, caller.host, edition, cookie),
+                (Some(_), None) => {}
+                (None, _) => {
+                    let told = audit::not_opened("authn", caller.host, caller.address);
+                    self.audit.note(told);
+                }
             }
             opened
         })

@@ -27,6 +27,7 @@ use crate::crypto::claims::Seen;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::claims::SignOut;
 use crate::crypto::claims::Token;
+use crate::crypto::key_ring::RingFile;
 use crate::crypto::tags::ClusterTag;
 use crate::crypto::tags::Clusters;
 use crate::crypto::tags::UserTag;
@@ -49,6 +50,7 @@ use crate::gate::admit::Admission;
 use crate::gate::admit::GitoResponse;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::gate::opened::OpenedCookie;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::claim::Activity;
@@ -337,6 +339,7 @@ fn caller<'a>(cookies: &'a [&'a [u8]]) -> Caller<'a> {
         host: &HOST,
         address: ADDRESS,
         limits: HostLimits::NONE,
+        opened: None,
     }
 }
 

@@ -23,6 +23,7 @@ use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::member::InFlight;
 use crate::proxy::member::MemberRuntime;
+use crate::proxy::memory::ConnectionMemory;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 use crate::proxy::watch::RequestWatch;
@@ -56,6 +57,8 @@ pub struct ConnectionFacts {
     pub local: SocketAddr,
     /// What has been seen of the request line that it is on.
     pub line: Arc<RequestLine>,
+    /// What its last request leaves to the next.
+    pub memory: Arc<ConnectionMemory>,
 }
 
 impl ConnectionFacts {

@@ -169,6 +169,7 @@ impl Edge {
             peer,
             local,
             line: Arc::default(),
+            memory: Arc::default(),
         };
         let (edge, shutdown) = (Arc::clone(self), shutdown.clone());
         // The threads of the edge share no tasks: each connection stays on the one that it is given here.
@@ -208,9 +209,11 @@ impl Edge {
                 }
             }
         };
-        let (stream, mut back) = match stream.selected_alpn_proto() {
-            Some(ALPN::H2) => Observed::without_lines(stream),
-            _ => Observed::new(stream, Arc::clone(&facts.line)),
+        let is_h2 = stream.selected_alpn_proto() == Some(ALPN::H2);
+        let (stream, mut back) = if is_h2 {
+            Observed::without_lines(stream)
+        } else {
+            Observed::new(stream, Arc::clone(&facts.line))
         };
         let connection = Arc::new(Connection {
             proxy: Arc::clone(&self.proxy),
@@ -221,13 +224,10 @@ impl Edge {
             given_up: AtomicBool::new(false),
             timer: Mutex::default(),
         });
-        let mut running = ServerApp::process_new(&connection, Box::new(stream), shutdown);
-        // An HTTP/2 connection that never sends a request is seen by no request's deadline.
-        let first = tokio::time::timeout(limits.header_timeout, &mut running);
-        if first.await.is_err() {
-            if !connection.served.load(Ordering::Relaxed) {
-                return;
-            }
+        let running = ServerApp::process_new(&connection, Box::new(stream), shutdown);
+        if is_h2 {
+            connection.or_is_unused(running).await;
+        } else {
             running.await;
         }
         if !connection.given_up.load(Ordering::Relaxed)
@@ -262,6 +262,20 @@ struct Connection {
     timer: Mutex<Timer>,
 }
 
+impl Connection {
+    /// Runs a connection of HTTP/2, unless it sends no request within the time for a header: it would be
+    /// seen by no request's deadline.
+    async fn or_is_unused<R>(&self, mut running: R)
+    where
+        R: Future<Output = Option<Stream>> + Unpin,
+    {
+        let first = tokio::time::timeout(self.terms.limits.header_timeout, &mut running);
+        if first.await.is_err() && self.served.load(Ordering::Relaxed) {
+            running.await;
+        }
+    }
+}
+
 #[async_trait]
 impl HttpServerApp for Connection {
     async fn process_new_http(
@@ -270,14 +284,12 @@ impl HttpServerApp for Connection {
         shutdown: &ShutdownWatch,
     ) -> Option<ReusedHttpStream> {
         self.facts.line.expect();
-        let waited_for = self.served.swap(true, Ordering::Relaxed);
+        let is_first = !self.served.swap(true, Ordering::Relaxed);
         let is_alone = !session.is_http2();
-        let pause = if waited_for {
-            self.terms.limits.keep_alive_timeout
-        } else {
-            Duration::ZERO
-        };
-        let watch = Arc::new(RequestWatch::new(pause + self.terms.limits.header_timeout));
+        let limits = &self.terms.limits;
+        let pause = (is_alone && !is_first).then_some(limits.keep_alive_timeout);
+        let line = Arc::clone(&self.facts.line);
+        let watch = Arc::new(RequestWatch::new(pause, limits.header_timeout, line));
         let current = Current {
             connection: Arc::clone(&self.facts),
             watch: Arc::clone(&watch),
@@ -287,7 +299,9 @@ impl HttpServerApp for Connection {
         let done = race(pin!(request), &watch, &mut timer).await;
         *self.timer.lock() = timer;
         if is_alone {
-            self.given_up.store(done.is_err(), Ordering::Relaxed);
+            // One that never began is no request: its client may be sending it just now.
+            let given_up = done.is_err() && self.facts.line.has_begun();
+            self.given_up.store(given_up, Ordering::Relaxed);
         }
         if watch.since_head().is_none() && self.facts.line.has_begun() {
             let decision = match done {

@@ -59,6 +59,10 @@ pub(super) fn body_moves(
         current.watch.await_next_byte(timeouts.read_idle);
         return Ok(());
     }
+    let is_empty = chunk == 0 && ctx.body.bytes == 0;
+    if end && is_empty && current.watch.awaits_answer() {
+        return Ok(());
+    }
     if end {
         current.watch.await_first_byte(timeouts.first_byte);
     } else {

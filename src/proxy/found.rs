@@ -57,12 +57,18 @@ impl Found<'_> {
     }
 
     /// It as the gate reads it, with the cookies that may be read.
-    pub(super) fn caller<'a>(&'a self, cookies: &'a [&'a [u8]]) -> Caller<'a> {
+    pub(super) fn caller<'a>(
+        &'a self,
+        cookies: &'a [&'a [u8]],
+        ctx: &'a RequestContext,
+    ) -> Caller<'a> {
+        let current = ctx.current.as_ref();
         Caller {
             cookies,
             host: &self.inbound.host,
             address: self.origin.client,
             limits: self.route.limits,
+            opened: current.map(|current| &current.connection.memory.cookie),
         }
     }
 

@@ -27,6 +27,7 @@ pub mod limiters;
 mod linger;
 pub mod live;
 pub mod member;
+pub mod memory;
 pub mod naming;
 pub mod outbound;
 mod outcome;

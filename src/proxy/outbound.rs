@@ -14,13 +14,13 @@ use pingora::http::RequestHeader;
 use crate::config::UpstreamHost;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
-use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::folds_alike;
 use crate::decision::response::Given;
 use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
 use crate::proxy::context::Admitted;
+use crate::proxy::memory::ConnectionMemory;
 use crate::proxy::serving::Serving;
 
 /// Why a request's head cannot be written.
@@ -49,6 +49,8 @@ pub struct Outgoing<'a> {
     pub member: &'a str,
     /// Its id.
     pub id: RequestId,
+    /// What its connection remembers.
+    pub memory: &'a ConnectionMemory,
 }
 
 /// Writes the head that goes upstream.
@@ -89,18 +91,24 @@ fn write_headers(
     if let Some(host) = other_host(headers, admitted, outgoing.member)? {
         headers.try_insert(header::HOST, host)?;
     }
-    for (name, value) in admitted.origin.headers(&admitted.host) {
-        headers.try_insert(name, value)?;
-    }
+    let memory = outgoing.memory;
+    insert(headers, &memory.origin(&admitted.origin, &admitted.host))?;
     headers.try_insert(REQUEST_ID, HeaderValue::from_str(outgoing.id.as_str())?)?;
     if let Some(session) = admitted.permit.session() {
-        let names = &serving.identity_headers;
-        for value in identity_headers::values(&session.identity, session.attributes, names) {
-            let (name, value) = value?;
-            headers.try_insert(name, value)?;
-        }
+        insert(
+            headers,
+            &memory.identity(session, &serving.identity_headers)?,
+        )?;
     }
-    for (name, value) in &admitted.given.headers {
+    insert(headers, &admitted.given.headers)
+}
+
+/// Sets headers, each in place of whatever stands there.
+fn insert(
+    headers: &mut HeaderMap,
+    these: &[(HeaderName, HeaderValue)],
+) -> Result<(), OutboundError> {
+    for (name, value) in these {
         headers.try_insert(name, value.clone())?;
     }
     Ok(())

@@ -228,6 +228,7 @@ const fn caller<'a>(cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a>
         host: own.host,
         address: own.client,
         limits: own.limits,
+        opened: None,
     }
 }
 

@@ -105,15 +105,15 @@ impl ProxyHttp for Portway {
         }
         ctx.line = OpenLine::begin(&ctx.serving, session.req_header());
         let limits = &ctx.serving.limits;
-        // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which
-        // it also takes 0 for. Its reader of chunks takes sizes and extensions that others read
+        // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which is what
+        // it takes 0 for, and the edge loop keeps the time. Its reader of chunks takes sizes and extensions that others read
         // differently, so after a chunked body it is in doubt where the next request would begin.
         let is_chunked = session
             .req_header()
             .headers
             .contains_key(header::TRANSFER_ENCODING);
         let kept = session.get_keepalive().filter(|_| !is_chunked);
-        session.set_keepalive(kept.map(|_| limits.keep_alive_timeout.as_secs().max(1)));
+        session.set_keepalive(kept.map(|_| 0));
         session.set_read_timeout(Some(limits.body_idle_timeout));
         session.set_write_timeout(Some(limits.send_timeout));
         session.set_total_drain_timeout(Some(limits.body_idle_timeout));
@@ -174,7 +174,7 @@ impl ProxyHttp for Portway {
         head: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let Some(admitted) = &ctx.admitted else {
+        let (Some(admitted), Some(current)) = (&ctx.admitted, &ctx.current) else {
             return Error::e_explain(ErrorType::HTTPStatus(500), "a request without a permit");
         };
         let member = admitted
@@ -185,6 +185,7 @@ impl ProxyHttp for Portway {
             admitted,
             member,
             id: ctx.id,
+            memory: &current.connection.memory,
         };
         outbound::write_head(head, &outgoing, &ctx.serving).map_err(|error| {
             tracing::error!(

@@ -15,6 +15,7 @@ use ipnet::IpNet;
 use tokio::sync::Semaphore;
 
 use crate::config::Config;
+use crate::config::IdentityHeaderNames;
 use crate::config::Limits;
 use crate::config::Listener;
 use crate::decision::identity_headers::ProtectedNames;
@@ -71,7 +72,7 @@ pub struct Serving {
     /// The cookies that policies set, on whatever route: a client's own are not believed.
     pub policy_cookies: Vec<Box<str>>,
     /// The identity headers to set.
-    pub identity_headers: crate::config::IdentityHeaderNames,
+    pub identity_headers: Arc<IdentityHeaderNames>,
     /// Senders whose forwarding headers are believed.
     pub trusted_proxies: Vec<IpNet>,
     /// Bounds on what a client may take.
@@ -200,7 +201,7 @@ impl Serving {
             ready_paths: ready_paths(config),
             protected: ProtectedNames::new(own),
             policy_cookies: policy_cookies(config),
-            identity_headers: config.identity_headers.clone(),
+            identity_headers: Arc::new(config.identity_headers.clone()),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
             kept_bodies: Semaphore::new(config.limits.kept.posts_max),

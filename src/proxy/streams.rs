@@ -190,7 +190,7 @@ mod tests {
         let streams = Arc::new(Streams::new());
         let (one, other) = (claim(1), claim(2));
         let watches: Vec<_> = (0..3)
-            .map(|_| Arc::new(RequestWatch::new(Duration::ZERO)))
+            .map(|_| Arc::new(RequestWatch::new(None, Duration::ZERO, Arc::default())))
             .collect();
         let _a = streams.register(Arc::clone(&one), Arc::clone(&watches[0]));
         let _b = streams.register(Arc::clone(&one), Arc::clone(&watches[1]));
@@ -204,7 +204,7 @@ mod tests {
     #[test]
     fn a_finished_request_is_forgotten() {
         let streams = Arc::new(Streams::new());
-        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        let watch = Arc::new(RequestWatch::new(None, Duration::ZERO, Arc::default()));
         drop(streams.register(claim(1), watch));
         assert!(streams.sessions().is_empty() && streams.claims().is_empty());
         assert!(streams.take(&claim(1).facts.sso).is_empty());
@@ -216,7 +216,7 @@ mod tests {
         let mut later = Claim::clone(&claim(1));
         later.facts.generation = Generation(7);
         let claims = [claim(1), claim(2), Arc::new(later)];
-        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        let watch = Arc::new(RequestWatch::new(None, Duration::ZERO, Arc::default()));
         let running = claims.map(|claim| streams.register(claim, Arc::clone(&watch)));
         let generations = || {
             let mut claims = streams.claims();
@@ -240,7 +240,7 @@ mod tests {
         let mut strict = Claim::clone(&claim(1));
         strict.presented.limits = limits;
         let strict = Arc::new(strict);
-        let watch = Arc::new(RequestWatch::new(Duration::ZERO));
+        let watch = Arc::new(RequestWatch::new(None, Duration::ZERO, Arc::default()));
         let running = [&strict, &claim(1), &strict]
             .map(|claim| streams.register(Arc::clone(claim), Arc::clone(&watch)));
         assert_eq!(streams.claims().len(), 2);

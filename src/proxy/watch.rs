@@ -5,6 +5,7 @@
 //! that polls it keeps the time.
 
 use std::os::fd::RawFd;
+use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicI32;
 use std::sync::atomic::AtomicU8;
@@ -20,10 +21,16 @@ use nix::sys::socket::recv;
 use nix::sys::socket::shutdown;
 use tokio::time::Instant;
 
+use crate::proxy::line::RequestLine;
+
 /// The state of one request that the edge loop and its phases share.
 #[derive(Debug)]
 pub struct RequestWatch {
     began: Instant,
+    /// How long the header may take from its first byte, where that is waited for.
+    header: Duration,
+    /// What has been seen of its line; nothing over HTTP/2, where a request begins with its header.
+    line: Arc<RequestLine>,
     /// When the header was there, in microseconds after `began`; [`NEVER`] before.
     head: AtomicU64,
     cut: AtomicBool,
@@ -46,6 +53,8 @@ pub struct RequestWatch {
 pub enum Stage {
     /// Its own header.
     Header = 0,
+    /// The first byte of its header, on a connection that has served others.
+    Pause = 6,
     /// Nothing that has a deadline here.
     Idle = 1,
     /// The first byte of the answer.
@@ -65,22 +74,26 @@ pub enum Expired {
     Drop,
     /// Poll it once more: its upstream connection has been shut down, and it will answer for that.
     PollAgain,
-    /// Nothing: it is the client that is slow, and the deadline has been moved.
+    /// Nothing: the deadline has been moved.
     Wait,
 }
 
 impl RequestWatch {
-    /// Begins to watch a request whose header is due within `header`.
+    /// Begins to watch a request whose header is due within `header`, counted from the end of the `pause` that
+    /// its client may make before it; a client that sends nothing in the pause is not waited for any longer.
     #[must_use]
-    pub fn new(header: Duration) -> Self {
+    pub fn new(pause: Option<Duration>, header: Duration, line: Arc<RequestLine>) -> Self {
+        let stage = pause.map_or(Stage::Header, |_| Stage::Pause);
         Self {
             began: Instant::now(),
+            header,
+            line,
             head: AtomicU64::new(NEVER),
             cut: AtomicBool::new(false),
             waker: AtomicWaker::new(),
-            deadline: AtomicU64::new(millis(header)),
+            deadline: AtomicU64::new(millis(pause.unwrap_or(header))),
             total: AtomicU64::new(NEVER),
-            stage: AtomicU8::new(Stage::Header as u8),
+            stage: AtomicU8::new(stage as u8),
             upstream: AtomicI32::new(-1),
             span: AtomicU64::new(NEVER),
             unanswered: AtomicBool::new(false),
@@ -158,6 +171,11 @@ impl RequestWatch {
         }
     }
 
+    /// Whether the first byte of the answer is waited for.
+    pub fn awaits_answer(&self) -> bool {
+        self.is_in(Stage::FirstByte)
+    }
+
     /// The upstream is due to send more within `read_idle`.
     pub fn await_next_byte(&self, read_idle: Duration) {
         self.arm(Stage::NextByte, Some(read_idle));
@@ -192,6 +210,10 @@ impl RequestWatch {
     /// Acts on a deadline that has passed. Called by the task that polls the request, between two polls,
     /// so that the upstream's socket is still the request's own.
     pub fn expire(&self) -> Expired {
+        if self.is_in(Stage::Pause) && self.line.has_begun() {
+            self.arm(Stage::Header, Some(self.header));
+            return Expired::Wait;
+        }
         let socket = self.upstream.load(Ordering::Relaxed);
         // A client that stopped sending is no fault of the upstream's.
         if socket < 0 || self.is_in(Stage::Late) || self.is_in(Stage::Body) {

@@ -255,6 +255,45 @@ fn what_a_user_does_not_have_is_not_the_clients_to_fill_in() {
     });
 }
 
+/// A balancer in front sends requests of many users over one connection, in any order.
+#[test]
+fn each_request_of_a_connection_is_its_own_users() {
+    let gateway = Gateway::shared();
+    let users = ["alice", "dora"];
+    let cookies = users.map(|user| Browser::signed_in(&gateway, user).cookies("app.test"));
+    let mut wire = gateway.tls("app.test");
+    for turn in [
+        Some(0),
+        Some(0),
+        Some(1),
+        None,
+        Some(1),
+        Some(0),
+        None,
+        Some(0),
+    ] {
+        let mark = mark();
+        let path = if turn.is_some() { "/app" } else { "/pub" };
+        let lines = turn.map_or("", |user| &cookies[user]);
+        let answer = wire.ask(format!(
+            "GET {path}/{mark} HTTP/1.1\r\nHost: app.test\r\n{lines}\r\n"
+        ));
+        assert_eq!(answer.status, 200, "{turn:?}");
+        let seen = gateway.upstream.requests(&format!("{mark} HTTP"));
+        let [seen] = seen.as_slice() else {
+            panic!("{turn:?}: {seen:?}");
+        };
+        let expected: Vec<&str> = turn.map(|user| users[user]).into_iter().collect();
+        assert_eq!(seen.all("remote-user"), expected, "{turn:?}");
+        let groups = if turn == Some(0) {
+            vec!["staff"]
+        } else {
+            vec![]
+        };
+        assert_eq!(seen.all("remote-groups"), groups, "{turn:?}");
+    }
+}
+
 #[test]
 fn connection_names_nothing_that_the_gateway_adds() {
     let gateway = Gateway::shared();

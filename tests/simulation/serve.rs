@@ -140,6 +140,7 @@ impl Process {
             host: &request.url.host,
             address: request.address,
             limits: HostLimits::NONE,
+            opened: None,
         };
         let url = &request.url;
         let reply = match url.path.as_str() {

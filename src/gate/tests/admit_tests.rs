@@ -377,3 +377,60 @@ async fn a_cookie_that_speaks_of_another_user_is_a_challenge_and_is_told_s_3() {
     let user = ("user", session.facts.subject.to_string());
     assert!(event.details.contains(&user), "{event:?}");
 }
+
+/// What a connection remembers spares the opening, and nothing else.
+#[tokio::test]
+async fn a_cookie_that_a_connection_remembers_is_judged_each_time() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let (memory, policy) = (OpenedCookie::default(), everyone());
+    let (cookie, other) = (post.cookie(&session, APP), post.cookie(&session, SHOP));
+    let shop = host(SHOP);
+    let ask = async |cookie: &[u8], at: Option<&HostName>| {
+        let cookies = [cookie];
+        let plain = caller(&cookies);
+        let caller = Caller {
+            host: at.unwrap_or(plain.host),
+            opened: Some(&memory),
+            ..plain
+        };
+        let admission = post.gate.admit(&asked(&policy), &caller).await;
+        matches!(admission.decision, Decision::Allow(_))
+    };
+    assert!(ask(&cookie, None).await && ask(&cookie, None).await);
+    assert!(!ask(&cookie, Some(&shop)).await, "it is of another host");
+    assert!(!ask(&other, None).await, "so is this");
+    assert!(ask(&other, Some(&shop)).await && ask(&cookie, None).await);
+    let mut forged = cookie.clone();
+    *forged.last_mut().unwrap() ^= 1;
+    assert!(!ask(&forged, None).await, "a byte differs");
+    assert!(ask(&cookie, None).await);
+    post.engine.live.lock().clear();
+    assert!(!ask(&cookie, None).await, "its session is over");
+    post.engine.begin(&session);
+    assert!(ask(&cookie, None).await);
+    let retired = RingFile::first(&[9; 32].into(), BEGINNING);
+    post.gate.keys.replace(&retired);
+    assert!(!ask(&cookie, None).await, "its key is retired");
+}
+
+#[tokio::test]
+async fn a_cookie_that_a_connection_remembers_lapses_mdc_cookie_3() {
+    let post = Post::with(|settings| settings.authn_lifetime = Some(MINUTE));
+    let session = session(1);
+    post.engine.begin(&session);
+    let (memory, policy) = (OpenedCookie::default(), everyone());
+    let cookie = post.cookie(&session, APP);
+    let cookies = [cookie.as_slice()];
+    let caller = Caller {
+        opened: Some(&memory),
+        ..caller(&cookies)
+    };
+    let asked = asked(&policy);
+    let first = post.gate.admit(&asked, &caller).await;
+    assert!(matches!(first.decision, Decision::Allow(_)));
+    post.pass(2 * MINUTE);
+    let later = post.gate.admit(&asked, &caller).await;
+    assert!(matches!(later.decision, Decision::LogIn(_)));
+}
