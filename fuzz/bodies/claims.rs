@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 
+use portway::crypto::bearer::Bound;
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
 use portway::crypto::claims::DeviceCookie;
@@ -112,6 +113,7 @@ fn authn_cookie() -> AuthnCookie {
         session: SessionId::from_bytes([2; 16]),
         issued: Timestamp::from_millis(1_795_357_506_000),
         last_access: None,
+        bound: Bound::default(),
     }
 }
 

@@ -15,6 +15,8 @@ use zeroize::Zeroizing;
 use crate::cli::ConfigArgs;
 use crate::config::Config;
 use crate::config::load;
+use crate::crypto::bearer::Bound;
+use crate::crypto::bearer::Strayed;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::DEVICE_LIFETIME;
@@ -221,6 +223,7 @@ impl<'a> Inspector<'a> {
         rows.add("host", host.as_str());
         rows.add("data centre", cookie.cluster.as_str());
         rows.add("issued", &rfc3339_seconds(cookie.issued));
+        rows.bound(&cookie.bound);
         self.facts(&cookie.facts, rows);
         true
     }
@@ -246,6 +249,7 @@ impl<'a> Inspector<'a> {
             rows.add("visited", &earlier.join(", "));
         }
         rows.add("last access", &rfc3339_seconds(cookie.last_access));
+        rows.bound(&cookie.bound);
         self.facts(&cookie.facts, rows);
         true
     }
@@ -335,6 +339,19 @@ struct Rows(String);
 impl Rows {
     fn add(&mut self, heading: &str, value: &str) {
         self.0.push_str(&format!("{heading:<12} {value}\n"));
+    }
+
+    fn bound(&mut self, bound: &Bound) {
+        let what = bound.what();
+        let to = [
+            (what.address, Strayed::Address),
+            (what.user_agent, Strayed::UserAgent),
+        ];
+        let to = to.iter().filter(|(is_bound, _)| *is_bound);
+        let to: Vec<&str> = to.map(|(_, kind)| kind.as_str()).collect();
+        if !to.is_empty() {
+            self.add("bound to", &to.join(", "));
+        }
     }
 }
 

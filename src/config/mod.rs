@@ -28,6 +28,8 @@ use crate::config::names::NameRules;
 use crate::config::outcome::Outcomes;
 pub use crate::config::route::Caching;
 pub use crate::config::route::Preflight;
+pub use crate::config::session::SessionSettings;
+pub use crate::config::session::StoreKind;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 use crate::decision::header_rules::HeaderRules;
@@ -70,6 +72,7 @@ pub mod problem;
 pub mod raw;
 mod route;
 pub mod restart;
+mod session;
 mod sign_in;
 pub mod sources;
 pub mod texts;
@@ -138,28 +141,6 @@ pub struct Collector {
     pub public_port: Option<u16>,
     /// The title of the login page; by default its own words in the reader's language.
     pub title: Option<String>,
-}
-
-/// How long sessions live and where they are kept.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionSettings {
-    /// A session that saw no request for this long is over.
-    pub idle_timeout: Duration,
-    /// A session is over this long after the first authentication, whatever happens.
-    pub lifetime: Duration,
-    /// The most sessions a user may have; the oldest goes (S-21).
-    pub per_user_max: usize,
-    /// Where records are kept.
-    pub store: StoreKind,
-}
-
-/// Where session records are kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum StoreKind {
-    /// In a file under `state_dir`; survives a crash.
-    Disk,
-    /// In memory; gone with the process.
-    Memory,
 }
 
 /// Bounds on what a client may take. None is infinite.

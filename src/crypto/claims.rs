@@ -6,6 +6,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use crate::crypto::bearer::Bound;
 use crate::crypto::codec::Malformed;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::sealed::Binding;
@@ -61,6 +62,8 @@ pub struct AuthnCookie {
     /// When the session was last used, where that was not when it was issued: a request that is no activity
     /// had it issued.
     pub last_access: Option<Timestamp>,
+    /// What it is bound to.
+    pub bound: Bound,
 }
 
 /// The ID cookie of the collector (MDC-COOKIE-1, M-010…M-012). Its data-centre chain is what was visited
@@ -78,6 +81,8 @@ pub struct IdCookie {
     pub last_access: Timestamp,
     /// Where the browser was sent back to last without a question (D-10).
     pub rounds: Option<Rounds>,
+    /// What it is bound to.
+    pub bound: Bound,
 }
 
 impl IdCookie {
@@ -99,7 +104,7 @@ pub struct Visited {
 pub struct Rounds {
     /// The address.
     pub to: AddressTag,
-    /// How often.
+    /// How often; at most 63 times are told.
     pub count: NonZeroU8,
     /// When the first time was.
     pub since: Timestamp,
@@ -201,6 +206,8 @@ pub enum Seen {
     Nothing,
     /// An authn cookie of a session that is over.
     Over,
+    /// An authn cookie that came from elsewhere than it is bound to (D-19).
+    Strayed,
     /// An authn cookie of a session about which the other data centres gave no answer, or refused one.
     Unconfirmed,
     /// An authn cookie that does not open.

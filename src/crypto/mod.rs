@@ -3,6 +3,7 @@
 //! Nothing here reads a file, a clock or randomness: nonces, keys and times come in.
 
 pub mod audit_seal;
+pub mod bearer;
 pub mod certificates;
 pub mod claims;
 pub mod codec;

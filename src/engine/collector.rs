@@ -5,6 +5,10 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
+use crate::crypto::bearer::Bearer;
+use crate::crypto::bearer::BindTo;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::key_ring::KeyRing;
@@ -53,6 +57,8 @@ pub struct Collector {
     pub host: HostName,
     /// What a new password has to be.
     pub password: PasswordRules,
+    /// What the cookies of a new session are bound to.
+    pub bind_to: BindTo,
     /// The highest level that a sign-in here gives.
     pub level: AuthLevel,
     /// Keeps in mind what happened.
@@ -70,8 +76,20 @@ pub struct Visitor<'a> {
     pub cookies: &'a [&'a [u8]],
     /// Where it is.
     pub address: IpAddr,
+    /// Its headers; a cookie may be bound to what it says of its program.
+    pub headers: &'a HeaderMap,
     /// Whether the request comes from a page of the collector itself, or from nowhere at all.
     pub provenance: Provenance,
+}
+
+impl Visitor<'_> {
+    /// Who it is, as far as cookies can be bound to it.
+    const fn bearer(&self) -> Bearer<'_> {
+        Bearer {
+            address: self.address,
+            headers: self.headers,
+        }
+    }
 }
 
 /// Where a request was made.

@@ -65,6 +65,7 @@ use crate::store::memory::MemoryStore;
 
 mod attempt_tests;
 mod audit_tests;
+mod binding_tests;
 mod chain_tests;
 mod collector_tests;
 mod ending_tests;

@@ -127,9 +127,11 @@ impl Gate {
         if !self.engine.spend_once(token.id, until).await {
             return Worth::Nothing;
         }
+        let sso = &token.cookie.facts.sso;
         // The collector's clock may be ahead, and this gate would not believe it (S-22, MDC-COOKIE-6).
         Worth::Cookie(AuthnCookie {
             issued: self.clock.now(),
+            bound: token.cookie.bound.again(sso, &caller.bearer()),
             ..token.cookie.clone()
         })
     }
@@ -152,6 +154,7 @@ impl Gate {
                 // What the route asks for is seen there.
                 level: AuthLevel::NONE,
                 cookies: caller.cookies,
+                bearer: caller.bearer(),
                 freshness: Freshness::Now,
                 limits: caller.limits,
                 // Nothing else than a sign-in is left to do.

@@ -1,5 +1,6 @@
 //! Asks for a sign-in: browsers are sent to the collector, programs get a refusal they can read (D-8).
 
+use crate::crypto::bearer::Bearer;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::Seen;
@@ -45,6 +46,8 @@ pub struct Challenged<'a> {
     pub level: AuthLevel,
     /// The request's `Cookie` headers.
     pub cookies: &'a [&'a [u8]],
+    /// Who made it.
+    pub bearer: Bearer<'a>,
     /// How recent the authentication has to be.
     pub freshness: Freshness,
     /// What the host asks of sessions, which the collector goes by as well: it would hand over again what
@@ -126,8 +129,11 @@ impl Gate {
         let (terms, now) = (self.terms.current(), self.clock.now());
         match terms.as_ref() {
             None => Seen::Unconfirmed,
-            Some(settings) if settings.believes(cookie.issued, now) => Seen::Good,
-            Some(_) => Seen::ClocksDiffer,
+            Some(settings) if !settings.believes(cookie.issued, now) => Seen::ClocksDiffer,
+            Some(_) => {
+                let checked = cookie.bound.check(&cookie.facts.sso, &challenged.bearer);
+                checked.map_or(Seen::Strayed, |()| Seen::Good)
+            }
         }
     }
 }

@@ -5,6 +5,9 @@
 use std::net::IpAddr;
 use std::sync::Arc;
 
+use http::HeaderMap;
+
+use crate::crypto::bearer::Bearer;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
 use crate::crypto::key_ring::KeyRing;
@@ -51,10 +54,22 @@ pub struct Caller<'a> {
     pub host: &'a HostName,
     /// The client's address.
     pub address: IpAddr,
+    /// Its headers; a cookie may be bound to what it says of its program.
+    pub headers: &'a HeaderMap,
     /// What the host asks of sessions beyond what holds everywhere.
     pub limits: HostLimits,
     /// What its connection remembers; nothing where that is not worth while.
     pub opened: Option<&'a OpenedCookie>,
+}
+
+impl Caller<'_> {
+    /// Who it is, as far as cookies can be bound to it.
+    const fn bearer(&self) -> Bearer<'_> {
+        Bearer {
+            address: self.address,
+            headers: self.headers,
+        }
+    }
 }
 
 /// What an authn cookie claims.
@@ -112,8 +127,8 @@ impl Gate {
         })
     }
 
-    /// What the authn cookies claim that are good; one that has lapsed, or comes from the future, is as
-    /// good as absent (MDC-COOKIE-3, MDC-COOKIE-6).
+    /// What the authn cookies claim that are good; one that has lapsed, comes from the future, or from
+    /// elsewhere than it is bound to, is as good as absent (MDC-COOKIE-3, MDC-COOKIE-6, D-19).
     fn claims<'c>(
         &'c self,
         settings: &'c CookieSettings,
@@ -125,9 +140,20 @@ impl Gate {
                 if !settings.believes(cookie.issued, now) {
                     self.keys.reject(Purpose::AuthnCookie);
                 }
-                settings.is_good(cookie.issued, now)
+                settings.is_good(cookie.issued, now) && self.is_at_home(cookie, caller)
             })
             .map(move |cookie| self.claim(cookie, settings, caller, now))
+    }
+
+    /// Whether a cookie is brought by whom it was given to. Nothing ends where it is not: whoever has it
+    /// could end what is not theirs.
+    fn is_at_home(&self, cookie: &AuthnCookie, caller: &Caller<'_>) -> bool {
+        let checked = cookie.bound.check(&cookie.facts.sso, &caller.bearer());
+        if let Err(strayed) = checked {
+            let told = audit::strayed(&cookie.facts, strayed, caller.host, caller.address);
+            self.audit.note(told);
+        }
+        checked.is_ok()
     }
 
     /// What an authn cookie claims, with what a GITO cookie beside it adds: the newer of the two says where

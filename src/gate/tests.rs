@@ -21,6 +21,7 @@ use parking_lot::Mutex;
 use tokio::sync::broadcast;
 
 use super::*;
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::Seen;
@@ -84,6 +85,7 @@ use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::StoreError;
 
 mod admit_tests;
+mod binding_tests;
 mod callback_tests;
 mod challenge_tests;
 mod gito_tests;
@@ -253,6 +255,7 @@ impl Post {
             asker: Asker::Navigation,
             level: level(20),
             cookies: &cookies,
+            bearer: caller(&[]).bearer(),
             freshness: Freshness::Earlier,
             limits: HostLimits::NONE,
             activity: Activity::Counts,
@@ -334,10 +337,12 @@ fn cluster(name: &str) -> ClusterId {
 /// A request to the application host.
 fn caller<'a>(cookies: &'a [&'a [u8]]) -> Caller<'a> {
     static HOST: LazyLock<HostName> = LazyLock::new(|| host(APP));
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
     Caller {
         cookies,
         host: &HOST,
         address: ADDRESS,
+        headers: &HEADERS,
         limits: HostLimits::NONE,
         opened: None,
     }
@@ -400,6 +405,7 @@ fn authn(session: &Session) -> AuthnCookie {
         session: session.id,
         issued: BEGINNING,
         last_access: None,
+        bound: Bound::default(),
     }
 }
 

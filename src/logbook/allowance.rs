@@ -58,10 +58,12 @@ struct Rate {
 /// What anybody can bring about is bounded, most of all what needs no account.
 const fn rate(kind: EventKind) -> Option<Rate> {
     match kind {
-        EventKind::CookieMismatched | EventKind::CookieNotOpened => Some(Rate {
-            burst: 60,
-            a_second: 1,
-        }),
+        EventKind::CookieMismatched | EventKind::CookieNotOpened | EventKind::CookieStrayed => {
+            Some(Rate {
+                burst: 60,
+                a_second: 1,
+            })
+        }
         EventKind::Denied | EventKind::SignInRefused => Some(Rate {
             burst: 1000,
             a_second: 20,

@@ -4,11 +4,13 @@
 
 use std::net::IpAddr;
 
+use crate::crypto::bearer::Strayed;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::model::id::SsoId;
 use crate::model::name::HostName;
 use crate::model::name::UserName;
+use crate::model::session::SsoFacts;
 
 /// Something that happened.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +32,8 @@ pub enum EventKind {
     CookieMismatched,
     /// A cookie did not open (MDC-COOKIE-6).
     CookieNotOpened,
+    /// A cookie came from elsewhere than it is bound to (D-19).
+    CookieStrayed,
     /// A request was denied.
     Denied,
     /// The keys have changed.
@@ -64,11 +68,12 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 19] = [
+    pub const ALL: [Self; 20] = [
         Self::ConfigurationLoaded,
         Self::ConfigurationRefused,
         Self::CookieMismatched,
         Self::CookieNotOpened,
+        Self::CookieStrayed,
         Self::Denied,
         Self::KeysChanged,
         Self::LinesLost,
@@ -94,6 +99,7 @@ impl EventKind {
             Self::ConfigurationRefused => "configuration_refused",
             Self::CookieMismatched => "cookie_mismatched",
             Self::CookieNotOpened => "cookie_not_opened",
+            Self::CookieStrayed => "cookie_strayed",
             Self::Denied => "denied",
             Self::KeysChanged => "keys_changed",
             Self::LinesLost => "lines_lost",
@@ -166,6 +172,17 @@ impl Event {
 pub fn not_opened(cookie: &'static str, host: &HostName, client: IpAddr) -> Event {
     Event::new(EventKind::CookieNotOpened)
         .with("cookie", cookie)
+        .host(host)
+        .client(client)
+}
+
+/// A cookie that came from elsewhere than it is bound to (D-19).
+#[must_use]
+pub fn strayed(facts: &SsoFacts, strayed: Strayed, host: &HostName, client: IpAddr) -> Event {
+    Event::new(EventKind::CookieStrayed)
+        .user(&facts.subject)
+        .session(&facts.sso)
+        .with("differs", strayed.as_str())
         .host(host)
         .client(client)
 }

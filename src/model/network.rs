@@ -19,6 +19,15 @@ impl Network {
             address @ IpAddr::V4(_) => address,
         })
     }
+
+    /// Its bytes, no two networks' the same; an IPv4 address is written as IPv6 maps it.
+    #[must_use]
+    pub const fn bytes(&self) -> [u8; 16] {
+        match self.0 {
+            IpAddr::V4(address) => address.to_ipv6_mapped().octets(),
+            IpAddr::V6(address) => address.octets(),
+        }
+    }
 }
 
 impl fmt::Display for Network {
@@ -47,6 +56,21 @@ mod tests {
         assert_ne!(network("2001:db8::1"), network("2001:db8:0:1::1"));
         assert_ne!(network("192.0.2.1"), network("192.0.2.2"));
         assert_eq!(network("::ffff:192.0.2.1"), network("192.0.2.1"));
+    }
+
+    #[test]
+    fn the_bytes_of_a_network_are_its_own() {
+        assert_eq!(
+            network("192.0.2.1").bytes(),
+            network("::ffff:192.0.2.1").bytes()
+        );
+        assert_eq!(
+            network("2001:db8::1").bytes(),
+            network("2001:db8::2").bytes()
+        );
+        // What IPv6 calls 192.0.2.1 without meaning the IPv4 address.
+        assert_ne!(network("192.0.2.1").bytes(), network("::c000:201").bytes());
+        assert_ne!(network("192.0.2.1").bytes(), network("192.0.2.2").bytes());
     }
 
     #[test]

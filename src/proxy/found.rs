@@ -59,6 +59,7 @@ impl Found<'_> {
     /// It as the gate reads it, with the cookies that may be read.
     pub(super) fn caller<'a>(
         &'a self,
+        head: &'a RequestHeader,
         cookies: &'a [&'a [u8]],
         ctx: &'a RequestContext,
     ) -> Caller<'a> {
@@ -67,6 +68,7 @@ impl Found<'_> {
             cookies,
             host: &self.inbound.host,
             address: self.origin.client,
+            headers: &head.headers,
             limits: self.route.limits,
             opened: current.map(|current| &current.connection.memory.cookie),
         }

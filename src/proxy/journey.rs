@@ -192,7 +192,7 @@ impl Serving {
             Scheme::Http => &[],
             Scheme::Https => cookies.as_slice(),
         };
-        let caller = found.caller(readable, ctx);
+        let caller = found.caller(head, readable, ctx);
         let Admission {
             decision,
             gito,

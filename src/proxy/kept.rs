@@ -10,6 +10,7 @@ use http::header;
 use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
+use crate::crypto::bearer::Bearer;
 use crate::decision::form::FormType;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
@@ -84,6 +85,10 @@ impl Serving {
             asker: Asker::Navigation,
             level: unkept.level,
             cookies: &cookies,
+            bearer: Bearer {
+                address: unkept.address,
+                headers: &session.req_header().headers,
+            },
             freshness: demanded(unkept.refused),
             limits: unkept.limits,
             activity: unkept.activity,

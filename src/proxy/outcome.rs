@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 use crate::config::destination::Destination;
 use crate::config::outcome::Challenge;
 use crate::config::outcome::Denied;
+use crate::crypto::bearer::Bearer;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
@@ -81,6 +82,10 @@ impl Serving {
             asker,
             level: found.route.config.level,
             cookies,
+            bearer: Bearer {
+                address: found.origin.client,
+                headers: &head.headers,
+            },
             freshness: demanded(refused),
             limits: found.route.limits,
             activity: found.route.config.activity,

@@ -182,18 +182,18 @@ async fn application(
             let token = parameter(session, endpoints::TOKEN);
             let cookies = cookie_headers(&session.req_header().headers);
             let asker = asker(&method, &session.req_header().headers);
-            gate.callback(&caller(&cookies, own), token.as_deref(), asker)
+            gate.callback(&caller(session, &cookies, own), token.as_deref(), asker)
                 .await
         }
         (endpoints::CLEAR, &Method::GET) => {
             let state = parameter(session, endpoints::SIGN_OUT);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.clear(&caller(&cookies, own), state.as_deref())
+            gate.clear(&caller(session, &cookies, own), state.as_deref())
         }
         (endpoints::REPLAY, &Method::GET) => {
             let sealed = parameter(session, endpoints::POST);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.replay(&caller(&cookies, own), sealed.as_deref())
+            gate.replay(&caller(session, &cookies, own), sealed.as_deref())
         }
         (endpoints::LOGOUT, &Method::GET | &Method::POST) => {
             match provenance(session.req_header(), own.origin) {
@@ -201,7 +201,7 @@ async fn application(
                 Provenance::Own => {
                     let return_to = parameter(session, endpoints::RETURN);
                     let cookies = cookie_headers(&session.req_header().headers);
-                    gate.sign_out(&caller(&cookies, own), return_to.as_deref())
+                    gate.sign_out(&caller(session, &cookies, own), return_to.as_deref())
                         .await
                 }
             }
@@ -222,11 +222,12 @@ async fn file(session: &mut Session, path: &str, own: &OwnRequest<'_>) -> pingor
     answer::file(session, name, own.voice).await
 }
 
-const fn caller<'a>(cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a> {
+fn caller<'a>(session: &'a Session, cookies: &'a [&'a [u8]], own: &OwnRequest<'a>) -> Caller<'a> {
     Caller {
         cookies,
         host: own.host,
         address: own.client,
+        headers: &session.req_header().headers,
         limits: own.limits,
         opened: None,
     }
@@ -236,11 +237,12 @@ fn confirm_sign_out() -> Reply {
     Reply::new(crate::decision::reply::ReplyKind::ConfirmSignOut)
 }
 
-fn visitor<'v>(session: &Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>) -> Visitor<'v> {
+fn visitor<'v>(session: &'v Session, cookies: &'v [&'v [u8]], own: &OwnRequest<'_>) -> Visitor<'v> {
     let provenance = provenance(session.req_header(), own.origin);
     Visitor {
         cookies,
         address: own.client,
+        headers: &session.req_header().headers,
         provenance,
     }
 }

@@ -94,7 +94,7 @@ impl<'a> Setback<'a> {
     /// A browser that is signed in was sent back too often (D-10).
     pub(super) fn circling(circling: &'a Circling) -> Self {
         let status = match circling.seen {
-            Seen::Nothing => StatusCode::FORBIDDEN,
+            Seen::Nothing | Seen::Strayed => StatusCode::FORBIDDEN,
             Seen::ClocksDiffer
             | Seen::Good
             | Seen::NonceOnly
@@ -122,6 +122,7 @@ const fn likely_cause(seen: Seen) -> Message {
         Seen::NonceOnly => "cause_nonce_only",
         Seen::Nothing => "cause_nothing",
         Seen::Over => "cause_over",
+        Seen::Strayed => "cause_strayed",
         Seen::Unconfirmed => "cause_unconfirmed",
         Seen::Unreadable => "cause_unreadable",
     })
@@ -141,6 +142,7 @@ mod tests {
             (Seen::NonceOnly, "does not arrive there"),
             (Seen::Nothing, "does not return its cookies"),
             (Seen::Over, "is over at one place"),
+            (Seen::Strayed, "change from one request"),
             (Seen::Unconfirmed, "does not confirm it"),
             (Seen::Unreadable, "a cookie of the same name"),
         ] {

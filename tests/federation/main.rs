@@ -20,6 +20,7 @@ mod pair;
 
 mod balancers;
 mod balancing;
+mod binding;
 mod clocks;
 mod conformance;
 mod endings;

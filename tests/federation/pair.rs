@@ -302,6 +302,7 @@ fn applications(application: &Application, host: &str, high: u8) -> String {
     format!(
         "\
 threads: 2
+trusted_proxies: [127.0.0.1]
 keys: {{ publish_for: 1s }}
 ops: {{ bind: \"127.0.0.1:0\" }}
 listeners:

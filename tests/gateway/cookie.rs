@@ -69,6 +69,31 @@ async fn a_cookie_is_told_by_kind_key_host_user_and_hash_and_no_more() {
 }
 
 #[tokio::test]
+async fn what_a_cookie_is_bound_to_is_told_by_its_kind_d_19() {
+    let application = Application::start().await;
+    let sites = yaml::applications(&[application.address()]);
+    for (bind_to, told) in [
+        (
+            "[user_agent, address]",
+            Some("bound to     address, user_agent\n"),
+        ),
+        ("[user_agent]", Some("bound to     user_agent\n")),
+        ("[]", None),
+    ] {
+        let session = format!("session: {{ bind_to: {bind_to} }}\n");
+        let gateway = Gateway::start(&format!("{session}{sites}")).await;
+        let browser = Browser::signed_in(&gateway, "alice").await;
+        for (host, kind) in [("app.test", "-authn-"), ("login.test", "-id-")] {
+            let cookie = browser.jar.find(host, kind).unwrap();
+            let (said, code) = inspect(&gateway, &cookie.value);
+            assert_eq!(code, 0, "{said}");
+            assert!(said.contains(told.unwrap_or_default()), "{said}");
+            assert_eq!(said.contains("bound"), told.is_some(), "{said}");
+        }
+    }
+}
+
+#[tokio::test]
 async fn why_a_cookie_does_not_open_is_said_to_the_operator() {
     let application = Application::start().await;
     let config = yaml::applications(&[application.address()]);

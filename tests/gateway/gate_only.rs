@@ -22,6 +22,7 @@ use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Request;
+use crate::support::browser::USER_AGENT;
 use crate::support::gateway::Setup;
 use crate::support::gateway::password;
 use crate::support::until;
@@ -126,6 +127,24 @@ async fn a_host_of_a_gate_may_be_stricter_than_its_engine_d_19() {
     assert_eq!(site.status_at(&browser, OTHER).await, 200);
 }
 
+/// What a session is bound to is its engine's to say, and travels with the cookies.
+#[tokio::test]
+async fn a_gate_without_an_engine_goes_by_what_a_cookie_is_bound_to_d_19() {
+    let site = Site::with("", "session: { bind_to: [user_agent] }\n").await;
+    let browser = site.sign_in("alice").await;
+    let owner = browser.clone().sending("user-agent", USER_AGENT);
+    site.serves(&owner).await;
+    let thief = browser.sending("user-agent", "curl/8");
+    assert_eq!(site.status(&thief).await, 401);
+    assert_eq!(site.status(&owner).await, 200);
+    until("the trail of the gate has it", SOON, || async {
+        let trail = site.edge.folder().join("state/audit.jsonl");
+        let text = std::fs::read_to_string(trail).ok()?;
+        text.contains("cookie_strayed").then_some(())
+    })
+    .await;
+}
+
 /// Two engine nodes and a gate.
 struct Site {
     home: Gateway,
@@ -138,11 +157,16 @@ struct Site {
 
 impl Site {
     async fn start() -> Self {
-        Self::with_host("").await
+        Self::with("", "").await
     }
 
     /// With these lines for the virtual host of [`APP`] at the gate.
     async fn with_host(lines: &str) -> Self {
+        Self::with(lines, "").await
+    }
+
+    /// The same, and with these lines for the engine nodes.
+    async fn with(lines: &str, engines: &str) -> Self {
         let application = Application::start().await;
         let shared = tempfile::tempdir().unwrap();
         pki(["init".as_ref(), "--dir".as_ref(), shared.path().as_os_str()]);
@@ -164,7 +188,7 @@ impl Site {
         let engine = |name: &str, own: &str, peer: &str, there: &str| {
             format!(
                 "cluster_id: {name}
-{head}collector: {{ host: {LOGIN} }}
+{engines}{head}collector: {{ host: {LOGIN} }}
 authentication: {{ users_file: users.yaml }}
 mdc:
   adoption: {{ continue_on_sync_failure: true }}

@@ -16,6 +16,7 @@ mod access_log;
 mod answers;
 mod audit;
 mod balance;
+mod binding;
 mod bodies;
 mod branding;
 mod cookie;

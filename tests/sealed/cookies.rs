@@ -5,6 +5,10 @@ use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::num::NonZeroU8;
 
+use http::HeaderMap;
+use portway::crypto::bearer::Bearer;
+use portway::crypto::bearer::BindTo;
+use portway::crypto::bearer::Bound;
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
 use portway::crypto::claims::DEVICE_CLUSTERS_MAX;
@@ -173,9 +177,10 @@ impl Names {
     fn collector_header(&self, groups: usize) -> usize {
         let session = self.session(groups);
         let mut cookie = id_cookie(&session, None, &self.settings(), LATE);
+        cookie.bound = bound(&session);
         cookie.rounds = Some(Rounds {
             to: AddressTag::from_bytes([0xFF; AddressTag::BYTES]),
-            count: NonZeroU8::MAX,
+            count: NonZeroU8::new(63).unwrap(),
             since: LATE,
         });
         assert_eq!(cookie.earlier.len(), self.clusters.len() - 1);
@@ -206,6 +211,7 @@ impl Names {
             session: session.id,
             issued: LATE,
             last_access: Some(LATE),
+            bound: bound(&session),
         };
         self.header(&session, Purpose::AuthnCookie, &cookie)
     }
@@ -263,6 +269,23 @@ proptest! {
     }
 }
 
+proptest! {
+    #![proptest_config(cases(60))]
+
+    #[test]
+    fn bound_cookies_fit_with_as_many_data_centres_as_there_may_be_whatever_the_names_d_1_d_19(
+        names in names(DATA_CENTRES_MAX),
+        longest_user in any::<bool>(),
+    ) {
+        let mut names = names;
+        if longest_user {
+            names.user = "u".repeat(UserName::BYTES_MAX);
+        }
+        let bytes = names.collector_header(500).max(names.application_header(500));
+        prop_assert!(bytes < KIBIBYTE, "{} bytes", bytes);
+    }
+}
+
 #[test]
 fn the_cookies_of_an_application_host_fit_whatever_the_names_d_1() {
     let bytes = Names::longest(1).application_header(500);
@@ -273,7 +296,10 @@ fn the_cookies_of_an_application_host_fit_whatever_the_names_d_1() {
 fn the_cookies_of_the_collector_fit_with_sixteen_data_centres_of_the_longest_names_d_1_x_22() {
     for data_centres in [DEVICE_CLUSTERS_MAX, DATA_CENTRES_MAX] {
         let bytes = Names::longest(data_centres).collector_header(500);
-        assert!(bytes < KIBIBYTE, "{bytes} bytes");
+        assert!(
+            bytes < KIBIBYTE,
+            "{bytes} bytes with {data_centres} data centres"
+        );
     }
 }
 
@@ -282,4 +308,17 @@ fn the_cookies_do_not_grow_with_the_groups_d_1() {
     let names = Names::longest(5);
     assert_eq!(names.collector_header(0), names.collector_header(500));
     assert_eq!(names.application_header(0), names.application_header(500));
+}
+
+/// All that a cookie can be bound to.
+fn bound(session: &Session) -> Bound {
+    let what = BindTo {
+        address: true,
+        user_agent: true,
+    };
+    let bearer = Bearer {
+        address: session.client_address,
+        headers: &HeaderMap::new(),
+    };
+    Bound::to(what, &session.facts.sso, &bearer)
 }

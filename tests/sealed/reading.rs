@@ -5,6 +5,10 @@ use std::fmt::Debug;
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use http::HeaderMap;
+use portway::crypto::bearer::Bearer;
+use portway::crypto::bearer::BindTo;
+use portway::crypto::bearer::Bound;
 use portway::crypto::claims::AuthnCookie;
 use portway::crypto::claims::Claims;
 use portway::crypto::claims::Form;
@@ -102,15 +106,31 @@ fn facts() -> impl Strategy<Value = SsoFacts> {
     )
 }
 
+fn bound() -> impl Strategy<Value = Bound> {
+    let what = (any::<bool>(), any::<bool>());
+    (what, any::<[u8; 4]>(), id()).prop_map(|((address, user_agent), client, sso)| {
+        let what = BindTo {
+            address,
+            user_agent,
+        };
+        let bearer = Bearer {
+            address: client.into(),
+            headers: &HeaderMap::new(),
+        };
+        Bound::to(what, &SsoId::from_bytes(sso), &bearer)
+    })
+}
+
 fn authn() -> impl Strategy<Value = AuthnCookie> {
     let times = (time(), option::of(time()));
-    (facts(), cluster(), id(), times).prop_map(
-        |(facts, cluster, session, (issued, last_access))| AuthnCookie {
+    (facts(), cluster(), id(), times, bound()).prop_map(
+        |(facts, cluster, session, (issued, last_access), bound)| AuthnCookie {
             facts,
             cluster,
             session: SessionId::from_bytes(session),
             issued,
             last_access,
+            bound,
         },
     )
 }
@@ -131,14 +151,18 @@ fn id_cookie() -> impl Strategy<Value = IdCookie> {
         latest,
         time(),
         option::of(rounds()),
+        bound(),
     )
-        .prop_map(|(facts, earlier, latest, last_access, rounds)| IdCookie {
-            facts,
-            earlier,
-            latest,
-            last_access,
-            rounds,
-        })
+        .prop_map(
+            |(facts, earlier, latest, last_access, rounds, bound)| IdCookie {
+                facts,
+                earlier,
+                latest,
+                last_access,
+                rounds,
+                bound,
+            },
+        )
 }
 
 fn gito() -> impl Strategy<Value = GitoCookie> {
@@ -163,7 +187,8 @@ fn gito() -> impl Strategy<Value = GitoCookie> {
 
 fn rounds() -> impl Strategy<Value = Rounds> {
     let to = proptest::array::uniform4(any::<u8>()).prop_map(AddressTag::from_bytes);
-    (to, any::<NonZeroU8>(), time()).prop_map(|(to, count, since)| Rounds { to, count, since })
+    let count = (1..64_u8).prop_map(|count| NonZeroU8::new(count).unwrap());
+    (to, count, time()).prop_map(|(to, count, since)| Rounds { to, count, since })
 }
 
 fn freshness() -> impl Strategy<Value = Freshness> {
@@ -177,6 +202,7 @@ fn seen() -> impl Strategy<Value = Seen> {
         Seen::NonceOnly,
         Seen::Nothing,
         Seen::Over,
+        Seen::Strayed,
         Seen::Unconfirmed,
         Seen::Unreadable,
     ])
@@ -380,13 +406,13 @@ fn a_level_above_99_and_words_that_there_are_none_of_are_refused() {
         level: AuthLevel::MAX,
         issued: Timestamp::from_millis(0),
         freshness: Freshness::Now,
-        seen: Seen::Unconfirmed,
+        seen: Seen::Strayed,
         limits: HostLimits::NONE,
         activity: Activity::Counts,
     };
     // The level, how recent the authentication has to be, and what came with the browser.
     let bytes = request.encode();
-    for (back, last) in [(11, 99), (2, 1), (1, 6)] {
+    for (back, last) in [(11, 99), (2, 1), (1, 7)] {
         let at = bytes.len() - back;
         assert_eq!(bytes[at], last);
         let mut beyond = bytes.clone();

@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
+use portway::crypto::bearer::BindTo;
 use portway::crypto::key_ring::KeyRing;
 use portway::crypto::tags::Clusters;
 use portway::decision::cookies::CookieNames;
@@ -278,6 +279,7 @@ impl Centre {
                 origins: Arc::clone(&shared.origins),
                 host: HostName::parse(COLLECTOR).unwrap(),
                 password: PasswordRules::default(),
+                bind_to: BindTo::default(),
                 level: LEVEL,
                 audit: Arc::new(NoTrail),
                 clock,

@@ -5,6 +5,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::Method;
+use portway::crypto::bearer::Bearer;
 use portway::decision::admission::Asked;
 use portway::decision::admission::Decision;
 use portway::decision::cookies::CookieNames;
@@ -139,6 +140,7 @@ impl Process {
             cookies: &lines,
             host: &request.url.host,
             address: request.address,
+            headers: &HeaderMap::new(),
             limits: HostLimits::NONE,
             opened: None,
         };
@@ -174,6 +176,7 @@ impl Process {
         let visitor = Visitor {
             cookies: lines,
             address: request.address,
+            headers: &HeaderMap::new(),
             provenance,
         };
         let url = &request.url;
@@ -251,6 +254,10 @@ impl Process {
             asker: Asker::Navigation,
             level: LEVEL,
             cookies: caller.cookies,
+            bearer: Bearer {
+                address: caller.address,
+                headers: caller.headers,
+            },
             freshness: demanded(admission.refused),
             limits: HostLimits::NONE,
             activity: Activity::Counts,

@@ -20,6 +20,8 @@ pub(crate) struct Browser {
     /// Its cookies.
     pub(crate) jar: Jar,
     protocol: Protocol,
+    /// What it sends along with every request to a host, or to any.
+    headers: Vec<(Option<&'static str>, &'static str, String)>,
 }
 
 impl Browser {
@@ -29,6 +31,7 @@ impl Browser {
             addresses: gateway.addresses(),
             jar: Jar::default(),
             protocol: Protocol::H1,
+            headers: Vec::new(),
         }
     }
 
@@ -42,6 +45,24 @@ impl Browser {
     /// Goes to another gateway from now on, as if a balancer sent it there.
     pub(crate) fn go_to(&mut self, gateway: &Gateway) {
         self.addresses = gateway.addresses();
+    }
+
+    /// The same with a header in every request, in place of its own.
+    pub(crate) fn sending(mut self, name: &'static str, value: &str) -> Self {
+        self.headers.retain(|(_, other, _)| *other != name);
+        self.headers.push((None, name, value.to_owned()));
+        self
+    }
+
+    /// The same with a header in every request to one host.
+    pub(crate) fn sending_to(
+        mut self,
+        host: &'static str,
+        name: &'static str,
+        value: &str,
+    ) -> Self {
+        self.headers.push((Some(host), name, value.to_owned()));
+        self
     }
 
     /// The same with another protocol (on https).
@@ -175,6 +196,12 @@ impl Browser {
     }
 
     fn with_cookies(&self, request: Request) -> Request {
+        let host = request.url.host().to_owned();
+        let own = self.headers.iter();
+        let own = own.filter(|(at, _, _)| at.is_none_or(|at| at == host));
+        let request = own.fold(request, |request, (_, name, value)| {
+            request.header(name, value)
+        });
         match self
             .jar
             .header(request.url.host(), &request.url.scheme, request.url.path())
@@ -186,9 +213,14 @@ impl Browser {
 
     /// Goes to a page; `site` is what the browser says of where the request comes from.
     async fn navigate(&mut self, request: Request, site: &str) -> Answer {
-        let mut request = request
-            .header("accept", "text/html,application/xhtml+xml,*/*;q=0.8")
-            .header("user-agent", "Mozilla/5.0 (a test)");
+        let mut request = request.header("accept", "text/html,application/xhtml+xml,*/*;q=0.8");
+        if !self
+            .headers
+            .iter()
+            .any(|(_, name, _)| *name == "user-agent")
+        {
+            request = request.header("user-agent", USER_AGENT);
+        }
         // Browsers send these to trustworthy origins only.
         if request.url.scheme == "https" {
             request = request
@@ -211,4 +243,6 @@ pub(crate) fn fetch(url: &str) -> Request {
         .header("sec-fetch-site", "same-origin")
 }
 
+/// The program that a browser says to be.
+pub(crate) const USER_AGENT: &str = "Mozilla/5.0 (a test)";
 const REDIRECTS_MAX: usize = 30;

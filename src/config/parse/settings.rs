@@ -17,6 +17,8 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
+use crate::crypto::bearer::BindTo;
+use crate::crypto::bearer::Strayed;
 use crate::decision::kept_posts::KeptRules;
 use crate::decision::password::PasswordRules;
 use crate::model::claim::HostLimits;
@@ -91,6 +93,7 @@ impl Reading<'_> {
             idle_timeout: Duration::from_mins(30),
             lifetime: Duration::from_hours(24),
             per_user_max: 8,
+            bind_to: BindTo::default(),
             store: StoreKind::Disk,
         };
         let Some(section) = section else {
@@ -109,6 +112,7 @@ impl Reading<'_> {
             &mut settings.per_user_max,
             |this, found| this.count(found, 1..=10_000),
         );
+        self.set(&section, "bind_to", &mut settings.bind_to, Self::bind_to);
         self.set(&section, "store", &mut settings.store, |this, found| {
             this.word(found, STORES)
         });
@@ -124,6 +128,19 @@ impl Reading<'_> {
             self.fault(place.unwrap_or(&section.found), Problem::IdleTimeout);
         }
         settings
+    }
+
+    fn bind_to(&mut self, found: &Found<'_>) -> Option<BindTo> {
+        let mut bind_to = BindTo::default();
+        for item in &self.list(found)? {
+            match self.word(item, BEARERS) {
+                Some(Strayed::Address) => bind_to.address = true,
+                Some(Strayed::UserAgent) => bind_to.user_agent = true,
+                // That one is a fault of its own, and the next may be one too.
+                None => {}
+            }
+        }
+        Some(bind_to)
     }
 
     /// What a virtual host asks of sessions. It may ask for more than what holds everywhere, not for less.
@@ -299,7 +316,13 @@ fn default_limits() -> Limits {
 }
 
 pub(super) const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
-pub(super) const SESSION_KEYS: &[&str] = &["idle_timeout", "lifetime", "per_user_max", "store"];
+pub(super) const SESSION_KEYS: &[&str] = &[
+    "bind_to",
+    "idle_timeout",
+    "lifetime",
+    "per_user_max",
+    "store",
+];
 pub(super) const HOST_SESSION_KEYS: &[&str; 2] = &[IDLE_TIMEOUT, "lifetime"];
 const IDLE_TIMEOUT: &str = "idle_timeout";
 pub(super) const AUTHENTICATION_KEYS: &[&str] = &[
@@ -328,6 +351,10 @@ pub(super) const LIMIT_KEYS: &[&str] = &[
     "send_timeout",
 ];
 
+const BEARERS: &[(&str, Strayed)] = &[
+    ("address", Strayed::Address),
+    ("user_agent", Strayed::UserAgent),
+];
 const STORES: &[(&str, StoreKind)] = &[("disk", StoreKind::Disk), ("memory", StoreKind::Memory)];
 /// What NIST SP 800-63B-4 §3.1.1.2 allows at the least with a second factor, and what it wants taken at the most.
 const PASSWORD_LENGTH_MIN: RangeInclusive<u32> = 8..=64;

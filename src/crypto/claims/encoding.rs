@@ -1,6 +1,7 @@
 //! How each claim is written inside its seal: one after the other, without names or padding, so that all
 //! cookies of a host fit one kibibyte (D-1).
 
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::Form;
@@ -13,6 +14,7 @@ use crate::crypto::claims::Visited;
 use crate::crypto::claims::on_the_way::read_freshness;
 use crate::crypto::claims::on_the_way::read_rounds;
 use crate::crypto::claims::on_the_way::read_seen;
+use crate::crypto::claims::on_the_way::rounds_count;
 use crate::crypto::claims::on_the_way::write_freshness;
 use crate::crypto::claims::on_the_way::write_rounds;
 use crate::crypto::claims::on_the_way::write_seen;
@@ -60,11 +62,13 @@ impl Claims for IdCookie {
             to.raw(visited.cluster.as_bytes())
                 .raw(visited.session.as_bytes());
         });
+        to.byte(rounds_count(self.rounds.as_ref()) | self.bound.kinds());
         write_rounds(
             &mut to,
             self.rounds.as_ref(),
             self.facts.first_authenticated,
         );
+        self.bound.write_tags(&mut to);
         to.into_bytes()
     }
 
@@ -79,13 +83,17 @@ impl Claims for IdCookie {
                 session: SessionId::from_bytes(from.array()?),
             })
         })?;
-        let rounds = read_rounds(&mut from, facts.first_authenticated)?;
+        let what = from.byte()?;
+        let (count, kinds) = (what & !Bound::KINDS, what & Bound::KINDS);
+        let rounds = read_rounds(&mut from, count, facts.first_authenticated)?;
+        let bound = Bound::read_tags(kinds, &mut from)?;
         from.end().map(|()| Self {
             facts,
             earlier,
             latest,
             last_access,
             rounds,
+            bound,
         })
     }
 }
@@ -248,29 +256,36 @@ fn write_authn(to: &mut Writer, cookie: &AuthnCookie) {
     to.name(cookie.cluster.as_str())
         .raw(cookie.session.as_bytes());
     let begun = cookie.facts.first_authenticated;
-    match cookie.last_access {
-        None => to.byte(0),
-        Some(last_access) => to.byte(1).time_after(begun, last_access),
-    };
+    let used = cookie.last_access.map_or(0, |_| USED);
+    to.byte(used | cookie.bound.kinds());
+    if let Some(last_access) = cookie.last_access {
+        to.time_after(begun, last_access);
+    }
     to.time_after(begun, cookie.issued);
+    cookie.bound.write_tags(to);
 }
 
 fn read_authn(from: &mut Reader<'_>) -> Result<AuthnCookie, Malformed> {
     let facts = read_facts(from)?;
     let cluster = read_cluster(from)?;
     let session = SessionId::from_bytes(from.array()?);
-    let last_access = match from.byte()? {
-        0 => None,
-        1 => Some(from.time_after(facts.first_authenticated)?),
-        _ => return Err(Malformed),
-    };
-    let issued = from.time_after(facts.first_authenticated)?;
+    let begun = facts.first_authenticated;
+    let what = from.byte()?;
+    let kinds = what & Bound::KINDS;
+    if what & !(kinds | USED) != 0 {
+        return Err(Malformed);
+    }
+    let last_access = (what & USED != 0).then(|| from.time_after(begun));
+    let last_access = last_access.transpose()?;
+    let issued = from.time_after(begun)?;
+    let bound = Bound::read_tags(kinds, from)?;
     Ok(AuthnCookie {
         facts,
         cluster,
         session,
         issued,
         last_access,
+        bound,
     })
 }
 
@@ -365,5 +380,7 @@ fn read_list<T>(
     (0..count).map(|_| read(from)).collect()
 }
 
+/// Set beside what an authn cookie is bound to where it says when the session was last used.
+const USED: u8 = 1;
 /// What one visited data centre takes.
 const VISITED_BYTES: usize = ClusterTag::BYTES + 16;

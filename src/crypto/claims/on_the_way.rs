@@ -4,6 +4,7 @@
 use std::num::NonZeroU8;
 use std::time::Duration;
 
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::Rounds;
 use crate::crypto::claims::Seen;
@@ -41,6 +42,7 @@ pub(super) fn write_seen(to: &mut Writer, seen: Seen, limits: &HostLimits, activ
         Seen::Good => 4,
         Seen::Over => 5,
         Seen::Unconfirmed => 6,
+        Seen::Strayed => 7,
     };
     let renews = match activity {
         Activity::Counts => 0,
@@ -72,6 +74,7 @@ pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits, Acti
         4 => Seen::Good,
         5 => Seen::Over,
         6 => Seen::Unconfirmed,
+        7 => Seen::Strayed,
         _ => return Err(Malformed),
     };
     if byte & LIMITED == 0 {
@@ -92,22 +95,24 @@ pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits, Acti
     Ok((seen, limits, activity))
 }
 
-/// Most cookies know of none, which takes one byte.
+/// How many rounds there were, in a byte whose highest bits are for what else is there; most cookies know of none.
+/// A count beyond 63 is cut, which none reaches.
+pub(super) fn rounds_count(rounds: Option<&Rounds>) -> u8 {
+    rounds.map_or(0, |rounds| rounds.count.get().min(!Bound::KINDS))
+}
+
 pub(super) fn write_rounds(to: &mut Writer, rounds: Option<&Rounds>, begun: Timestamp) {
-    match rounds {
-        None => to.byte(0),
-        Some(rounds) => to
-            .byte(rounds.count.get())
-            .raw(rounds.to.as_bytes())
-            .time_after(begun, rounds.since),
-    };
+    if let Some(rounds) = rounds {
+        to.raw(rounds.to.as_bytes()).time_after(begun, rounds.since);
+    }
 }
 
 pub(super) fn read_rounds(
     from: &mut Reader<'_>,
+    count: u8,
     begun: Timestamp,
 ) -> Result<Option<Rounds>, Malformed> {
-    let Some(count) = NonZeroU8::new(from.byte()?) else {
+    let Some(count) = NonZeroU8::new(count) else {
         return Ok(None);
     };
     Ok(Some(Rounds {

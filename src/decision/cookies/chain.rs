@@ -3,6 +3,7 @@
 //!
 //! Whether a data centre is asked is decided elsewhere.
 
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::claims::Visited;
 use crate::crypto::tags::ClusterTag;
@@ -49,6 +50,7 @@ pub fn id_cookie(
         },
         last_access: now,
         rounds: presented.and_then(|cookie| cookie.rounds),
+        bound: presented.map_or_else(Bound::default, |cookie| cookie.bound),
     }
 }
 

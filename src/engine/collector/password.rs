@@ -90,7 +90,7 @@ impl Collector {
         for other in self.id_cookies(visitor).skip(1) {
             self.engine.end(&other.facts, EndCause::Replaced).await;
         }
-        let signed_in = self.id_cookie(&session, None);
+        let signed_in = self.new_id_cookie(&session, visitor);
         let reply = match wanted {
             Wanted::Application(..) => self.signed_in_for(&signed_in, &wanted),
             Wanted::Nothing | Wanted::Stale(_) => {

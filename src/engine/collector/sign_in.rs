@@ -4,6 +4,7 @@
 
 use std::time::Duration;
 
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Form;
 use crate::crypto::claims::Freshness;
@@ -25,6 +26,7 @@ use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::logbook::event;
 use crate::model::claim::Activity;
 use crate::model::id::Nonce;
 use crate::model::id::TokenId;
@@ -103,7 +105,8 @@ impl Collector {
                     self.engine.end(&other.facts, EndCause::Replaced).await;
                 }
                 // The chain of the cookies presented is that of another SSO session (S-11).
-                let reply = self.signed_in_for(&self.id_cookie(&session, None), &wanted);
+                let signed_in = self.new_id_cookie(&session, visitor);
+                let reply = self.signed_in_for(&signed_in, &wanted);
                 self.knowing_device(reply, &session, visitor)
             }
             Err(SignInError::MustChange) => {
@@ -156,9 +159,9 @@ impl Collector {
         Wanted::Application(request, sealed)
     }
 
-    /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the future is as good as
-    /// absent (MDC-COOKIE-6), and so is one whose session the wanted host does not take (D-19). What is
-    /// refused is no access (S-20).
+    /// The first ID cookie whose session serves decides who is signed in, and comes rewritten; one from the
+    /// future is as good as absent (MDC-COOKIE-6), and so is one that has strayed, or whose session the wanted
+    /// host does not take (D-19). What is refused is no access (S-20).
     pub(super) async fn signed_in(
         &self,
         visitor: &Visitor<'_>,
@@ -166,16 +169,12 @@ impl Collector {
     ) -> Option<IdCookie> {
         let now = self.clock.now();
         let cookies = self.id_cookies(visitor);
-        for cookie in cookies {
-            if !self.settings.believes(cookie.last_access, now) {
-                self.keys.reject(Purpose::IdCookie);
-                continue;
-            }
+        for cookie in cookies.filter(|cookie| self.is_good(cookie, visitor, now)) {
             let claim = self.claim(&cookie, visitor, wanted.limits(), now);
             match self.engine.judge(&claim, now).await {
                 Lookup::Live(session) => {
                     let known = claim.last_access.max(Some(session.last_access));
-                    let rewritten = self.id_cookie(&session, Some(&cookie));
+                    let rewritten = self.id_cookie(&session, &cookie);
                     return Some(self.accessed(rewritten, wanted.activity(), known));
                 }
                 Lookup::NotLive(why) => {
@@ -190,6 +189,20 @@ impl Collector {
             }
         }
         None
+    }
+
+    /// Whether a cookie is from no future, and brought by whom it was given to.
+    fn is_good(&self, cookie: &IdCookie, visitor: &Visitor<'_>, now: Timestamp) -> bool {
+        if !self.settings.believes(cookie.last_access, now) {
+            self.keys.reject(Purpose::IdCookie);
+            return false;
+        }
+        let checked = cookie.bound.check(&cookie.facts.sso, &visitor.bearer());
+        if let Err(strayed) = checked {
+            let told = event::strayed(&cookie.facts, strayed, &self.host, visitor.address);
+            self.audit.note(told);
+        }
+        checked.is_ok()
     }
 
     /// Notes the access, if it is one; if not, neither does the rewritten cookie vouch for it (D-19).
@@ -211,8 +224,16 @@ impl Collector {
     }
 
     /// The ID cookie that a browser is to have whose session serves here (MDC-COOKIE-2).
-    pub(super) fn id_cookie(&self, session: &Session, presented: Option<&IdCookie>) -> IdCookie {
-        chain::id_cookie(session, presented, &self.settings, self.clock.now())
+    fn id_cookie(&self, session: &Session, presented: &IdCookie) -> IdCookie {
+        chain::id_cookie(session, Some(presented), &self.settings, self.clock.now())
+    }
+
+    /// That of a session which has just begun, bound to whom it is given (D-19).
+    pub(super) fn new_id_cookie(&self, session: &Session, visitor: &Visitor<'_>) -> IdCookie {
+        IdCookie {
+            bound: Bound::to(self.bind_to, &session.facts.sso, &visitor.bearer()),
+            ..chain::id_cookie(session, None, &self.settings, self.clock.now())
+        }
     }
 
     pub(super) fn form_is_good(&self, visitor: &Visitor<'_>, name: &str, sealed: &str) -> bool {
@@ -317,6 +338,8 @@ impl Collector {
                     Activity::Counts => None,
                     Activity::None => Some(signed_in.last_access),
                 },
+                // The gate binds it again to what it sees itself.
+                bound: signed_in.bound,
             },
             nonce: request.nonce,
             target: request.target.clone(),

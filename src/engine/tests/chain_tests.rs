@@ -11,6 +11,7 @@ use super::collector_tests::sealed_in;
 use super::collector_tests::sign_out_binding;
 use super::collector_tests::visitor;
 use super::*;
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::GitoCookie;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::claims::SignOut;
@@ -124,6 +125,7 @@ impl Federated {
             latest: latest.clone(),
             last_access: self.desk.world.now(),
             rounds: None,
+            bound: Bound::default(),
         };
         self.present(&cookie);
         cookie

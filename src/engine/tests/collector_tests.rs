@@ -1,6 +1,12 @@
 //! The collector's login page: what it shows, what it accepts, where it sends a browser that signed in.
 
+use std::sync::LazyLock;
+
+use http::HeaderMap;
+
 use super::*;
+use crate::crypto::bearer::BindTo;
+use crate::crypto::bearer::Bound;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::Form;
@@ -63,6 +69,7 @@ impl Desk {
             host: host(COLLECTOR),
             settings: Arc::new(CookieSettings::of_one(cluster())),
             password: PasswordRules::default(),
+            bind_to: BindTo::default(),
             level: level(20),
             audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),
@@ -158,6 +165,7 @@ impl Desk {
             latest: here(session),
             last_access: self.world.now(),
             rounds: None,
+            bound: Bound::default(),
         };
         self.seal(&id_binding(&self.collector.names.id), &cookie)
     }
@@ -236,9 +244,11 @@ pub(super) fn key_ring(secret: [u8; 32]) -> KeyRing {
 }
 
 pub(super) fn visitor<'a>(cookies: &'a [&'a [u8]], provenance: Provenance) -> Visitor<'a> {
+    static HEADERS: LazyLock<HeaderMap> = LazyLock::new(HeaderMap::new);
     Visitor {
         cookies,
         address: ADDRESS,
+        headers: &HEADERS,
         provenance,
     }
 }
@@ -387,6 +397,7 @@ async fn a_right_credential_leads_back_with_a_one_step_token_s_24() {
         session: session.latest.session,
         issued: now,
         last_access: None,
+        bound: Bound::default(),
     };
     assert_eq!(token.cookie, expected);
     assert_eq!(token.nonce, APP_NONCE);

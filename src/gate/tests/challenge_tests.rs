@@ -96,6 +96,7 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         asker: Asker::Program,
         level: AuthLevel::NONE,
         cookies: &[],
+        bearer: caller(&[]).bearer(),
         freshness: Freshness::Earlier,
         limits: HostLimits::NONE,
         activity: Activity::Counts,
@@ -123,6 +124,7 @@ fn seen(post: &Post, cookies: &[Vec<u8>], refused: Option<NotLive>) -> Seen {
         asker: Asker::Navigation,
         level: AuthLevel::NONE,
         cookies: &cookies,
+        bearer: caller(&[]).bearer(),
         freshness: Freshness::Earlier,
         limits: HostLimits::NONE,
         activity: Activity::Counts,
@@ -147,6 +149,8 @@ fn the_collector_learns_what_came_with_the_browser_d_10() {
     assert_eq!(seen(&post, std::slice::from_ref(&good), None), Seen::Good);
     let early = post.cookie_at(&session(1), APP, post.now().after(MINUTE));
     assert_eq!(seen(&post, &[early], None), Seen::ClocksDiffer);
+    let strayed = post.cookie_of_another(&session(1));
+    assert_eq!(seen(&post, &[strayed], None), Seen::Strayed);
     for (why, told) in [
         (NotLive::Unanswered, Seen::Unconfirmed),
         (NotLive::Ended, Seen::Over),

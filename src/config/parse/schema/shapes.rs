@@ -220,6 +220,11 @@ static SESSION: Shape = section(
         key("idle_timeout", Kind::Duration).default("30m"),
         key("lifetime", Kind::Duration).default("24h"),
         key("per_user_max", Kind::Number(1, 10_000)).default("8"),
+        key(
+            "bind_to",
+            Kind::List(&Kind::Words(&["address", "user_agent"])),
+        )
+        .default("[]"),
         key("store", Kind::Words(&["disk", "memory"])).default("disk"),
     ],
     settings::SESSION_KEYS,

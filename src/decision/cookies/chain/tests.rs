@@ -90,6 +90,7 @@ fn cookie(chain: &[Holder]) -> IdCookie {
         latest: latest.clone(),
         last_access: BEGINNING.after(MINUTE),
         rounds: None,
+        bound: Bound::default(),
     }
 }
 
