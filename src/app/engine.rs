@@ -166,14 +166,14 @@ impl Engine {
     /// Goes by other terms for sessions from now on.
     pub(super) fn retune(&self, config: &Config) {
         if let Self::Own(own) = self {
-            own.engine.retune(SessionTerms {
+            let terms = SessionTerms {
                 idle_timeout: config.session.idle_timeout,
                 lifetime: config.session.lifetime,
                 per_user_max: config.session.per_user_max,
                 kept_posts: config.limits.kept,
                 password: password(config),
-                throttle: throttle(config),
-            });
+            };
+            own.engine.retune(terms, throttle(config));
         }
     }
 
@@ -237,7 +237,7 @@ fn password(config: &Config) -> PasswordRules {
 
 fn throttle(config: &Config) -> ThrottleRules {
     let by = config.authentication.as_ref();
-    by.map(|by| by.throttle).unwrap_or_default()
+    by.map(|by| by.throttle.clone()).unwrap_or_default()
 }
 
 fn engine_settings(config: &Config, keys: &KeyRing) -> EngineSettings {

@@ -1,16 +1,20 @@
 //! How often credentials may be guessed: counted for each account over all its spellings and all ways in,
 //! and for each client address, before anything is hashed (ASVS 6.3.1, NIST SP 800-63B-4 §3.2.2).
 //!
-//! Waits double and have an upper bound, so nobody is locked out for good; a browser that has signed in to
-//! the account before is counted on its own, so nobody else keeps its user waiting. Whether an account exists
+//! Waits double and have an upper bound, and what was counted is forgotten bit by bit, so nobody is locked
+//! out for good, and an office behind one address is not kept waiting by the typos of a day; a browser that
+//! has signed in to the account before is counted on its own, so nobody else keeps its user waiting. Whether an account exists
 //! is of no interest here, and so cannot show. What is counted is kept in `table`, which does not grow.
 
 use std::net::IpAddr;
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::crypto::claims::DeviceCookie;
 use crate::crypto::tags::UserTag;
 use crate::decision::throttle::table::Entry;
+use crate::decision::throttle::table::Memory;
 use crate::decision::throttle::table::Place;
 use crate::decision::throttle::table::Table;
 use crate::model::id::DeviceId;
@@ -20,7 +24,7 @@ use crate::model::time::Timestamp;
 pub mod table;
 
 /// How often, and how long then.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ThrottleRules {
     /// Attempts on one account, or by one device, that need not wait.
     pub per_account: u16,
@@ -30,8 +34,11 @@ pub struct ThrottleRules {
     pub first_wait: Duration,
     /// The wait never gets longer than this.
     pub longest_wait: Duration,
-    /// What is counted is forgotten so long after the last attempt.
+    /// As many attempts as need not wait are forgotten in this time, one after the other, and all of them so
+    /// long after the last one. What waits because of its address waits no longer than one of them lasts.
     pub forget_after: Duration,
+    /// Where addresses are not counted: many users share them.
+    pub except: Vec<IpNet>,
     /// Accounts remembered, and addresses; the least tried go first.
     pub remembered: usize,
 }
@@ -44,8 +51,40 @@ impl Default for ThrottleRules {
             first_wait: Duration::from_secs(1),
             longest_wait: Duration::from_mins(15),
             forget_after: Duration::from_hours(1),
+            except: Vec::new(),
             remembered: 1 << 16,
         }
+    }
+}
+
+impl ThrottleRules {
+    /// How many attempts of a kind need not wait.
+    const fn free(&self, counter: Counter) -> u16 {
+        match counter {
+            Counter::Account | Counter::Device => self.per_account,
+            Counter::Address => self.per_address,
+        }
+    }
+
+    /// How long attempts of a kind are remembered.
+    fn memory(&self, counter: Counter) -> Memory {
+        Memory {
+            each: self.forget_after / u32::from(self.free(counter)).max(1),
+            all: self.forget_after,
+        }
+    }
+
+    /// The longest wait for an attempt of a kind. Who tries many accounts from one address meets the counter of
+    /// each; the others there wait for a place, not for the one who took it.
+    fn longest_wait(&self, counter: Counter) -> Duration {
+        match counter {
+            Counter::Account | Counter::Device => self.longest_wait,
+            Counter::Address => self.longest_wait.min(self.memory(counter).each),
+        }
+    }
+
+    fn counts_address(&self, address: IpAddr) -> bool {
+        !self.except.iter().any(|range| range.contains(&address))
     }
 }
 
@@ -123,11 +162,11 @@ impl Throttle {
     /// Begins with nothing counted. The seed is secret and random.
     #[must_use]
     pub fn new(rules: ThrottleRules, seed: [u8; 16]) -> Self {
-        let table = || Table::new(rules.remembered, rules.forget_after);
+        let table = |counter| Table::new(rules.remembered, rules.memory(counter));
         Self {
-            accounts: table(),
-            addresses: table(),
-            devices: table(),
+            accounts: table(Counter::Account),
+            addresses: table(Counter::Address),
+            devices: table(Counter::Device),
             rules,
             seed,
         }
@@ -139,8 +178,8 @@ impl Throttle {
             *self = Self::new(rules, self.seed);
             return;
         }
-        for table in [&mut self.accounts, &mut self.addresses, &mut self.devices] {
-            table.forget_after(rules.forget_after);
+        for counter in [Counter::Account, Counter::Address, Counter::Device] {
+            self.table(counter).remember(rules.memory(counter));
         }
         self.rules = rules;
     }
@@ -149,14 +188,14 @@ impl Throttle {
     /// waits patiently is not kept waiting by one who does not.
     pub fn attempt(&mut self, attempt: &Attempt, now: Timestamp) -> Verdict {
         let counters = self.counters(attempt);
-        for (counter, place, free) in counters.into_iter().flatten() {
+        for (counter, place) in counters.into_iter().flatten() {
             let counted = self.table(counter).find(place, now);
-            let wait = self.wait(counted, free, now);
+            let wait = counted.map_or(Duration::ZERO, |entry| self.wait(counter, &entry, now));
             if !wait.is_zero() {
                 return Verdict::Wait { by: counter, wait };
             }
         }
-        for (counter, place, _) in counters.into_iter().flatten() {
+        for (counter, place) in counters.into_iter().flatten() {
             self.table(counter).count(place, now);
         }
         Verdict::Go
@@ -165,44 +204,41 @@ impl Throttle {
     /// Takes back one attempt: it was right, or could not be judged. What was counted before stays: or else
     /// whoever guesses would begin anew whenever the user signs in.
     pub fn take_back(&mut self, attempt: &Attempt) {
-        for (counter, place, _) in self.counters(attempt).into_iter().flatten() {
+        for (counter, place) in self.counters(attempt).into_iter().flatten() {
             self.table(counter).take_back(place);
         }
     }
 
     /// The counters that an attempt falls under, the one that is dearer to be full first.
-    fn counters(&self, attempt: &Attempt) -> [Option<(Counter, Place, u16)>; 2] {
+    fn counters(&self, attempt: &Attempt) -> [Option<(Counter, Place)>; 2] {
         let account = attempt.account.as_bytes();
-        let rules = &self.rules;
         if let Some(device) = attempt.device {
             let place = self.place(&[b"device", device.as_bytes(), account]);
-            return [Some((Counter::Device, place, rules.per_account)), None];
+            return [Some((Counter::Device, place)), None];
         }
-        let network = Network::of(attempt.address).to_string();
-        let address = self.place(&[b"address", network.as_bytes()]);
+        let counts_address = self.rules.counts_address(attempt.address);
+        let address = counts_address.then(|| {
+            let network = Network::of(attempt.address).to_string();
+            let place = self.place(&[b"address", network.as_bytes()]);
+            (Counter::Address, place)
+        });
         let account = self.place(&[b"account", account]);
-        [
-            Some((Counter::Address, address, rules.per_address)),
-            Some((Counter::Account, account, rules.per_account)),
-        ]
+        [address, Some((Counter::Account, account))]
     }
 
     fn place(&self, parts: &[&[u8]]) -> Place {
         Place::of(&self.seed, parts)
     }
 
-    fn wait(&self, entry: Option<Entry>, free: u16, now: Timestamp) -> Duration {
-        let Some(entry) = entry else {
-            return Duration::ZERO;
-        };
-        let Some(beyond) = entry.attempts.checked_sub(free) else {
+    fn wait(&self, counter: Counter, entry: &Entry, now: Timestamp) -> Duration {
+        let rules = &self.rules;
+        let Some(beyond) = entry.attempts.checked_sub(rules.free(counter)) else {
             return Duration::ZERO;
         };
         let doubled = 1_u32.checked_shl(beyond.into()).unwrap_or(u32::MAX);
-        let rules = &self.rules;
         let whole = rules.first_wait.saturating_mul(doubled);
         whole
-            .min(rules.longest_wait)
+            .min(rules.longest_wait(counter))
             .saturating_sub(now.since(entry.last))
     }
 

@@ -113,8 +113,6 @@ pub struct SessionTerms {
     pub kept_posts: KeptRules,
     /// What a new password has to be.
     pub password: PasswordRules,
-    /// How often credentials may be guessed.
-    pub throttle: ThrottleRules,
 }
 
 /// The engine of a node that holds sessions itself.
@@ -143,7 +141,6 @@ impl EmbeddedEngine {
             per_user_max: settings.per_user_max,
             kept_posts: settings.kept_posts,
             password: settings.password,
-            throttle: settings.throttle,
         };
         let federation = settings
             .federation
@@ -170,8 +167,8 @@ impl EmbeddedEngine {
     }
 
     /// Goes by other terms from now on. Sessions that stand keep the end that they were given.
-    pub fn retune(&self, terms: SessionTerms) {
-        self.attempts.retune(terms.throttle);
+    pub fn retune(&self, terms: SessionTerms, throttle: ThrottleRules) {
+        self.attempts.retune(throttle);
         self.posts.lock().retune(terms.kept_posts);
         self.terms.store(Arc::new(terms));
     }

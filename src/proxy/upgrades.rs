@@ -16,6 +16,7 @@ use pingora::http::RequestHeader;
 
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
+use crate::decision::throttle::table::Memory;
 use crate::decision::throttle::table::Place;
 use crate::decision::throttle::table::Table;
 use crate::gate::challenge::Asker;
@@ -91,7 +92,7 @@ impl Upgrades {
     /// Begins with none. The seed is secret and random.
     #[must_use]
     pub fn new(seed: [u8; 16]) -> Self {
-        let counts = Mutex::new(Table::new(REMEMBERED, APART));
+        let counts = Mutex::new(Table::new(REMEMBERED, MEMORY));
         Self {
             seed,
             counts,
@@ -170,6 +171,11 @@ impl<'a> Hop<'a> {
 const ROUNDS_MAX: u16 = 10;
 /// Rounds of a circle are not further apart.
 const APART: Duration = Duration::from_secs(2);
+/// They count while they go on.
+const MEMORY: Memory = Memory {
+    each: Duration::MAX,
+    all: APART,
+};
 /// Addresses and targets remembered.
 const REMEMBERED: usize = 4096;
 

@@ -27,6 +27,7 @@ impl Reading<'_> {
         ] {
             self.set(&section, key, place, Self::duration);
         }
+        self.set(&section, "except", &mut rules.except, Self::networks);
         self.set(
             &section,
             "remembered",
@@ -56,6 +57,7 @@ impl Reading<'_> {
 }
 
 pub(super) const KEYS: &[&str] = &[
+    "except",
     "first_wait",
     "forget_after",
     "longest_wait",

@@ -46,6 +46,8 @@ pub struct Entry {
     pub attempts: u16,
     /// When the last one was.
     pub last: Timestamp,
+    /// Since when no attempt has been forgotten.
+    since: Timestamp,
     mark: u64,
 }
 
@@ -53,49 +55,75 @@ impl Entry {
     const NONE: Self = Self {
         attempts: 0,
         last: Timestamp::from_millis(0),
+        since: Timestamp::from_millis(0),
         mark: 0,
     };
+
+    /// Forgets what is to be forgotten by now. A count of the future becomes one of now: a clock that was
+    /// ahead for a while keeps nobody waiting until it is right (S-22).
+    fn age(&mut self, memory: Memory, now: Timestamp) {
+        self.last = self.last.min(now);
+        self.since = self.since.min(now);
+        if now.since(self.last) >= memory.all {
+            self.attempts = 0;
+        }
+        let each = memory.each.as_millis().max(1);
+        let gone = now.since(self.since).as_millis() / each;
+        let gone = u16::try_from(gone).unwrap_or(u16::MAX);
+        self.attempts = self.attempts.saturating_sub(gone);
+        self.since = self.since.after(memory.each.saturating_mul(gone.into()));
+    }
+}
+
+/// How long attempts are remembered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Memory {
+    /// After so long one more of them is forgotten, however many come.
+    pub each: Duration,
+    /// So long after the last one all are.
+    pub all: Duration,
 }
 
 /// Counts, by place.
 #[derive(Debug)]
 pub struct Table {
     buckets: Vec<[Entry; WAYS]>,
-    forget_after: Duration,
+    memory: Memory,
 }
 
 impl Table {
-    /// A table of about `entries` places, of which each is free again `forget_after` its last count.
+    /// A table of about `entries` places.
     #[must_use]
-    pub fn new(entries: usize, forget_after: Duration) -> Self {
+    pub fn new(entries: usize, memory: Memory) -> Self {
         let buckets = entries.div_ceil(WAYS).max(1);
         Self {
             buckets: vec![[Entry::NONE; WAYS]; buckets],
-            forget_after,
+            memory,
         }
     }
 
-    /// What was counted at a place, unless it is forgotten. A count of the future becomes one of now: a clock
-    /// that was ahead for a while keeps nobody waiting until it is right (S-22).
+    /// What was counted at a place, unless it is forgotten.
     pub fn find(&mut self, place: Place, now: Timestamp) -> Option<Entry> {
-        let forget_after = self.forget_after;
+        let memory = self.memory;
         let mut found = self.bucket_mut(place)?.iter_mut();
         let entry = found.find(|entry| entry.mark == place.mark && entry.attempts > 0)?;
-        entry.last = entry.last.min(now);
-        (!is_stale(entry, forget_after, now)).then_some(*entry)
+        entry.age(memory, now);
+        (entry.attempts > 0).then_some(*entry)
     }
 
     /// Counts one more at a place.
     pub fn count(&mut self, place: Place, now: Timestamp) {
-        let forget_after = self.forget_after;
+        let memory = self.memory;
         let Some(bucket) = self.bucket_mut(place) else {
             return;
         };
+        for entry in bucket.iter_mut().filter(|entry| entry.attempts > 0) {
+            entry.age(memory, now);
+        }
         let is_own = |entry: &Entry| entry.mark == place.mark && entry.attempts > 0;
-        let is_stale = |entry: &Entry| is_stale(entry, forget_after, now);
         let own = bucket.iter().position(is_own);
         let index = own.or_else(|| {
-            let worth = |entry: &Entry| (!is_stale(entry), entry.attempts, entry.last);
+            let worth = |entry: &Entry| (entry.attempts, entry.last);
             let places = bucket.iter().enumerate();
             let least = places.min_by_key(|(_, entry)| worth(entry));
             least.map(|(index, _)| index)
@@ -103,16 +131,15 @@ impl Table {
         let Some(entry) = index.and_then(|index| bucket.get_mut(index)) else {
             return;
         };
-        let before = if own.is_some() && !is_stale(entry) {
-            entry.attempts
-        } else {
-            0
-        };
-        *entry = Entry {
-            attempts: before.saturating_add(1),
-            last: now,
-            mark: place.mark,
-        };
+        if own.is_none() {
+            *entry = Entry {
+                since: now,
+                mark: place.mark,
+                ..Entry::NONE
+            };
+        }
+        entry.attempts = entry.attempts.saturating_add(1);
+        entry.last = now;
     }
 
     /// Counts one less at a place.
@@ -138,9 +165,9 @@ impl Table {
         }
     }
 
-    /// Has places be free again after another time.
-    pub const fn forget_after(&mut self, forget_after: Duration) {
-        self.forget_after = forget_after;
+    /// Remembers for another time.
+    pub const fn remember(&mut self, memory: Memory) {
+        self.memory = memory;
     }
 
     /// How many places there are.
@@ -158,10 +185,6 @@ impl Table {
         let index = self.index(place);
         self.buckets.get_mut(index)
     }
-}
-
-fn is_stale(entry: &Entry, forget_after: Duration, now: Timestamp) -> bool {
-    entry.attempts == 0 || now.since(entry.last) >= forget_after
 }
 
 /// Places of a bucket.

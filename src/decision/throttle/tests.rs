@@ -33,6 +33,11 @@ fn known(number: u64, device: u8) -> DeviceCookie {
     }
 }
 
+/// Attempts that are all forgotten at once.
+fn memory(all: Duration) -> Memory {
+    Memory { each: all, all }
+}
+
 fn throttle(rules: ThrottleRules) -> Throttle {
     Throttle::new(rules, [7; 16])
 }
@@ -53,7 +58,10 @@ fn made(throttle: &mut Throttle, attempts: impl Iterator<Item = Attempt>, now: T
 
 #[test]
 fn a_few_attempts_are_free_then_waits_double_up_to_the_longest() {
-    let mut throttle = throttle(ThrottleRules::default());
+    let mut throttle = throttle(ThrottleRules {
+        forget_after: Duration::from_hours(1000),
+        ..ThrottleRules::default()
+    });
     let mut now = BEGINNING;
     assert_eq!(made(&mut throttle, (0..5).map(|_| on(1, HOME)), now), 5);
     for seconds in [1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 900, 900, 900] {
@@ -147,7 +155,7 @@ fn a_right_password_takes_back_its_own_attempt_and_no_other() {
 
 #[test]
 fn what_is_forgotten_is_forgotten_in_every_place_that_it_had() {
-    let mut table = Table::new(8, SECOND);
+    let mut table = Table::new(8, memory(SECOND));
     let [own, other] = [b"own", b"two"].map(|name| Place::of(&[7; 16], &[name]));
     // The first place becomes free while another comes to stand before a second one.
     table.count(own, BEGINNING);
@@ -212,6 +220,73 @@ fn what_was_counted_is_forgotten_after_a_while() {
 }
 
 #[test]
+fn attempts_are_forgotten_one_by_one_however_often_others_are_made() {
+    let rules = ThrottleRules::default();
+    let each = rules.forget_after / u32::from(rules.per_account);
+    let mut throttle = throttle(rules);
+    assert_eq!(
+        made(&mut throttle, (0..9).map(|_| on(1, HOME)), BEGINNING),
+        5
+    );
+    let mut now = BEGINNING;
+    for _ in 0..100 {
+        let before = now.after(each - Duration::from_millis(1));
+        // Right ones, too, or else whoever signs in often would be kept from forgetting.
+        let right = throttle.attempt(&on(1, HOME), before);
+        if right == Verdict::Go {
+            throttle.take_back(&on(1, HOME));
+        }
+        now = now.after(each);
+        let attempts = (0..9).map(|_| on(1, HOME));
+        assert_eq!(made(&mut throttle, attempts, now), 1);
+    }
+}
+
+/// Five thousand people behind one address, who mistype a hundred times an hour all day.
+#[test]
+fn the_typos_of_a_large_office_keep_nobody_waiting() {
+    let mut throttle = throttle(ThrottleRules::default());
+    let mut now = BEGINNING;
+    for n in 0..10_000_u64 {
+        now = now.after(Duration::from_secs(36));
+        assert_eq!(throttle.attempt(&on(n, HOME), now), Verdict::Go, "{n}");
+        assert_eq!(throttle.attempt(&on(n + 1, HOME), now), Verdict::Go);
+        throttle.take_back(&on(n + 1, HOME));
+    }
+}
+
+#[test]
+fn who_shares_an_address_with_one_who_guesses_waits_for_a_place_and_no_longer() {
+    let mut throttle = throttle(ThrottleRules::default());
+    let mut now = BEGINNING;
+    let mut waited = Duration::ZERO;
+    for n in 0..10_000_u64 {
+        // It is tried again at once, by another name each time.
+        let wait = wait_of(throttle.attempt(&on(n, HOME), now));
+        waited = waited.max(wait);
+        now = now.after(wait);
+    }
+    assert_eq!(waited, Duration::from_secs(36));
+    assert!(wait_of(throttle.attempt(&on(20_000, HOME), now)) <= waited);
+}
+
+#[test]
+fn addresses_that_are_excepted_are_not_counted_and_their_accounts_are() {
+    let mut throttle = throttle(ThrottleRules {
+        except: vec!["192.0.2.0/24".parse().unwrap()],
+        ..ThrottleRules::default()
+    });
+    let attempts = (0..1000).map(|n| on(n, HOME));
+    assert_eq!(made(&mut throttle, attempts, BEGINNING), 1000);
+    assert_eq!(
+        made(&mut throttle, (0..9).map(|_| on(1, HOME)), BEGINNING),
+        4
+    );
+    let elsewhere = (2000..3000).map(|n| on(n, address(1)));
+    assert_eq!(made(&mut throttle, elsewhere, BEGINNING), 100);
+}
+
+#[test]
 fn a_clock_that_was_ahead_keeps_nobody_waiting_until_then() {
     let mut throttle = throttle(ThrottleRules::default());
     let ahead = BEGINNING.after(Duration::from_hours(24 * 365));
@@ -241,7 +316,7 @@ fn many_names_do_not_push_out_one_that_was_tried_more_often() {
 
 #[test]
 fn the_tables_do_not_grow() {
-    let mut table = Table::new(1000, SECOND);
+    let mut table = Table::new(1000, memory(SECOND));
     let before = table.capacity();
     for n in 0..10_000_u64 {
         table.count(Place::of(&[7; 16], &[&n.to_be_bytes()]), BEGINNING);
@@ -266,12 +341,13 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 }
 
 proptest! {
-    /// Between two wrong attempts on one account that were let through there is at least the wait of the
-    /// second one's number, whoever else attempts what in between; and what waits changes nothing.
+    /// Between two wrong attempts on one account that were let through there is at least the wait of as many as
+    /// cannot be forgotten yet, whoever else attempts what in between; and what waits changes nothing.
     #[test]
     fn guesses_at_one_account_are_apart_by_the_waits_whatever_else_happens(steps in steps()) {
         let rules = ThrottleRules::default();
-        let mut throttle = throttle(rules);
+        let each = rules.forget_after / u32::from(rules.per_account);
+        let mut throttle = throttle(rules.clone());
         let mut now = BEGINNING;
         let mut wrong: Vec<Timestamp> = Vec::new();
         for (pause, number, from, device, is_right) in steps {
@@ -284,10 +360,15 @@ proptest! {
                     if wrong.last().is_some_and(|last| now.since(*last) >= rules.forget_after) {
                         wrong.clear();
                     }
-                    if let Some(beyond) = wrong.len().checked_sub(usize::from(rules.per_account)) {
-                        let wait = SECOND * 2_u32.pow(u32::try_from(beyond).unwrap().min(20));
-                        let last = *wrong.last().unwrap();
-                        prop_assert!(now.since(last) >= wait.min(rules.longest_wait));
+                    for (at, first) in wrong.iter().enumerate() {
+                        let gone = now.since(*first).div_duration_f64(each).ceil();
+                        let counted = (wrong.len() - at) as f64 - gone - 1.0;
+                        let beyond = counted - f64::from(rules.per_account);
+                        if beyond >= 0.0 {
+                            let wait = SECOND.mul_f64(beyond.min(20.0).exp2());
+                            let last = *wrong.last().unwrap();
+                            prop_assert!(now.since(last) >= wait.min(rules.longest_wait));
+                        }
                     }
                     wrong.push(now);
                 }
@@ -316,7 +397,7 @@ proptest! {
         tries in 2_u16..6,
         others in vec((0_u64..64, 1_u16..3), 0..300),
     ) {
-        let mut table = Table::new(8, Duration::from_hours(1));
+        let mut table = Table::new(8, memory(Duration::from_hours(1)));
         let place = |n: u64| Place::of(&[7; 16], &[&n.to_be_bytes()]);
         for _ in 0..tries.max(3) {
             table.count(place(1_000), BEGINNING);

@@ -170,6 +170,7 @@ static THROTTLE: Shape = section(
             .default("15m")
             .about("The longest wait before another attempt."),
         key("forget_after", Kind::Duration).default("1h"),
+        key("except", Kind::List(&Kind::Text)),
         key("remembered", Kind::Number(1_000, 10_000_000)).default("65536"),
     ],
     throttle::KEYS,
