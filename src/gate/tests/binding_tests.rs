@@ -162,3 +162,26 @@ async fn a_sign_out_ends_the_session_of_a_strayed_cookie_s_18() {
         .await;
     assert_eq!(*post.engine.ended.lock(), [session.facts.sso]);
 }
+
+/// Proxies in front send requests of many clients on one connection.
+#[tokio::test]
+async fn what_a_connection_remembers_of_a_cookie_is_checked_for_each_request_d_19() {
+    let post = Post::new();
+    let session = session(1);
+    post.engine.begin(&session);
+    let cookie = post.bound_cookie(&session, BOTH);
+    let (cookies, fox, memory) = ([cookie.as_slice()], program("fox"), OpenedCookie::default());
+    let policy = everyone();
+    for (address, is_let_in) in [(ADDRESS, true), (ELSEWHERE, false), (ADDRESS, true)] {
+        let caller = Caller {
+            opened: Some(&memory),
+            ..from(&cookies, address, &fox)
+        };
+        let decision = post.gate.admit(&asked(&policy), &caller).await.decision;
+        assert_eq!(
+            matches!(decision, Decision::Allow(_)),
+            is_let_in,
+            "{address}"
+        );
+    }
+}
