@@ -95,7 +95,7 @@ impl StreamWatch {
     }
 
     /// Judges the sessions of all requests in flight again and again, as if each request came now, and cuts
-    /// those that are not served. What runs is no access.
+    /// those that are not served. To be judged is no access.
     pub(super) async fn check(self: Arc<Self>) {
         let mut ticks = tokio::time::interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

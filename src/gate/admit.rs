@@ -92,6 +92,16 @@ impl Gate {
         }
     }
 
+    /// Notes that a request which was permitted before goes on, by its user's doing: an access as if it came now
+    /// (D-19). Where it would not be served without asking elsewhere, it is none: what watches over what runs asks
+    /// (S-20).
+    pub fn goes_on(&self, claim: &Claim) {
+        let now = self.clock.now();
+        if matches!(self.engine.lookup(claim, now), Lookup::Live(_)) {
+            self.engine.touch(&claim.facts.sso, now);
+        }
+    }
+
     /// Whether a session that was permitted still stands; asked again after a stream has been registered,
     /// so that an end between the two is not missed (S-17).
     #[must_use]

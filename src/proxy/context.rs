@@ -115,6 +115,8 @@ pub struct BodyProgress {
     pub began: Option<Duration>,
     /// How long pieces of it had to wait for the bandwidth that its client may have.
     pub waited: Duration,
+    /// When a piece of it, or of the answer, was last an access, in the life of the request.
+    pub accessed: Duration,
 }
 
 impl BodyProgress {

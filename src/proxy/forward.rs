@@ -16,6 +16,7 @@ use crate::decision::forwarded::Scheme;
 use crate::decision::retry::Failure;
 use crate::decision::upstream::stable_hash;
 use crate::ports::entropy::id_bytes;
+use crate::proxy::activity;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
@@ -47,7 +48,7 @@ pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option
 pub(super) fn body_moves(
     session: &Session,
     ctx: &mut RequestContext,
-    chunk: usize,
+    piece: &[u8],
     end: bool,
 ) -> pingora::Result<()> {
     let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
@@ -56,10 +57,11 @@ pub(super) fn body_moves(
     let timeouts = &admitted.route.config.timeouts;
     if session.was_upgraded() {
         // Either direction keeps a tunnel open.
-        current.watch.await_next_byte(timeouts.read_idle);
+        let age = current.watch.await_next_byte(timeouts.read_idle);
+        activity::client_sent(session, ctx, piece, age);
         return Ok(());
     }
-    let is_empty = chunk == 0 && ctx.body.bytes == 0;
+    let is_empty = piece.is_empty() && ctx.body.bytes == 0;
     if end && is_empty && current.watch.awaits_answer() {
         return Ok(());
     }
@@ -68,11 +70,12 @@ pub(super) fn body_moves(
     } else {
         current.watch.await_body(ctx.serving.body_idle(timeouts));
     }
-    ctx.body.bytes = ctx.body.bytes.saturating_add(chunk as u64);
+    ctx.body.bytes = ctx.body.bytes.saturating_add(piece.len() as u64);
     let now = current.watch.age();
     let elapsed = now.saturating_sub(ctx.body.begins(now));
     let elapsed = elapsed.saturating_sub(ctx.body.waited);
     let most = admitted.route.config.body_bytes_max;
+    activity::client_sent(session, ctx, piece, now);
     match ctx.serving.body_fault(ctx.body.bytes, elapsed, most) {
         None => Ok(()),
         Some(refusal) => {

@@ -5,6 +5,7 @@
 //! Decisions are made below, in `gate` and `decision`.
 
 pub mod access;
+mod activity;
 pub mod allowances;
 pub mod answer;
 pub mod connect;

@@ -27,6 +27,7 @@ use crate::ports::vitals::Vitals;
 use crate::proxy::access;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
+use crate::proxy::activity;
 use crate::proxy::answer;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
@@ -204,12 +205,12 @@ impl ProxyHttp for Portway {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        let chunk = body.as_ref().map_or(0, Bytes::len);
-        if let Some(wait) = shaping::request_waits(session, ctx, chunk) {
+        let piece = body.as_ref().map_or(&[][..], |piece| piece.as_ref());
+        if let Some(wait) = shaping::request_waits(session, ctx, piece.len()) {
             // Apart, so that bodies which never wait carry no timer about.
             Box::pin(tokio::time::sleep(wait)).await;
         }
-        forward::body_moves(session, ctx, chunk, end_of_stream)
+        forward::body_moves(session, ctx, piece, end_of_stream)
     }
 
     async fn upstream_response_filter(
@@ -258,7 +259,7 @@ impl ProxyHttp for Portway {
 
     fn upstream_response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Self::CTX,
@@ -267,9 +268,9 @@ impl ProxyHttp for Portway {
             if end_of_stream {
                 current.watch.upstream_is_done();
             } else {
-                current
-                    .watch
-                    .await_next_byte(admitted.route.config.timeouts.read_idle);
+                let read_idle = admitted.route.config.timeouts.read_idle;
+                let age = current.watch.await_next_byte(read_idle);
+                activity::answer_moved(session, ctx, age);
             }
         }
         Ok(None)

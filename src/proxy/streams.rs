@@ -151,6 +151,17 @@ pub struct Registration {
     ticket: u64,
 }
 
+impl Registration {
+    /// The claim that the request was permitted by; none once it is to be cut.
+    #[must_use]
+    pub fn claim(&self) -> Option<Arc<Claim>> {
+        let shard = self.streams.shard(&self.sso)?.lock();
+        let mut running = shard.get(&self.sso)?.iter();
+        let own = running.find(|running| running.ticket == self.ticket)?;
+        Some(Arc::clone(&own.claim))
+    }
+}
+
 impl Drop for Registration {
     fn drop(&mut self) {
         let Some(shard) = self.streams.shard(&self.sso) else {

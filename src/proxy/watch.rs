@@ -176,9 +176,14 @@ impl RequestWatch {
         self.is_in(Stage::FirstByte)
     }
 
-    /// The upstream is due to send more within `read_idle`.
-    pub fn await_next_byte(&self, read_idle: Duration) {
-        self.arm(Stage::NextByte, Some(read_idle));
+    /// The upstream is due to send more within `read_idle`. Answers how long the request has been watched.
+    pub fn await_next_byte(&self, read_idle: Duration) -> Duration {
+        let age = self.age();
+        self.set(
+            Stage::NextByte,
+            millis(age).saturating_add(millis(read_idle)),
+        );
+        age
     }
 
     /// The upstream has nothing more to send; its socket may belong to another request from now on.
@@ -244,6 +249,10 @@ impl RequestWatch {
         let due = within.map_or(NEVER, |within| {
             self.elapsed().saturating_add(millis(within))
         });
+        self.set(stage, due);
+    }
+
+    fn set(&self, stage: Stage, due: u64) {
         self.stage.store(stage as u8, Ordering::Relaxed);
         self.deadline.store(due, Ordering::Relaxed);
     }

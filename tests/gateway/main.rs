@@ -13,6 +13,7 @@
 mod support;
 
 mod access_log;
+mod activity;
 mod answers;
 mod audit;
 mod balance;
