@@ -6,6 +6,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -31,6 +32,7 @@ use crate::app::ops::OpsService;
 use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::sources::Sources;
+use crate::proxy::live::Live;
 
 mod answering;
 mod assembly;
@@ -162,13 +164,15 @@ fn run(
         ..ServerConf::default()
     };
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
+    let (give_notice, leaving) = watch::channel(false);
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
+    let live = Arc::clone(&assembled.live);
     let store = assembled.lasting.engine.store();
     let logs = Arc::clone(&assembled.lasting.logs);
     let is_serving = Arc::new(AtomicBool::new(false));
     let outage = Arc::new(Outage::new(Arc::clone(&stop)));
-    let core = services::Core::new(&mut assembled, started, (&is_serving, &draining), &outage);
+    let core = services::Core::new(&mut assembled, started, (&is_serving, &leaving), &outage);
     if let Some(socket) = assembled.ops.take() {
         server.add_service(OpsService::new(socket, core.node()));
     }
@@ -192,7 +196,9 @@ fn run(
     let edge = server.add_service(edge);
     edge.add_dependency(&core);
     let signals = Signals {
+        live,
         stop,
+        give_notice,
         begin_drain,
         drained,
     };
@@ -217,9 +223,12 @@ fn close(store: &dyn crate::ports::session_store::SessionStore) -> anyhow::Resul
         .context("closing the store")
 }
 
-/// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first.
+/// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first. Before a signal has it
+/// drain, balancers get time to hear that the node is not ready.
 struct Signals {
+    live: Arc<Live>,
     stop: Arc<Notify>,
+    give_notice: watch::Sender<bool>,
     begin_drain: watch::Sender<bool>,
     drained: Arc<Notify>,
 }
@@ -234,13 +243,30 @@ impl ShutdownSignalWatch for Signals {
             signal(SignalKind::terminate()),
             signal(SignalKind::interrupt()),
         );
-        match (terminate, interrupt) {
-            (Ok(mut terminate), Ok(mut interrupt)) => tokio::select! {
-                _ = terminate.recv() => tracing::info!("SIGTERM: draining"),
-                _ = interrupt.recv() => tracing::info!("SIGINT: draining"),
-                () = self.stop.notified() => {}
-            },
-            _ => self.stop.notified().await,
+        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
+            let mut told = pin!(self.stop.notified());
+            let signal = tokio::select! {
+                _ = terminate.recv() => Some("SIGTERM"),
+                _ = interrupt.recv() => Some("SIGINT"),
+                () = &mut told => None,
+            };
+            self.give_notice.send_replace(true);
+            let delay = self.live.look().limits.drain_delay;
+            if let Some(signal) = signal.filter(|_| !delay.is_zero()) {
+                tracing::info!(signal, ?delay, "not ready any more; draining after a delay");
+                tokio::select! {
+                    () = tokio::time::sleep(delay) => {}
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                    () = told => {}
+                }
+            }
+            if let Some(signal) = signal {
+                tracing::info!("{signal}: draining");
+            }
+        } else {
+            self.stop.notified().await;
+            self.give_notice.send_replace(true);
         }
         self.begin_drain.send_replace(true);
         self.drained.notified().await;

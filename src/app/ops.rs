@@ -36,8 +36,8 @@ pub(super) struct Node {
     pub(super) keys: Arc<KeyRing>,
     /// Turns true when the edge accepts connections.
     pub(super) is_serving: Arc<AtomicBool>,
-    /// Turns true when the drain begins.
-    pub(super) draining: watch::Receiver<bool>,
+    /// Turns true when the node is asked to stop.
+    pub(super) leaving: watch::Receiver<bool>,
     /// What the node has lost, if it has.
     pub(super) outage: Arc<Outage>,
 }
@@ -59,7 +59,7 @@ impl Vitals for Node {
     fn readiness(&self) -> Readiness {
         if let Some(lost) = self.outage.lost() {
             Readiness::Lost(lost)
-        } else if *self.draining.borrow() {
+        } else if *self.leaving.borrow() {
             Readiness::Draining
         } else if !self.is_serving.load(Ordering::Acquire) {
             Readiness::Starting

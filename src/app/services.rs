@@ -70,7 +70,7 @@ impl Core {
     pub(super) fn new(
         assembled: &mut Assembled,
         (origin, hang_ups): (Origin, HangUps),
-        (is_serving, draining): (&Arc<AtomicBool>, &watch::Receiver<bool>),
+        (is_serving, leaving): (&Arc<AtomicBool>, &watch::Receiver<bool>),
         outage: &Arc<Outage>,
     ) -> Self {
         let lasting = &assembled.lasting;
@@ -84,7 +84,7 @@ impl Core {
             record: Arc::clone(&record),
             keys: Arc::clone(&lasting.keys),
             is_serving: Arc::clone(is_serving),
-            draining: draining.clone(),
+            leaving: leaving.clone(),
             outage: Arc::clone(outage),
         });
         let (asks, asked) = tokio::sync::mpsc::channel(ASKS_MAX);

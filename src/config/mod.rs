@@ -168,7 +168,10 @@ pub struct Limits {
     pub connections_per_address_max: usize,
     /// What is kept of posts while their users sign in (D-22).
     pub kept: KeptRules,
-    /// How long running requests may take to finish when the process is asked to stop.
+    /// How long connections are still accepted when the process is asked to stop, and balancers are told that it
+    /// is.
+    pub drain_delay: Duration,
+    /// How long running requests may take to finish after that.
     pub drain_timeout: Duration,
 }
 

@@ -165,3 +165,31 @@ async fn a_gateway_that_was_stopped_starts_again_with_its_keys_and_sessions() {
     let there = browser.get("https://app.test/").await.expect(200);
     assert_eq!(there.told("remote-user"), "alice");
 }
+
+/// Balancers ask on connections of their own, every few seconds.
+#[tokio::test]
+async fn connections_are_accepted_until_balancers_have_heard_that_the_node_leaves() {
+    let application = Application::start().await;
+    let ready = "{ name: http, bind: 127.0.0.1:0, ready_path: /ready }";
+    let yaml = yaml::applications(&[application.address()])
+        .replace("{ name: http, bind: 127.0.0.1:0 }", ready);
+    let yaml = format!("{yaml}limits: {{ drain_delay: 10m }}\n");
+    let mut gateway = Gateway::start(&yaml).await;
+    let mut balancer = Browser::new(&gateway);
+    balancer.get("http://app.test/ready").await.expect(200);
+    gateway.terminate();
+    until("balancers hear of it", PATIENCE, || {
+        let mut balancer = balancer.clone();
+        async move {
+            let answer = balancer.get("http://app.test/ready").await;
+            (answer.status == 503).then_some(())
+        }
+    })
+    .await;
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
+    browser.get("https://app.test/").await.expect(200);
+    // Who does not want to wait says so again.
+    gateway.terminate();
+    refuses_connections(&gateway).await;
+    assert!(gateway.wait_for_exit(PATIENCE).await.success());
+}

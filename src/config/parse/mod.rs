@@ -213,8 +213,8 @@ impl Reading<'_> {
         let pki = process.state_dir.join(PKI_DIR);
         let given = Given::at_the_top(&pki);
         let (engine_place, engine) = self.engine(section.get("engine"), given);
-        let limits = self.limits(section.get("limits"));
         let mut listeners = self.all_listeners(&section);
+        let limits = self.limits(section.get("limits"), &listeners.valid);
         let ops = self.ops(section.get("ops"), &mut listeners);
         let logs = self.logs(section.get("logs"), &process.state_dir);
         let collector = section.get("collector");

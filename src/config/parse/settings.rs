@@ -8,6 +8,7 @@ use std::time::Duration;
 use crate::config::Authentication;
 use crate::config::Collector;
 use crate::config::Limits;
+use crate::config::Listener;
 use crate::config::SessionSettings;
 use crate::config::StoreKind;
 use crate::config::mdc::CollectorPlace;
@@ -209,14 +210,22 @@ impl Reading<'_> {
         })
     }
 
-    pub(super) fn limits(&mut self, found: Option<&Found<'_>>) -> Limits {
+    /// `listeners` are where balancers may ask.
+    pub(super) fn limits(&mut self, found: Option<&Found<'_>>, listeners: &[Listener]) -> Limits {
         let mut limits = default_limits();
+        if listeners
+            .iter()
+            .any(|listener| listener.ready_path.is_some())
+        {
+            limits.drain_delay = BALANCERS_NOTICE;
+        }
         let section = found.and_then(|found| self.section(found, LIMIT_KEYS));
         let Some(section) = section else {
             return limits;
         };
         for (key, place) in [
             ("body_idle_timeout", &mut limits.body_idle_timeout),
+            ("drain_delay", &mut limits.drain_delay),
             ("drain_timeout", &mut limits.drain_timeout),
             ("handshake_timeout", &mut limits.handshake_timeout),
             ("header_timeout", &mut limits.header_timeout),
@@ -311,10 +320,13 @@ fn default_limits() -> Limits {
         connections_max: 10_000,
         connections_per_address_max: 1_000,
         kept: KeptRules::default(),
+        drain_delay: Duration::ZERO,
         drain_timeout: Duration::from_secs(30),
     }
 }
 
+/// By then a balancer that asks every few seconds has been told.
+const BALANCERS_NOTICE: Duration = Duration::from_secs(5);
 pub(super) const COLLECTOR_KEYS: &[&str] = &["elsewhere", "host", "public_port", "title"];
 pub(super) const SESSION_KEYS: &[&str] = &[
     "bind_to",
@@ -340,6 +352,7 @@ pub(super) const LIMIT_KEYS: &[&str] = &[
     "body_size",
     "connections",
     "connections_per_address",
+    "drain_delay",
     "drain_timeout",
     "handshake_timeout",
     "header_size",

@@ -278,6 +278,7 @@ static LIMITS: Shape = section(
         key("keep_alive_timeout", Kind::Duration).default("75s"),
         key("connections", Kind::Number(1, 10_000_000)).default("10000"),
         key("connections_per_address", Kind::Number(1, 10_000_000)).default("1000"),
+        key("drain_delay", Kind::Duration),
         key("drain_timeout", Kind::Duration).default("30s"),
         key("kept_post_size", Kind::Size).default("256KiB"),
         key("kept_posts_per_address", Kind::Number(1, 100_000))
