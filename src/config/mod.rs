@@ -164,7 +164,7 @@ pub struct Limits {
     pub keep_alive_timeout: Duration,
     /// Most connections at the same time, over all listeners.
     pub connections_max: usize,
-    /// Most connections at the same time from one address.
+    /// Most connections at the same time from one address that is no trusted proxy.
     pub connections_per_address_max: usize,
     /// What is kept of posts while their users sign in (D-22).
     pub kept: KeptRules,

@@ -1,5 +1,6 @@
 //! Counts connections, in all and by the client's address, and bounds both. Of an IPv6 address its network
-//! counts: who has one address of those has all of them.
+//! counts: who has one address of those has all of them. A trusted proxy has as many clients as it likes, so that
+//! only the connections in all are bounded there.
 //!
 //! Accepting and closing them is the edge loop's.
 
@@ -12,8 +13,9 @@ use std::sync::atomic::Ordering;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::config::Limits;
+use crate::decision::forwarded::is_trusted;
 use crate::model::network::Network;
+use crate::proxy::serving::Serving;
 
 /// The open connections, in all and by address.
 #[derive(Debug, Default)]
@@ -25,9 +27,14 @@ pub(super) struct Connections {
 
 impl Connections {
     /// A place for one more connection from an address; none when there are too many.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, limits: &Limits) -> Option<Place> {
-        let most = (limits.connections_per_address_max, limits.connections_max);
-        self.admit_at_most(Network::of(address), most)
+    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, serving: &Serving) -> Option<Place> {
+        let limits = &serving.limits;
+        let here_max = if is_trusted(address, &serving.trusted_proxies) {
+            usize::MAX
+        } else {
+            limits.connections_per_address_max
+        };
+        self.admit_at_most(Network::of(address), (here_max, limits.connections_max))
     }
 
     fn admit_at_most(

@@ -144,7 +144,7 @@ impl Edge {
             return;
         };
         let serving = self.live.look();
-        let Some(place) = self.connections.admit(peer.ip(), &serving.limits) else {
+        let Some(place) = self.connections.admit(peer.ip(), &serving) else {
             serving.counts.note_too_many();
             let why = "too many connections";
             let (network, now) = (Network::of(peer.ip()), serving.clock.now());

@@ -4,6 +4,9 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
 use tokio::time::Instant;
 
 use crate::support::Answer;
@@ -15,6 +18,7 @@ use crate::support::Request;
 use crate::support::browser::fetch;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
 use crate::support::yaml;
 
 /// Two virtual hosts with routes of every kind, and these `limits` on the first and on its `/public`.
@@ -313,4 +317,25 @@ async fn a_body_that_waits_is_not_taken_for_one_that_stands_still() {
     // Pieces of up to 64 KiB, of which each waits for a quarter of a second.
     let (bytes, _) = fetch_pieces(&gateway, 1024, Protocol::H1).await;
     assert_eq!(bytes, 1 << 20);
+}
+
+/// There are many clients behind it.
+#[tokio::test]
+async fn a_trusted_proxy_has_all_connections_that_there_are_and_no_more() {
+    let application = Application::start().await;
+    let yaml = yaml::applications(&[application.address()]);
+    let limits = "limits: { connections_per_address: 2, connections: 6 }\n";
+    let trusted = "trusted_proxies: [127.0.0.1]\n";
+    let gateway = Gateway::start(&format!("{yaml}{limits}{trusted}")).await;
+    let mut held = Vec::new();
+    for _ in 0..7 {
+        let mut connection = TcpStream::connect(gateway.address("http")).await.unwrap();
+        let asked = connection.write_all(b"GET /x HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        asked.await.ok();
+        let mut first = [0];
+        let answered = within("an answer", PATIENCE, connection.read(&mut first)).await;
+        held.push((connection, answered.unwrap_or(0)));
+    }
+    let answered: Vec<_> = held.iter().map(|(_, bytes)| *bytes).collect();
+    assert_eq!(answered, [1, 1, 1, 1, 1, 1, 0]);
 }
