@@ -23,7 +23,10 @@ pub struct Findings {
 }
 
 /// Makes the pages; warnings go to the log.
-pub(super) fn pages(config: &Config) -> anyhow::Result<Arc<Pages>> {
+///
+/// # Errors
+/// Everything that keeps them from being shown.
+pub fn pages(config: &Config) -> anyhow::Result<Arc<Pages>> {
     let (pages, findings) = read(&config.branding);
     for warning in &findings.warnings {
         tracing::warn!("{warning}");

@@ -268,7 +268,7 @@ fn write_all(mut to: impl Write, text: &str) {
 }
 
 /// The exit code for a configuration with faults.
-const FAULTY: u8 = 2;
+pub(super) const FAULTY: u8 = 2;
 
 /// Items of one kind in a summary, so that three kinds fit a screen.
 const ITEMS_MAX: usize = 8;

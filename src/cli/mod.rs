@@ -27,6 +27,7 @@ mod demo;
 mod keys;
 mod man;
 mod node;
+mod pages;
 mod pki;
 mod reload;
 mod run;
@@ -70,6 +71,8 @@ enum Verb {
     Keys(keys::KeysArgs),
     /// Prints the manual page, or writes those of all verbs into a folder
     Man(man::ManArgs),
+    /// Writes every page of Portway's own as it will look, to be looked at in a browser
+    Pages(pages::PagesArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
     /// Has a running gateway read its configuration again, and says what came of it
@@ -104,6 +107,7 @@ pub fn run() -> ExitCode {
         Verb::Demo(args) => demo::run(&args),
         Verb::Keys(args) => keys::run(&args),
         Verb::Man(args) => man::run(&args),
+        Verb::Pages(args) => pages::run(&args),
         Verb::Pki(args) => pki::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),

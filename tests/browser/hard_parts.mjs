@@ -1,26 +1,17 @@
 //! The hard parts of signing in, in a real browser: forms and fragments that survive it, one's own password, and
-//! every page in several languages, held against axe-core (WCAG 2.2 AA), by keyboard and without scripts.
+//! the pages on the way in several languages, held against axe-core (WCAG 2.2 AA), by keyboard and without
+//! scripts.
 
 import assert from 'node:assert/strict';
-import { mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 
+import { AXE, noAxe, violations } from './support/axe.mjs';
 import { Room, missing, signIn, signInAt, waitForLoginPage } from './support/room.mjs';
 
 const SHOTS = process.env.PORTWAY_SHOTS ?? 'target/pages';
 const WORDS = 'several words of mine';
-
-const AXE = (() => {
-  try {
-    return readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-  } catch {
-    return undefined;
-  }
-})();
-const without = AXE ? false : 'axe-core is not installed: run scripts/test-parts.sh';
-const noAxe = process.env.CI === 'true' ? false : without;
 
 describe('the hard parts of signing in', { skip: missing, timeout: 180_000, concurrency: 2 }, () => {
   let room;
@@ -178,7 +169,7 @@ describe('the hard parts of signing in', { skip: missing, timeout: 180_000, conc
 
   for (const [locale, lang, dir] of [['en-GB', 'en', 'ltr'], ['de-DE', 'de', 'ltr'], ['fr-FR', 'fr', 'ltr'], ['ar-EG', 'ar', 'rtl']]) {
     for (const look of ['light', 'dark']) {
-      test(`every page is accessible: ${lang}, ${look}`, { skip: noAxe }, () =>
+      test(`the pages on the way are accessible: ${lang}, ${look}`, { skip: noAxe }, () =>
         room.visit(
           async (_, page) => {
             const check = async (name) => {
@@ -186,11 +177,7 @@ describe('the hard parts of signing in', { skip: missing, timeout: 180_000, conc
               assert.equal(await page.evaluate(() => document.documentElement.dir), dir, name);
               await page.screenshot({ path: join(SHOTS, `${name}-${lang}-${look}.png`), fullPage: true });
               await page.evaluate(AXE);
-              const { violations } = await page.evaluate(() =>
-                window.axe.run({ runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'wcag22aa', 'best-practice'] }),
-              );
-              const found = violations.map(({ id, nodes }) => `${id}: ${nodes.map(({ html }) => html).join(' ')}`);
-              assert.deepEqual(found, [], name);
+              assert.deepEqual(await violations(page), [], name);
             };
             const enter = async (user, password) => {
               await page.locator('#username').fill(user);

@@ -16,6 +16,7 @@ use crate::proxy::pages::catalogue::BUILT_IN;
 use crate::proxy::pages::catalogue::Catalogue;
 pub use crate::proxy::pages::catalogue::CatalogueError;
 use crate::proxy::pages::message::Message;
+pub use crate::proxy::pages::sample::Sample;
 use crate::proxy::pages::view::View;
 
 pub(super) mod asset;
@@ -120,6 +121,14 @@ impl Pages {
             faults.extend(sample::faults(&pages));
         }
         (pages, faults)
+    }
+
+    /// What pages refer to: names below `/.portway/`, and contents.
+    pub fn files(&self) -> impl Iterator<Item = (String, Bytes)> {
+        let asset =
+            |(name, asset): (&String, &Asset)| (format!("static/{name}"), asset.content.clone());
+        let style = ("style.css".to_owned(), self.style.clone());
+        std::iter::once(style).chain(self.assets.iter().map(asset))
     }
 
     /// The pages as Portway has them.

@@ -1,6 +1,7 @@
 //! Every page with sample values, rendered in every language: what `portway check` holds an operator's
-//! templates against.
+//! templates against, and what `portway pages` shows.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use crate::decision::form::Encoding;
@@ -26,6 +27,40 @@ use crate::proxy::pages::message::Message;
 use crate::proxy::pages::said;
 use crate::proxy::pages::view::Plain;
 use crate::proxy::pages::view::View;
+
+/// A page with sample values.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sample {
+    /// Its language, which page it is, and its number among those of that page.
+    pub name: String,
+    /// It, as a browser gets it.
+    pub html: String,
+}
+
+impl Pages {
+    /// Every page with everything that it may show, in every language. One that cannot be rendered is left
+    /// out: it is a fault.
+    #[must_use]
+    pub fn samples(&self) -> Vec<Sample> {
+        let languages = self.catalogues.iter().enumerate();
+        languages
+            .flat_map(|(index, catalogue)| samples(self.reader(index), &catalogue.language))
+            .collect()
+    }
+}
+
+fn samples(reader: Reader<'_>, language: &str) -> Vec<Sample> {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    let sample = |view: View| {
+        let page = view.template.trim_end_matches(".html");
+        let count = counts.entry(page).or_default();
+        *count += 1;
+        let name = format!("{language}-{page}-{count}");
+        let html = reader.render(view, NONCE).ok()?;
+        Some(Sample { name, html })
+    };
+    views(reader).into_iter().filter_map(sample).collect()
+}
 
 /// Everything that is wrong with the pages, each fault once.
 pub(super) fn faults(pages: &Pages) -> Vec<PageFault> {

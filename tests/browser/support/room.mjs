@@ -12,7 +12,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
 const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
-const PORTWAY = process.env.PORTWAY_BIN ?? 'target/debug/portway';
+/** The program that is tried. */
+export const PORTWAY = process.env.PORTWAY_BIN ?? 'target/debug/portway';
 /** How long anything may take that is waited for. */
 export const PATIENCE_MS = 15_000;
 
