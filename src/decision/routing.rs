@@ -16,11 +16,14 @@ use crate::model::name::NameError;
 
 pub use self::pattern::PathPattern;
 pub use self::pattern::PatternError;
+pub use self::reach::Reach;
+pub use self::reach::reach;
 
 use tree::LetterCaseMatters;
 use tree::Tree;
 
 mod pattern;
+mod reach;
 mod tree;
 
 /// The name of a virtual host, or all names under one.
@@ -216,7 +219,9 @@ fn with_implied(method: &Method) -> impl Iterator<Item = &Method> {
     std::iter::once(method).chain(implied)
 }
 
-fn has_method(methods: &[Method], method: &Method) -> bool {
+/// Whether a list of methods has one; an empty list has all, and GET includes HEAD.
+#[must_use]
+pub fn has_method(methods: &[Method], method: &Method) -> bool {
     methods.is_empty()
         || methods.contains(method)
         || (*method == Method::HEAD && methods.contains(&Method::GET))

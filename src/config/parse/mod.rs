@@ -65,6 +65,7 @@ mod peer;
 mod policy;
 mod pool;
 pub mod quantity;
+mod reach;
 mod reading;
 mod response;
 mod rewrite;

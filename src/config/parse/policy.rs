@@ -109,7 +109,9 @@ impl Reading<'_> {
 
     fn rules(&mut self, found: &Found<'_>) -> Option<Policy> {
         let items = self.list(found)?;
-        self.each(&items, Self::rule).map(Policy::new)
+        let rules = self.each(&items, Self::rule)?;
+        self.check_rules(&items, &rules);
+        Some(Policy::new(rules))
     }
 
     fn rule(&mut self, found: &Found<'_>) -> Option<Rule> {

@@ -46,7 +46,7 @@ impl Reading<'_> {
     ) -> Option<Vec<Route>> {
         let items = self.some_list(found)?;
         let routes = self.each(&items, |this, item| this.route(item, declared, needed))?;
-        self.distinct_routes(&items, &routes);
+        self.check_reach(&items, &routes);
         Some(routes)
     }
 
@@ -241,52 +241,11 @@ impl Reading<'_> {
         }
         Some(all)
     }
-
-    /// A second route for the same paths and methods is never reached.
-    fn distinct_routes(&mut self, items: &[Found<'_>], routes: &[Route]) {
-        let mut seen: Vec<(&Route, &'static str, usize)> = Vec::new();
-        for (item, route) in items.iter().zip(routes) {
-            let kind = path_kind(item);
-            let same = seen.iter().find(|(earlier, other, _)| {
-                *other == kind && earlier.name == route.name && covers(earlier, route)
-            });
-            if let Some((_, _, first)) = same {
-                let text = route.name.as_ref().to_owned();
-                self.fault(
-                    item,
-                    Problem::Duplicate {
-                        what: "route",
-                        text,
-                        first: *first,
-                    },
-                );
-            }
-            seen.push((route, kind, item.node.at.line));
-        }
-    }
 }
 
 fn pattern_problem(text: &str, error: PatternError) -> Problem {
     let text = short(text);
     Problem::Pattern { text, error }
-}
-
-fn path_kind(item: &Found<'_>) -> &'static str {
-    let keys = item.keys();
-    PATH_KEYS
-        .iter()
-        .find(|key| keys.clone().any(|other| other == **key))
-        .copied()
-        .unwrap_or_default()
-}
-
-fn covers(earlier: &Route, later: &Route) -> bool {
-    earlier.methods.is_empty()
-        || (!later.methods.is_empty()
-            && later
-                .methods
-                .iter()
-                .all(|method| earlier.methods.contains(method)))
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -329,7 +288,7 @@ const PATHS: &[(&str, MakePattern)] = &[
     ("glob", PathPattern::glob),
     ("regex", PathPattern::regex),
 ];
-const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
+pub(super) const PATH_KEYS: &[&str] = &["path", "exact", "glob", "regex"];
 
 /// Keys that mean something only where somebody is asked to sign in.
 const PROTECTED_KEYS: &[&str] = &[
@@ -343,7 +302,7 @@ const PROTECTED_KEYS: &[&str] = &[
     "success_url",
 ];
 
-const ACCESSES: &[(&str, Access)] = &[
+pub(super) const ACCESSES: &[(&str, Access)] = &[
     ("protected", Access::Protected),
     ("unprotected", Access::Unprotected),
     ("excluded", Access::Excluded),

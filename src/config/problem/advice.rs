@@ -13,6 +13,12 @@ pub enum Advice {
     /// The same data centre comes first and last (M-027).
     #[error("`{0}` is in both lists")]
     BothTiers(ClusterId),
+    /// A route that no path is left to.
+    #[error("this route is never reached: `{0}` before it takes all its paths")]
+    CoveredRoute(String),
+    /// A rule that nobody comes to.
+    #[error("this rule is never reached: the one before it holds for everybody who is signed in")]
+    CoveredRule,
     /// A key without effect beside another one.
     #[error("`{key}` has no effect {because}")]
     Inert {
@@ -45,6 +51,9 @@ pub enum Advice {
     /// Primaries that are not of one data centre (M-027).
     #[error("the primary engines are of several data centres, `{0}` and `{1}`")]
     SeveralPrimaries(ClusterId, ClusterId),
+    /// A route that no method is left to.
+    #[error("this route is never reached: the same pattern has all its methods before it")]
+    SpentMethods,
     /// A reservation that may lapse before its commit.
     #[error("reservation_lapse is not longer than an adoption may take, {}", show(*.0))]
     ShortLapse(Duration),
@@ -56,6 +65,11 @@ impl Advice {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::BothTiers(_) => "list the engines of other data centres as `secondary`",
+            Self::CoveredRoute(_) => {
+                "the first that matches decides, whatever the method; put this one first, or leave it out"
+            }
+            Self::CoveredRule => "put it before that one, or leave it out",
+            Self::SpentMethods => "leave it out, or give it a method that is left",
             Self::Inert { .. } => "leave it out",
             Self::InlinePassword => {
                 "put it into a file of its own (`password_file`) or a variable of the environment"

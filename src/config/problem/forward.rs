@@ -1,8 +1,8 @@
-//! What can be wrong with how a route forwards requests, beyond the form of its values.
+//! What can be wrong with how a route comes by requests and forwards them, beyond the form of its values.
 
 use crate::decision::rewrite::RewriteError;
 
-/// What is wrong with how a route forwards requests.
+/// What is wrong with how a route comes by requests and forwards them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardProblem {
     /// An address whose host a request might choose.
@@ -14,6 +14,16 @@ pub enum ForwardProblem {
     /// A prefix that the paths of the route do not have.
     #[error("the paths of this route begin with `{0}`, and not with this")]
     StripPrefix(String),
+    /// A route that looks like protection and is none: an open one takes its paths.
+    #[error(
+        "this protected route is never reached: `{by}` before it takes its paths and is {access}"
+    )]
+    Unreached {
+        /// The key and the pattern of the other.
+        by: String,
+        /// How far that one is protected.
+        access: &'static str,
+    },
 }
 
 impl ForwardProblem {
@@ -27,6 +37,9 @@ impl ForwardProblem {
             }
             Self::Rewrite(RewriteError::Pattern { .. }) => return None,
             Self::StripPrefix(_) => "it would never be taken off",
+            Self::Unreached { .. } => {
+                "routes are asked in their order, and the first that matches decides; put this one first"
+            }
         };
         Some(hint.to_owned())
     }
