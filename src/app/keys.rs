@@ -63,6 +63,28 @@ pub(super) fn of(
     load_or_make(&config.key_ring_file, Lacking::of(config), clock, entropy)
 }
 
+/// Why the start would find no key ring that it can use, if that is so. Nothing is made.
+pub(super) fn fault(config: &Config) -> Option<String> {
+    let path = &config.key_ring_file;
+    let found = if path.exists() {
+        read(path).map(drop)
+    } else {
+        may_lack(path, Lacking::of(config))
+    };
+    found.err().map(|error| format!("{error:#}"))
+}
+
+fn may_lack(path: &Path, lacking: Lacking) -> anyhow::Result<()> {
+    if lacking == Lacking::Refuse {
+        bail!(
+            "there is no key ring at {}; a gate with `engine.remote` opens nothing with one of its \
+             own: copy the `key_ring_file` of its engines there",
+            path.display()
+        );
+    }
+    Ok(())
+}
+
 fn load_or_make(
     path: &Path,
     lacking: Lacking,
@@ -70,13 +92,7 @@ fn load_or_make(
     entropy: &dyn Entropy,
 ) -> anyhow::Result<RingFile> {
     if !path.exists() {
-        if lacking == Lacking::Refuse {
-            bail!(
-                "there is no key ring at {}; a gate with `engine.remote` opens nothing with one of its \
-                 own: copy the `key_ring_file` of its engines there",
-                path.display()
-            );
-        }
+        may_lack(path, lacking)?;
         make(path, clock, entropy)
             .with_context(|| format!("the key ring {} cannot be made", path.display()))?;
         if lacking == Lacking::MakeForPeers {
@@ -92,7 +108,11 @@ fn load_or_make(
 
 /// Reads a ring, which only its owner may be able to read.
 pub(super) fn read(path: &Path) -> anyhow::Result<RingFile> {
-    let mode = std::fs::metadata(path)?.permissions().mode();
+    let cannot = || format!("the key ring {} cannot be read", path.display());
+    let mode = std::fs::metadata(path)
+        .with_context(cannot)?
+        .permissions()
+        .mode();
     if mode & 0o077 != 0 {
         bail!(
             "the key ring {} can be read by others (mode {:o}); run: chmod 600 {0}",
@@ -100,7 +120,7 @@ pub(super) fn read(path: &Path) -> anyhow::Result<RingFile> {
             mode & 0o777
         );
     }
-    let text = Zeroizing::new(std::fs::read(path)?);
+    let text = Zeroizing::new(std::fs::read(path).with_context(cannot)?);
     RingFile::parse(&text)
         .with_context(|| format!("the key ring {} cannot be used", path.display()))
 }

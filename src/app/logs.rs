@@ -14,6 +14,7 @@ use tokio::signal::unix::signal;
 use crate::app::assembly::Ports;
 use crate::audit::AuditParts;
 use crate::audit::AuditWriter;
+use crate::audit::Trail;
 use crate::config::Config;
 use crate::config::logs::LinesTo;
 use crate::crypto::key_ring::KeyRing;
@@ -48,8 +49,14 @@ impl LogFiles {
             entropy: Arc::clone(&ports.entropy),
         };
         let data_centre = config.cluster.to_string();
+        let cannot = "the audit trail cannot be written";
+        if let Some(settings) = &config.logs.audit {
+            // Once it runs, a node may go on without its trail; it does not begin without one.
+            let trail = Trail::new(settings.file.clone(), data_centre.clone(), &parts);
+            trail.begin_writing().context(cannot)?;
+        }
         let audit = AuditWriter::open(config.logs.audit.as_ref(), &parts, &data_centre);
-        let audit = audit.context("the audit trail cannot be written")?;
+        let audit = audit.context(cannot)?;
         let ids = keys.ids();
         let ids: Vec<String> = ids.iter().map(|id| format!("{:08x}", id.0)).collect();
         let started = Event::new(EventKind::Started)

@@ -48,6 +48,7 @@ mod keys;
 mod lasting;
 mod logs;
 mod ops;
+mod places;
 mod pools;
 mod prepare;
 mod record;

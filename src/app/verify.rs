@@ -8,6 +8,7 @@ use std::error::Error;
 use std::fmt::Write;
 use std::path::Path;
 
+use crate::app::places;
 use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::PeerTls;
@@ -21,12 +22,20 @@ use crate::provider::users_file::document;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::tls;
 
+/// Everything that would keep a node from starting, each as a message in the form of a fault.
+pub(crate) fn unstartable(config: &Config, now: Timestamp) -> Vec<String> {
+    let mut all = places::before_start(config);
+    all.extend(unusable(config, now));
+    all
+}
+
 /// Every set of files that cannot be used, each as a message in the form of a fault.
 pub(crate) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
     let mut all = listeners(config);
     all.extend(pools(config));
     all.extend(users(config));
     all.extend(back_channel(config, now));
+    all.extend(places::of_logs(config));
     all
 }
 

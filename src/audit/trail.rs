@@ -85,6 +85,19 @@ impl Trail {
         &self.path
     }
 
+    /// Makes sure that the trail can be written: it is there then, with nothing in it if it was not.
+    ///
+    /// # Errors
+    /// See [`TrailError`].
+    pub fn begin_writing(&self) -> Result<(), TrailError> {
+        let head_path = head_of(&self.path);
+        let head = open(&head_path, Kind::Note);
+        head.map_err(|error| TrailError::Head(head_path, error))?;
+        let lines = open(&self.path, Kind::Lines);
+        lines.map_err(|error| TrailError::Trail(self.path.clone(), error))?;
+        Ok(())
+    }
+
     /// Appends one event.
     ///
     /// # Errors

@@ -1,6 +1,6 @@
 //! `portway check`: every fault of a configuration, or one screen that says what it would serve.
 //!
-//! Nothing is started, bound or resolved; certificates of the back-channel are read (`files`).
+//! Nothing is started, bound, resolved or made; what the configuration names is looked at (`app::verify`).
 
 use std::io::IsTerminal;
 use std::io::Stderr;
@@ -38,7 +38,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
         Ok(valid) => {
             let stderr = std::io::stderr();
             let pages = branding::check(&valid);
-            let mut unusable = app::verify::unusable(&valid, SystemClock.now());
+            let mut unusable = app::verify::unstartable(&valid, SystemClock.now());
             unusable.extend(pages.faults.iter().map(|fault| format!("error: {fault}\n")));
             if !unusable.is_empty() {
                 let shown = format!(

@@ -3,6 +3,7 @@
 
 use std::path::PathBuf;
 use std::process::Output;
+use std::process::Stdio;
 use std::time::Duration;
 
 use crate::support::Application;
@@ -215,4 +216,35 @@ async fn a_balancer_asks_the_public_listener_and_learns_no_more_than_it_needs() 
         .get("http://balancer.test/are-you-ready/x")
         .await
         .expect(421);
+}
+
+#[tokio::test]
+async fn a_gateway_without_a_place_for_its_trail_neither_starts_nor_takes_over_such_a_configuration()
+ {
+    let (gateway, _application) = start("").await;
+    let config = gateway.folder().join("gateway.yaml");
+    let good = std::fs::read_to_string(&config).unwrap();
+    let nowhere = "logs: { audit: { file: gone/audit.jsonl } }\n";
+    gateway.edit(&format!("{good}{nowhere}"));
+    let (refused, code) = gateway.reload().await;
+    let why = "gone/audit.jsonl cannot be written: the folder ";
+    assert!(refused.contains(why) && code != 0, "{refused}");
+    gateway.edit(&good);
+    // A state directory of its own, which nothing makes before the start.
+    let other = format!("{good}state_dir: other\n{nowhere}");
+    std::fs::write(gateway.folder().join("other.yaml"), other).unwrap();
+    let checked = gateway
+        .command(&["check", "--config", "other.yaml"])
+        .output();
+    let checked = checked.unwrap();
+    assert_eq!(checked.status.code(), Some(2));
+    assert!(said(&checked).contains(why), "{checked:?}");
+    assert!(!gateway.folder().join("other").exists(), "it makes nothing");
+    let mut started = gateway.command(&["run", "--config", "other.yaml"]);
+    let mut started = started.stderr(Stdio::piped()).spawn().unwrap();
+    let ask = || std::future::ready(started.try_wait().unwrap());
+    let ended = until("it does not start", SOON, ask).await;
+    let said = std::io::read_to_string(started.stderr.take().unwrap()).unwrap();
+    assert_eq!(ended.code(), Some(1), "{said}");
+    assert!(said.contains("the audit trail cannot be written"), "{said}");
 }
