@@ -115,7 +115,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let held = (engine, Arc::new(key_watch));
     let lasting = Lasting::new(config, (ports, Arc::new(logs)), held, bound)?;
     let serving = lasting.serving(config, None)?;
-    warn_of_certificates(config, &serving);
+    warn_of_certificates(config, &serving, lasting.ports.clock.now());
     Ok(Assembled {
         listeners,
         ops,

@@ -13,9 +13,12 @@ use crate::app::ops::Node;
 use crate::app::record::Record;
 use crate::app::reload::Ask;
 use crate::config::Config;
+use crate::crypto::certificates::TermState;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
 use crate::logbook::moment::rfc3339_seconds;
+use crate::model::time::Timestamp;
+use crate::ports::control::CertificateStatus;
 use crate::ports::control::Control;
 use crate::ports::control::ListenerStatus;
 use crate::ports::control::NameFault;
@@ -32,6 +35,7 @@ use crate::proxy::live::Live;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
+use crate::proxy::tls::Terminator;
 use crate::proxy::upstream::Naming;
 use crate::proxy::upstream::UpstreamRuntime;
 use crate::telemetry::metrics::Circuit;
@@ -63,7 +67,7 @@ impl Control for NodeControl {
             uptime_seconds: now.since(self.record.started).as_secs(),
             readiness: word(self.node.readiness()).to_owned(),
             configuration: self.record.status(),
-            listeners: self.listeners(&serving),
+            listeners: self.listeners(&serving, now),
             pools: serving.pools.values().map(|at| pool(&at.pool)).collect(),
             sessions: engine.as_ref().map(|own| own.sessions),
             peers,
@@ -79,16 +83,32 @@ impl Control for NodeControl {
 }
 
 impl NodeControl {
-    fn listeners(&self, serving: &Serving) -> Vec<ListenerStatus> {
+    fn listeners(&self, serving: &Serving, now: Timestamp) -> Vec<ListenerStatus> {
         let bound = self.lasting.bound.iter();
         bound
             .map(|(name, address)| ListenerStatus {
                 name: name.to_string(),
                 address: address.to_string(),
                 tls: serving.tls.contains_key(name),
+                certificates: certificates(serving.tls.get(name), now),
             })
             .collect()
     }
+}
+
+fn certificates(terminator: Option<&Arc<Terminator>>, now: Timestamp) -> Vec<CertificateStatus> {
+    let terms = terminator.map_or(&[][..], |terminator| terminator.table.terms());
+    let told = terms.iter().map(|term| CertificateStatus {
+        name: term.name.clone(),
+        expires: rfc3339_seconds(term.until),
+        state: match term.state(now) {
+            TermState::Expired => "expired",
+            TermState::ExpiresSoon => "expires_soon",
+            TermState::Good => "good",
+        }
+        .to_owned(),
+    });
+    told.collect()
 }
 
 /// The name of the process's data centre, which no reload changes.

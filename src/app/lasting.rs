@@ -10,23 +10,25 @@ use anyhow::bail;
 
 use crate::app::assembly::Ports;
 use crate::app::branding;
+use crate::app::doubts::unnamed_hosts;
 use crate::app::engine::Engine;
 use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::mdc::CollectorPlace;
+use crate::crypto::certificates::TermState;
 use crate::crypto::key_ring::KeyRing;
 use crate::crypto::tags::Clusters;
 use crate::decision::cookies::CookieNames;
 use crate::decision::cookies::settings::CookieSettings;
 use crate::decision::origins::Origins;
-use crate::decision::routing::HostPattern;
 use crate::engine::collector::Collector;
 use crate::gate::Gate;
+use crate::logbook::moment::rfc3339_seconds;
 use crate::model::identity::AuthLevel;
-use crate::model::name::HostName;
 use crate::model::name::ListenerName;
+use crate::model::time::Timestamp;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::counts::RequestCounts;
@@ -170,33 +172,36 @@ impl Lasting {
     }
 }
 
-/// Warns of hosts that no certificate is for: browsers will not go there.
-pub(super) fn warn_of_certificates(config: &Config, serving: &Serving) {
-    if serving.tls.is_empty() {
+/// Warns of hosts that no certificate is for: browsers will not go there. And of certificates whose time ends.
+pub(super) fn warn_of_certificates(config: &Config, serving: &Serving, now: Timestamp) {
+    warn_of_expiry(serving, now);
+    let tables = config.listeners.iter();
+    let tables = tables.filter_map(|at| serving.tls.get(&at.name));
+    let tables: Vec<_> = tables.map(|terminator| &*terminator.table).collect();
+    if tables.is_empty() {
         return;
     }
-    let tables = config.listeners.iter();
-    let tables: Vec<_> = tables.filter_map(|at| serving.tls.get(&at.name)).collect();
-    for host in served_names(config) {
-        if !tables
-            .iter()
-            .any(|terminator| terminator.table.covers(&host))
-        {
-            tracing::warn!(virtual_host = %host, "no certificate is for this host");
-        }
+    for host in unnamed_hosts(config, &tables) {
+        tracing::warn!(virtual_host = %host, "no certificate is for this host");
     }
 }
 
-fn served_names(config: &Config) -> impl Iterator<Item = HostName> {
-    let collector = config
-        .collector
-        .iter()
-        .map(|collector| collector.host.clone());
-    let hosts = config.virtual_hosts.iter().flat_map(|host| &host.hosts);
-    collector.chain(hosts.filter_map(|pattern| match pattern {
-        HostPattern::Exact(host) => Some(host.clone()),
-        HostPattern::Wildcard(_) => None,
-    }))
+/// Warns of certificates that have expired, or are about to.
+pub(super) fn warn_of_expiry(serving: &Serving, now: Timestamp) {
+    for (listener, terminator) in serving.terminators() {
+        for term in terminator.table.terms() {
+            let (name, expires) = (&term.name, rfc3339_seconds(term.until));
+            match term.state(now) {
+                TermState::Expired => {
+                    tracing::warn!(%listener, name, expires, "a certificate has expired");
+                }
+                TermState::ExpiresSoon => {
+                    tracing::warn!(%listener, name, expires, "a certificate expires soon");
+                }
+                TermState::Good => {}
+            }
+        }
+    }
 }
 
 /// What is configured about cookies. The gate of an engine node goes by it as its collector does; a gate

@@ -39,6 +39,7 @@ mod assembly;
 pub mod branding;
 mod changes;
 mod control;
+pub(crate) mod doubts;
 mod engine;
 mod federation;
 mod hang_ups;

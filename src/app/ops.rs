@@ -1,5 +1,6 @@
 //! Tells those who run a node how it is: gathers what its rooms have to say.
 
+use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::sync::Arc;
@@ -24,6 +25,8 @@ use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::live::Live;
+use crate::proxy::serving::Serving;
+use crate::telemetry::metrics::CertificateSnapshot;
 use crate::telemetry::metrics::Snapshot;
 
 /// The node, as those who run it see it.
@@ -49,6 +52,7 @@ impl Vitals for Node {
         Snapshot {
             edge: self.counts.snapshot(),
             pools: pools.map(|target| target.pool.snapshot()).collect(),
+            certificates: certificates(&serving),
             logs: self.logs.snapshot(),
             configuration: Some(self.record.snapshot()),
             cookies_rejected: self.keys.rejected().into(),
@@ -69,6 +73,24 @@ impl Vitals for Node {
             Readiness::Ready
         }
     }
+}
+
+/// Until when the certificates of each listener are good; of two for one name the one that ends first.
+fn certificates(serving: &Serving) -> Vec<CertificateSnapshot> {
+    let mut all = BTreeMap::new();
+    for (listener, terminator) in serving.terminators() {
+        for term in terminator.table.terms() {
+            let until = all.entry((listener, &term.name)).or_insert(term.until);
+            *until = term.until.min(*until);
+        }
+    }
+    let told = all.into_iter();
+    told.map(|((listener, name), until)| CertificateSnapshot {
+        listener: listener.to_string(),
+        name: name.clone(),
+        until: until.as_secs(),
+    })
+    .collect()
 }
 
 /// Answers on the ops listener, on a thread of its own: whoever asks how the node is neither waits for what

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use crate::app::doubts;
 use crate::app::lasting::Lasting;
 use crate::app::reload::refused_for;
 use crate::app::verify;
@@ -65,11 +66,12 @@ fn build(
     }
     let fitted = restart::fit(running, config);
     let config = fitted.config;
+    let doubts = doubts::of_files(&config);
     let users = users(&config, running, lasting).map_err(|error| broken(&error))?;
     let serving = lasting.serving(&config, Some(before));
     let serving = serving.map_err(|error| broken(&error))?;
     Ok(Box::new(Prepared {
-        warnings: config.warnings.lines().collect(),
+        warnings: config.warnings.lines().chain(doubts).collect(),
         config,
         serving,
         users,

@@ -16,6 +16,7 @@ use crate::app::changes::Changes;
 use crate::app::hang_ups::HangUps;
 use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
+use crate::app::lasting::warn_of_expiry;
 use crate::app::pools::PoolWatch;
 use crate::app::prepare::Prepared;
 use crate::app::prepare::UsersChange;
@@ -68,6 +69,7 @@ impl Reloader {
         let mut earlier: Vec<Arc<Serving>> = Vec::new();
         let mut ticks = tokio::time::interval(LOOK_EVERY);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut warned = self.lasting.ports.clock.now();
         loop {
             let mut asked = Vec::new();
             let trigger = tokio::select! {
@@ -83,6 +85,11 @@ impl Reloader {
                     self.record.earlier_in_use(earlier.len());
                     if self.pools.is_broken() {
                         return;
+                    }
+                    let now = self.lasting.ports.clock.now();
+                    if now.since(warned) >= WARN_EVERY {
+                        warn_of_expiry(&self.live.take(), now);
+                        warned = now;
                     }
                     if !changes.are_over().await {
                         continue;
@@ -177,7 +184,7 @@ impl Reloader {
         for target in serving.pools.values() {
             target.pool.take_charge();
         }
-        warn_of_certificates(&config, &serving);
+        warn_of_certificates(&config, &serving, self.lasting.ports.clock.now());
         let before = self.live.swap(Arc::new(serving));
         self.pools = beginning.watch;
         self.running = Arc::new(config);
@@ -249,5 +256,7 @@ fn log(report: &ReloadReport) {
 
 /// How often the files are looked at.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// How often the log tells of certificates whose time ends.
+const WARN_EVERY: Duration = Duration::from_hours(24);
 /// How long a reload waits for the names of new upstreams.
 const NAMES_WITHIN: Duration = Duration::from_secs(3);

@@ -51,10 +51,13 @@ pub(super) fn check(config: &Path) -> ExitCode {
             }
             let warnings = advice(&valid.warnings, colour_of(&stderr));
             write_all(stderr.lock(), &warnings);
-            for warning in &pages.warnings {
-                write_all(stderr.lock(), &format!("warning: {warning}\n"));
+            let mut doubts = app::doubts::all(&valid, SystemClock.now());
+            doubts.extend(pages.warnings);
+            for doubt in &doubts {
+                write_all(stderr.lock(), &format!("warning: {doubt}\n"));
             }
-            write_all(std::io::stdout().lock(), &summary(config, &valid));
+            let shown = summary(config, &valid, doubts.len());
+            write_all(std::io::stdout().lock(), &shown);
             ExitCode::SUCCESS
         }
         Err(faults) => refuse(config, &faults),
@@ -100,10 +103,10 @@ fn verdict(config: &Path, count: usize) -> String {
     format!("{}: {}\n", config.display(), counted(count, "fault"))
 }
 
-/// What `check` prints about a valid configuration.
+/// What `check` prints about a valid configuration, about which there are so many doubts beside its warnings.
 #[must_use]
-pub(super) fn summary(config: &Path, valid: &Config) -> String {
-    let verdict = match valid.warnings.count() {
+pub(super) fn summary(config: &Path, valid: &Config, doubts: usize) -> String {
+    let verdict = match valid.warnings.count().saturating_add(doubts) {
         0 => "valid".to_owned(),
         count => format!("valid, with {}", counted(count, "warning")),
     };
@@ -282,7 +285,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.yaml");
         std::fs::write(&path, VALID).unwrap();
-        let shown = summary(&path, &load(&path).unwrap());
+        let shown = summary(&path, &load(&path).unwrap(), 0);
         for line in [
             "listeners      http on 127.0.0.1:0 (http)",
             "pools          app (http, 2 primary, 0 secondary)",
@@ -328,7 +331,7 @@ mod tests {
             warnings.starts_with("warning: `continue_on_sync_failure` has no effect"),
             "{warnings}"
         );
-        let shown = summary(&path, &valid);
+        let shown = summary(&path, &valid, 0);
         for line in [
             "adoption       not anchored, continued without an answer, no common cookie",
             "back-channel   127.0.0.1:5575 (open)",

@@ -47,6 +47,9 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     for warning in config.warnings.lines() {
         tracing::warn!("{warning}");
     }
+    for doubt in app::doubts::of_files(&config) {
+        tracing::warn!("{doubt}");
+    }
     let origin = app::Origin {
         path: path.clone(),
         config: Arc::new(config),

@@ -8,6 +8,7 @@ use crate::cli::node;
 use crate::cli::node::NodeArgs;
 use crate::cli::node::Shown;
 use crate::ports::control::ConfigurationStatus;
+use crate::ports::control::ListenerStatus;
 use crate::ports::control::NodeStatus;
 use crate::ports::control::PeerStatus;
 use crate::ports::control::PoolStatus;
@@ -57,6 +58,7 @@ fn screen(status: &NodeStatus) -> String {
         format!("{} on {} ({kind})", listener.name, listener.address)
     });
     lines.extend(section("listeners", &listeners.collect::<Vec<_>>()));
+    lines.extend(section("certificates", &certificates(&status.listeners)));
     let pools: Vec<String> = status.pools.iter().flat_map(pool).collect();
     lines.extend(section("pools", &pools));
     if let Some(sessions) = status.sessions {
@@ -112,6 +114,28 @@ fn last_reload(report: &ReloadReport) -> Vec<String> {
                 .collect()
         }
     }
+}
+
+/// The certificates that end first.
+fn certificates(listeners: &[ListenerStatus]) -> Vec<String> {
+    let all = listeners.iter().flat_map(|listener| {
+        let own = listener.certificates.iter();
+        own.map(move |certificate| (certificate, &listener.name))
+    });
+    let mut all: Vec<_> = all.collect();
+    all.sort_by_key(|(certificate, _)| &certificate.expires);
+    let more = all.len().saturating_sub(CERTIFICATES_MAX);
+    let shown = all.into_iter().take(CERTIFICATES_MAX);
+    let shown = shown.map(|(certificate, listener)| {
+        let state = match certificate.state.as_str() {
+            "good" => String::new(),
+            other => format!(", {}", other.replace('_', " ")),
+        };
+        let (name, expires) = (&certificate.name, &certificate.expires);
+        format!("{name} on {listener}, until {expires}{state}")
+    });
+    let more = (more > 0).then(|| format!("and {more} that last longer"));
+    shown.chain(more).collect()
 }
 
 fn pool(pool: &PoolStatus) -> Vec<String> {
@@ -183,11 +207,14 @@ fn span(seconds: u64) -> String {
     shown.join(" ")
 }
 
+/// Certificates on a screen.
+const CERTIFICATES_MAX: usize = 8;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ports::control::CertificateStatus;
     use crate::ports::control::FaultReport;
-    use crate::ports::control::ListenerStatus;
     use crate::ports::control::NameFault;
     use crate::ports::control::NameStatus;
     use crate::ports::control::UpstreamStatus;
@@ -200,6 +227,19 @@ mod tests {
                 since: "2026-11-22T12:30:00Z".to_owned(),
                 why: "no name server answers".to_owned(),
             }),
+        }
+    }
+
+    fn listener() -> ListenerStatus {
+        ListenerStatus {
+            name: "https".to_owned(),
+            address: "0.0.0.0:443".to_owned(),
+            tls: true,
+            certificates: vec![CertificateStatus {
+                name: "app.test".to_owned(),
+                expires: "2026-12-01T00:00:00Z".to_owned(),
+                state: "expires_soon".to_owned(),
+            }],
         }
     }
 
@@ -235,11 +275,7 @@ mod tests {
                     },
                 }),
             },
-            listeners: vec![ListenerStatus {
-                name: "https".to_owned(),
-                address: "0.0.0.0:443".to_owned(),
-                tls: true,
-            }],
+            listeners: vec![listener()],
             pools: vec![PoolStatus {
                 name: "app".to_owned(),
                 upstreams: vec![UpstreamStatus {
@@ -267,6 +303,7 @@ configuration  /etc/portway/gateway.yaml
 last reload    2026-11-22T12:00:00Z, after a change of files: refused, the one before goes on
                /etc/portway/gateway.yaml:3:9  threads: `x` is not a whole number from 1 to 1024
 listeners      https on 0.0.0.0:443 (https)
+certificates   app.test on https, until 2026-12-01T00:00:00Z, expires soon
 pools          app: 10.0.0.1:80 of app.test:80 (primary), down, 0 in flight
                app: app.test:80 is not resolved since 2026-11-22T12:30:00Z, 1 address known: no name server answers
 sessions       12

@@ -1,6 +1,7 @@
 //! Where connections are accepted, and by which certificates.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 
 use crate::model::name::ListenerName;
 use crate::model::secret::Secret;
@@ -43,6 +44,8 @@ pub struct CertificateSource {
     pub chain_pem: Vec<u8>,
     /// The private key of the leaf.
     pub key_pem: Secret,
+    /// Where the key was read, if in a file.
+    pub key_file: Option<PathBuf>,
     /// Where the chain was read, for messages.
     pub origin: String,
 }

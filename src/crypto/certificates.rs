@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
@@ -14,9 +15,11 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::ClientHello;
 use rustls::server::ResolvesServerCert;
 use rustls::sign::CertifiedKey;
+use x509_parser::time::ASN1Time;
 
 use crate::model::name::HostName;
 use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
 
 /// Why a certificate cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -92,7 +95,45 @@ pub struct CertificateTable {
     wildcard: HashMap<String, Arc<CertifiedKey>>,
     /// For clients that send no server name.
     nameless: Option<Arc<CertifiedKey>>,
+    terms: Vec<CertificateTerm>,
 }
+
+/// Until when a certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateTerm {
+    /// The first name in it.
+    pub name: String,
+    /// When it expires.
+    pub until: Timestamp,
+}
+
+/// How a certificate stands at a moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TermState {
+    /// No browser takes it any more.
+    Expired,
+    /// It has to be renewed, within [`EXPIRES_SOON`].
+    ExpiresSoon,
+    /// It is good for longer.
+    Good,
+}
+
+impl CertificateTerm {
+    /// How the certificate stands.
+    #[must_use]
+    pub fn state(&self, now: Timestamp) -> TermState {
+        if self.until <= now {
+            TermState::Expired
+        } else if self.until <= now.after(EXPIRES_SOON) {
+            TermState::ExpiresSoon
+        } else {
+            TermState::Good
+        }
+    }
+}
+
+/// Long enough before the end for somebody to renew a certificate by hand.
+pub const EXPIRES_SOON: Duration = Duration::from_hours(30 * 24);
 
 impl CertificateTable {
     /// Sorts certificates by the DNS names in them; of two for one name the first counts.
@@ -104,6 +145,7 @@ impl CertificateTable {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
             nameless: None,
+            terms: Vec::new(),
         };
         for certificate in certificates {
             table.add(Arc::new(certificate))?;
@@ -112,7 +154,12 @@ impl CertificateTable {
     }
 
     fn add(&mut self, certificate: Arc<CertifiedKey>) -> Result<(), CertificateError> {
-        for name in names(&certificate)? {
+        let own = names(&certificate)?;
+        self.terms.push(CertificateTerm {
+            name: own.first().cloned().unwrap_or_default(),
+            until: until(leaf(&certificate)?)?,
+        });
+        for name in own {
             let (names, name) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, name.as_str()),
@@ -137,6 +184,12 @@ impl CertificateTable {
             .get(&name)
             .or_else(|| self.wildcard.get(parent?))
             .cloned()
+    }
+
+    /// Until when the certificates are good, in their order.
+    #[must_use]
+    pub fn terms(&self) -> &[CertificateTerm] {
+        &self.terms
     }
 
     /// Whether some certificate carries this name.
@@ -165,8 +218,24 @@ impl ResolvesServerCert for CertificateTable {
 /// # Errors
 /// [`CertificateError::Nameless`] when there are none.
 pub fn names(certificate: &CertifiedKey) -> Result<Vec<String>, CertificateError> {
+    alternative_names(leaf(certificate)?)
+}
+
+fn leaf(certificate: &CertifiedKey) -> Result<&CertificateDer<'_>, CertificateError> {
     let leaf = certificate.end_entity_cert();
-    alternative_names(leaf.map_err(|error| CertificateError::Certificate(error.to_string()))?)
+    leaf.map_err(|error| CertificateError::Certificate(error.to_string()))
+}
+
+fn until(leaf: &CertificateDer<'_>) -> Result<Timestamp, CertificateError> {
+    let (_, certificate) = x509_parser::parse_x509_certificate(leaf)
+        .map_err(|error| CertificateError::Certificate(error.to_string()))?;
+    Ok(moment(certificate.validity().not_after))
+}
+
+/// The time that a certificate gives; one before 1970 is taken for that.
+pub(super) fn moment(time: ASN1Time) -> Timestamp {
+    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
+    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 fn alternative_names(leaf: &CertificateDer<'_>) -> Result<Vec<String>, CertificateError> {

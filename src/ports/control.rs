@@ -167,6 +167,20 @@ pub struct ListenerStatus {
     pub address: String,
     /// Whether it speaks TLS.
     pub tls: bool,
+    /// The certificates that it shows, in their order.
+    #[serde(default)]
+    pub certificates: Vec<CertificateStatus>,
+}
+
+/// Until when a certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CertificateStatus {
+    /// The first name in it.
+    pub name: String,
+    /// When it expires, as RFC 3339 has it.
+    pub expires: String,
+    /// `good`, `expires_soon` (within 30 days) or `expired`.
+    pub state: String,
 }
 
 /// A pool, as it is.

@@ -145,6 +145,13 @@ pub enum ServingError {
 }
 
 impl Serving {
+    /// The listeners with TLS, by name.
+    pub fn terminators(&self) -> impl Iterator<Item = (&ListenerName, &Arc<Terminator>)> {
+        let mut all: Vec<_> = self.tls.iter().collect();
+        all.sort_by_key(|(name, _)| *name);
+        all.into_iter()
+    }
+
     /// Compiles a configuration. What it has in common with the one `before` is taken over: pools with the
     /// health of their members, and the TLS side of listeners with the tickets that clients hold.
     ///

@@ -37,6 +37,8 @@ pub struct Snapshot {
     pub edge: EdgeSnapshot,
     /// What there is to tell of pools.
     pub pools: Vec<PoolSnapshot>,
+    /// Until when certificates are good.
+    pub certificates: Vec<CertificateSnapshot>,
     /// What the logs have to tell of themselves.
     pub logs: LogsSnapshot,
     /// What there is to tell of the configuration.
@@ -45,6 +47,17 @@ pub struct Snapshot {
     pub cookies_rejected: Vec<(&'static str, u64)>,
     /// What an engine has to tell; none on a gate without one.
     pub engine: Option<EngineSnapshot>,
+}
+
+/// Until when a certificate is good.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CertificateSnapshot {
+    /// The listener that shows it.
+    pub listener: String,
+    /// The first name in it; on one listener each comes once.
+    pub name: String,
+    /// When it expires, in seconds since 1970.
+    pub until: u64,
 }
 
 /// What there is to tell of the configuration.
@@ -98,6 +111,23 @@ impl Snapshot {
     }
 }
 
+impl Snapshot {
+    fn encode_certificates(&self, page: &mut Page<'_>) -> fmt::Result {
+        let values = self.certificates.iter().map(|certificate| {
+            let listener = ("listener", certificate.listener.as_str());
+            let labels = [listener, ("name", certificate.name.as_str())];
+            (labels, certificate.until)
+        });
+        page.gauge_family(
+            (
+                "portway_certificate_expiry_seconds",
+                "When the certificates of listeners expire, in seconds since 1970",
+            ),
+            values,
+        )
+    }
+}
+
 impl Collector for Snapshot {
     fn encode(&self, encoder: DescriptorEncoder<'_>) -> fmt::Result {
         let mut page = Page(encoder);
@@ -107,6 +137,7 @@ impl Collector for Snapshot {
         )?;
         self.edge.encode(&mut page)?;
         encode_pools(&self.pools, &mut page)?;
+        self.encode_certificates(&mut page)?;
         self.logs.encode(&mut page)?;
         if let Some(configuration) = &self.configuration {
             configuration.encode(&mut page)?;
@@ -227,6 +258,11 @@ mod tests {
                     is_resolved: false,
                 }],
             }],
+            certificates: vec![CertificateSnapshot {
+                listener: "https".to_owned(),
+                name: "app.test".to_owned(),
+                until: 1_800_000_000,
+            }],
             logs: LogsSnapshot {
                 audit: TrailHealth::Failing,
                 audit_lost: 3,
@@ -258,6 +294,7 @@ mod tests {
             "portway_upstream_resolved{pool=\"app\",upstream=\"app.test:80\"} 0",
             "portway_upstream_retries_total{pool=\"app\"} 1",
             "portway_upstream_retries_refused_total{pool=\"app\"} 2",
+            "portway_certificate_expiry_seconds{listener=\"https\",name=\"app.test\"} 1800000000",
             "portway_log_lines_lost_total{log=\"audit\"} 3",
             "portway_audit_failing 1",
             "portway_configuration_generation 4",

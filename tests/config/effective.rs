@@ -9,6 +9,7 @@ use serde_json::Value;
 
 use crate::examples::every_example;
 use crate::fixtures;
+use crate::meaning_of;
 use crate::parse_as;
 use crate::parsed;
 use crate::surroundings;
@@ -20,11 +21,7 @@ fn the_effective_configuration_of_every_example_means_the_same() {
         let (before, after) = (parsed(&text), parse_as(&file, &shown));
         let after = after.unwrap_or_else(|faults| panic!("{faults}\n{shown}"));
         // Places differ; a certificate's says where it stood.
-        assert_eq!(
-            format!("{before:?}"),
-            format!("{after:?}"),
-            "{file}\n{shown}"
-        );
+        assert_eq!(meaning_of(before), meaning_of(after), "{file}\n{shown}");
         assert_eq!(self::shown(&shown), shown, "{file}: once more");
     }
 }
@@ -52,8 +49,8 @@ virtual_hosts:
     }
     assert!(!shown.contains("include"), "{shown}");
     assert_eq!(
-        format!("{:?}", parsed(text)),
-        format!("{:?}", parsed(&shown)),
+        meaning_of(parsed(text)),
+        meaning_of(parsed(&shown)),
         "{shown}"
     );
 }

@@ -1,5 +1,6 @@
 //! Included files: what they add, and that nothing else changes.
 
+use crate::meaning_of;
 use crate::parse_as;
 use crate::parsed;
 
@@ -45,7 +46,7 @@ virtual_hosts:
   - { host: more.test, plain_http: serve, routes: [{ path: /, access: excluded, pool: app }] }
 ",
     );
-    assert_eq!(format!("{apart:?}"), format!("{whole:?}"));
+    assert_eq!(meaning_of(apart), meaning_of(whole));
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::path::PathBuf;
 
 use portway::config::Config;
 use portway::config::diagnostic::Faults;
+use portway::config::diagnostic::Warnings;
 use portway::config::parse::Surroundings;
 use portway::config::parse::parse;
 use portway::config::problem::ReadFileError;
@@ -44,6 +45,12 @@ fn surroundings<T>(with: impl FnOnce(&Surroundings<'_>) -> T) -> T {
         list: &list,
         threads: 4,
     })
+}
+
+/// What a configuration means: where its warnings stand does not matter.
+fn meaning_of(config: Config) -> String {
+    let warnings = Warnings::default();
+    format!("{:?}", Config { warnings, ..config })
 }
 
 fn parsed(text: &str) -> Config {

@@ -8,6 +8,8 @@ use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Request;
+use crate::support::certificates;
+use crate::support::gateway::Setup;
 use crate::support::until;
 use crate::support::yaml;
 
@@ -71,4 +73,59 @@ async fn a_gateway_without_the_section_opens_no_ops_listener() {
     let application = Application::start().await;
     let gateway = Gateway::start(&yaml::applications(&[application.address()])).await;
     assert!(!gateway.addresses().lock().unwrap().contains_key("ops"));
+}
+
+#[tokio::test]
+async fn certificates_that_end_are_told_of_in_time() {
+    let application = Application::start().await;
+    let day = jiff::Timestamp::now() + jiff::SignedDuration::from_hours(10 * 24);
+    let day = day.to_zoned(jiff::tz::TimeZone::UTC).date();
+    let (month, of_month) = (day.month().unsigned_abs(), day.day().unsigned_abs());
+    let soon = certificates::issue_until(&["soon.test"], (day.year().into(), month, of_month));
+    let gone = certificates::issue_until(&["gone.test"], (2020, 1, 1));
+    let setup = Setup::new().file("soon.pem", &soon.certificate);
+    let setup = setup
+        .file("soon.key", &soon.key)
+        .file("gone.key", &gone.key);
+    let setup = setup.file("gone.pem", &gone.certificate);
+    let own = "{ certificate_file: cert.pem, key_file: key.pem }";
+    let all = format!(
+        "{own}, {{ certificate_file: soon.pem, key_file: soon.key }}, \
+         {{ certificate_file: gone.pem, key_file: gone.key }}"
+    );
+    let config = yaml::applications(&[application.address()]).replace(own, &all);
+    let gateway = setup
+        .start(&format!("{config}ops: {{ bind: \"127.0.0.1:0\" }}\n"))
+        .await;
+    for (name, words, state) in [
+        ("soon.test", "a certificate expires soon", "expires_soon"),
+        ("gone.test", "a certificate has expired", "expired"),
+        ("login.test", "", "good"),
+    ] {
+        let metric =
+            format!("portway_certificate_expiry_seconds{{listener=\"https\",name=\"{name}\"}}");
+        let until = gateway.metric(&metric).await.unwrap();
+        let listeners = gateway.status().await["listeners"].clone();
+        let listeners = listeners.as_array().unwrap();
+        let shown = listeners
+            .iter()
+            .flat_map(|at| at["certificates"].as_array().unwrap());
+        let shown = { shown }.find(|shown| shown["name"] == name).unwrap();
+        assert_eq!(shown["state"], state);
+        let expires: jiff::Timestamp = shown["expires"].as_str().unwrap().parse().unwrap();
+        assert_eq!(expires.as_second() as f64, until);
+        let log = gateway.log();
+        let told = log.lines().filter(|line| line.contains(name));
+        assert_eq!(words.is_empty(), { told }.next().is_none(), "{log}");
+        assert!(log.contains(words), "{log}");
+    }
+    let checked = gateway.command(&["check"]).output().unwrap();
+    assert!(checked.status.success());
+    let said = String::from_utf8(checked.stderr).unwrap();
+    for warning in [
+        "warning: the certificate for gone.test of the listener https expired on 2020-01-01T00:00:00Z",
+        "warning: the certificate for soon.test of the listener https expires on ",
+    ] {
+        assert!(said.contains(warning), "{said}");
+    }
 }

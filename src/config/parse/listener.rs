@@ -192,9 +192,11 @@ impl Reading<'_> {
             Some(found) => self.text(found)?,
             None => chain_found.path,
         };
+        let key_file = section.get("key_file");
         Some(CertificateSource {
             chain_pem,
             key_pem: Secret::new(key?.1),
+            key_file: key_file.and_then(|found| self.path(found)),
             origin,
         })
     }

@@ -45,6 +45,7 @@ mod back_channel;
 mod branding;
 mod condition;
 mod destination;
+mod doubt;
 mod engine;
 pub mod expand;
 mod header_rules;
@@ -250,6 +251,7 @@ impl Reading<'_> {
             given,
         };
         let mdc = self.several(&section, engine_place, &site);
+        self.check_used(&section, site.virtual_hosts, &rules.policies);
 
         Some(Config {
             cluster: process.cluster?,
@@ -330,10 +332,7 @@ impl Reading<'_> {
             threads: self.or(section, "threads", threads, |this, found| {
                 this.count(found, 1..=1024)
             }),
-            trusted_proxies: self.or(section, "trusted_proxies", Vec::new(), |this, found| {
-                let items = this.list(found)?;
-                this.each(&items, Self::network)
-            }),
+            trusted_proxies: self.or(section, "trusted_proxies", Vec::new(), Self::proxies),
             keys: self.keys(section.get("keys")),
         }
     }

@@ -121,7 +121,7 @@ fn holds_always(condition: &Condition) -> bool {
 }
 
 /// The pattern of a route as it stands in the file, or else the route.
-fn pattern_of<'n>(item: &Found<'n>) -> Found<'n> {
+pub(super) fn pattern_of<'n>(item: &Found<'n>) -> Found<'n> {
     let pattern = item.value_of(path_key(item));
     pattern.unwrap_or_else(|| item.clone())
 }

@@ -182,6 +182,15 @@ impl<'a> Reading<'a> {
         });
     }
 
+    /// Warns of what looks like a mistake, at a key.
+    pub(super) fn advise_at_key(&mut self, found: &Found<'_>, advice: Advice) {
+        self.warnings.push(Warning {
+            at: found.key,
+            path: found.path.clone(),
+            advice,
+        });
+    }
+
     /// Warns of a key that has no effect.
     pub(super) fn advise_inert(
         &mut self,
@@ -189,11 +198,7 @@ impl<'a> Reading<'a> {
         key: &'static str,
         because: &'static str,
     ) {
-        self.warnings.push(Warning {
-            at: found.key,
-            path: found.path.clone(),
-            advice: Advice::Inert { key, because },
-        });
+        self.advise_at_key(found, Advice::Inert { key, because });
     }
 
     /// Opens a map whose keys are known; unknown and repeated ones are reported.

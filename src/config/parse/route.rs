@@ -47,6 +47,7 @@ impl Reading<'_> {
         let items = self.some_list(found)?;
         let routes = self.each(&items, |this, item| this.route(item, declared, needed))?;
         self.check_reach(&items, &routes);
+        self.check_paths(&items, &routes);
         Some(routes)
     }
 

@@ -18,6 +18,7 @@ use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
+use crate::config::problem::advice::Advice;
 use crate::model::identity::AuthLevel;
 use crate::model::name::NameError;
 
@@ -176,10 +177,15 @@ impl Reading<'_> {
     }
 
     pub(super) fn network(&mut self, found: &Found<'_>) -> Option<IpNet> {
-        self.shaped(found, ("an address or a network", "10.0.0.0/8"), |text| {
+        let written = self.shaped(found, ("an address or a network", "10.0.0.0/8"), |text| {
             let alone = text.parse::<IpAddr>().ok().map(IpNet::from);
-            alone.or_else(|| text.parse::<IpNet>().ok().map(|network| network.trunc()))
-        })
+            alone.or_else(|| text.parse::<IpNet>().ok())
+        })?;
+        let network = written.trunc();
+        if network != written {
+            self.advise(found, Advice::HostBits(written));
+        }
+        Some(network)
     }
 
     pub(super) fn header_name(&mut self, found: &Found<'_>) -> Option<HeaderName> {

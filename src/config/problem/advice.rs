@@ -4,7 +4,10 @@
 
 use std::time::Duration;
 
+use ipnet::IpNet;
+
 use crate::config::problem::mdc::show;
+use crate::decision::endpoints::PREFIX;
 use crate::model::name::ClusterId;
 
 /// What looks like a mistake.
@@ -19,6 +22,12 @@ pub enum Advice {
     /// A rule that nobody comes to.
     #[error("this rule is never reached: the one before it holds for everybody who is signed in")]
     CoveredRule,
+    /// A redirect that leads to where it came from.
+    #[error("this redirect leads to the route itself, again and again")]
+    Circle,
+    /// A network that is written as an address in it.
+    #[error("`{0}` has bits beyond the network; it is taken for `{net}`", net = .0.trunc())]
+    HostBits(IpNet),
     /// A key without effect beside another one.
     #[error("`{key}` has no effect {because}")]
     Inert {
@@ -45,6 +54,9 @@ pub enum Advice {
     /// Clear text beyond this machine, on the operator's word (MDC-SEC-1).
     #[error("the back-channel is not encrypted")]
     Open,
+    /// A path that no application sees.
+    #[error("what is below `{PREFIX}` is answered by Portway itself, and never reaches this route")]
+    OwnPath,
     /// What only those who run it need to know, told to others.
     #[error("health and metrics can be read from other machines")]
     OpsExposed,
@@ -54,6 +66,17 @@ pub enum Advice {
     /// A route that no method is left to.
     #[error("this route is never reached: the same pattern has all its methods before it")]
     SpentMethods,
+    /// Anybody may say where a request comes from.
+    #[error("every sender is believed to be a proxy of yours, whatever it says about its client")]
+    TrustsEverybody,
+    /// A pool or a policy for nobody.
+    #[error("the {what} `{name}` is used by no route")]
+    Unused {
+        /// What kind of thing.
+        what: &'static str,
+        /// Which.
+        name: String,
+    },
     /// A reservation that may lapse before its commit.
     #[error("reservation_lapse is not longer than an adoption may take, {}", show(*.0))]
     ShortLapse(Duration),
@@ -68,6 +91,18 @@ impl Advice {
             Self::CoveredRoute(_) => {
                 "the first that matches decides, whatever the method; put this one first, or leave it out"
             }
+            Self::Circle => "browsers give up on it; name a path of another route",
+            Self::HostBits(written) => {
+                let alone = written.addr();
+                return Some(format!(
+                    "write the network, or `{alone}` for this address alone"
+                ));
+            }
+            Self::OwnPath => "choose another path",
+            Self::TrustsEverybody => {
+                "clients could claim any address; name the addresses of the balancers in front"
+            }
+            Self::Unused { .. } => "leave it out, or name it in a route",
             Self::CoveredRule => "put it before that one, or leave it out",
             Self::SpentMethods => "leave it out, or give it a method that is left",
             Self::Inert { .. } => "leave it out",

@@ -6,9 +6,9 @@ use sha2::Digest;
 use sha2::Sha256;
 use x509_parser::certificate::X509Certificate;
 use x509_parser::extensions::GeneralName;
-use x509_parser::time::ASN1Time;
 
 use crate::crypto::certificates::CertificateError;
+use crate::crypto::certificates::moment;
 use crate::model::time::Timestamp;
 
 /// What a certificate says.
@@ -69,8 +69,8 @@ impl CertificateSummary {
             subject: plain(&subject.to_string()),
             issuer: plain(&certificate.issuer().to_string()),
             names: names.unwrap_or_default(),
-            not_before: time(certificate.validity().not_before),
-            not_after: time(certificate.validity().not_after),
+            not_before: moment(certificate.validity().not_before),
+            not_after: moment(certificate.validity().not_after),
             serial: hex(&certificate.tbs_certificate.serial.to_bytes_be()),
             fingerprint: hex(&Sha256::digest(der)),
             public_key: certificate.public_key().raw.to_vec(),
@@ -106,11 +106,6 @@ fn plain(text: &str) -> String {
     text.chars()
         .map(|c| if c.is_control() { '\u{fffd}' } else { c })
         .collect()
-}
-
-fn time(time: ASN1Time) -> Timestamp {
-    let seconds = u64::try_from(time.timestamp()).unwrap_or_default();
-    Timestamp::from_millis(seconds.saturating_mul(1000))
 }
 
 fn hex(bytes: &[u8]) -> String {
