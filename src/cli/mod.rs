@@ -24,6 +24,7 @@ mod completions;
 mod config;
 mod cookie;
 mod demo;
+mod explain;
 mod keys;
 mod man;
 mod node;
@@ -42,6 +43,7 @@ mod users;
 #[command(after_help = "Examples:
   portway check --config gateway.yaml
   portway config show --config gateway.yaml
+  portway explain GET https://app.example.com/reports --user bob
   portway users add alice --file users.yaml --group staff
   portway run --config gateway.yaml
   portway reload --config gateway.yaml
@@ -67,6 +69,8 @@ enum Verb {
     Cookie(cookie::CookieArgs),
     /// Starts a gateway with sample applications, or walks through it
     Demo(demo::DemoArgs),
+    /// Says what would become of a request, and why
+    Explain(explain::ExplainArgs),
     /// Lists the keys of a running gateway, makes another one, and lets old ones go
     Keys(keys::KeysArgs),
     /// Prints the manual page, or writes those of all verbs into a folder
@@ -105,6 +109,7 @@ pub fn run() -> ExitCode {
         Verb::Config(args) => config::run(&args),
         Verb::Cookie(args) => cookie::run(&args),
         Verb::Demo(args) => demo::run(&args),
+        Verb::Explain(args) => explain::run(&args),
         Verb::Keys(args) => keys::run(&args),
         Verb::Man(args) => man::run(&args),
         Verb::Pages(args) => pages::run(&args),

@@ -338,6 +338,8 @@ pub struct Route {
     pub access: Access,
     /// Who may pass, on a protected route.
     pub policy: Arc<Policy>,
+    /// What the policy is called; empty where its rules stand in the route, or there are none.
+    pub policy_name: Arc<str>,
     /// The authentication level it takes to be let in at all; lower ones are challenged.
     pub level: AuthLevel,
     /// Whether its requests are activity in their sessions.

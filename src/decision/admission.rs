@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use crate::decision::authorization::Verdict;
 use crate::decision::authorization::authorize;
+use crate::decision::explanation;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::policy::Access;
@@ -78,13 +79,13 @@ impl Permit {
     }
 }
 
-/// Why a request is denied.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Denial {
-    /// No rule of the policy allows it.
-    NoRule,
-    /// This rule of the policy denies it; rules count from 0.
-    Rule(usize),
+/// Why a request is denied. Rules count from 0.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Denial {
+    /// The rule of the policy that denies it; none where no rule allows it.
+    pub rule: Option<usize>,
+    /// The first rules that could not be told, of those that were asked.
+    pub unknown: Vec<usize>,
 }
 
 /// Why somebody has to sign in.
@@ -117,8 +118,10 @@ pub fn decide(asked: &Asked<'_>, standing: Standing, now: Timestamp) -> Decision
             let subject = Subject::of(Some((session, *level)), &asked.request, now);
             match authorize(asked.policy, &subject) {
                 Verdict::Allow(_) => allow(standing),
-                Verdict::Deny(Some(rule)) => Decision::Deny(Denial::Rule(rule)),
-                Verdict::Deny(None) => Decision::Deny(Denial::NoRule),
+                Verdict::Deny(rule) => Decision::Deny(Denial {
+                    rule,
+                    unknown: explanation::unknown(asked.policy, rule, &subject),
+                }),
             }
         }
     }

@@ -64,7 +64,7 @@ fn decided(rule: &Rule, at: usize, subject: &Subject<'_>) -> Option<Verdict> {
 }
 
 /// Whether a condition holds; `None` when that cannot be told.
-fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
+pub(super) fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<bool> {
     let (identity, request) = (subject.identity, subject.request);
     match condition {
         Condition::Address(ranges) => {

@@ -9,6 +9,7 @@ pub mod adoption;
 pub mod authorization;
 pub mod cookies;
 pub mod endpoints;
+pub mod explanation;
 pub mod expression;
 pub mod facts;
 pub mod fixed_answer;

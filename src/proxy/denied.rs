@@ -19,6 +19,8 @@ pub(super) struct Denied<'a> {
     pub(super) host: &'a HostName,
     pub(super) client: IpAddr,
     pub(super) route: &'a str,
+    /// The name of the policy; empty where the route has rules of its own.
+    pub(super) policy: &'a str,
     /// Who asked.
     pub(super) claim: Option<&'a Claim>,
     pub(super) id: RequestId,
@@ -26,7 +28,7 @@ pub(super) struct Denied<'a> {
 
 impl Denied<'_> {
     /// Tells of it.
-    pub(super) fn tell(&self, denial: Denial, audit: &dyn AuditTrail) {
+    pub(super) fn tell(&self, denial: &Denial, audit: &dyn AuditTrail) {
         let reason = reason(denial);
         tracing::info!(
             request_id = %self.id, virtual_host = %self.host, route = self.route,
@@ -42,17 +44,29 @@ impl Denied<'_> {
             .host(self.host)
             .with("method", self.method.as_str())
             .with("path", self.path)
-            .with("route", self.route)
-            .with("reason", reason)
-            .request(self.id);
-        audit.note(event);
+            .with("route", self.route);
+        let event = match self.policy {
+            "" => event,
+            name => event.with("policy", name),
+        };
+        let event = event.with("reason", reason);
+        let event = match denial.unknown.as_slice() {
+            [] => event,
+            rules => event.with("unknown_rules", numbers(rules)),
+        };
+        audit.note(event.request(self.id));
     }
 }
 
 /// Why a request is denied, in words; rules are counted from 1, as people count them.
-fn reason(denial: Denial) -> String {
-    match denial {
-        Denial::NoRule => "no rule allows it".to_owned(),
-        Denial::Rule(rule) => format!("rule {}", rule.saturating_add(1)),
+fn reason(denial: &Denial) -> String {
+    match denial.rule {
+        None => "no rule allows it".to_owned(),
+        Some(rule) => format!("rule {}", rule.saturating_add(1)),
     }
+}
+
+fn numbers(rules: &[usize]) -> String {
+    let numbers = rules.iter().map(|rule| rule.saturating_add(1).to_string());
+    numbers.collect::<Vec<_>>().join(",")
 }

@@ -87,6 +87,7 @@ impl Found<'_> {
             host: &self.inbound.host,
             client: self.origin.client,
             route: &self.route.config.name,
+            policy: &self.route.config.policy_name,
             claim,
             id,
         }

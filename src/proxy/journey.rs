@@ -219,7 +219,7 @@ impl Serving {
             Decision::Deny(denial) => {
                 noted.is_denied(claim.as_deref());
                 let denied = found.denied(head, ctx.id, claim.as_deref());
-                denied.tell(denial, self.gate.audit.as_ref());
+                denied.tell(&denial, self.gate.audit.as_ref());
                 Ok(self.denied(ctx, &found, head))
             }
             Decision::LogIn(cause) => {

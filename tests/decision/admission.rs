@@ -130,7 +130,10 @@ fn a_rule_sees_the_level_that_counts_s_12() {
     let effect = Effect::Allow;
     let policy = Policy::new(vec![Rule { effect, when }]);
     let decision = decide(&asked(Access::Protected, &policy), alice_at(49), NOW);
-    assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+    assert!(matches!(
+        decision,
+        Decision::Deny(Denial { rule: None, .. })
+    ));
     let decision = decide(&asked(Access::Protected, &policy), alice_at(50), NOW);
     assert!(matches!(decision, Decision::Allow(_)));
 }
@@ -146,7 +149,10 @@ fn a_session_whose_attributes_are_not_known_passes_no_rule_that_reads_one_s_10()
         let effect = Effect::Allow;
         let policy = Policy::new(vec![Rule { effect, when }]);
         let decision = decide(&asked(Access::Protected, &policy), standing(), NOW);
-        assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+        assert!(matches!(
+            decision,
+            Decision::Deny(Denial { rule: None, .. })
+        ));
     }
     let decision = decide(&asked(Access::Protected, &everyone()), standing(), NOW);
     assert!(matches!(decision, Decision::Allow(_)));
@@ -160,10 +166,16 @@ fn a_denial_names_the_rule() {
         rule(Effect::Deny, Condition::SignedIn),
     ]);
     let decision = decide(&asked(Access::Protected, &denying), alice_at(20), NOW);
-    assert!(matches!(decision, Decision::Deny(Denial::Rule(1))));
+    assert!(matches!(
+        decision,
+        Decision::Deny(Denial { rule: Some(1), .. })
+    ));
     let silent = Policy::default();
     let decision = decide(&asked(Access::Protected, &silent), alice_at(20), NOW);
-    assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+    assert!(matches!(
+        decision,
+        Decision::Deny(Denial { rule: None, .. })
+    ));
 }
 
 #[test]

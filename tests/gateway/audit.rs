@@ -248,3 +248,46 @@ async fn a_gateway_without_a_place_for_its_trail_neither_starts_nor_takes_over_s
     assert_eq!(ended.code(), Some(1), "{said}");
     assert!(said.contains("the audit trail cannot be written"), "{said}");
 }
+
+#[tokio::test]
+async fn a_denial_names_its_policy_and_the_rules_that_could_not_be_told_d_23() {
+    let (gateway, _application) = start("").await;
+    let config = std::fs::read_to_string(gateway.folder().join("gateway.yaml")).unwrap();
+    let doubled = "  admins:
+    - allow: { group: auditors }
+    - allow: { query: { name: t, is: a } }
+    - allow: { when: \"user.attributes.desk == 'north'\" }
+    - allow: { group: [admins] }\n";
+    let config = config.replace("  admins: [{ allow: { group: [admins] } }]\n", doubled);
+    gateway.reload_with(&config).await;
+    let mut browser = Browser::new(&gateway);
+    let sign_in = browser.sign_in("https://app.test/", "alice").await;
+    sign_in.expect(200);
+    let denied = browser.get("https://app.test/admin?t=a&t=b").await;
+    denied.expect(403);
+    let told = last(&gateway, "denied").await;
+    assert_eq!(told["policy"], "admins");
+    assert_eq!(told["reason"], "no rule allows it");
+    assert_eq!(told["unknown_rules"], "2,3");
+    let ask = [
+        "explain",
+        "GET",
+        "https://app.test/admin?t=a&t=b",
+        "--user",
+        "alice",
+    ];
+    let explained = gateway.command(&ask).output().unwrap();
+    assert_eq!(explained.status.code(), Some(1));
+    let said = said(&explained);
+    for line in [
+        "user           alice (staff), level 10",
+        "route          /admin (protected, policy admins)",
+        "rule 3         allow: unknown, counts as false: user.attributes.desk is absent",
+        "decision       denied: no rule allows it",
+    ] {
+        assert!(said.lines().any(|told| told == line), "{said}");
+    }
+    let carol = [&ask[..4], &["carol"]].concat();
+    let explained = gateway.command(&carol).output().unwrap();
+    assert!(explained.status.success(), "{explained:?}");
+}

@@ -34,6 +34,8 @@ pub(super) type Policies = BTreeMap<String, Option<Named>>;
 /// A policy, and what it says beside its rules.
 #[derive(Clone, Default)]
 pub(super) struct Named {
+    /// Empty for rules in place.
+    pub(super) name: Arc<str>,
     pub(super) policy: Arc<Policy>,
     pub(super) responses: Responses,
     pub(super) outcomes: Outcomes,
@@ -62,7 +64,10 @@ impl Reading<'_> {
                 };
                 self.fault_at_key(rules, problem);
             }
-            let policy = self.named(rules, redirects);
+            let policy = self.named(rules, redirects).map(|named| Named {
+                name: Arc::from(*name),
+                ..named
+            });
             policies.insert((*name).to_owned(), policy);
         }
         policies
@@ -87,6 +92,7 @@ impl Reading<'_> {
             policy: Arc::new(self.rules(&rules)?),
             responses: responses.unwrap_or_default(),
             outcomes,
+            ..Named::default()
         })
     }
 

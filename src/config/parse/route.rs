@@ -91,12 +91,14 @@ impl Reading<'_> {
         });
         let (name, path) = path?;
         let (destination, timeouts) = destination?;
+        let named = policy?;
         Some(Route {
             name,
             path,
             methods,
             access: access?,
-            policy: policy?.policy,
+            policy: named.policy,
+            policy_name: named.name,
             level,
             activity,
             destination,

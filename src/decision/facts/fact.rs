@@ -1,5 +1,7 @@
 //! Facts by name: how each is found when the configuration is read, and read when a request comes.
 
+use std::fmt;
+
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
@@ -150,6 +152,25 @@ impl Fact {
             }
             Self::Request(RequestFact::Parameter(_)) => subject.request.query.map_or(0, str::len),
             Self::Now | Self::Request(_) | Self::Session(_) | Self::Tls(_) | Self::User(_) => 0,
+        }
+    }
+}
+
+/// As it is written in conditions, expressions and templates.
+impl fmt::Display for Fact {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some((name, _)) = SINGLE.iter().find(|(_, fact)| fact == self) {
+            return f.write_str(name);
+        }
+        match self {
+            Self::Request(RequestFact::Header(name)) => write!(f, "request.header.{name}"),
+            Self::Request(RequestFact::Parameter(name)) => write!(f, "request.query.{name}"),
+            Self::Session(SessionFact::Attribute(name)) => write!(f, "session.attributes.{name}"),
+            Self::User(UserFact::Attribute(name)) => write!(f, "user.attributes.{name}"),
+            // Every other one is among those above.
+            Self::Now | Self::Request(_) | Self::Session(_) | Self::Tls(_) | Self::User(_) => {
+                Ok(())
+            }
         }
     }
 }

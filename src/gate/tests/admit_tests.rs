@@ -180,9 +180,15 @@ async fn a_refused_request_is_no_access_s_20() {
     let (nobody, denied) = (Policy::default(), one_rule(Effect::Deny));
     let cookies = [post.cookie(&session, APP)];
     let decision = post.admit_to(&asked(&nobody), &cookies).await;
-    assert!(matches!(decision, Decision::Deny(Denial::NoRule)));
+    assert!(matches!(
+        decision,
+        Decision::Deny(Denial { rule: None, .. })
+    ));
     let decision = post.admit_to(&asked(&denied), &cookies).await;
-    assert!(matches!(decision, Decision::Deny(Denial::Rule(0))));
+    assert!(matches!(
+        decision,
+        Decision::Deny(Denial { rule: Some(0), .. })
+    ));
     assert!(post.engine.touched().is_empty());
 }
 
