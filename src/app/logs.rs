@@ -98,7 +98,7 @@ impl LogFiles {
         if let Some(lines) = standing.find(|lines| lines.destination() == to) {
             return Ok(lines);
         }
-        let cannot = || format!("the access log {to:?} cannot be opened");
+        let cannot = || format!("the access log {to} cannot be opened");
         let lines = Lines::open(to.clone(), Arc::clone(&self.totals)).with_context(cannot)?;
         let lines = Arc::new(lines);
         open.push(Arc::downgrade(&lines));

@@ -65,7 +65,7 @@ pub enum End {
 #[derive(Debug, thiserror::Error)]
 pub enum VerifyError {
     /// A line is not what it should be.
-    #[error("{}:{line}: {fault}", path.display())]
+    #[error("{}:{line}", path.display())]
     Broken {
         /// The file.
         path: PathBuf,

@@ -65,13 +65,25 @@ impl Page {
         format!("{}.1", self.name)
     }
 
+    /// What `--help` has no place for.
+    fn sections(&self) -> &'static [&'static str] {
+        match self.name.as_str() {
+            "portway" | "portway-run" => &[SIGNALS, FILES, ENVIRONMENT, EXIT_STATUS],
+            _ => &[ENVIRONMENT, EXIT_STATUS],
+        }
+    }
+
     fn text(&self) -> io::Result<Vec<u8>> {
         let command = self.command.clone().display_name(self.name.clone());
         let page = Man::new(command).title(self.name.to_uppercase());
+        let version = concat!("portway ", env!("CARGO_PKG_VERSION"));
         // The date would make each build another one.
-        let page = page.date("").manual("Portway");
+        let page = page.date("").manual("Portway").source(version);
         let mut text = Vec::new();
         page.render(&mut text)?;
+        for section in self.sections() {
+            text.extend_from_slice(section.as_bytes());
+        }
         Ok(text)
     }
 }
@@ -90,6 +102,68 @@ fn pages() -> Vec<Page> {
     pages
 }
 
+const SIGNALS: &str = r"
+.SH SIGNALS
+What a running gateway does on a signal.
+.TP
+SIGHUP
+Reads the configuration again, as \fBportway reload\fR does.
+.TP
+SIGUSR1
+Opens the access log anew, after it was moved away.
+.TP
+SIGTERM, SIGINT
+Is not ready any more, accepts connections for \fBlimits.drain_delay\fR yet, lets running requests finish
+within \fBlimits.drain_timeout\fR, and ends.
+";
+const FILES: &str = r"
+.SH FILES
+.TP
+\fIgateway.yaml\fR
+The configuration, unless \fB\-\-config\fR names another one; relative paths in it start from its folder.
+.TP
+\fIstate/\fR
+The state directory (\fBstate_dir\fR), for the gateway's user alone.
+.TP
+\fIstate/key\-ring.json\fR
+The keys of cookies and records (\fBkey_ring_file\fR), mode 600.
+.TP
+\fIstate/audit.jsonl\fR, \fIstate/audit.jsonl.head\fR
+The audit trail (\fBlogs.audit.file\fR), and the note of where it ends.
+.TP
+\fIstate/control.sock\fR
+Where \fBportway status\fR, \fBreload\fR, \fBsessions\fR and \fBkeys\fR reach the gateway.
+";
+const ENVIRONMENT: &str = r"
+.SH ENVIRONMENT
+.TP
+PORTWAY_CONFIG
+The configuration file, where \fB\-\-config\fR does not name one.
+.TP
+PORTWAY_LOG
+Which log lines \fBportway run\fR writes, where \fB\-\-log\fR does not say so.
+.TP
+NO_COLOR
+Any value but an empty one: messages have no colours.
+.PP
+The configuration may name further variables.
+";
+const EXIT_STATUS: &str = r"
+.SH EXIT STATUS
+.TP
+0
+Done.
+.TP
+1
+Failed; what a verb answers with 1 beside that, its own text says.
+.TP
+2
+The command line or the configuration has a fault.
+.TP
+4
+The gateway that was to be asked was not reached.
+";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,7 +174,14 @@ mod tests {
         write(&folder.path().join("man1")).unwrap();
         let read = |name: &str| fs::read_to_string(folder.path().join("man1").join(name)).unwrap();
         assert!(read("portway.1").contains("reverse proxy and single sign"));
-        assert!(read("portway-run.1").contains("log\\-format"));
+        let run = read("portway-run.1");
+        assert!(run.contains("log\\-format"));
+        for section in ["SIGNALS", "FILES", "ENVIRONMENT", "EXIT STATUS"] {
+            assert!(run.contains(&format!("\n.SH {section}\n")), "{section}");
+        }
+        let title = concat!("\"portway ", env!("CARGO_PKG_VERSION"), "\"");
+        let first = run.lines().find(|line| line.starts_with(".TH"));
+        assert!(first.unwrap().contains(title), "{first:?}");
         assert!(read("portway-users-add.1").contains("e\\-mail address"));
         assert_eq!(
             pages().first().map(Page::file).as_deref(),

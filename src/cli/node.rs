@@ -39,7 +39,7 @@ pub(super) struct Shown {
 pub(super) enum NodeError {
     /// It is not known which node is meant.
     #[error("{0}; name the node by --state-dir")]
-    Which(#[from] StateDirError),
+    Which(StateDirError),
     /// The node gave no answer, or said no.
     #[error(transparent)]
     Ask(#[from] AskError),
@@ -66,7 +66,7 @@ fn ask<T: DeserializeOwned>(
 ) -> Result<T, NodeError> {
     let state_dir = match &node.state_dir {
         Some(named) => named.clone(),
-        None => load::state_dir_of(&node.config)?,
+        None => load::state_dir_of(&node.config).map_err(NodeError::Which)?,
     };
     Ok(client::ask(&state_dir, what, body)?)
 }

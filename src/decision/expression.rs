@@ -23,6 +23,7 @@ use tree::Node;
 mod calls;
 mod compile;
 mod evaluate;
+mod syntax;
 mod tree;
 
 /// A compiled expression. Equal ones are written alike.

@@ -3,6 +3,7 @@
 //! Nobody waits for it: what finds no room is lost, counted and told. A file is opened anew when asked to, between
 //! two writes, so that rotating it loses nothing.
 
+use std::fmt;
 use std::fs::File;
 use std::fs::OpenOptions;
 use std::io::ErrorKind;
@@ -27,6 +28,16 @@ pub enum Destination {
     Stderr,
     /// To standard output.
     Stdout,
+}
+
+impl fmt::Display for Destination {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.display().fmt(f),
+            Self::Stderr => f.write_str("standard error"),
+            Self::Stdout => f.write_str("standard output"),
+        }
+    }
 }
 
 /// Lines on their way to one destination. When it is dropped, what is gathered is written, and nobody waits for
@@ -216,12 +227,12 @@ impl Shared {
         match Sink::open(&self.destination) {
             Ok(fresh) => {
                 if matches!(self.destination, Destination::File(_)) {
-                    tracing::info!(to = ?self.destination, "access log opened anew");
+                    tracing::info!(to = %self.destination, "access log opened anew");
                 }
                 fresh
             }
             Err(error) => {
-                tracing::error!(%error, to = ?self.destination, "the access log cannot be opened anew; it goes on where it was");
+                tracing::error!(%error, to = %self.destination, "the access log cannot be opened anew; it goes on where it was");
                 sink
             }
         }
@@ -308,7 +319,7 @@ impl Told {
 
     fn failure(&mut self, destination: &Destination, error: &std::io::Error) {
         if self.failure != Some(error.kind()) {
-            tracing::error!(%error, to = ?destination, "the access log cannot be written");
+            tracing::error!(%error, to = %destination, "the access log cannot be written");
             self.failure = Some(error.kind());
         }
     }

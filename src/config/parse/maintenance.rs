@@ -10,7 +10,8 @@ impl Reading<'_> {
     /// The outer `None` is a fault, the inner one no maintenance.
     pub(super) fn maintenance(&mut self, found: &Found<'_>) -> Option<Option<Maintenance>> {
         if !found.is_map() {
-            return self.word(found, OFF).map(|()| None);
+            let switch = self.word(found, SWITCH)?;
+            return Some((switch == Switch::On).then_some(PLAIN));
         }
         let section = self.section(found, KEYS)?;
         let retry_after = self.or(&section, "retry_after", RETRY_AFTER_DEFAULT, Self::duration);
@@ -32,7 +33,20 @@ fn message(text: &str) -> Option<String> {
 
 pub(super) const KEYS: &[&str] = &["except", "message", "retry_after"];
 
-const OFF: &[(&str, ())] = &[("off", ())];
+/// Maintenance in a word.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Switch {
+    Off,
+    On,
+}
+
+const SWITCH: &[(&str, Switch)] = &[("off", Switch::Off), ("on", Switch::On)];
+/// What `on` stands for.
+const PLAIN: Maintenance = Maintenance {
+    retry_after: RETRY_AFTER_DEFAULT,
+    except: Vec::new(),
+    message: None,
+};
 const A_MESSAGE: (&str, &str) = (
     "a sentence of at most 500 characters",
     "We are back at 18:00.",

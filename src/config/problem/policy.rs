@@ -142,8 +142,15 @@ pub(super) fn fact_hint(error: &FactError) -> Option<String> {
     let FactError::Unknown(name) = error else {
         return None;
     };
-    Some(match nearest(name, Fact::names()) {
-        Some(meant) => format!("did you mean `{meant}`?"),
+    if let Some(meant) = nearest(name, Fact::names()) {
+        return Some(format!("did you mean `{meant}`?"));
+    }
+    // What stands behind the last dot of a family is the operator's own word, and like no other.
+    let families = Fact::names().filter_map(|known| known.strip_suffix(".NAME"));
+    let near = |family: &str| nearest(family, families.clone());
+    let family = near(name).or_else(|| near(name.rsplit_once('.')?.0));
+    Some(match family {
+        Some(family) => format!("did you mean `{family}.NAME`?"),
         None => format!("there are: {}", listed(Fact::names())),
     })
 }

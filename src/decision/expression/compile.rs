@@ -2,7 +2,6 @@
 
 use cel::Env;
 use cel::IdedExpr;
-use cel::ParseErrors;
 use cel::common::ast::CallExpr;
 use cel::common::ast::Expr;
 use cel::common::ast::LiteralValue;
@@ -13,6 +12,7 @@ use crate::decision::expression::DEPTH_MAX;
 use crate::decision::expression::ExpressionFault;
 use crate::decision::expression::ExpressionProblem;
 use crate::decision::expression::NODES_MAX;
+use crate::decision::expression::syntax::syntax_fault;
 use crate::decision::expression::tree::Arithmetic;
 use crate::decision::expression::tree::Comparison;
 use crate::decision::expression::tree::Kind;
@@ -102,8 +102,8 @@ impl<'t> Compiler<'t> {
 
     /// The fact that a path of names and texts in brackets stands for.
     pub(super) fn fact_of(&mut self, expr: &IdedExpr) -> Result<Fact, ExpressionFault> {
-        let unknown = ExpressionProblem::Unsupported("this");
-        let path = self.path(expr).ok_or_else(|| self.fault(expr, unknown))?;
+        let path = self.path(expr);
+        let path = path.ok_or_else(|| self.fault(expr, self.no_fact(expr)))?;
         let fact =
             Fact::parse(&path).map_err(|error| self.fault(expr, ExpressionProblem::Fact(error)))?;
         self.facts.push(fact.clone());
@@ -134,6 +134,21 @@ impl<'t> Compiler<'t> {
                 Some(format!("{family}.{}", text_literal(name)?))
             }
             _ => None,
+        }
+    }
+
+    /// What is wrong with what is no fact; brackets may stand behind a name that does not exist.
+    fn no_fact(&self, expr: &IdedExpr) -> ExpressionProblem {
+        let family = if let Expr::Call(call) = &expr.expr {
+            let family = call.args.first();
+            family.filter(|_| call.func_name == operators::INDEX)
+        } else {
+            None
+        };
+        let family = family.and_then(|family| self.path(family));
+        match family.map(|family| Fact::parse(&family)) {
+            Some(Err(error)) => ExpressionProblem::Fact(error),
+            Some(Ok(_)) | None => ExpressionProblem::Unsupported("this"),
         }
     }
 
@@ -354,24 +369,5 @@ fn arithmetic(name: &str) -> Option<(&'static str, Arithmetic)> {
         operators::MULTIPLY => Some(("*", Arithmetic::Multiply)),
         operators::SUBSTRACT => Some(("-", Arithmetic::Subtract)),
         _ => None,
-    }
-}
-
-/// What the parser says, without its list of everything that might have stood there.
-fn brief(message: &str) -> String {
-    let message = message.strip_prefix("Syntax error: ").unwrap_or(message);
-    let cut = message.split_once(" expecting ");
-    cut.map_or(message, |(before, _)| before).to_owned()
-}
-
-fn syntax_fault(errors: &ParseErrors) -> ExpressionFault {
-    let first = errors.errors.first();
-    let (line, column) = first.map_or((1, 1), |error| error.pos);
-    let message = first.map_or("this is no expression", |error| error.msg.as_str());
-    let count = |place: isize| usize::try_from(place).unwrap_or(1).max(1);
-    ExpressionFault {
-        line: count(line),
-        column: count(column),
-        problem: ExpressionProblem::Syntax(brief(message)),
     }
 }

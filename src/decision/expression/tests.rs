@@ -291,7 +291,17 @@ fn every_fault_is_told_with_its_place() {
 
 const FAULTS: &[(&str, (usize, usize), &str)] = &[
     ("user.id == ", (1, 12), "mismatched input '<EOF>'"),
-    ("user.id = 'x'", (1, 9), "token recognition error at: '= '"),
+    (
+        "user.id = 'x'",
+        (1, 9),
+        "`=` compares nothing; it is written `==`",
+    ),
+    ("user.id == 'x", (1, 12), "a text has no quote at its end"),
+    (
+        "request.headers['x'] == 'y'",
+        (1, 16),
+        "there is no `request.headers`",
+    ),
     (
         "user.id",
         (1, 1),

@@ -311,7 +311,7 @@ static VIRTUAL_HOST: Shape = section(
         key("public_port", Kind::Number(1, 65_535)),
         key(
             "maintenance",
-            Kind::AnyOf(&[Kind::Words(&["off"]), Kind::Section(&MAINTENANCE)]),
+            Kind::AnyOf(&[Kind::Words(&["off", "on"]), Kind::Section(&MAINTENANCE)]),
         )
         .default("off"),
         key("session", Kind::Section(&HOST_SESSION)),
