@@ -29,6 +29,7 @@ use crate::ports::control::PoolStatus;
 use crate::ports::control::ReloadError;
 use crate::ports::control::ReloadReport;
 use crate::ports::control::UpstreamStatus;
+use crate::ports::control::UsersStatus;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::live::Live;
@@ -70,6 +71,7 @@ impl Control for NodeControl {
             listeners: self.listeners(&serving, now),
             pools: serving.pools.values().map(|at| pool(&at.pool)).collect(),
             sessions: engine.as_ref().map(|own| own.sessions),
+            users: self.users(),
             peers,
         }
     }
@@ -83,6 +85,14 @@ impl Control for NodeControl {
 }
 
 impl NodeControl {
+    fn users(&self) -> Option<UsersStatus> {
+        let users = self.lasting.engine.users()?;
+        Some(UsersStatus {
+            may_sign_in: users.now().users().names().len(),
+            trouble: users.trouble(),
+        })
+    }
+
     fn listeners(&self, serving: &Serving, now: Timestamp) -> Vec<ListenerStatus> {
         let bound = self.lasting.bound.iter();
         bound

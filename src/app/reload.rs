@@ -129,7 +129,7 @@ impl Reloader {
             Ok(prepared) => {
                 self.sources = sources;
                 let told = (prepared.needs_restart.clone(), prepared.warnings.clone());
-                earlier.push(self.apply(*prepared).await);
+                earlier.push(self.apply(*prepared, trigger).await);
                 let report = self.record.applied(now(), trigger, told);
                 self.tell(&report);
                 report
@@ -145,13 +145,33 @@ impl Reloader {
         }
     }
 
+    /// Goes by another users file. Who asks for a reload also answers for whomever the file leaves out; the same
+    /// file with other contents is otherwise for the watch over it, which knows when it is whole.
+    fn change_users(&self, change: UsersChange, trigger: Trigger) {
+        let Some(current) = self.lasting.engine.users() else {
+            return;
+        };
+        let is_asked_for = match trigger {
+            Trigger::Command | Trigger::Signal => true,
+            Trigger::Files => false,
+        };
+        match change {
+            UsersChange::Other(users) => current.replace(users),
+            UsersChange::SameFile(fresh) if is_asked_for => return current.now().take_over(fresh),
+            UsersChange::None | UsersChange::SameFile(_) => {}
+        }
+        if is_asked_for {
+            current.now().ask_for_these();
+        }
+    }
+
     fn tell(&self, report: &ReloadReport) {
         log(report);
         self.lasting.ports.audit.note(event(report));
     }
 
     /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
-    async fn apply(&mut self, prepared: Prepared) -> Arc<Serving> {
+    async fn apply(&mut self, prepared: Prepared, trigger: Trigger) -> Arc<Serving> {
         let Prepared {
             config,
             serving,
@@ -170,15 +190,7 @@ impl Reloader {
         // Serving before the names of upstreams are known would refuse the first requests to them.
         let names = tokio::time::timeout(NAMES_WITHIN, join_all(beginning.names));
         names.await.ok();
-        if let Some(current) = self.lasting.engine.users() {
-            match users {
-                UsersChange::None => {}
-                UsersChange::Other(users) => current.replace(users),
-                UsersChange::SameFile(fresh) => {
-                    current.now().take_over(fresh);
-                }
-            }
-        }
+        self.change_users(users, trigger);
         self.lasting.engine.retune(&config);
         self.lasting.key_watch.retune(&config);
         for target in serving.pools.values() {

@@ -64,6 +64,11 @@ fn screen(status: &NodeStatus) -> String {
     if let Some(sessions) = status.sessions {
         lines.push(line("sessions", &sessions.to_string()));
     }
+    if let Some(users) = &status.users {
+        lines.push(line("users", &format!("{} may sign in", users.may_sign_in)));
+        let trouble = users.trouble.iter().flat_map(|trouble| trouble.lines());
+        lines.extend(trouble.map(|trouble| line("", trouble)));
+    }
     let peers: Vec<String> = status.peers.iter().map(peer).collect();
     lines.extend(section("peers", &peers));
     lines.push(String::new());
@@ -218,6 +223,7 @@ mod tests {
     use crate::ports::control::NameFault;
     use crate::ports::control::NameStatus;
     use crate::ports::control::UpstreamStatus;
+    use crate::ports::control::UsersStatus;
 
     fn unresolved(name: &str) -> NameStatus {
         NameStatus {
@@ -243,8 +249,7 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_screen_says_what_runs_and_why_the_last_reload_was_refused() {
+    fn refused() -> ReloadReport {
         let fault = FaultReport {
             file: Some("/etc/portway/gateway.yaml".to_owned()),
             line: Some(3),
@@ -253,6 +258,18 @@ mod tests {
             message: "`x` is not a whole number from 1 to 1024".to_owned(),
             hint: None,
         };
+        ReloadReport {
+            at: "2026-11-22T12:00:00Z".to_owned(),
+            trigger: Trigger::Files,
+            result: ReloadResult::Refused {
+                faults: vec![fault],
+                text: String::new(),
+            },
+        }
+    }
+
+    #[test]
+    fn a_screen_says_what_runs_and_why_the_last_reload_was_refused() {
         let status = NodeStatus {
             version: "0.1.0".to_owned(),
             process_id: 7,
@@ -266,14 +283,7 @@ mod tests {
                 since: "2026-11-22T11:00:00Z".to_owned(),
                 needs_restart: vec!["threads".to_owned()],
                 earlier_in_use: 1,
-                last_reload: Some(ReloadReport {
-                    at: "2026-11-22T12:00:00Z".to_owned(),
-                    trigger: Trigger::Files,
-                    result: ReloadResult::Refused {
-                        faults: vec![fault],
-                        text: String::new(),
-                    },
-                }),
+                last_reload: Some(refused()),
             },
             listeners: vec![listener()],
             pools: vec![PoolStatus {
@@ -289,6 +299,10 @@ mod tests {
                 names: vec![unresolved("app.test:80")],
             }],
             sessions: Some(12),
+            users: Some(UsersStatus {
+                may_sign_in: 40,
+                trouble: Some("the users are as before: users.yaml:3:1: no".to_owned()),
+            }),
             peers: Vec::new(),
         };
         let expected = "\
@@ -307,6 +321,8 @@ certificates   app.test on https, until 2026-12-01T00:00:00Z, expires soon
 pools          app: 10.0.0.1:80 of app.test:80 (primary), down, 0 in flight
                app: app.test:80 is not resolved since 2026-11-22T12:30:00Z, 1 address known: no name server answers
 sessions       12
+users          40 may sign in
+               the users are as before: users.yaml:3:1: no
 ";
         assert_eq!(screen(&status), expected);
     }

@@ -15,11 +15,14 @@ use anyhow::Context;
 use clap::Args;
 use clap::Subcommand;
 
+use crate::cli::users::place::Place;
 use crate::cli::users::place::PlaceArgs;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
+use crate::logbook::moment::rfc3339;
 use crate::model::name::GroupName;
 use crate::model::secret::Secret;
+use crate::ports::clock::Clock;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::document::PasswordAge;
@@ -33,6 +36,7 @@ use crate::provider::users_file::edit::NewUser;
 use crate::provider::users_file::hash;
 use crate::provider::users_file::hash::HashPasswordError;
 use crate::provider::users_file::htpasswd;
+use crate::system::SystemClock;
 
 mod place;
 
@@ -92,6 +96,9 @@ enum UsersCommand {
         /// The user is to choose another one at the next sign-in
         #[arg(long)]
         must_change: bool,
+        /// Leaves sessions as they are that began with the old one
+        #[arg(long)]
+        keep_sessions: bool,
         #[command(flatten)]
         password: PasswordArgs,
         #[command(flatten)]
@@ -158,11 +165,12 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
                 display_name: checked(display_name.as_deref(), "display name")?,
                 email: checked(email.as_deref(), "e-mail address")?,
                 groups: group_names(groups)?,
-                hash: hash::hash_password(read_password(password)?.expose())?,
+                hash: new_hash(&place, password)?,
                 age: age(*must_change),
             };
             edit::add(&place.file, &user)?;
-            place.record(changed("added", user.name.as_str()));
+            let event = changed("added", user.name.as_str());
+            place.record(event.with("groups", groups.join(",")));
             writeln!(out, "added {}", shown(user.name.as_str()))?;
         }
         UsersCommand::Import {
@@ -186,19 +194,18 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
         UsersCommand::Passwd {
             name,
             must_change,
+            keep_sessions,
             password,
             place,
         } => {
             let place = place.find()?;
             edit::spelling(&place.file, name)?;
-            let hash = hash::hash_password(read_password(password)?.expose())?;
             let new = NewPassword {
-                hash: &hash,
+                hash: &new_hash(&place, password)?,
                 age: age(*must_change),
+                signed_out_before: (!keep_sessions).then(|| rfc3339(SystemClock.now())),
             };
-            let name = edit::set_password(&place.file, name, &new)?;
-            place.record(Event::new(EventKind::PasswordChanged).with("user", &*name));
-            writeln!(out, "changed the password of {}", shown(&name))?;
+            writeln!(out, "{}", set_password(&place, name, &new)?)?;
         }
         UsersCommand::Remove { name, place } => {
             let place = place.find()?;
@@ -208,6 +215,33 @@ fn execute(command: &UsersCommand, out: &mut dyn Write) -> anyhow::Result<()> {
         }
     }
     Ok(())
+}
+
+/// Gives a user a new password, and says so.
+fn set_password(place: &Place, name: &str, new: &NewPassword<'_>) -> anyhow::Result<String> {
+    let name = edit::set_password(&place.file, name, new)?;
+    let (sessions, told) = match new.signed_out_before {
+        Some(_) => ("ended", "sessions that began before end"),
+        None => ("kept", "sessions that began before go on"),
+    };
+    let event = Event::new(EventKind::PasswordChanged).with("user", &*name);
+    place.record(event.with("sessions", sessions));
+    Ok(format!("changed the password of {}; {told}", shown(&name)))
+}
+
+/// The hash of a password that is asked for. One that its user could not choose is taken: it may be for once.
+fn new_hash(place: &Place, args: &PasswordArgs) -> anyhow::Result<String> {
+    let password = read_password(args)?;
+    let hash = hash::hash_password(password.expose())?;
+    let least = place.password_rules().length_min;
+    let characters = String::from_utf8_lossy(password.expose()).chars().count();
+    if characters < least {
+        super::complain(&format!(
+            "warning: the password has fewer than {least} characters, the least that users may choose \
+             (authentication.password_length_min)\n"
+        ));
+    }
+    Ok(hash)
 }
 
 const fn age(must_change: bool) -> PasswordAge {

@@ -37,6 +37,13 @@ impl Stamp {
             changed: (file.ctime(), file.ctime_nsec()),
         })
     }
+
+    /// Whether these are versions of one and the same file: it was written in place, and whoever does that may
+    /// be in the middle of it. Another file that was put in its place is whole.
+    #[must_use]
+    pub const fn is_same_file(&self, other: &Self) -> bool {
+        self.device == other.device && self.inode == other.inode
+    }
 }
 
 impl Sources {

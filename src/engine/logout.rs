@@ -194,6 +194,29 @@ impl EmbeddedEngine {
             .await
     }
 
+    /// Ends everything that a user authenticated until now; who has the new password signs in again at once.
+    ///
+    /// # Errors
+    /// When the end is not durable; it holds in memory then.
+    pub async fn end_until_now(
+        &self,
+        store: &StoreName,
+        subject: &UserName,
+    ) -> Result<usize, StoreError> {
+        let before = self.parts.clock.now().after(MOMENT);
+        self.cut_off_before(store, subject, before).await
+    }
+
+    /// Whether everything that a user authenticated before a moment is over already, as far as that is known, or
+    /// because nothing lasts for so long.
+    #[must_use]
+    pub fn is_over_before(&self, store: &StoreName, subject: &UserName, moment: Timestamp) -> bool {
+        let now = self.parts.clock.now();
+        let known = self.parts.ends.cut_off(store, subject);
+        let is_known = known.is_some_and(|before| before >= moment.min(now));
+        is_known || now.since(moment) > End::KEPT_MAX
+    }
+
     /// Ends everything that a user authenticated before a moment; answers how many sessions that were.
     pub(super) async fn cut_off_before(
         &self,

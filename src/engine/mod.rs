@@ -41,6 +41,7 @@ mod password;
 mod peering;
 mod reconciliation;
 mod refusals;
+mod rereading;
 mod sessions;
 pub(crate) mod spent;
 mod surplus;
@@ -54,6 +55,7 @@ pub use crate::engine::following::Followed;
 pub use crate::engine::following::PeerReport;
 pub use crate::engine::following::Stores;
 pub use crate::engine::housekeeping::Swept;
+pub use crate::engine::rereading::RereadPiece;
 use crate::engine::spent::SpentTokens;
 
 /// What an engine is made of.

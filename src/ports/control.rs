@@ -52,6 +52,9 @@ pub struct NodeStatus {
     pub pools: Vec<PoolStatus>,
     /// Session records that stand; none on a gate without an engine.
     pub sessions: Option<usize>,
+    /// The users file; none on a node without users of its own.
+    #[serde(default)]
+    pub users: Option<UsersStatus>,
     /// The other data centres.
     pub peers: Vec<PeerStatus>,
 }
@@ -156,6 +159,15 @@ impl FaultReport {
         }
         line.replace(char::is_control, "\u{fffd}")
     }
+}
+
+/// The users file, as it is gone by.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UsersStatus {
+    /// How many may sign in.
+    pub may_sign_in: usize,
+    /// Why the file as it is now is not gone by; none while it is.
+    pub trouble: Option<String>,
 }
 
 /// A listener, as it is.

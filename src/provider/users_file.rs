@@ -36,6 +36,7 @@ use crate::provider::users_file::pool::HashingPool;
 use crate::provider::users_file::roster::Rosters;
 
 mod attributes;
+pub mod changes;
 pub mod current;
 pub mod document;
 pub mod edit;
@@ -47,7 +48,9 @@ pub(crate) mod replace;
 mod roster;
 
 pub use crate::provider::users_file::roster::FreshUsers;
+pub use crate::provider::users_file::roster::ReloadUsersError;
 pub use crate::provider::users_file::roster::UsersRead;
+pub use crate::provider::users_file::roster::is_loss;
 
 /// Why the users file cannot serve as a provider.
 #[derive(Debug, thiserror::Error)]
@@ -120,9 +123,21 @@ impl UsersFileProvider {
     /// with what they began with.
     ///
     /// # Errors
-    /// When the file is missing or wrong. The users read before stay.
-    pub fn reload(&self) -> Result<usize, LoadUsersError> {
+    /// When the file is missing or wrong, or has lost most of its users without anybody having asked for it.
+    /// The users read before stay.
+    pub fn reload(&self) -> Result<usize, ReloadUsersError> {
         self.rosters.reload()
+    }
+
+    /// Whether somebody wants this version taken over whomever it leaves out.
+    #[must_use]
+    pub fn is_asked_for(&self, version: Option<Stamp>) -> bool {
+        self.rosters.is_asked_for(version)
+    }
+
+    /// Wants the users of now gone by whomever they leave out.
+    pub fn ask_for_these(&self) {
+        self.rosters.ask_for(self.users().version());
     }
 
     /// Reads the file again, and changes nothing yet.
@@ -133,7 +148,7 @@ impl UsersFileProvider {
         self.rosters.read_again()
     }
 
-    /// Goes by users that were read again, unless others were read meanwhile: those are newer.
+    /// Goes by users that were read again because somebody asked for it, whomever they leave out, unless others were read meanwhile: those are newer.
     pub fn take_over(&self, fresh: FreshUsers) {
         self.rosters.take_over(fresh);
     }
@@ -174,6 +189,8 @@ impl UsersFileProvider {
             let new = NewPassword {
                 hash: &hash,
                 age: PasswordAge::Lasting,
+                // Who changes the own password says by themselves what is to become of other sessions.
+                signed_out_before: None,
             };
             match edit::change_password(rosters.path(), name.as_str(), &known, &new) {
                 Ok(_) => {

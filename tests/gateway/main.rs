@@ -56,3 +56,4 @@ mod streams;
 mod throttle;
 mod timeouts;
 mod upstream_certificates;
+mod users;

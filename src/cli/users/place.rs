@@ -9,6 +9,7 @@ use crate::cli::audit;
 use crate::cli::users::Refusal;
 use crate::config::Config;
 use crate::config::load;
+use crate::decision::password::PasswordRules;
 use crate::logbook::event::Event;
 
 /// Where the users file is.
@@ -57,6 +58,13 @@ impl PlaceArgs {
 }
 
 impl Place {
+    /// What the passwords have to be that users choose: as the configuration says, where there is one.
+    pub(super) fn password_rules(&self) -> PasswordRules {
+        let config = self.config.as_ref();
+        let authentication = config.and_then(|config| config.authentication.as_ref());
+        authentication.map_or_else(PasswordRules::default, |known| known.password)
+    }
+
     /// Notes a change in the audit trail of the configuration that names the users file. A change that was made
     /// is not taken back because it could not be noted; the gateway notes that the file has changed by itself.
     pub(super) fn record(&self, event: Event) {

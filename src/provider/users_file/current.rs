@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use async_trait::async_trait;
+use parking_lot::Mutex;
 
 use crate::config::Authentication;
 use crate::model::identity::Credential;
@@ -28,6 +29,7 @@ pub struct CurrentUsers {
     /// The same for all that follow one another: sessions are of this store.
     store: StoreName,
     now: ArcSwap<UsersFileProvider>,
+    trouble: Mutex<Option<String>>,
 }
 
 impl CurrentUsers {
@@ -39,6 +41,7 @@ impl CurrentUsers {
         Ok(Self {
             store: settings.store.clone(),
             now: ArcSwap::from_pointee(UsersFileProvider::open(settings)?),
+            trouble: Mutex::new(None),
         })
     }
 
@@ -51,6 +54,17 @@ impl CurrentUsers {
     /// Puts another in its place, of the same store.
     pub fn replace(&self, users: Arc<UsersFileProvider>) {
         self.now.store(users);
+    }
+
+    /// Why the file as it is now is not gone by, for those who run the node; none while it is.
+    #[must_use]
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().clone()
+    }
+
+    /// Says so; whoever follows the file knows.
+    pub fn set_trouble(&self, trouble: Option<String>) {
+        *self.trouble.lock() = trouble;
     }
 }
 

@@ -19,6 +19,7 @@ use crate::model::attribute::AttributeSet;
 use crate::model::name::GroupName;
 use crate::model::name::NameError;
 use crate::model::name::UserName;
+use crate::model::time::Timestamp;
 pub use crate::ports::identity_provider::PasswordAge;
 use crate::provider::users_file::attributes;
 use crate::provider::users_file::attributes::RawAttributes;
@@ -52,6 +53,8 @@ pub struct User {
     pub age: PasswordAge,
     /// Whether the account is open.
     pub status: Status,
+    /// Sessions that began before this are over.
+    pub signed_out_before: Option<Timestamp>,
 }
 
 impl User {
@@ -152,6 +155,12 @@ pub enum Problem {
     /// The user name is none.
     #[error("this is not a user name: {0}")]
     Name(#[source] NameError),
+    /// The text is no moment.
+    #[error("`{0}` is not a moment such as 2026-11-22T14:05:06Z")]
+    Moment(String),
+    /// There is no list of users: the file is empty, or was cut off at its beginning.
+    #[error("there is no list `users`; a file without users says `users: []`")]
+    NoList,
     /// Blanks around a name cannot be seen and are never typed.
     #[error("the name begins or ends with a blank")]
     SurroundingBlanks,
@@ -209,7 +218,18 @@ pub fn parse(text: &str, path: &Path) -> Result<Vec<User>, LoadUsersError> {
     if htpasswd::is_one(text) {
         return htpasswd::parse(text, path);
     }
-    let raw = parse_raw(text, path)?;
+    let Some(raw) = parse_raw(text, path)? else {
+        // Nobody is to be signed out because a disk was full while somebody wrote.
+        let start = Fault {
+            line: 1,
+            column: 1,
+            problem: Problem::NoList,
+        };
+        return Err(LoadUsersError::Invalid {
+            path: path.to_owned(),
+            faults: vec![start],
+        });
+    };
     let mut faults = Vec::new();
     let mut lines = BTreeMap::new();
     let mut users = Vec::with_capacity(raw.len());
@@ -288,6 +308,7 @@ pub(super) struct RawUser {
     pub(super) must_change: bool,
     #[serde(default)]
     pub(super) disabled: bool,
+    pub(super) signed_out_before: Option<Spanned<String>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -296,8 +317,8 @@ struct RawDocument {
     users: Option<Vec<RawUser>>,
 }
 
-/// Reads the shape of the document without judging its values.
-pub(super) fn parse_raw(text: &str, path: &Path) -> Result<Vec<RawUser>, LoadUsersError> {
+/// Reads the shape of the document without judging its values; none where it has no list.
+pub(super) fn parse_raw(text: &str, path: &Path) -> Result<Option<Vec<RawUser>>, LoadUsersError> {
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! {
             max_nodes: NODES_MAX,
@@ -311,9 +332,7 @@ pub(super) fn parse_raw(text: &str, path: &Path) -> Result<Vec<RawUser>, LoadUse
             path: path.to_owned(),
             source: Box::new(source),
         })?;
-    Ok(document
-        .and_then(|document| document.users)
-        .unwrap_or_default())
+    Ok(document.and_then(|document| document.users))
 }
 
 fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
@@ -343,8 +362,15 @@ fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
         let name = raw.name.value.clone();
         note(&raw.password.referenced, Problem::Hash { name, source });
     });
+    let signed_out_before = raw.signed_out_before.as_ref().map(|written| {
+        moment(&written.value).ok_or_else(|| {
+            let problem = Problem::Moment(written.value.clone());
+            note(&written.referenced, problem);
+        })
+    });
     Some(User {
         name: name.ok()?,
+        signed_out_before: signed_out_before.transpose().ok()?,
         display_name: raw.display_name.map(|text| text.value),
         email: raw.email.map(|text| text.value),
         groups,
@@ -363,6 +389,12 @@ fn check(raw: RawUser, faults: &mut Vec<Fault>) -> Option<User> {
             Status::Active
         },
     })
+}
+
+fn moment(text: &str) -> Option<Timestamp> {
+    let at: jiff::Timestamp = text.parse().ok()?;
+    let millis = u64::try_from(at.as_millisecond()).ok()?;
+    Some(Timestamp::from_millis(millis))
 }
 
 fn fault(place: &Location, problem: Problem) -> Fault {
@@ -454,9 +486,17 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_users_is_right() {
-        for text in ["", "users:\n", "users: []\n", "# nobody yet\n"] {
+    fn a_file_without_users_says_so_and_an_empty_one_is_a_fault() {
+        for text in ["users: []\n", "# nobody yet\nusers: []"] {
             assert!(read_text(text).unwrap().is_empty(), "{text:?}");
+        }
+        for text in ["", "\n", "# nobody yet\n", "users:\n", "---\n", "{}\n"] {
+            let message = read_text(text).unwrap_err().to_string();
+            assert_eq!(
+                message,
+                "users.yaml:1:1: there is no list `users`; a file without users says `users: []`",
+                "{text:?}"
+            );
         }
     }
 

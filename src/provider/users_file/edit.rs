@@ -14,12 +14,12 @@ use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::RawUser;
 use crate::provider::users_file::edit::entry::Entry;
-use crate::provider::users_file::edit::entry::quoted;
 use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::htpasswd;
 use crate::provider::users_file::replace::FileLock;
 
 mod entry;
+mod password;
 
 /// Why the users file was not changed.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +71,8 @@ pub struct NewPassword<'a> {
     pub hash: &'a str,
     /// How long it lasts.
     pub age: PasswordAge,
+    /// Sessions that began before this moment, as RFC 3339 has it, are over; none leaves them as they are.
+    pub signed_out_before: Option<String>,
 }
 
 /// What becomes of users that are there already.
@@ -192,6 +194,9 @@ fn replace_password(
     }
     new.hash.clone_into(&mut entry.password);
     entry.must_change = new.age == PasswordAge::MustChange;
+    if new.signed_out_before.is_some() {
+        entry.signed_out_before.clone_from(&new.signed_out_before);
+    }
     let name = entry.name.clone();
     written.commit(&lock, written.with_password(index, new), &entries)?;
     Ok(name)
@@ -211,7 +216,6 @@ pub fn remove(path: &Path, name: &str) -> Result<String, EditUsersError> {
     Ok(removed.name)
 }
 
-const MUST_CHANGE: &str = "must_change: true";
 const HEADER: &str =
     "# Users of Portway. `portway users` changes this file; by hand is fine too.\n";
 
@@ -227,8 +231,12 @@ impl<'a> Written<'a> {
         if htpasswd::is_one(&text) {
             return Err(EditUsersError::Foreign);
         }
-        document::parse(&text, path)?;
+        // Adding somebody to an empty file mends it.
         let users = document::parse_raw(&text, path)?;
+        if users.is_some() {
+            document::parse(&text, path)?;
+        }
+        let users = users.unwrap_or_default();
         Ok(Self { path, text, users })
     }
 
@@ -265,42 +273,6 @@ impl<'a> Written<'a> {
         let newline = if self.text.ends_with('\n') { "" } else { "\n" };
         let added: String = added.iter().map(|entry| entry.print(indent)).collect();
         Some(format!("{}{newline}{added}", self.text))
-    }
-
-    /// The text with another password, and with or without the line that says that it must be changed.
-    fn with_password(&self, index: usize, new: &NewPassword<'_>) -> Option<String> {
-        let text = self.with_hash(index, new.hash)?;
-        let user = self.users.get(index)?;
-        let (was, is) = (user.must_change, new.age == PasswordAge::MustChange);
-        if was == is {
-            return Some(text);
-        }
-        let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
-        let password = usize::try_from(user.password.referenced.line()).ok()?;
-        if is {
-            let indent = self.line(first_line(user)?)?.find('-')? + 2;
-            let last = lines.get_mut(password.checked_sub(1)?)?;
-            if !last.ends_with('\n') {
-                last.push('\n');
-            }
-            lines.insert(password, format!("{}{MUST_CHANGE}\n", " ".repeat(indent)));
-        } else {
-            let start = first_line(user)?;
-            let own = lines
-                .iter()
-                .skip(start)
-                .position(|line| line.trim() == MUST_CHANGE)?;
-            lines.remove(start + own);
-        }
-        Some(lines.concat())
-    }
-
-    fn with_hash(&self, index: usize, hash: &str) -> Option<String> {
-        let span = self.users.get(index)?.password.referenced.span();
-        let start = usize::try_from(span.byte_offset()?).ok()?;
-        let end = start.checked_add(usize::try_from(span.byte_len()?).ok()?)?;
-        let (before, after) = (self.text.get(..start)?, self.text.get(end..)?);
-        Some(format!("{before}{}{after}", quoted(hash)))
     }
 
     /// The text without the lines of one entry. Blank lines and comments after them stay: they speak of
@@ -362,8 +334,10 @@ impl<'a> Written<'a> {
     }
 
     fn says(&self, text: &str, wanted: &[Entry]) -> bool {
-        document::parse_raw(text, self.path)
-            .is_ok_and(|users| users.iter().map(Entry::from).eq(wanted.iter().cloned()))
+        let users = document::parse_raw(text, self.path);
+        users.is_ok_and(|users| {
+            users.is_some_and(|users| users.iter().map(Entry::from).eq(wanted.iter().cloned()))
+        })
     }
 
     fn line(&self, index: usize) -> Option<&str> {

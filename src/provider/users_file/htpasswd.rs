@@ -80,6 +80,7 @@ fn user(line: &str) -> Result<User, Problem> {
         password: Arc::new(password),
         age: PasswordAge::Lasting,
         status: Status::Active,
+        signed_out_before: None,
     })
 }
 

@@ -33,6 +33,12 @@ impl KnownUsers {
         Ok(Self { path, users })
     }
 
+    /// How many there are.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.users.len()
+    }
+
     /// Those of them who are not among the users who may sign in. Whoever is spelt otherwise now is lost, too:
     /// nobody would end under the new name what began under the old one.
     #[must_use]

@@ -12,6 +12,9 @@ use sha2::Sha256;
 
 use crate::config::sources::Stamp;
 use crate::model::name::UserName;
+use crate::model::time::Timestamp;
+use crate::provider::users_file::changes;
+use crate::provider::users_file::changes::UserChange;
 use crate::provider::users_file::document;
 use crate::provider::users_file::document::LoadUsersError;
 use crate::provider::users_file::document::User;
@@ -24,7 +27,36 @@ pub(super) struct Rosters {
     now: ArcSwap<Roster>,
     /// Held while the file is read and taken over, so that whoever reads later is also taken over later.
     reading: Mutex<()>,
+    /// The version that somebody wants taken over whomever it leaves out.
+    asked_for: Mutex<Option<Stamp>>,
 }
+
+/// Why users that were read again were not taken over.
+#[derive(Debug, thiserror::Error)]
+pub enum ReloadUsersError {
+    /// The file is missing or wrong.
+    #[error(transparent)]
+    Load(#[from] LoadUsersError),
+    /// More of them are gone than anybody removes at once without saying so.
+    #[error(
+        "{lost} of {of} users are not in it any more; `portway reload` takes it over all the same"
+    )]
+    Loss {
+        /// How many are gone.
+        lost: usize,
+        /// How many there were.
+        of: usize,
+    },
+}
+
+/// Whether so many of so many are more than go at once, other than by mistake.
+#[must_use]
+pub const fn is_loss(lost: usize, of: usize) -> bool {
+    of >= LOSS_FROM && lost.saturating_mul(2) > of
+}
+
+/// Below so many users, any of them may go.
+const LOSS_FROM: usize = 10;
 
 /// Users that were read and are not in use yet.
 #[derive(Debug)]
@@ -44,6 +76,7 @@ impl Rosters {
             now: ArcSwap::from_pointee(Roster::read(&path)?),
             path,
             reading: Mutex::new(()),
+            asked_for: Mutex::new(None),
         })
     }
 
@@ -59,10 +92,22 @@ impl Rosters {
         self.now.load_full()
     }
 
-    pub(super) fn reload(&self) -> Result<usize, LoadUsersError> {
+    pub(super) fn is_asked_for(&self, version: Option<Stamp>) -> bool {
+        version.is_some() && *self.asked_for.lock() == version
+    }
+
+    pub(super) fn ask_for(&self, version: Option<Stamp>) {
+        *self.asked_for.lock() = version;
+    }
+
+    pub(super) fn reload(&self) -> Result<usize, ReloadUsersError> {
         let _later_ones_wait = self.reading.lock();
         let roster = Roster::read(&self.path)?;
         let users = roster.users.len();
+        let (lost, of) = roster.lost_of(&self.now());
+        if is_loss(lost, of) && !self.is_asked_for(roster.version) {
+            return Err(ReloadUsersError::Loss { lost, of });
+        }
         self.now.store(Arc::new(roster));
         Ok(users)
     }
@@ -76,6 +121,8 @@ impl Rosters {
     }
 
     pub(super) fn take_over(&self, fresh: FreshUsers) {
+        // Where somebody who is reading comes first, these are read again.
+        self.ask_for(fresh.roster.version);
         // Nobody waits for somebody who is reading: what they read is followed all the same.
         let Some(_nobody_reads) = self.reading.try_lock() else {
             return;
@@ -109,6 +156,27 @@ impl UsersRead {
         let users = self.0.users.values();
         let users = users.filter(|user| user.may_sign_in());
         users.map(|user| user.name.clone()).collect()
+    }
+
+    /// Whether there is such a user, in any spelling.
+    #[must_use]
+    pub fn has(&self, user: &UserName) -> bool {
+        self.0.find(user.as_str()).is_some()
+    }
+
+    /// The moments before which sessions of users who may sign in are over, as the file has them.
+    #[must_use]
+    pub fn signed_out_before(&self) -> Vec<(UserName, Timestamp)> {
+        let users = self.0.users.values().filter(|user| user.may_sign_in());
+        let moments =
+            users.filter_map(|user| user.signed_out_before.map(|at| (user.name.clone(), at)));
+        moments.collect()
+    }
+
+    /// What is other about users than in an earlier reading, by their names of now.
+    #[must_use]
+    pub fn changes_since(&self, before: &Self) -> Vec<UserChange> {
+        changes::between(&before.0.users, &self.0.users)
     }
 }
 
@@ -155,6 +223,13 @@ impl Roster {
             decoys,
             decoy_seed: seed.finalize().into(),
         }
+    }
+
+    /// How many of those before are not here any more, and how many those were.
+    fn lost_of(&self, before: &Self) -> (usize, usize) {
+        let gone = before.users.keys();
+        let gone = gone.filter(|name| !self.users.contains_key(*name));
+        (gone.count(), before.users.len())
     }
 
     pub(super) fn find(&self, name: &str) -> Option<&User> {

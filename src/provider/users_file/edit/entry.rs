@@ -16,6 +16,7 @@ pub(super) struct Entry {
     pub(super) password: String,
     pub(super) must_change: bool,
     pub(super) disabled: bool,
+    pub(super) signed_out_before: Option<String>,
 }
 
 impl Entry {
@@ -43,6 +44,9 @@ impl Entry {
         if self.disabled {
             line("disabled", "true");
         }
+        if let Some(moment) = &self.signed_out_before {
+            line("signed_out_before", &quoted(moment));
+        }
         text
     }
 }
@@ -61,6 +65,10 @@ impl From<&RawUser> for Entry {
             password: user.password.value.clone(),
             must_change: user.must_change,
             disabled: user.disabled,
+            signed_out_before: user
+                .signed_out_before
+                .as_ref()
+                .map(|text| text.value.clone()),
         }
     }
 }
@@ -76,6 +84,7 @@ impl From<&NewUser> for Entry {
             password: user.hash.clone(),
             must_change: user.age == PasswordAge::MustChange,
             disabled: false,
+            signed_out_before: None,
         }
     }
 }

@@ -83,6 +83,7 @@ fn that_a_password_must_be_changed_comes_and_goes_with_it() {
     let once = NewPassword {
         hash: OTHER,
         age: PasswordAge::MustChange,
+        signed_out_before: None,
     };
     set_password(&path, "alice", &once).unwrap();
     assert_eq!(
@@ -99,6 +100,35 @@ fn that_a_password_must_be_changed_comes_and_goes_with_it() {
         std::fs::read_to_string(&path).unwrap(),
         before.replace(HASH, &format!("\"{HASH}\""))
     );
+}
+
+#[test]
+fn a_moment_before_which_sessions_are_over_comes_with_the_password_and_stays() {
+    let block =
+        format!("users:\n  # she\n  - name: alice\n    password: {HASH}\n    groups: [a]\n");
+    let flow =
+        format!("users:\n  # she\n  - {{ name: alice, password: '{HASH}', groups: [a] }} # a\n");
+    for (before, value, between) in [
+        (&block, HASH.to_owned(), "\n    "),
+        (&flow, format!("'{HASH}'"), ", "),
+    ] {
+        let (path, _folder) = file(before);
+        let read = || std::fs::read_to_string(&path).unwrap();
+        let mut reset = lasting(OTHER);
+        for moment in ["2026-11-22T14:05:06Z", "2026-11-23T14:05:06.123Z"] {
+            reset.signed_out_before = Some(moment.to_owned());
+            set_password(&path, "alice", &reset).unwrap();
+            let now = format!("\"{OTHER}\"{between}signed_out_before: \"{moment}\"");
+            assert_eq!(read(), before.replace(&value, &now));
+        }
+        let at = document::load(&path).unwrap().remove(0).signed_out_before;
+        assert_eq!(at.unwrap().as_millis() % 1000, 123);
+        set_password(&path, "alice", &lasting(HASH)).unwrap();
+        assert_eq!(
+            document::load(&path).unwrap().remove(0).signed_out_before,
+            at
+        );
+    }
 }
 
 #[test]
@@ -285,6 +315,7 @@ const fn lasting(hash: &str) -> NewPassword<'_> {
     NewPassword {
         hash,
         age: PasswordAge::Lasting,
+        signed_out_before: None,
     }
 }
 
