@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
+use http::HeaderValue;
 use http::Method;
 use http::Request;
 use http::StatusCode;
@@ -18,6 +19,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
 
 use crate::admin::SOCKET;
+use crate::admin::SUDO_USER;
 use crate::admin::reply::Refused;
 use crate::admin::socket::Folder;
 
@@ -41,21 +43,21 @@ pub enum AskError {
     Refused(String),
 }
 
-/// Asks the node of a state directory, and reads its answer.
+/// Asks the node of a state directory, and reads its answer; who called `sudo`, if anybody, is told with it.
 ///
 /// # Errors
 /// See [`AskError`].
 pub fn ask<T: DeserializeOwned>(
     state_dir: &Path,
     (method, path): (Method, &str),
-    body: Vec<u8>,
+    (sudo_user, body): (&str, Vec<u8>),
 ) -> Result<T, AskError> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build();
     let runtime = runtime.map_err(broken)?;
     let asked = async {
-        let asked = exchange(state_dir, (method, path), body);
+        let asked = exchange(state_dir, (method, path), (sudo_user, body));
         let answered = tokio::time::timeout(ANSWER_WITHIN, asked).await;
         answered.unwrap_or(Err(AskError::Late(ANSWER_WITHIN)))
     };
@@ -70,7 +72,7 @@ pub fn ask<T: DeserializeOwned>(
 async fn exchange(
     state_dir: &Path,
     (method, path): (Method, &str),
-    body: Vec<u8>,
+    (sudo_user, body): (&str, Vec<u8>),
 ) -> Result<(StatusCode, Bytes), AskError> {
     let folder = Folder::open(state_dir).map_err(|error| unreachable(state_dir, error))?;
     let stream = UnixStream::connect(folder.path(SOCKET)).await;
@@ -79,10 +81,12 @@ async fn exchange(
         .await
         .map_err(broken)?;
     let running = tokio::spawn(connection);
+    let sudo = HeaderValue::from_bytes(sudo_user.as_bytes());
     let request = Request::builder()
         .method(method)
         .uri(path)
         .header(header::HOST, "portway")
+        .header(SUDO_USER, sudo.unwrap_or(HeaderValue::from_static("")))
         .body(Full::new(Bytes::from(body)))
         .map_err(broken)?;
     let response = sender.send_request(request).await.map_err(broken)?;

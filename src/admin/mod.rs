@@ -8,6 +8,7 @@
 
 use std::sync::Arc;
 
+use crate::ports::audit_trail::AuditTrail;
 use crate::ports::control::Control;
 use crate::ports::keys::Keys;
 use crate::ports::sessions::Sessions;
@@ -32,7 +33,13 @@ pub struct Desk {
     pub keys: Arc<dyn Keys>,
     /// Its sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// Where it is noted who asked for what.
+    pub audit: Arc<dyn AuditTrail>,
 }
+
+/// The header by which the command line tells who called `sudo`. Whoever may ask at all may say anything there:
+/// the user of the system that is noted beside it is what the system says.
+const SUDO_USER: &str = "portway-sudo-user";
 
 impl std::fmt::Debug for Desk {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -24,9 +24,11 @@ use tokio::sync::watch;
 
 use crate::admin::ControlSocket;
 use crate::admin::Desk;
+use crate::admin::SUDO_USER;
 use crate::admin::reply::Reply;
 use crate::admin::verbs;
 use crate::admin::verbs::Question;
+use crate::logbook::event::Actor;
 
 /// Answers on the control socket until the shutdown begins.
 ///
@@ -50,33 +52,32 @@ pub async fn serve(
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
-        if !is_owner(&stream) {
+        let Some(uid) = owner(&stream) else {
             tracing::warn!("somebody else was turned away from the control socket");
             continue;
-        }
+        };
         let Ok(place) = Arc::clone(&places).try_acquire_owned() else {
             continue;
         };
         let desk = desk.clone();
         tokio::spawn(async move {
             let _place = place;
-            talk(stream, desk).await;
+            talk(stream, (uid, desk)).await;
         });
     }
 }
 
-/// Whether the other end runs as the same user as this process, or as root.
-fn is_owner(stream: &UnixStream) -> bool {
+/// The user of the other end, if that is the same as of this process, or root.
+fn owner(stream: &UnixStream) -> Option<u32> {
     let own = rustix::process::geteuid().as_raw();
-    stream
-        .peer_cred()
-        .is_ok_and(|peer| peer.uid() == own || peer.uid() == ROOT)
+    let uid = stream.peer_cred().ok()?.uid();
+    (uid == own || uid == ROOT).then_some(uid)
 }
 
-async fn talk(stream: UnixStream, desk: Desk) {
+async fn talk(stream: UnixStream, (uid, desk): (u32, Desk)) {
     let service = service_fn(move |request| {
         let desk = desk.clone();
-        async move { Ok::<_, Infallible>(respond(request, &desk).await) }
+        async move { Ok::<_, Infallible>(respond(request, (uid, &desk)).await) }
     });
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
@@ -89,20 +90,23 @@ async fn talk(stream: UnixStream, desk: Desk) {
         .ok();
 }
 
-async fn respond(request: Request<Incoming>, desk: &Desk) -> Response<Full<Bytes>> {
-    let reply = match question(request).await {
+async fn respond(request: Request<Incoming>, (uid, desk): (u32, &Desk)) -> Response<Full<Bytes>> {
+    let reply = match question(request, uid).await {
         Ok(question) => verbs::answer(&question, desk).await,
         Err(refused) => refused,
     };
     reply.into_response()
 }
 
-async fn question(request: Request<Incoming>) -> Result<Question, Reply> {
+async fn question(request: Request<Incoming>, uid: u32) -> Result<Question, Reply> {
     let (head, body) = request.into_parts();
     let Some(path) = head.uri.path().strip_prefix(PREFIX) else {
         return Err(Reply::refused(StatusCode::NOT_FOUND, "there is only /v1/"));
     };
     let path = path.split('/').map(str::to_owned).collect();
+    let sudo = head.headers.get(SUDO_USER);
+    let sudo = sudo.map(|name| String::from_utf8_lossy(name.as_bytes()));
+    let sudo_user = sudo.map(|name| name.chars().take(SUDO_USER_MAX).collect());
     let body = Limited::new(body, BODY_BYTES_MAX).collect().await;
     let body =
         body.map_err(|_| Reply::refused(StatusCode::PAYLOAD_TOO_LARGE, "the body cannot be read"))?;
@@ -111,11 +115,17 @@ async fn question(request: Request<Incoming>) -> Result<Question, Reply> {
         path,
         query: head.uri.query().map(str::to_owned),
         body: body.to_bytes().to_vec(),
+        actor: Actor {
+            uid,
+            sudo_user: sudo_user.unwrap_or_default(),
+        },
     })
 }
 
 const PREFIX: &str = "/v1/";
 const ROOT: u32 = 0;
+/// Longest name told, in characters.
+const SUDO_USER_MAX: usize = 64;
 /// Connections at the same time: a few who run the node.
 const CONNECTIONS_MAX: usize = 32;
 /// How long one may last, whatever comes by it.

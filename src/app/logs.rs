@@ -151,6 +151,7 @@ fn loaded(config: &Config) -> Event {
     Event::new(EventKind::ConfigurationLoaded)
         .with("virtual_hosts", hosts.len().to_string())
         .with("routes", routes.to_string())
+        .with("sha256", &config.sha256)
 }
 
 /// Opens the files anew on each SIGUSR1: they have been moved away (logrotate).

@@ -167,7 +167,8 @@ impl Reloader {
 
     fn tell(&self, report: &ReloadReport) {
         log(report);
-        self.lasting.ports.audit.note(event(report));
+        let event = event(report, &self.running);
+        self.lasting.ports.audit.note(event);
     }
 
     /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
@@ -215,11 +216,11 @@ pub(super) fn refused_for(message: String) -> ReloadResult {
     }
 }
 
-fn event(report: &ReloadReport) -> Event {
+fn event(report: &ReloadReport, running: &Config) -> Event {
     let event = match &report.result {
-        ReloadResult::Applied { generation, .. } => {
-            Event::new(EventKind::ConfigurationLoaded).with("generation", generation.to_string())
-        }
+        ReloadResult::Applied { generation, .. } => Event::new(EventKind::ConfigurationLoaded)
+            .with("generation", generation.to_string())
+            .with("sha256", &running.sha256),
         ReloadResult::Refused { faults, .. } => {
             let count = faults.len().to_string();
             Event::new(EventKind::ConfigurationRefused).with("faults", count)

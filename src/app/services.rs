@@ -105,6 +105,7 @@ impl Core {
             control: Arc::new(control),
             keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
             sessions: Arc::new(sessions),
+            audit: Arc::clone(&lasting.ports.audit),
         };
         let reloader = Reloader {
             path: origin.path,

@@ -245,6 +245,7 @@ async fn end_one(own: &OwnEngine, facts: &SsoFacts) -> EndedSessions {
         ended: 1,
         durable: ended.durable.is_ok(),
         unconfirmed: unconfirmed.map(|(peer, _)| peer.to_string()).collect(),
+        is_unknown: None,
     }
 }
 
@@ -258,6 +259,11 @@ async fn end_subject(own: &OwnEngine, subject: &Subject) -> Result<EndedSessions
         ended: *ended.as_ref().unwrap_or(&standing),
         durable: ended.is_ok(),
         unconfirmed: Vec::new(),
+        is_unknown: own
+            .users
+            .as_ref()
+            .filter(|users| *users.store() == store)
+            .map(|users| users.account_of(user.as_str()).is_none()),
     })
 }
 
@@ -266,6 +272,7 @@ async fn end_all(own: &OwnEngine) -> EndedSessions {
         ended: 0,
         durable: true,
         unconfirmed: Vec::new(),
+        is_unknown: None,
     };
     let mut from = None;
     loop {

@@ -68,7 +68,9 @@ fn ask<T: DeserializeOwned>(
         Some(named) => named.clone(),
         None => load::state_dir_of(&node.config).map_err(NodeError::Which)?,
     };
-    Ok(client::ask(&state_dir, what, body)?)
+    let sudo = std::env::var_os("SUDO_USER").unwrap_or_default();
+    let sudo = sudo.to_string_lossy();
+    Ok(client::ask(&state_dir, what, (&sudo, body))?)
 }
 
 /// Says why a verb came to nothing, and gives its exit code.

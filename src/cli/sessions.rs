@@ -220,6 +220,11 @@ fn end(node: &NodeArgs, shown: &Shown, doomed: &Doomed) -> Result<ExitCode, Node
     }
     let plural = if ended.ended == 1 { "" } else { "s" };
     super::say(&format!("{} session{plural} ended\n", ended.ended));
+    if ended.is_unknown == Some(true) {
+        super::complain(
+            "the users file has no such user; what was signed in by that name is over all the same\n",
+        );
+    }
     if !ended.durable {
         super::complain("the disk has not taken it yet: a crash now would undo it here\n");
     }

@@ -126,6 +126,8 @@ pub struct Config {
     pub ops: Option<SocketAddr>,
     /// What is written down, and where to.
     pub logs: Logs,
+    /// The SHA-256, in hex, of what `portway config show` prints.
+    pub sha256: String,
     /// What is allowed and looks like a mistake.
     pub warnings: Warnings,
 }

@@ -68,7 +68,8 @@ const fn rate(kind: EventKind) -> Option<Rate> {
             burst: 1000,
             a_second: 20,
         }),
-        EventKind::ConfigurationLoaded
+        EventKind::CommandGiven
+        | EventKind::ConfigurationLoaded
         | EventKind::ConfigurationRefused
         | EventKind::KeysChanged
         | EventKind::LinesLost

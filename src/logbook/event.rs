@@ -21,9 +21,20 @@ pub struct Event {
     pub details: Vec<(&'static str, String)>,
 }
 
+/// Who asked for something on the machine.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Actor {
+    /// The user of the system.
+    pub uid: u32,
+    /// Who it was before `sudo`, as far as that was told; empty if nobody.
+    pub sudo_user: String,
+}
+
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
+    /// Somebody asked a running gateway to do something, by the command line.
+    CommandGiven,
     /// A configuration is served from now on.
     ConfigurationLoaded,
     /// A configuration was not taken over.
@@ -68,7 +79,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
+        Self::CommandGiven,
         Self::ConfigurationLoaded,
         Self::ConfigurationRefused,
         Self::CookieMismatched,
@@ -95,6 +107,7 @@ impl EventKind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::CommandGiven => "command_given",
             Self::ConfigurationLoaded => "configuration_loaded",
             Self::ConfigurationRefused => "configuration_refused",
             Self::CookieMismatched => "cookie_mismatched",
@@ -157,6 +170,13 @@ impl Event {
     #[must_use]
     pub fn request(self, id: RequestId) -> Self {
         self.with("request_id", id.as_str())
+    }
+
+    /// Who brought it about.
+    #[must_use]
+    pub fn by(self, actor: &Actor) -> Self {
+        self.with("by_uid", actor.uid.to_string())
+            .with("by_sudo_user", &*actor.sudo_user)
     }
 
     /// One detail more.

@@ -216,6 +216,9 @@ pub struct EndedSessions {
     pub durable: bool,
     /// The other data centres that had not confirmed when this was said. They are told all the same.
     pub unconfirmed: Vec<String>,
+    /// Whether the identity store of this node has no such user; none where that is not known.
+    #[serde(default)]
+    pub is_unknown: Option<bool>,
 }
 
 const HASH_DIGITS: usize = 12;

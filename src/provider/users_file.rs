@@ -40,6 +40,7 @@ pub mod changes;
 pub mod current;
 pub mod document;
 pub mod edit;
+mod faults;
 pub mod hash;
 pub mod htpasswd;
 pub mod known;

@@ -6,6 +6,9 @@ use std::process::Output;
 use std::process::Stdio;
 use std::time::Duration;
 
+use sha2::Digest;
+use sha2::Sha256;
+
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
@@ -99,6 +102,78 @@ async fn what_users_do_is_written_down_and_a_reference_leads_to_it_d_23() {
     for secret in ["s3cret", "portway-authn"] {
         assert!(!text.contains(secret), "{secret} in\n{text}");
     }
+}
+
+#[tokio::test]
+async fn who_asks_a_running_gateway_for_something_is_written_down_and_which_configuration_is_served()
+ {
+    let (gateway, _application) = start("").await;
+    Browser::signed_in(&gateway, "alice").await;
+    let sudo = |words: &[&str]| {
+        let mut command = gateway.command(words);
+        command.env("SUDO_USER", "mallory").output().unwrap()
+    };
+    let uid = rustix::process::getuid().as_raw().to_string();
+    for (words, event, detail) in [
+        (
+            &["sessions", "end", "--user", "alice"][..],
+            "user_cut_off",
+            ("user", "alice"),
+        ),
+        (
+            &["keys", "rotate"],
+            "keys_changed",
+            ("command", "keys rotate"),
+        ),
+        (&["keys", "retire"], "", ("command", "keys retire")),
+        (&["reload"], "configuration_loaded", ("command", "reload")),
+    ] {
+        assert!(sudo(words).status.success(), "{words:?}");
+        let command = words.iter().take(2).copied().collect::<Vec<_>>().join(" ");
+        let all = lines(&gateway, &format!("\"command\":\"{command}\"")).await;
+        let given = all.iter().find(|line| line["command"] == command.as_str());
+        let given = given.unwrap();
+        assert_eq!(given["event"], "command_given");
+        assert_eq!(given["by_uid"], uid.as_str());
+        assert_eq!(given["by_sudo_user"], "mallory");
+        assert_eq!(given[detail.0], detail.1);
+        if !event.is_empty() {
+            let done = last(&gateway, event).await;
+            assert!(
+                done["seq"].as_u64() > given["seq"].as_u64(),
+                "{done} {given}"
+            );
+        }
+    }
+    let shown = gateway.command(&["config", "show"]).output().unwrap();
+    let digest = Sha256::digest(&shown.stdout);
+    let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
+    let all = lines(&gateway, "configuration_loaded").await;
+    let loaded = all
+        .iter()
+        .filter(|line| line["event"] == "configuration_loaded");
+    let digests: Vec<_> = loaded
+        .map(|line| line["sha256"].as_str().unwrap())
+        .collect();
+    assert_eq!(digests, [&*digest, &*digest]);
+}
+
+#[tokio::test]
+async fn ending_the_sessions_of_nobody_says_that_there_is_no_such_user() {
+    let (gateway, _application) = start("").await;
+    let end = |user| {
+        gateway
+            .command(&["sessions", "end", "--user", user])
+            .output()
+    };
+    let typo = end("allice").unwrap();
+    assert!(typo.status.success(), "{typo:?}");
+    assert!(
+        said(&typo).contains("the users file has no such user"),
+        "{typo:?}"
+    );
+    let alice = end("alice").unwrap();
+    assert!(!said(&alice).contains("no such user"), "{alice:?}");
 }
 
 #[tokio::test]

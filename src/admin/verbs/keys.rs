@@ -8,6 +8,7 @@ use http::StatusCode;
 
 use crate::admin::Desk;
 use crate::admin::reply::Reply;
+use crate::admin::verbs::Question;
 use crate::ports::keys::KeysError;
 use crate::ports::keys::Retiring;
 
@@ -19,9 +20,17 @@ pub(super) async fn rotate(desk: &Desk) -> Reply {
     answer(desk.keys.rotate().await)
 }
 
-pub(super) async fn retire(desk: &Desk, body: &[u8]) -> Reply {
-    match serde_json::from_slice::<Retiring>(body) {
-        Ok(which) => answer(desk.keys.retire(&which).await),
+pub(super) async fn retire(desk: &Desk, question: &Question) -> Reply {
+    match serde_json::from_slice::<Retiring>(&question.body) {
+        Ok(which) => {
+            let given = question.given("keys retire");
+            desk.audit.note(match &which {
+                Retiring::EvenIfNeeded(key) => given.with("key", key).with("even_if_needed", "yes"),
+                Retiring::Key(key) => given.with("key", key),
+                Retiring::Unneeded => given,
+            });
+            answer(desk.keys.retire(&which).await)
+        }
         Err(error) => Reply::refused(StatusCode::BAD_REQUEST, &error),
     }
 }

@@ -14,6 +14,7 @@ use ipnet::IpNet;
 
 use crate::admin::Desk;
 use crate::admin::reply::Reply;
+use crate::admin::verbs::Question;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::ports::sessions::Chosen;
@@ -42,9 +43,20 @@ pub(super) async fn show(desk: &Desk, query: Option<&str>) -> Reply {
     }
 }
 
-pub(super) async fn end(desk: &Desk, body: &[u8]) -> Reply {
-    match serde_json::from_slice::<Doomed>(body) {
-        Ok(doomed) => answer(desk.sessions.end(&doomed).await),
+pub(super) async fn end(desk: &Desk, question: &Question) -> Reply {
+    match serde_json::from_slice::<Doomed>(&question.body) {
+        Ok(doomed) => {
+            let given = question.given("sessions end");
+            desk.audit.note(match &doomed {
+                Doomed::All => given.with("all", "yes"),
+                Doomed::Session(hash) => given.with("session", hash.as_str()),
+                Doomed::Subject(Subject { user, store }) => {
+                    let store = store.as_ref().map_or("", StoreName::as_str);
+                    given.user(user).with("store", store)
+                }
+            });
+            answer(desk.sessions.end(&doomed).await)
+        }
         Err(error) => misread(&error),
     }
 }

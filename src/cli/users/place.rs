@@ -10,6 +10,7 @@ use crate::cli::users::Refusal;
 use crate::config::Config;
 use crate::config::load;
 use crate::decision::password::PasswordRules;
+use crate::logbook::event::Actor;
 use crate::logbook::event::Event;
 
 /// Where the users file is.
@@ -71,11 +72,11 @@ impl Place {
         let Some(config) = &self.config else {
             return;
         };
-        let uid = rustix::process::getuid().as_raw();
         let sudo = std::env::var_os("SUDO_USER").unwrap_or_default();
-        let event = event
-            .with("by_uid", uid.to_string())
-            .with("by_sudo_user", sudo.to_string_lossy());
+        let event = event.by(&Actor {
+            uid: rustix::process::getuid().as_raw(),
+            sudo_user: sudo.to_string_lossy().into_owned(),
+        });
         let noted = audit::trail(config)
             .and_then(|trail| trail.map_or(Ok(()), |trail| Ok(trail.note(event)?)));
         if let Err(error) = noted {

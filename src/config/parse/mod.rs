@@ -22,7 +22,6 @@ use crate::config::raw::Content;
 use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::texts::Texts;
-use crate::config::yaml;
 use crate::decision::key_life::KeyRules;
 use crate::decision::template::Template;
 use crate::model::name::ClusterId;
@@ -109,7 +108,11 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
     let (root, texts) = whole(text, file, surroundings)?;
-    configuration(&root, &texts, surroundings)
+    let config = configuration(&root, &texts, surroundings)?;
+    Ok(Config {
+        sha256: schema::effective::sha256(&root, surroundings),
+        ..config
+    })
 }
 
 /// The tree of a configuration with what it includes, and all its texts.
@@ -150,8 +153,7 @@ pub fn effective(
 ) -> Result<String, Faults> {
     let (root, texts) = whole(text, file, surroundings)?;
     configuration(&root, &texts, surroundings)?;
-    let root = schema::effective::effective(&root, surroundings);
-    Ok(yaml::write(&root))
+    Ok(schema::effective::text(&root, surroundings))
 }
 
 /// Without a fault that is known, nothing came out all the same.
@@ -254,6 +256,7 @@ impl Reading<'_> {
         self.check_used(&section, site.virtual_hosts, &rules.policies);
 
         Some(Config {
+            sha256: String::new(),
             cluster: process.cluster?,
             deployment: process.deployment?,
             state_dir: process.state_dir,

@@ -4,7 +4,6 @@
 //! a misspelt `disabled` would leave an account open. Writing is in `edit`.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
@@ -23,6 +22,8 @@ use crate::model::time::Timestamp;
 pub use crate::ports::identity_provider::PasswordAge;
 use crate::provider::users_file::attributes;
 use crate::provider::users_file::attributes::RawAttributes;
+pub use crate::provider::users_file::faults::Fault;
+use crate::provider::users_file::faults::Listed;
 use crate::provider::users_file::hash::ParseHashError;
 use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::htpasswd;
@@ -103,17 +104,6 @@ pub enum LoadUsersError {
         #[source]
         source: Box<serde_saphyr::Error>,
     },
-}
-
-/// One thing that is wrong in a users file.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Fault {
-    /// The line, counted from 1.
-    pub line: u64,
-    /// The column, counted from 1.
-    pub column: u64,
-    /// What is wrong there.
-    pub problem: Problem,
 }
 
 /// What can be wrong with a value.
@@ -402,31 +392,6 @@ fn fault(place: &Location, problem: Problem) -> Fault {
         line: place.line(),
         column: place.column(),
         problem,
-    }
-}
-
-/// Shows each fault on a line of its own, the way compilers do.
-struct Listed<'a>(&'a Path, &'a [Fault]);
-
-impl fmt::Display for Listed<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for (
-            index,
-            Fault {
-                line,
-                column,
-                problem,
-            },
-        ) in self.1.iter().enumerate()
-        {
-            let separator = if index == 0 { "" } else { "\n" };
-            write!(
-                f,
-                "{separator}{}:{line}:{column}: {problem}",
-                self.0.display()
-            )?;
-        }
-        Ok(())
     }
 }
 

@@ -3,6 +3,9 @@
 //!
 //! What comes out is read again to the same meaning, unless a secret stood in it in so many words.
 
+use sha2::Digest;
+use sha2::Sha256;
+
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::expand;
 use crate::config::parse::include::INCLUDE;
@@ -19,9 +22,21 @@ use crate::config::raw::Node;
 use crate::config::raw::Position;
 use crate::config::raw::read_tree;
 use crate::config::userinfo;
+use crate::config::yaml;
+
+/// Writes a valid tree as it counts.
+pub(in crate::config::parse) fn text(root: &Node, surroundings: &Surroundings<'_>) -> String {
+    yaml::write(&effective(root, surroundings))
+}
+
+/// The SHA-256 of that text, in hex.
+pub(in crate::config::parse) fn sha256(root: &Node, surroundings: &Surroundings<'_>) -> String {
+    let digest = Sha256::digest(text(root, surroundings));
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
 
 /// Makes the effective tree of a valid one.
-pub(in crate::config::parse) fn effective(root: &Node, surroundings: &Surroundings<'_>) -> Node {
+fn effective(root: &Node, surroundings: &Surroundings<'_>) -> Node {
     let mut root = section(root, &ROOT, surroundings);
     if let Content::Map(entries) = &mut root.content {
         // What was included stands there already.
