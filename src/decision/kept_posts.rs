@@ -43,8 +43,8 @@ impl Default for KeptRules {
     fn default() -> Self {
         Self {
             bytes_max: 256 << 10,
-            per_address_max: 8,
-            posts_max: 256,
+            per_address_max: 64,
+            posts_max: 512,
         }
     }
 }
@@ -272,7 +272,8 @@ mod tests {
                 NOW.after(Duration::from_millis(n.into())),
             );
         }
-        assert_eq!(kept.len(), 9);
+        let of_one = KeptRules::default().per_address_max;
+        assert_eq!(kept.len(), 1 + of_one);
         // Also from many addresses, as long as each has more than one.
         for n in 1000..3000_u16 {
             let from = address(1000 + u32::from(n) % 200);
@@ -283,7 +284,7 @@ mod tests {
                 NOW.after(Duration::from_millis(n.into())),
             );
         }
-        assert!(kept.len() <= 256);
+        assert!(kept.len() <= KeptRules::default().posts_max);
         assert!(take(
             &mut kept,
             0,

@@ -188,6 +188,22 @@ async fn nothing_is_kept_where_nothing_may_be() {
 }
 
 #[tokio::test]
+async fn an_office_behind_one_address_keeps_a_form_for_each_of_its_people() {
+    let (gateway, _application) = start("").await;
+    let mut office = Vec::new();
+    for n in 0..12 {
+        let mut browser = Browser::new(&gateway);
+        let form = format!("a={n}");
+        let sent = post(&mut browser, "same-origin", (URL_ENCODED, &form)).await;
+        office.push((browser, sent.expect(303)));
+    }
+    for (mut browser, sent) in office {
+        let there = sign_in(&mut browser, &sent).await;
+        assert_eq!(there.url.path(), "/.portway/replay");
+    }
+}
+
+#[tokio::test]
 async fn no_more_bodies_are_read_at_a_time_than_may_be_kept() {
     let (gateway, _application) = start("limits: { kept_posts: 1 }\n").await;
     let url = Url::parse("https://app.test/");

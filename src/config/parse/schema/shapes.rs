@@ -282,10 +282,10 @@ static LIMITS: Shape = section(
         key("drain_timeout", Kind::Duration).default("30s"),
         key("kept_post_size", Kind::Size).default("256KiB"),
         key("kept_posts_per_address", Kind::Number(1, 100_000))
-            .default("8")
+            .default("64")
             .about("The most forms of one address that are kept."),
         key("kept_posts", Kind::Number(0, 100_000))
-            .default("256")
+            .default("512")
             .about("The most forms that are kept; 0 keeps none."),
     ],
     settings::LIMIT_KEYS,
