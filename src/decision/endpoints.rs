@@ -14,7 +14,7 @@ pub const LOGOUT: &str = "/.portway/logout";
 pub const PASSWORD: &str = "/.portway/password";
 /// Sends a kept post again, on an application host.
 pub const REPLAY: &str = "/.portway/replay";
-/// The login page, on the collector.
+/// The login page, on the collector; on an application host, where a hint for programs leads their users.
 pub const SIGN_IN: &str = "/.portway/sign-in";
 /// Where a sign-out ends, on the collector.
 pub const SIGNED_OUT: &str = "/.portway/signed-out";
@@ -32,5 +32,7 @@ pub const REQUEST: &str = "r";
 pub const TOKEN: &str = "t";
 /// The query parameter of a sealed sign-out.
 pub const SIGN_OUT: &str = "c";
+/// The query parameter of the level that a sign-in is to reach.
+pub const LEVEL: &str = "level";
 /// The query parameter of a return address.
 pub const RETURN: &str = "return";

@@ -27,7 +27,7 @@ pub mod names;
 pub mod origins;
 pub mod password;
 pub mod path;
-mod percent;
+pub mod percent;
 pub mod policy;
 pub mod rate;
 pub mod release;

@@ -2,7 +2,7 @@
 
 /// Writes a text, and whatever of it is not plain as the escapes of its UTF-8 bytes. What is plain is asked of
 /// each byte and its place; decoding gives back exactly what the text was if `%` is not plain.
-pub(super) fn escape(out: &mut Vec<u8>, text: &str, is_plain: impl Fn(usize, u8) -> bool) {
+pub fn escape(out: &mut Vec<u8>, text: &str, is_plain: impl Fn(usize, u8) -> bool) {
     out.reserve(text.len());
     for (at, byte) in text.bytes().enumerate() {
         if is_plain(at, byte) {

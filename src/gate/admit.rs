@@ -54,7 +54,7 @@ pub(super) struct Known {
     pub(super) standing: Standing,
     seen: Option<Hint>,
     claim: Option<Arc<Claim>>,
-    refused: Option<NotLive>,
+    pub(super) refused: Option<NotLive>,
 }
 
 impl Gate {
@@ -63,10 +63,7 @@ impl Gate {
         let terms = self.terms.current();
         let known = match (asked.access, terms.as_ref()) {
             (Access::Excluded, _) => Known::NOBODY,
-            (_, None) => Known {
-                refused: Some(NotLive::Unanswered),
-                ..Known::NOBODY
-            },
+            (_, None) => Known::UNANSWERED,
             (Access::Protected | Access::Unprotected, Some(settings)) => {
                 self.known(settings, caller).await
             }
@@ -107,6 +104,15 @@ impl Gate {
     #[must_use]
     pub fn still_serves(&self, sso: &SsoId) -> bool {
         self.engine.is_standing(sso)
+    }
+
+    /// Who stands behind a request that Portway answers itself.
+    pub(super) async fn standing_of(&self, caller: &Caller<'_>) -> Known {
+        let terms = self.terms.current();
+        match terms.as_ref() {
+            Some(settings) => self.known(settings, caller).await,
+            None => Known::UNANSWERED,
+        }
     }
 
     /// The first authn cookie whose session serves decides who stands behind the request. The level that
@@ -171,5 +177,10 @@ impl Known {
         seen: None,
         claim: None,
         refused: None,
+    };
+    /// Nobody whose session can be asked for.
+    const UNANSWERED: Self = Self {
+        refused: Some(NotLive::Unanswered),
+        ..Self::NOBODY
     };
 }

@@ -86,11 +86,7 @@ impl Gate {
     }
 
     async fn is_signed_in(&self, caller: &Caller<'_>) -> bool {
-        let terms = self.terms.current();
-        let Some(settings) = terms.as_ref() else {
-            return false;
-        };
-        let known = self.known(settings, caller).await;
+        let known = self.standing_of(caller).await;
         matches!(known.standing, Standing::SignedIn(..))
     }
 

@@ -7,13 +7,16 @@ use crate::crypto::claims::Seen;
 use crate::crypto::claims::SignInRequest;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
+use crate::decision::admission::Standing;
 use crate::decision::cookies;
 use crate::decision::cookies::CookieNames;
 use crate::decision::endpoints;
 use crate::decision::hand_over;
 use crate::decision::origins::is_plain_target;
+use crate::decision::percent::escape;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
+use crate::gate::Caller;
 use crate::gate::Gate;
 use crate::gate::replay::Post;
 use crate::model::claim::Activity;
@@ -38,7 +41,7 @@ pub enum Asker {
 pub struct Challenged<'a> {
     /// The host it came to.
     pub host: &'a HostName,
-    /// Path and query to come back to.
+    /// Path and query to come back to. Where a program asks, those of the page that it belongs to.
     pub target: &'a str,
     /// Who asks.
     pub asker: Asker,
@@ -75,15 +78,17 @@ impl Gate {
             });
         };
         if challenged.asker == Asker::Program {
-            let page = self.origins.of(challenged.host).unwrap_or(collector);
+            let own = self.origins.of(challenged.host);
             return Reply::new(ReplyKind::SignInRequired {
-                sign_in: format!("{page}/"),
+                sign_in: own.map_or_else(
+                    || format!("{collector}/"),
+                    |own| hint(&own, challenged.target, challenged.level),
+                ),
             });
         }
         let held = self.names.nonces(challenged.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
-        let target = Some(challenged.target)
-            .filter(|target| target.starts_with('/') && is_plain_target(target));
+        let target = Some(challenged.target).filter(|target| is_within_host(target));
         let request = SignInRequest {
             host: challenged.host.clone(),
             target: self.target_after(challenged, target.unwrap_or("/"), &nonce),
@@ -113,6 +118,37 @@ impl Gate {
         }
     }
 
+    /// Answers a browser that follows the hint which a program of one of its pages was given: it is asked to sign in
+    /// as the program's request was, and comes back to the page. Nothing in an address of this kind is a secret or
+    /// believed: whoever makes one up leads to a sign-in, and to a page of this host.
+    pub async fn sign_in_for_a_page(
+        &self,
+        caller: &Caller<'_>,
+        (target, level): (Option<&str>, Option<&str>),
+        asker: Asker,
+    ) -> Reply {
+        let target = target.filter(|target| is_page(target)).unwrap_or("/");
+        let level = level.and_then(|level| AuthLevel::new(level.parse().ok()?));
+        let level = level.unwrap_or(AuthLevel::NONE);
+        let known = self.standing_of(caller).await;
+        if matches!(&known.standing, Standing::SignedIn(_, held) if *held >= level) {
+            return Reply::new(ReplyKind::Redirect(target.to_owned()));
+        }
+        self.challenge(&Challenged {
+            host: caller.host,
+            target,
+            asker,
+            level,
+            cookies: caller.cookies,
+            bearer: caller.bearer(),
+            freshness: hand_over::demanded(known.refused),
+            limits: caller.limits,
+            activity: Activity::Counts,
+            refused: known.refused,
+            post: None,
+        })
+    }
+
     /// What came with the browser, for the diagnosis (D-10).
     fn seen(&self, challenged: &Challenged<'_>, nonce: Option<&Nonce>) -> Seen {
         if let Some(why) = challenged.refused {
@@ -136,4 +172,37 @@ impl Gate {
             }
         }
     }
+}
+
+/// The path and query of the page of a host that a program belongs to, by the `Referer` of its request; the host's
+/// first page where that names none.
+#[must_use]
+pub fn page_behind<'r>(referer: Option<&'r str>, origin: &str) -> &'r str {
+    let own = referer.and_then(|referer| referer.strip_prefix(origin));
+    let own = own.and_then(|own| own.split('#').next());
+    own.filter(|target| is_page(target)).unwrap_or("/")
+}
+
+/// Where a program's user signs in for what it asked for (D-8).
+fn hint(origin: &str, target: &str, level: AuthLevel) -> String {
+    let mut hint = format!("{origin}{}", endpoints::SIGN_IN).into_bytes();
+    hint.extend_from_slice(b"?");
+    hint.extend_from_slice(endpoints::RETURN.as_bytes());
+    hint.push(b'=');
+    let target = if is_page(target) { target } else { "/" };
+    let is_plain = |_, byte: u8| byte.is_ascii_alphanumeric() || b"-._~/".contains(&byte);
+    escape(&mut hint, target, is_plain);
+    if level > AuthLevel::NONE {
+        hint.extend_from_slice(format!("&{}={}", endpoints::LEVEL, level.get()).as_bytes());
+    }
+    String::from_utf8(hint).unwrap_or_default()
+}
+
+/// Whether a target is one of the application's, and not one of Portway's own.
+fn is_page(target: &str) -> bool {
+    is_within_host(target) && !target.starts_with(endpoints::PREFIX)
+}
+
+fn is_within_host(target: &str) -> bool {
+    target.starts_with('/') && is_plain_target(target)
 }

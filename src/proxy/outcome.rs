@@ -3,6 +3,7 @@
 //!
 //! What is to be done is configured; how an answer is written is `answer`.
 
+use http::header;
 use pingora::http::RequestHeader;
 
 use crate::config::destination::Destination;
@@ -26,7 +27,9 @@ use crate::decision::template::Form;
 use crate::decision::template::Template;
 use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
+use crate::gate::challenge::page_behind;
 use crate::model::claim::NotLive;
+use crate::model::name::HostName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::found::Found;
@@ -75,10 +78,16 @@ impl Serving {
                 form,
             }));
         }
-        let success = outcomes.success.as_deref().filter(|_| arrives);
+        let target = match asker {
+            Asker::Navigation => {
+                let success = outcomes.success.as_deref();
+                success.filter(|_| arrives).unwrap_or(target)
+            }
+            Asker::Program => self.page_of(head, &found.inbound.host, target),
+        };
         Step::Reply(self.gate.challenge(&Challenged {
             host: &found.inbound.host,
-            target: success.unwrap_or(target),
+            target,
             asker,
             level: found.route.config.level,
             cookies,
@@ -92,6 +101,17 @@ impl Serving {
             refused,
             post: None,
         }))
+    }
+
+    /// The page that a request which gets a 401 belongs to: what was asked for itself, if that is one.
+    fn page_of<'a>(&self, head: &'a RequestHeader, host: &HostName, asked: &'a str) -> &'a str {
+        if inbound::asker(&head.method, &head.headers) == Asker::Navigation {
+            return asked;
+        }
+        let referer = head.headers.get(header::REFERER);
+        let referer = referer.and_then(|referer| referer.to_str().ok());
+        let origin = self.gate.origins.of(host);
+        origin.map_or("/", |origin| page_behind(referer, &origin))
     }
 
     /// Answers a request that is denied, as the route says.

@@ -190,6 +190,15 @@ async fn application(
             let cookies = cookie_headers(&session.req_header().headers);
             gate.clear(&caller(session, &cookies, own), state.as_deref())
         }
+        (endpoints::SIGN_IN, &Method::GET | &Method::HEAD) => {
+            let return_to = parameter(session, endpoints::RETURN);
+            let level = parameter(session, endpoints::LEVEL);
+            let cookies = cookie_headers(&session.req_header().headers);
+            let asker = asker(&method, &session.req_header().headers);
+            let wanted = (return_to.as_deref(), level.as_deref());
+            gate.sign_in_for_a_page(&caller(session, &cookies, own), wanted, asker)
+                .await
+        }
         (endpoints::REPLAY, &Method::GET) => {
             let sealed = parameter(session, endpoints::POST);
             let cookies = cookie_headers(&session.req_header().headers);
@@ -205,6 +214,9 @@ async fn application(
                         .await
                 }
             }
+        }
+        (endpoints::SIGN_IN, _) => {
+            return answer::disallow(session, &[Method::GET, Method::HEAD], own.voice).await;
         }
         (endpoints::CALLBACK | endpoints::CLEAR | endpoints::REPLAY, _) => {
             return answer::disallow(session, &[Method::GET], own.voice).await;

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::decision::hand_over::demanded;
+use crate::gate::challenge::page_behind;
 
 #[test]
 fn a_browser_is_sent_to_the_collector_with_what_it_wanted() {
@@ -103,7 +104,7 @@ fn a_program_is_told_where_to_sign_in_and_gets_no_cookie_d_8() {
         refused: None,
         post: None,
     });
-    let sign_in = "https://shop.apps.test:8443/".to_owned();
+    let sign_in = "https://shop.apps.test:8443/.portway/sign-in?return=/api".to_owned();
     assert_eq!(reply, Reply::new(ReplyKind::SignInRequired { sign_in }));
 }
 
@@ -170,4 +171,27 @@ async fn admission_says_why_a_cookie_was_not_honoured_mdc_adopt_4() {
     assert_eq!(demanded(admission.refused), Freshness::Now);
     let admission = post.admission(&asked(&policy), &[]).await;
     assert_eq!(demanded(admission.refused), Freshness::Earlier);
+}
+
+#[test]
+fn only_a_page_of_the_same_host_is_come_back_to_d_8() {
+    let page = |referer| page_behind(Some(referer), "https://app.test");
+    assert_eq!(
+        page("https://app.test/list?of=all&page=2#row"),
+        "/list?of=all&page=2"
+    );
+    for elsewhere in [
+        "https://app.test",
+        "https://app.test.evil.test/x",
+        "https://app.test@evil.test/",
+        "https://evil.test/x",
+        "http://app.test/x",
+        "https://app.test//evil.test/",
+        "https://app.test/\\evil.test",
+        "https://app.test/.portway/logout",
+        "",
+    ] {
+        assert_eq!(page(elsewhere), "/", "{elsewhere}");
+    }
+    assert_eq!(page_behind(None, "https://app.test"), "/");
 }
