@@ -310,6 +310,8 @@ pub struct VirtualHost {
     pub maintenance: Option<Maintenance>,
     /// What it asks of sessions beyond what holds everywhere.
     pub session: HostLimits,
+    /// What is changed about headers where no route has been found; the rules of routes have these in them.
+    pub headers: HeaderRules,
     /// What each client may take of it, beside what a route says.
     pub allowance: Allowance,
     /// Its routes, in the order in which they are asked.

@@ -95,8 +95,19 @@ impl HeaderRules {
     pub fn changes(&self, subject: &Subject<'_>) -> Result<HeaderChanges, ResponseError> {
         Ok(HeaderChanges {
             request: changes(&self.request, subject)?,
-            response: changes(&self.response, subject)?,
+            response: self.answer_changes(subject)?,
         })
+    }
+
+    /// What is to be changed about an answer alone.
+    ///
+    /// # Errors
+    /// As of [`Self::changes`].
+    pub fn answer_changes(
+        &self,
+        subject: &Subject<'_>,
+    ) -> Result<Vec<HeaderChange>, ResponseError> {
+        changes(&self.response, subject)
     }
 }
 

@@ -16,6 +16,7 @@ use pingora::proxy::Session;
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
 use crate::decision::forwarded::Origin;
+use crate::decision::forwarded::Scheme;
 use crate::logbook::access::AccessRecord;
 use crate::logbook::access::AskedFor;
 use crate::logbook::access::Decision;
@@ -41,6 +42,8 @@ pub struct Noted {
     pub client: Option<IpAddr>,
     /// The host it asked for.
     pub host: Option<HostName>,
+    /// How its client asked.
+    pub scheme: Option<Scheme>,
     /// The route that would have taken it.
     pub route: Option<Arc<RouteRuntime>>,
     /// Who asked.
@@ -66,6 +69,7 @@ impl Noted {
     pub(super) fn arrived(&mut self, origin: &Origin, host: &HostName) {
         self.client = Some(origin.client);
         self.host = Some(host.clone());
+        self.scheme = Some(origin.scheme);
     }
 
     /// Notes that it was denied, and to whom.

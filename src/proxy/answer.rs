@@ -12,6 +12,7 @@ use http::header;
 use pingora::http::ResponseHeader;
 use pingora::proxy::Session;
 
+use crate::decision::header_rules::HeaderChange;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
@@ -23,6 +24,7 @@ use crate::proxy::answer::render::maintained;
 use crate::proxy::answer::render::page;
 use crate::proxy::answer::render::set_back;
 use crate::proxy::outbound::REQUEST_ID_TEXT;
+use crate::proxy::own_headers;
 use crate::proxy::pages::Pages;
 use crate::proxy::pages::Reader;
 use crate::proxy::pages::asset::Asset;
@@ -41,6 +43,8 @@ pub struct Voice<'a> {
     pub id: RequestId,
     /// Randomness.
     pub entropy: &'a dyn Entropy,
+    /// What the rules of the virtual host add.
+    pub changes: &'a [HeaderChange],
 }
 
 /// An answer that is ready to be written.
@@ -115,7 +119,7 @@ pub async fn refuse(
     if let Some(wait) = refusal.wait() {
         head.insert_header(header::RETRY_AFTER, whole_seconds(wait))?;
     }
-    write(session, head, body).await
+    say(session, head, body, voice).await
 }
 
 /// Tells of maintenance, and when to try again.
@@ -131,7 +135,7 @@ pub async fn maintain(
     let page = maintained(maintenance, &audience);
     let mut head = head(&page, voice.id)?;
     head.insert_header(header::RETRY_AFTER, whole_seconds(maintenance.retry_after))?;
-    write(session, head, page.body).await
+    say(session, head, page.body, voice).await
 }
 
 /// Refuses a method, and says which ones there are (RFC 9110 §15.5.6).
@@ -146,7 +150,7 @@ pub async fn disallow(
     let (mut head, body) = refused(session, Refusal::MethodNotAllowed, voice)?;
     let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
     head.insert_header(header::ALLOW, names.join(", "))?;
-    write(session, head, body).await
+    say(session, head, body, voice).await
 }
 
 fn refused(
@@ -183,7 +187,7 @@ pub async fn reply(
     for cookie in reply.cookies {
         head.append_header(header::SET_COOKIE, cookie)?;
     }
-    write(session, head, page.body).await
+    say(session, head, page.body, voice).await
 }
 
 /// Whether a password is typed on the page. Such pages are the collector's, which is served by https alone, so that
@@ -207,7 +211,7 @@ pub async fn move_to(
     }
     let mut head = head(&page, voice.id)?;
     head.insert_header(header::LOCATION, location)?;
-    write(session, head, page.body).await
+    say(session, head, page.body, voice).await
 }
 
 /// Answers a balancer that asks whether requests may be sent here. Why not is told on the ops listener alone.
@@ -269,7 +273,7 @@ async fn asset(session: &mut Session, asset: &Asset, voice: Voice<'_>) -> pingor
     head.insert_header(header::CACHE_CONTROL, "public, max-age=3600")?;
     // An image may hold scripts; opened by itself it runs none.
     head.insert_header(header::CONTENT_SECURITY_POLICY, ASSET_POLICY)?;
-    write(session, head, page.body).await
+    say(session, head, page.body, voice).await
 }
 
 const fn empty(status: StatusCode) -> Page {
@@ -312,6 +316,20 @@ fn policy(page: &Page) -> Cow<'static, str> {
         policy.push('\'');
     }
     Cow::Owned(policy)
+}
+
+/// Writes an answer of Portway's own, with what its virtual host adds.
+///
+/// # Errors
+/// When the client is gone, or a header cannot be set.
+async fn say(
+    session: &mut Session,
+    mut head: ResponseHeader,
+    body: Bytes,
+    voice: Voice<'_>,
+) -> pingora::Result<()> {
+    own_headers::apply(&mut head, voice.changes)?;
+    write(session, head, body).await
 }
 
 /// Writes an answer whose body is at hand.

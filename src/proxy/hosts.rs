@@ -7,6 +7,7 @@ use crate::config::PlainHttp;
 use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
+use crate::decision::header_rules::HeaderRules;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
@@ -32,6 +33,8 @@ pub struct HostRuntime {
     pub maintenance: Option<Arc<Maintenance>>,
     /// What it asks of sessions beyond what holds everywhere.
     pub limits: HostLimits,
+    /// What is changed about headers where no route has been found.
+    pub headers: HeaderRules,
     /// Its routes.
     pub routes: RouteTable<Arc<RouteRuntime>>,
 }
@@ -107,6 +110,7 @@ impl HostRuntime {
             plain_http: host.plain_http,
             maintenance: host.maintenance.clone().map(Arc::new),
             limits: host.session,
+            headers: host.headers.clone(),
             routes: RouteTable::new(entries.collect()),
         }
     }

@@ -32,6 +32,7 @@ pub mod memory;
 pub mod naming;
 pub mod outbound;
 mod outcome;
+mod own_headers;
 pub mod pages;
 pub mod pool;
 pub mod portal;

@@ -69,12 +69,16 @@ impl Serving {
         };
         let public = public.unwrap_or_default();
         let host = self.hosts.find(inbound.host.as_str());
+        let changes = self.own_changes(session.req_header(), ctx);
         let own = OwnRequest {
             host: &inbound.host,
             limits: host.map_or(HostLimits::NONE, |host| host.limits),
             origin: &public,
             client: origin.client,
-            voice: self.voice(ctx.id),
+            voice: Voice {
+                changes: &changes,
+                ..self.voice(ctx.id)
+            },
             form_timeout: self.limits.body_idle_timeout,
         };
         match (place, &self.collector) {

@@ -29,6 +29,7 @@ use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
 use crate::proxy::activity;
 use crate::proxy::answer;
+use crate::proxy::answer::Voice;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
@@ -330,9 +331,12 @@ impl ProxyHttp for Portway {
         if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
             tracing::info!(request_id = %ctx.id, status, error = %error, "request failed");
             // A client that is gone needs no answer.
-            answer::refuse(session, refusal, ctx.serving.voice(ctx.id))
-                .await
-                .ok();
+            let changes = ctx.serving.own_changes(session.req_header(), ctx);
+            let voice = Voice {
+                changes: &changes,
+                ..ctx.serving.voice(ctx.id)
+            };
+            answer::refuse(session, refusal, voice).await.ok();
         }
         FailToProxy {
             error_code: status,

@@ -231,6 +231,7 @@ impl Serving {
             pages: &self.pages,
             id,
             entropy: self.entropy.as_ref(),
+            changes: &[],
         }
     }
 

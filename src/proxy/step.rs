@@ -13,6 +13,7 @@ use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::ports::vitals::Vitals;
 use crate::proxy::answer;
+use crate::proxy::answer::Voice;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::fixed;
@@ -65,7 +66,19 @@ impl Step {
         ctx: &mut RequestContext,
         vitals: &dyn Vitals,
     ) -> pingora::Result<bool> {
-        let voice = ctx.serving.voice(ctx.id);
+        let changes = match &self {
+            Self::Answer(..) | Self::Forward(_) | Self::Own(..) | Self::Readiness => Vec::new(),
+            Self::Disallow(_)
+            | Self::KeepPost(_)
+            | Self::Maintain(_)
+            | Self::Move(_)
+            | Self::Refuse(_)
+            | Self::Reply(_) => ctx.serving.own_changes(session.req_header(), ctx),
+        };
+        let voice = Voice {
+            changes: &changes,
+            ..ctx.serving.voice(ctx.id)
+        };
         match self {
             Self::Forward(admitted) => {
                 if let Some(total) = admitted.route.config.timeouts.total

@@ -1,11 +1,14 @@
 //! What routes and virtual hosts change about headers, on the way to the upstream and back.
 
+use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::HEAD;
 use crate::support::Recorder;
 use crate::support::Request;
+use crate::support::browser::fetch;
 use crate::support::gateway::Setup;
+use crate::support::yaml;
 
 #[tokio::test]
 async fn headers_are_set_added_and_removed_on_the_way_there_and_no_copy_of_the_client_s_survives() {
@@ -72,6 +75,51 @@ async fn headers_are_set_added_and_removed_on_the_way_back() {
     assert_eq!(vary, ["Cookie", "Accept-Language"]);
     assert!(!answer.headers.contains_key("server"), "{answer:?}");
     assert_eq!(answer.text(), "ok");
+}
+
+/// From the first answer of all on, which is the redirect to the sign-in.
+#[tokio::test]
+async fn answers_of_portway_s_own_have_what_the_virtual_host_adds_and_keep_what_is_theirs() {
+    let application = Application::start().await;
+    let host = "  - host: app.test\n";
+    let rules = "    headers: { response: { remove: [Content-Security-Policy], set: {
+      Strict-Transport-Security: max-age=63072000, Referrer-Policy: unsafe-url, X-Served: \"${request.path}\" } } }\n";
+    let yaml = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&yaml.replace(host, &format!("{host}{rules}"))).await;
+    let mut stranger = Browser::new(&gateway);
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    drop(application);
+    let answers = [
+        (stranger.get("https://app.test/").await, 303),
+        (stranger.send(fetch("https://app.test/x")).await, 401),
+        (
+            stranger.get("https://app.test/.portway/style.css").await,
+            200,
+        ),
+        (stranger.get("https://app.test/.portway/none").await, 404),
+        (alice.get("https://app.test/admin").await, 403),
+        (stranger.get("https://app.test/plain").await, 503),
+    ];
+    for (answer, status) in answers {
+        let answer = answer.expect(status);
+        assert_eq!(
+            answer.header("strict-transport-security"),
+            "max-age=63072000"
+        );
+        assert_eq!(answer.header("x-served"), answer.url.path());
+        assert_eq!(answer.header("referrer-policy"), "same-origin");
+        assert!(
+            answer
+                .header("content-security-policy")
+                .starts_with("default-src 'none'")
+        );
+    }
+    // Whoever listens could have said it.
+    let plain = stranger.get("http://app.test/y").await.expect(301);
+    assert_eq!(plain.header("strict-transport-security"), "");
+    assert_eq!(plain.header("x-served"), "/y");
+    let other = stranger.get("https://other.test/").await.expect(303);
+    assert_eq!(other.header("strict-transport-security"), "");
 }
 
 async fn start(recorder: &Recorder) -> Gateway {

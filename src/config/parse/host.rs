@@ -101,6 +101,7 @@ impl Reading<'_> {
             public_port,
             maintenance,
             session: limits.unwrap_or_default(),
+            headers: rules,
             allowance,
             routes,
         };
