@@ -163,7 +163,8 @@ impl ServiceWithDependents for Core {
         let door = engine.door();
         let ended = door.watch_ended();
         let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
-        let streams = StreamWatch::new(door, Arc::clone(running), Arc::clone(clock));
+        let live = Arc::clone(&self.node.live);
+        let streams = StreamWatch::new(door, (Arc::clone(running), live), Arc::clone(clock));
         tasks.spawn("the cutting of streams", Arc::clone(&streams).close(ended));
         tasks.spawn("the check of streams", streams.check());
         if let Some(mut users) = self.users.take() {

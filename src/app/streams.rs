@@ -1,6 +1,6 @@
 //! Ends the requests in flight of sessions that serve no more: at the word of the engine, and by a check of
 //! their own: a session may be in use beyond what the engine here sees, and a host may be stricter than the engine
-//! (S-17, S-20, D-13, D-19).
+//! (S-17, S-20, D-13, D-19). Streams are held against what is served now as well: a rule may be another one by now.
 
 use std::collections::HashMap;
 use std::collections::HashSet;
@@ -21,6 +21,8 @@ use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::session_engine::Lookup;
 use crate::ports::session_engine::SessionEngine;
+use crate::proxy::live::Live;
+use crate::proxy::serving::Serving;
 use crate::proxy::streams::Running;
 use crate::proxy::streams::Streams;
 
@@ -28,6 +30,7 @@ use crate::proxy::streams::Streams;
 pub(super) struct StreamWatch {
     engine: Arc<dyn SessionEngine>,
     running: Arc<Streams>,
+    live: Arc<Live>,
     clock: Arc<dyn Clock>,
     /// Sessions that have just moved to another data centre: asking for them would bring them back.
     moving: Mutex<HashSet<SsoId>>,
@@ -36,12 +39,13 @@ pub(super) struct StreamWatch {
 impl StreamWatch {
     pub(super) fn new(
         engine: Arc<dyn SessionEngine>,
-        running: Arc<Streams>,
+        (running, live): (Arc<Streams>, Arc<Live>),
         clock: Arc<dyn Clock>,
     ) -> Arc<Self> {
         Arc::new(Self {
             engine,
             running,
+            live,
             clock,
             moving: Mutex::default(),
         })
@@ -100,9 +104,42 @@ impl StreamWatch {
         let mut ticks = tokio::time::interval(CHECK_EVERY);
         ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut settled = HashMap::new();
+        let (mut served, mut checks) = (self.live.take(), 0);
         loop {
             ticks.tick().await;
             self.check_once(&mut settled).await;
+            let serving = self.live.take();
+            checks += 1;
+            if !Arc::ptr_eq(&serving, &served) || checks >= JUDGE_EVERY {
+                self.judge(&serving);
+                (served, checks) = (serving, 0);
+            }
+        }
+    }
+
+    /// Cuts the streams that would not be let in now: the configuration is another one, their users are, or it is
+    /// another time of day. Those whose session does not serve are left to the check of sessions.
+    fn judge(&self, serving: &Serving) {
+        let now = self.clock.now();
+        let mut cut = 0_usize;
+        for stream in self.running.streams() {
+            let Lookup::Live(session) = self.engine.lookup(&stream.claim, now) else {
+                continue;
+            };
+            if serving.lets_in(&stream.entered, (&stream.claim, session), now) {
+                continue;
+            }
+            stream.watch.cut();
+            cut += 1;
+            tracing::debug!(
+                user = stream.claim.facts.subject.as_str(),
+                session = stream.claim.facts.sso.short_hash(),
+                virtual_host = %stream.entered.host,
+                "a stream that would not be let in now is cut"
+            );
+        }
+        if cut > 0 {
+            tracing::info!(streams = cut, "streams cut that would not be let in now");
         }
     }
 
@@ -191,6 +228,8 @@ const ENDED_GRACE: Duration = Duration::from_millis(500);
 /// And when the session has moved to another data centre, where it serves on.
 const MOVED_GRACE: Duration = Duration::from_secs(3);
 const CHECK_EVERY: Duration = Duration::from_secs(1);
+/// After how many checks streams are judged again by their policies while the configuration stays the same.
+const JUDGE_EVERY: u32 = 30;
 /// Sessions that are asked about at a time: requests that come meanwhile have to get through too.
 const CHECKS_AT_ONCE: usize = 16;
 /// How long the answer about a session holds which the engine here cannot see by itself.

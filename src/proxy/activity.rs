@@ -11,6 +11,7 @@ use pingora::proxy::Session;
 
 use crate::model::claim::Activity;
 use crate::proxy::context::RequestContext;
+use crate::proxy::entered;
 use crate::proxy::homeward;
 
 /// Notes a piece that the client has sent, at this time in the life of its request.
@@ -30,8 +31,13 @@ pub(super) fn client_sent(
 
 /// Notes that a piece of the answer has moved, at this time in the life of its request.
 pub(super) fn answer_moved(session: &Session, ctx: &mut RequestContext, age: Duration) {
-    if is_due(ctx, age) && !session.was_upgraded() && is_asked_for(session) {
-        note(ctx, age);
+    if !is_due(ctx, age) || session.was_upgraded() {
+        return;
+    }
+    match flow(session) {
+        Some(Flow::AskedFor) => note(ctx, age),
+        Some(Flow::Pushed) => entered::note(session.req_header(), ctx),
+        None => {}
     }
 }
 
@@ -44,19 +50,31 @@ fn is_due(ctx: &RequestContext, age: Duration) -> bool {
         && since_head().is_some_and(|since| since >= ACCESS_EVERY)
 }
 
-/// Whether an answer is what its user asked for, and not what the application says whenever it likes. Before its
-/// head has been sent it cannot be told.
-fn is_asked_for(session: &Session) -> bool {
-    let Some(head) = session.response_written() else {
-        return false;
-    };
+/// How an answer comes.
+enum Flow {
+    /// Its user asked for it.
+    AskedFor,
+    /// The application says it whenever it likes.
+    Pushed,
+}
+
+/// How an answer comes. Before its head has been sent that cannot be told.
+fn flow(session: &Session) -> Option<Flow> {
+    let head = session.response_written()?;
+    if homeward::is_interim(head.status) {
+        return None;
+    }
     let kind = head.headers.get(header::CONTENT_TYPE);
     let kind = kind.map_or(&[][..], |kind| kind.as_bytes());
     let is = |pushed: &&str| {
         let begin = kind.get(..pushed.len());
         begin.is_some_and(|begin| begin.eq_ignore_ascii_case(pushed.as_bytes()))
     };
-    !homeward::is_interim(head.status) && !PUSHED.iter().any(is)
+    Some(if PUSHED.iter().any(is) {
+        Flow::Pushed
+    } else {
+        Flow::AskedFor
+    })
 }
 
 /// Whether there is nothing in a piece but pings, pongs and closes of a WebSocket. Browsers answer pings by

@@ -14,6 +14,7 @@ pub mod context;
 pub mod counts;
 mod denied;
 pub mod edge;
+pub mod entered;
 mod fixed;
 pub mod forward;
 mod found;

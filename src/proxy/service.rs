@@ -33,6 +33,7 @@ use crate::proxy::answer::Voice;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::RequestContext;
+use crate::proxy::entered;
 use crate::proxy::forward;
 use crate::proxy::homeward;
 use crate::proxy::inbound;
@@ -241,6 +242,9 @@ impl ProxyHttp for Portway {
             .await_next_byte(admitted.route.config.timeouts.read_idle);
         if let Some(at) = &admitted.in_flight {
             at.member().succeeded(ctx.serving.clock.now());
+        }
+        if is_tunnel {
+            entered::note(session.req_header(), ctx);
         }
         Ok(())
     }

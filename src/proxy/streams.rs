@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::model::claim::Claim;
 use crate::model::claim::HostLimits;
 use crate::model::id::SsoId;
+use crate::proxy::entered::Entered;
 use crate::proxy::watch::RequestWatch;
 
 /// The requests in flight.
@@ -28,6 +29,18 @@ pub struct Streams {
 #[derive(Debug)]
 pub struct Running {
     ticket: u64,
+    /// The claim that it was permitted by.
+    pub claim: Arc<Claim>,
+    /// What cuts it.
+    pub watch: Arc<RequestWatch>,
+    entered: Option<Arc<Entered>>,
+}
+
+/// A request in flight that has become a stream.
+#[derive(Debug)]
+pub struct Stream {
+    /// What it was let in for.
+    pub entered: Arc<Entered>,
     /// The claim that it was permitted by.
     pub claim: Arc<Claim>,
     /// What cuts it.
@@ -55,6 +68,7 @@ impl Streams {
                 ticket,
                 claim,
                 watch,
+                entered: None,
             };
             shard.lock().entry(sso).or_default().push(running);
         }
@@ -62,7 +76,26 @@ impl Streams {
             streams: Arc::clone(self),
             sso,
             ticket,
+            has_entered: false,
         }
+    }
+
+    /// Those that have become streams.
+    #[must_use]
+    pub fn streams(&self) -> Vec<Stream> {
+        let stream = |running: &Running| {
+            Some(Stream {
+                entered: running.entered.clone()?,
+                claim: Arc::clone(&running.claim),
+                watch: Arc::clone(&running.watch),
+            })
+        };
+        let of = |shard: &Mutex<HashMap<SsoId, Vec<Running>, RandomState>>| {
+            let shard = shard.lock();
+            let streams = shard.values().flatten().filter_map(stream);
+            streams.collect::<Vec<_>>()
+        };
+        self.shards.iter().flat_map(of).collect()
     }
 
     /// Takes out every request of an SSO session, for whoever is to cut them.
@@ -149,6 +182,7 @@ pub struct Registration {
     streams: Arc<Streams>,
     sso: SsoId,
     ticket: u64,
+    has_entered: bool,
 }
 
 impl Registration {
@@ -159,6 +193,22 @@ impl Registration {
         let mut running = shard.get(&self.sso)?.iter();
         let own = running.find(|running| running.ticket == self.ticket)?;
         Some(Arc::clone(&own.claim))
+    }
+
+    /// Notes once that the request has become a stream, and what it was let in for.
+    pub fn enter(&mut self, entered: impl FnOnce() -> Entered) {
+        if std::mem::replace(&mut self.has_entered, true) {
+            return;
+        }
+        let entered = Arc::new(entered());
+        let Some(shard) = self.streams.shard(&self.sso) else {
+            return;
+        };
+        let mut shard = shard.lock();
+        let mut running = shard.get_mut(&self.sso).into_iter().flatten();
+        if let Some(own) = running.find(|running| running.ticket == self.ticket) {
+            own.entered = Some(entered);
+        }
     }
 }
 

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use futures_util::SinkExt;
 use futures_util::StreamExt;
+use tokio::time::Instant;
 use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::Application;
@@ -145,6 +146,45 @@ async fn streams_end_as_well_when_a_session_is_replaced_or_evicted_s_11_s_21() {
     within("an evicted session's stream", SECOND, stream.rest())
         .await
         .unwrap_err();
+}
+
+#[tokio::test]
+async fn streams_that_would_not_be_let_in_any_more_are_cut_soon_after_a_reload_and_others_go_on_d_13()
+ {
+    let application = Application::start().await;
+    let yaml = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&yaml).await;
+    let alice = Browser::signed_in(&gateway, "alice").await;
+    let bob = Browser::signed_in(&gateway, "bob").await;
+    let open = async |browser: &Browser| {
+        let socket = websocket::open(browser, "https://app.test/ws", &[]).await;
+        let mut socket = socket.unwrap();
+        echo(&mut socket, "hello").await;
+        socket
+    };
+    let (mut of_alice, mut of_bob) = (open(&alice).await, open(&bob).await);
+    let mut pushed = begun(&alice, "/ticks").await;
+    // Long enough to be a stream.
+    let began = Instant::now();
+    while began.elapsed() < 2 * SECOND {
+        pushed.next().await.unwrap().unwrap();
+    }
+    let anybody = "anybody: [{ allow: signed_in }]";
+    let without = "anybody: [{ deny: { user: alice } }, { allow: signed_in }]";
+    gateway.reload_with(&yaml.replace(anybody, without)).await;
+    let end = within("her WebSocket closes", PATIENCE, of_alice.next()).await;
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
+    within("what is pushed ends", PATIENCE, pushed.rest())
+        .await
+        .unwrap_err();
+    echo(&mut of_bob, "still here").await;
+    let gone = yaml.replace(
+        "path: /, access: protected",
+        "path: /else, access: protected",
+    );
+    gateway.reload_with(&gone).await;
+    let end = within("his WebSocket closes", PATIENCE, of_bob.next()).await;
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
 }
 
 /// Opens a stream and waits for its first piece.

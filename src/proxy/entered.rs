@@ -1,0 +1,115 @@
+//! What streams were let in for, so that they are judged again by what is served now (D-13, D-16): a WebSocket may
+//! outlive the rule that let it in by hours.
+//!
+//! When that is done, and what becomes of those that would not be let in, is `app`'s matter. A request that is over
+//! soon is judged once.
+
+use std::net::IpAddr;
+use std::sync::Arc;
+
+use http::HeaderMap;
+use http::Method;
+use http::Uri;
+use pingora::http::RequestHeader;
+
+use crate::decision::admission::Asked;
+use crate::decision::admission::Decision;
+use crate::decision::admission::Standing;
+use crate::decision::admission::decide;
+use crate::decision::facts::RequestFacts;
+use crate::decision::facts::TlsFacts;
+use crate::decision::forwarded::Scheme;
+use crate::decision::path::normalise;
+use crate::decision::routing::RouteFound;
+use crate::model::claim::Activity;
+use crate::model::claim::Claim;
+use crate::model::id::RequestId;
+use crate::model::name::HostName;
+use crate::model::name::ListenerName;
+use crate::model::session::Session;
+use crate::model::time::Timestamp;
+use crate::proxy::context::RequestContext;
+use crate::proxy::serving::Serving;
+
+/// What a stream was let in for, as far as rules read it.
+#[derive(Debug)]
+pub struct Entered {
+    /// The virtual host that it asked for.
+    pub host: HostName,
+    id: RequestId,
+    listener: ListenerName,
+    method: Method,
+    scheme: Scheme,
+    uri: Uri,
+    headers: HeaderMap,
+    address: IpAddr,
+    tls: Option<TlsFacts>,
+}
+
+/// Keeps in mind what a request was let in for that has become a stream.
+pub(super) fn note(head: &RequestHeader, ctx: &mut RequestContext) {
+    let (Some(current), Some(admitted)) = (&ctx.current, &mut ctx.admitted) else {
+        return;
+    };
+    let Some(registration) = &mut admitted.registration else {
+        return;
+    };
+    let connection = &current.connection;
+    registration.enter(|| Entered {
+        host: admitted.host.clone(),
+        id: ctx.id,
+        listener: connection.listener.clone(),
+        method: head.method.clone(),
+        scheme: admitted.origin.scheme,
+        uri: head.uri.clone(),
+        headers: head.headers.clone(),
+        address: admitted.origin.client,
+        tls: connection
+            .tls
+            .clone()
+            .filter(|_| admitted.origin.is_direct()),
+    });
+}
+
+impl Serving {
+    /// Whether a stream of a session that serves would be let in if it came now. One whose host or route is gone
+    /// would not.
+    #[must_use]
+    pub fn lets_in(
+        &self,
+        entered: &Entered,
+        (claim, session): (&Claim, Arc<Session>),
+        now: Timestamp,
+    ) -> bool {
+        let host = self.hosts.find(entered.host.as_str());
+        let Some(host) = host.filter(|host| host.is_on(&entered.listener)) else {
+            return false;
+        };
+        let Ok(path) = normalise(entered.uri.path()) else {
+            return false;
+        };
+        let RouteFound::Found(route) = host.routes.find(&path, &entered.method) else {
+            return false;
+        };
+        let asked = Asked {
+            access: route.config.access,
+            policy: &route.config.policy,
+            level: route.config.level,
+            activity: Activity::None,
+            request: RequestFacts {
+                id: entered.id,
+                method: &entered.method,
+                scheme: entered.scheme,
+                host: entered.host.as_str(),
+                path: path.as_str(),
+                query: entered.uri.query(),
+                headers: &entered.headers,
+                address: entered.address,
+                tls: entered.tls.as_ref(),
+            },
+        };
+        let level = claim.facts.level.min(session.facts.level);
+        let decision = decide(&asked, Standing::SignedIn(session, level), now);
+        matches!(decision, Decision::Allow(_))
+    }
+}
