@@ -166,6 +166,19 @@ impl Responses {
 }
 
 impl CookieTemplate {
+    /// A `Set-Cookie` value that makes the browser forget it.
+    #[must_use]
+    pub fn clearing(&self) -> String {
+        Cookie::build((&*self.name, ""))
+            .path(&*self.path)
+            .secure(true)
+            .http_only(self.scripts == Scripts::Refused)
+            .same_site(self.same_site)
+            .max_age(cookie::time::Duration::ZERO)
+            .build()
+            .to_string()
+    }
+
     fn give(&self, subject: &Subject<'_>, given: &mut Given) -> Result<(), ResponseError> {
         let value = self.value.render(subject, Form::Cookie);
         let Some(value) = value.and_then(|value| String::from_utf8(value).ok()) else {

@@ -9,6 +9,7 @@ use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::decision::header_rules::HeaderRules;
 use crate::decision::maintenance::Maintenance;
+use crate::decision::response::CookieTemplate;
 use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
 use crate::model::claim::HostLimits;
@@ -35,6 +36,8 @@ pub struct HostRuntime {
     pub limits: HostLimits,
     /// What is changed about headers where no route has been found.
     pub headers: HeaderRules,
+    /// What makes a browser forget the cookies that policies give it here, each once.
+    pub clearing: Vec<String>,
     /// Its routes.
     pub routes: RouteTable<Arc<RouteRuntime>>,
 }
@@ -111,6 +114,7 @@ impl HostRuntime {
             maintenance: host.maintenance.clone().map(Arc::new),
             limits: host.session,
             headers: host.headers.clone(),
+            clearing: clearing(host),
             routes: RouteTable::new(entries.collect()),
         }
     }
@@ -120,6 +124,17 @@ impl HostRuntime {
     pub fn is_on(&self, listener: &ListenerName) -> bool {
         self.listeners.is_empty() || self.listeners.contains(listener)
     }
+}
+
+fn clearing(host: &VirtualHost) -> Vec<String> {
+    let given = host
+        .routes
+        .iter()
+        .flat_map(|route| &route.responses.cookies);
+    let mut clearing: Vec<String> = given.map(CookieTemplate::clearing).collect();
+    clearing.sort_unstable();
+    clearing.dedup();
+    clearing
 }
 
 impl Target {

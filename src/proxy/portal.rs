@@ -192,7 +192,8 @@ async fn application(
         (endpoints::CLEAR, &Method::GET) => {
             let state = parameter(session, endpoints::SIGN_OUT);
             let cookies = cookie_headers(&session.req_header().headers);
-            gate.clear(&caller(session, &cookies, own), state.as_deref())
+            let reply = gate.clear(&caller(session, &cookies, own), state.as_deref());
+            forgetting_policies(reply, serving, own)
         }
         (endpoints::SIGN_IN, &Method::GET | &Method::HEAD) => {
             let return_to = parameter(session, endpoints::RETURN);
@@ -214,8 +215,9 @@ async fn application(
                 Provenance::Own => {
                     let return_to = parameter(session, endpoints::RETURN);
                     let cookies = cookie_headers(&session.req_header().headers);
-                    gate.sign_out(&caller(session, &cookies, own), return_to.as_deref())
-                        .await
+                    let caller = caller(session, &cookies, own);
+                    let reply = gate.sign_out(&caller, return_to.as_deref()).await;
+                    forgetting_policies(reply, serving, own)
                 }
             }
         }
@@ -247,6 +249,17 @@ fn caller<'a>(session: &'a Session, cookies: &'a [&'a [u8]], own: &OwnRequest<'a
         limits: own.limits,
         opened: None,
     }
+}
+
+/// Has an answer that makes the browser forget its session forget what policies gave it as well. One that has signed
+/// in again meanwhile keeps all.
+fn forgetting_policies(reply: Reply, serving: &Serving, own: &OwnRequest<'_>) -> Reply {
+    if reply.cookies.is_empty() {
+        return reply;
+    }
+    let host = serving.hosts.find(own.host.as_str());
+    let clearing = host.into_iter().flat_map(|host| &host.clearing);
+    clearing.cloned().fold(reply, Reply::with_cookie)
 }
 
 fn confirm_sign_out() -> Reply {

@@ -138,6 +138,14 @@ pub(super) const fn refusal_of(error: InboundError) -> Refusal {
     }
 }
 
+/// What a log says of an error of pingora's. A status that a phase has asked for is told beside it.
+pub(super) fn reason(error: &Error) -> String {
+    match (error.etype(), &error.context, &error.cause) {
+        (ErrorType::HTTPStatus(_), Some(why), None) => why.as_str().to_owned(),
+        _ => error.to_string().trim_start().to_owned(),
+    }
+}
+
 /// The answer to an error of pingora's; none when the client is gone.
 pub(super) fn refusal_for(error: &Error) -> Option<Refusal> {
     match (error.etype(), error.esource()) {

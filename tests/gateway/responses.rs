@@ -260,6 +260,26 @@ async fn presets_name_the_headers_that_applications_know_from_other_gateways() {
     }
 }
 
+#[tokio::test]
+async fn what_a_policy_gave_a_browser_is_forgotten_at_the_sign_out() {
+    let recorder = Recorder::start().await;
+    let route = "      - { path: /, access: protected, policy: given, pool: app }\n";
+    let gateway = start(&recorder, GIVEN, route).await;
+    let mut browser = Browser::new(&gateway);
+    browser
+        .sign_in("https://app.test/", "alice")
+        .await
+        .expect(200);
+    assert!(
+        browser
+            .cookies_for("https://app.test/")
+            .contains("theme=sales")
+    );
+    let answer = browser.get("https://app.test/.portway/logout").await;
+    browser.follow_all(answer).await.expect(200);
+    assert_eq!(browser.cookies_for("https://app.test/"), "");
+}
+
 const GIVEN: &str = "policies:
   given:
     rules: [{ allow: signed_in }]
