@@ -41,7 +41,7 @@ pub struct RequestWatch {
     total: AtomicU64,
     stage: AtomicU8,
     upstream: AtomicI32,
-    /// What the present stage was armed with, in milliseconds.
+    /// How long the next byte of the answer may take, in milliseconds.
     span: AtomicU64,
     /// Whether it was the first byte of the answer that did not come.
     unanswered: AtomicBool,
@@ -178,11 +178,9 @@ impl RequestWatch {
 
     /// The upstream is due to send more within `read_idle`. Answers how long the request has been watched.
     pub fn await_next_byte(&self, read_idle: Duration) -> Duration {
-        let age = self.age();
-        self.set(
-            Stage::NextByte,
-            millis(age).saturating_add(millis(read_idle)),
-        );
+        let (age, span) = (self.age(), millis(read_idle));
+        self.span.store(span, Ordering::Relaxed);
+        self.set(Stage::NextByte, millis(age).saturating_add(span));
         age
     }
 
@@ -228,7 +226,7 @@ impl RequestWatch {
         if in_time && self.is_in(Stage::NextByte) && has_unread(socket) {
             // The upstream has sent more; it waits to be read until the client has taken what came before.
             let span = Duration::from_millis(self.span.load(Ordering::Relaxed));
-            self.arm(Stage::NextByte, Some(span));
+            self.await_next_byte(span);
             return Expired::Wait;
         }
         self.upstream.store(-1, Ordering::Relaxed);
@@ -279,3 +277,26 @@ fn millis(span: Duration) -> u64 {
 const NEVER: u64 = u64::MAX;
 /// How long a request may take to answer for a late upstream.
 const LATE_GRACE: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::os::fd::AsRawFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+
+    /// What a client does not take keeps nobody from noticing that the upstream has stopped, once it does.
+    #[tokio::test]
+    async fn a_client_that_is_slow_moves_the_deadline_and_does_not_lift_it() {
+        let (ours, mut upstream) = UnixStream::pair().unwrap();
+        let idle = Duration::from_secs(60);
+        let watch = RequestWatch::new(None, idle, Arc::default());
+        watch.is_connected(ours.as_raw_fd());
+        watch.await_next_byte(idle);
+        upstream.write_all(b"more").unwrap();
+        assert_eq!(watch.expire(), Expired::Wait);
+        let due = watch.due().unwrap();
+        assert!(due <= Instant::now() + idle, "{due:?}");
+    }
+}
