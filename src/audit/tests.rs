@@ -1,5 +1,6 @@
 //! Trails that are written, rotated, cut, tampered with, and found so.
 
+use std::error::Error;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -113,6 +114,12 @@ fn until(what: &str, is_so: impl Fn() -> bool) {
     panic!("{what}");
 }
 
+/// An error and what is behind it, as it is told.
+fn said(error: &VerifyError) -> String {
+    let behind = error.source().map(ToString::to_string);
+    format!("{error}: {}", behind.unwrap_or_default())
+}
+
 #[test]
 fn a_trail_that_nobody_touched_is_whole_over_restarts_and_rotations() {
     let desk = Desk::new();
@@ -152,7 +159,7 @@ fn lines_that_are_changed_removed_or_moved_are_found() {
         let desk = Desk::new();
         desk.note(5);
         desk.edit(edit);
-        let error = desk.verify(&[desk.path()]).unwrap_err().to_string();
+        let error = said(&desk.verify(&[desk.path()]).unwrap_err());
         assert!(error.contains(expected), "{error}");
     }
 }
@@ -204,7 +211,7 @@ fn a_trail_that_was_cut_says_so_when_it_goes_on() {
         told.contains("\"event\":\"trail_cut\",\"expected\":\"5\",\"found\":\"3\""),
         "{told}"
     );
-    let error = desk.verify(&[desk.path()]).unwrap_err().to_string();
+    let error = said(&desk.verify(&[desk.path()]).unwrap_err());
     assert!(error.contains("lines 4 to 5 are missing"), "{error}");
 }
 
