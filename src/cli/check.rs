@@ -47,7 +47,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
                     verdict(config, unusable.len())
                 );
                 write_all(stderr.lock(), &shown);
-                return ExitCode::from(FAULTY);
+                return ExitCode::from(super::FAULTY);
             }
             let warnings = advice(&valid.warnings, colour_of(&stderr));
             write_all(stderr.lock(), &warnings);
@@ -70,7 +70,7 @@ pub(super) fn refuse(config: &Path, faults: &Faults) -> ExitCode {
     let stderr = std::io::stderr();
     let colour = colour_of(&stderr);
     write_all(stderr.lock(), &report(config, faults, colour));
-    ExitCode::from(FAULTY)
+    ExitCode::from(super::FAULTY)
 }
 
 fn colour_of(stderr: &Stderr) -> Colour {
@@ -269,9 +269,6 @@ fn write_all(mut to: impl Write, text: &str) {
     // A closed pipe takes the text but not the exit code.
     let _closed = to.write_all(text.as_bytes());
 }
-
-/// The exit code for a configuration with faults.
-pub(super) const FAULTY: u8 = 2;
 
 /// Items of one kind in a summary, so that three kinds fit a screen.
 const ITEMS_MAX: usize = 8;

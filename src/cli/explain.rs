@@ -41,7 +41,6 @@ use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::policy::Effect;
 use crate::decision::routing::HostTable;
-use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteFound;
 use crate::decision::routing::RouteTable;
 use crate::model::id::RequestId;
@@ -119,7 +118,7 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
         }
         Err(error) => {
             super::complain(&format!("error: {error:#}\n"));
-            ExitCode::from(FAULTY)
+            ExitCode::from(super::FAULTY)
         }
     }
 }
@@ -222,6 +221,9 @@ fn way<'c>(
     let found = *found.ok_or_else(|| not("refused: no virtual host has this name"))?;
     let names: Vec<String> = found.hosts.iter().map(ToString::to_string).collect();
     told.line("virtual host", &names.join(", "));
+    if let Some(text) = on_plain_http(scheme, found) {
+        return Err(not(text));
+    }
     if path.as_str().starts_with(PREFIX) {
         return Err(ours());
     }
@@ -229,7 +231,8 @@ fn way<'c>(
     if maintenance.is_some_and(|maintenance| maintenance.keeps_out(args.address)) {
         return Err(not("the virtual host is in maintenance"));
     }
-    let table = table_of(found);
+    let entries = found.routes.iter().map(|route| route.entry(route));
+    let table = RouteTable::new(entries.collect());
     let route = match table.find(path, &args.method) {
         RouteFound::Found(route) => *route,
         RouteFound::MethodNotAllowed(methods) => {
@@ -243,10 +246,10 @@ fn way<'c>(
         RouteFound::Refused(refusal) => return Err(not(&format!("refused: {refusal}"))),
     };
     told.line("route", &shown_route(route));
-    match on_plain_http(scheme, found, route) {
-        None => Ok(route),
-        Some(text) => Err(not(text)),
+    if scheme == Scheme::Http && route.access == Access::Protected {
+        return Err(not(TO_HTTPS));
     }
+    Ok(route)
 }
 
 /// What the code that decides requests says, and what each rule has to do with it.
@@ -317,25 +320,14 @@ fn decided(
     }
 }
 
-fn table_of(host: &VirtualHost) -> RouteTable<&Route> {
-    let entries = host.routes.iter().map(|route| RouteEntry {
-        pattern: route.path.clone(),
-        methods: route.methods.clone(),
-        tolerance: route.tolerance,
-        value: route,
-    });
-    RouteTable::new(entries.collect())
-}
-
-fn on_plain_http(scheme: Scheme, host: &VirtualHost, route: &Route) -> Option<&'static str> {
-    const TO_HTTPS: &str = "sent to https; ask about that address";
+/// The answer that a host gives by plain http, whatever it is asked for.
+fn on_plain_http(scheme: Scheme, host: &VirtualHost) -> Option<&'static str> {
     match (scheme, host.plain_http) {
-        (Scheme::Https, _) => None,
+        (Scheme::Https, _) | (Scheme::Http, PlainHttp::Serve) => None,
         (Scheme::Http, PlainHttp::Redirect) => Some(TO_HTTPS),
         (Scheme::Http, PlainHttp::Refuse) => {
             Some("refused: this host answers nothing by plain http")
         }
-        (Scheme::Http, PlainHttp::Serve) => (route.access == Access::Protected).then_some(TO_HTTPS),
     }
 }
 
@@ -386,8 +378,7 @@ fn shown_rule(rule: &Judged, (at, decisive): (usize, Option<usize>)) -> String {
     format!("{effect}: {holds}{place}{colon}{}", because.join("; "))
 }
 
-/// The exit code for a question or a configuration with a fault.
-const FAULTY: u8 = 2;
+const TO_HTTPS: &str = "sent to https; ask about that address";
 
 #[cfg(test)]
 mod tests {
@@ -465,10 +456,14 @@ mod tests {
             ends(&["POST", "https://app.test/read"]),
             "refused: the route of this path has GET, HEAD"
         );
-        assert_eq!(
-            ends(&["GET", "http://app.test/shop"]),
-            "sent to https; ask about that address"
-        );
+        // Which routes there are is of no interest before.
+        for by_http in ["/shop", "/none", "/.portway/logout"] {
+            let address = format!("http://app.test{by_http}");
+            assert_eq!(
+                ends(&["GET", &address]),
+                "sent to https; ask about that address"
+            );
+        }
         assert_eq!(
             ends(&["GET", "https://other.test/"]),
             "refused: no virtual host has this name"

@@ -153,3 +153,6 @@ fn say_json(value: &impl serde::Serialize) {
 fn complain(text: &str) {
     let _closed = std::io::stderr().lock().write_all(text.as_bytes());
 }
+
+/// The exit code for a configuration, or a question, with faults.
+const FAULTY: u8 = 2;

@@ -37,7 +37,7 @@ pub(super) fn run(args: &PagesArgs) -> ExitCode {
         Ok(pages) => write(&pages, &args.dir),
         Err(error) => {
             super::complain(&format!("portway pages: {error:#}\n"));
-            return ExitCode::from(check::FAULTY);
+            return ExitCode::from(super::FAULTY);
         }
     };
     match done {

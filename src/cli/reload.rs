@@ -34,7 +34,7 @@ pub(super) fn run(args: &ReloadArgs) -> ExitCode {
     }
     match report.result {
         ReloadResult::Applied { .. } => ExitCode::SUCCESS,
-        ReloadResult::Refused { .. } => ExitCode::from(FAULTY),
+        ReloadResult::Refused { .. } => ExitCode::from(super::FAULTY),
     }
 }
 
@@ -72,9 +72,6 @@ fn words(result: &ReloadResult) -> Words {
         }
     }
 }
-
-/// The exit code for a configuration with faults.
-const FAULTY: u8 = 2;
 
 #[cfg(test)]
 mod tests {

@@ -1,4 +1,7 @@
-//! Choices of a route that are words.
+//! Choices of a route that are words, and its place in a table of routes.
+
+use crate::config::Route;
+use crate::decision::routing::RouteEntry;
 
 /// What is done with CORS preflights on a protected route.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,4 +20,16 @@ pub enum Caching {
     NoStore,
     /// What the upstream said.
     Upstream,
+}
+
+impl Route {
+    /// Its entry in a table of routes, which leads to this.
+    pub fn entry<T>(&self, value: T) -> RouteEntry<T> {
+        RouteEntry {
+            pattern: self.path.clone(),
+            methods: self.methods.clone(),
+            tolerance: self.tolerance,
+            value,
+        }
+    }
 }

@@ -10,7 +10,6 @@ use crate::config::VirtualHost;
 use crate::decision::header_rules::HeaderRules;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::response::CookieTemplate;
-use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteTable;
 use crate::model::claim::HostLimits;
 use crate::model::name::ListenerName;
@@ -95,18 +94,13 @@ impl HostRuntime {
                     https: target(&pools.https)?,
                 }),
             };
-            Some(RouteEntry {
-                pattern: route.path.clone(),
-                methods: route.methods.clone(),
-                tolerance: route.tolerance,
-                value: Arc::new(RouteRuntime {
-                    config: route.clone(),
-                    limits: host.session,
-                    counts: parts.counts.of(&name, route.access),
-                    allowances,
-                    targets,
-                }),
-            })
+            Some(route.entry(Arc::new(RouteRuntime {
+                config: route.clone(),
+                limits: host.session,
+                counts: parts.counts.of(&name, route.access),
+                allowances,
+                targets,
+            })))
         });
         Self {
             listeners: host.listeners.clone(),

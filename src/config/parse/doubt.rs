@@ -23,7 +23,6 @@ use crate::decision::fixed_answer::FixedAnswer;
 use crate::decision::fixed_answer::Redirect;
 use crate::decision::path::normalise;
 use crate::decision::policy::Policy;
-use crate::decision::routing::RouteEntry;
 use crate::decision::routing::RouteFound;
 use crate::decision::routing::RouteTable;
 use crate::decision::template::Part;
@@ -111,12 +110,8 @@ fn redirect_of(route: &Route) -> Option<&Redirect> {
 }
 
 fn table_of(routes: &[Route]) -> RouteTable<usize> {
-    let entries = routes.iter().enumerate().map(|(at, route)| RouteEntry {
-        pattern: route.path.clone(),
-        methods: route.methods.clone(),
-        tolerance: route.tolerance,
-        value: at,
-    });
+    let entries = routes.iter().enumerate();
+    let entries = entries.map(|(at, route)| route.entry(at));
     RouteTable::new(entries.collect())
 }
 
