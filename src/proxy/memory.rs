@@ -46,16 +46,15 @@ struct IdentityTold {
 impl ConnectionMemory {
     /// The headers that tell an upstream where a request comes from, see [`Origin::headers`].
     pub fn origin(&self, origin: &Origin, host: &HostName) -> Headers {
-        let told = self.origin.lock();
+        let mut told = self.origin.lock();
         let same = told
             .as_ref()
             .filter(|told| told.origin == *origin && told.host == *host);
         if let Some(told) = same {
             return Arc::clone(&told.headers);
         }
-        drop(told);
         let headers: Headers = origin.headers(host).collect();
-        *self.origin.lock() = Some(OriginTold {
+        *told = Some(OriginTold {
             origin: origin.clone(),
             host: host.clone(),
             headers: Arc::clone(&headers),
@@ -73,18 +72,17 @@ impl ConnectionMemory {
         session: &Arc<Session>,
         names: &Arc<IdentityHeaderNames>,
     ) -> Result<Headers, IdentityHeaderError> {
-        let told = self.identity.lock();
+        let mut told = self.identity.lock();
         let same = told
             .as_ref()
             .filter(|told| Arc::ptr_eq(&told.session, session) && Arc::ptr_eq(&told.names, names));
         if let Some(told) = same {
             return Ok(Arc::clone(&told.headers));
         }
-        drop(told);
         let values = identity_headers::values(&session.identity, session.attributes, names);
         let values = values.map(|value| value.map(|(name, value)| (name.clone(), value)));
         let headers: Headers = values.collect::<Result<_, _>>()?;
-        *self.identity.lock() = Some(IdentityTold {
+        *told = Some(IdentityTold {
             session: Arc::clone(session),
             names: Arc::clone(names),
             headers: Arc::clone(&headers),

@@ -110,8 +110,8 @@ impl ProxyHttp for Portway {
         ctx.line = OpenLine::begin(&ctx.serving, session.req_header());
         let limits = &ctx.serving.limits;
         // pingora closes after `Connection: close` and HTTP/1.0; beyond that it waits without end, which is what
-        // it takes 0 for, and the edge loop keeps the time. Its reader of chunks takes sizes and extensions that others read
-        // differently, so after a chunked body it is in doubt where the next request would begin.
+        // it takes 0 for, and the edge loop keeps the time. Its reader of chunks takes sizes and extensions that
+        // others read differently, so after a chunked body it is in doubt where the next request would begin.
         let is_chunked = session
             .req_header()
             .headers

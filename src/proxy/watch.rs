@@ -27,7 +27,7 @@ use crate::proxy::line::RequestLine;
 #[derive(Debug)]
 pub struct RequestWatch {
     began: Instant,
-    /// How long the header may take from its first byte, where that is waited for.
+    /// How long the header may take beyond the pause that its client may make before it.
     header: Duration,
     /// What has been seen of its line; nothing over HTTP/2, where a request begins with its header.
     line: Arc<RequestLine>,
@@ -53,8 +53,6 @@ pub struct RequestWatch {
 pub enum Stage {
     /// Its own header.
     Header = 0,
-    /// The first byte of its header, on a connection that has served others.
-    Pause = 6,
     /// Nothing that has a deadline here.
     Idle = 1,
     /// The first byte of the answer.
@@ -65,6 +63,8 @@ pub enum Stage {
     Late = 4,
     /// The next piece of its own body.
     Body = 5,
+    /// The first byte of its header, on a connection that has served others.
+    Pause = 6,
 }
 
 /// What is to be done when a deadline has passed.
