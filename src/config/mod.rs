@@ -32,6 +32,7 @@ pub use crate::config::session::SessionSettings;
 pub use crate::config::session::StoreKind;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
+use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
@@ -356,6 +357,8 @@ pub struct Route {
     pub allowance: Allowance,
     /// How long its upstreams may take.
     pub timeouts: Timeouts,
+    /// Which headers tell its upstreams where a request comes from.
+    pub forwarded_headers: ForwardedHeaders,
     /// Which `Host` the upstream sees (W-13).
     pub upstream_host: UpstreamHost,
     /// Which odd spellings of a path are let through.

@@ -1,8 +1,8 @@
-//! What an upstream is told about the connection it does not see, and whom the gateway believes.
+//! Where a request comes from, and whom the gateway believes about it.
 //!
 //! A client's own words on this are never passed on: every header that `CLIENT_CLAIMS` or
 //! `CLIENT_CLAIM_PREFIXES` name is removed from its request by the rule of `identity_headers`, and
-//! what is sent is made here. Only a trusted proxy is heard, and only on the address, scheme and port
+//! what is sent instead is made in `forwarded_headers`. Only a trusted proxy is heard, and only on the address, scheme and port
 //! of its client; there is none by default. The host is always the one that was routed on (W-10).
 
 use std::net::IpAddr;
@@ -11,9 +11,11 @@ use std::net::SocketAddr;
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
-use http::header;
 use ipnet::IpNet;
 
+use crate::decision::forwarded_headers::X_FORWARDED_FOR;
+use crate::decision::forwarded_headers::X_FORWARDED_PORT;
+use crate::decision::forwarded_headers::X_FORWARDED_PROTO;
 use crate::model::name::HostName;
 
 /// Headers by which clients could tell upstreams where a request comes from, where it goes to, or
@@ -135,7 +137,7 @@ pub struct Origin {
     /// Whether the connection is the client's own.
     sender: Sender,
     /// The addresses a request came through, the peer last: what is sent as `X-Forwarded-For`.
-    chain: Vec<IpAddr>,
+    pub(super) chain: Vec<IpAddr>,
 }
 
 /// Whether an address is one whose word on its clients is taken.
@@ -209,47 +211,6 @@ impl Origin {
     #[must_use]
     pub fn is_direct(&self) -> bool {
         self.sender == Sender::Client
-    }
-
-    /// The headers that tell an upstream (W-10 to W-12), each to replace whatever stands there.
-    pub fn headers(&self, host: &HostName) -> impl Iterator<Item = (HeaderName, HeaderValue)> {
-        let client = value(joined(&[self.client], push_address));
-        let chain = if self.chain == [self.client] {
-            client.clone()
-        } else {
-            value(joined(&self.chain, push_address))
-        };
-        let name = HeaderValue::from_str(host.as_str()).ok();
-        let port = HeaderValue::from(self.port);
-        let scheme = HeaderValue::from_static(self.scheme.as_str());
-        let headers = [
-            (header::FORWARDED, value(self.forwarded(host, &port))),
-            (X_FORWARDED_FOR, chain),
-            (X_FORWARDED_HOST, name.clone()),
-            (X_FORWARDED_PORT, Some(port)),
-            (X_FORWARDED_PROTO, Some(scheme)),
-            (X_FORWARDED_SERVER, name),
-            (X_REAL_IP, client),
-        ];
-        let there = |(name, value): (_, Option<_>)| Some((name, value?));
-        headers.into_iter().filter_map(there)
-    }
-
-    /// The chain as RFC 7239 has it; host and scheme belong to the last hop.
-    fn forwarded(&self, host: &HostName, port: &HeaderValue) -> String {
-        let (host, scheme) = (host.as_str(), self.scheme.as_str());
-        let (colon, port) = match port.to_str() {
-            Ok(port) if self.port != self.scheme.default_port() => (":", port),
-            _ => ("", ""),
-        };
-        // A colon is no token character (RFC 7239 §4).
-        let is_token = port.is_empty() && !host.starts_with('[');
-        let quote = if is_token { "" } else { "\"" };
-        let mut text = joined(&self.chain, push_node);
-        for part in [";host=", quote, host, colon, port, quote, ";proto=", scheme] {
-            text.push_str(part);
-        }
-        text
     }
 }
 
@@ -336,62 +297,3 @@ fn parse_port(text: &str) -> Option<u16> {
         None
     }
 }
-
-/// Host names and addresses are visible ASCII: every text here is a header value.
-fn value(text: String) -> Option<HeaderValue> {
-    HeaderValue::try_from(text).ok()
-}
-
-fn joined(addresses: &[IpAddr], push: impl Fn(&mut String, IpAddr)) -> String {
-    let mut text = String::with_capacity(TEXT_BYTES_USUAL);
-    for address in addresses {
-        if !text.is_empty() {
-            text.push_str(", ");
-        }
-        push(&mut text, *address);
-    }
-    text
-}
-
-/// An address as a node of RFC 7239, quoted where it is no token (§4, §6).
-fn push_node(text: &mut String, address: IpAddr) {
-    match address {
-        IpAddr::V4(_) => {
-            text.push_str("for=");
-            push_address(text, address);
-        }
-        IpAddr::V6(v6) => text.push_str(&format!("for=\"[{v6}]\"")),
-    }
-}
-
-/// Every request says several addresses; the formatter of the library takes longer than all else here.
-fn push_address(text: &mut String, address: IpAddr) {
-    match address {
-        IpAddr::V4(v4) => {
-            let [a, b, c, d] = v4.octets();
-            push_octet(text, a);
-            for octet in [b, c, d] {
-                text.push('.');
-                push_octet(text, octet);
-            }
-        }
-        IpAddr::V6(v6) => text.push_str(&v6.to_string()),
-    }
-}
-
-fn push_octet(text: &mut String, octet: u8) {
-    for place in [100, 10, 1] {
-        if octet >= place || place == 1 {
-            text.push(char::from(b'0' + octet / place % 10));
-        }
-    }
-}
-
-/// Room for one client, a host of common length and what stands around them.
-const TEXT_BYTES_USUAL: usize = 96;
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
-const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
-const X_FORWARDED_PORT: HeaderName = HeaderName::from_static("x-forwarded-port");
-const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
-const X_FORWARDED_SERVER: HeaderName = HeaderName::from_static("x-forwarded-server");
-const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");

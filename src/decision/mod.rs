@@ -16,6 +16,7 @@ pub mod fixed_answer;
 pub mod following;
 pub mod form;
 pub mod forwarded;
+pub mod forwarded_headers;
 pub mod hand_over;
 pub mod header_rules;
 pub mod identity_headers;

@@ -10,6 +10,7 @@ use http::HeaderValue;
 use parking_lot::Mutex;
 
 use crate::decision::forwarded::Origin;
+use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::IdentityHeaderNames;
@@ -33,6 +34,7 @@ pub type Headers = Arc<[(HeaderName, HeaderValue)]>;
 struct OriginTold {
     origin: Origin,
     host: HostName,
+    which: ForwardedHeaders,
     headers: Headers,
 }
 
@@ -44,19 +46,21 @@ struct IdentityTold {
 }
 
 impl ConnectionMemory {
-    /// The headers that tell an upstream where a request comes from, see [`Origin::headers`].
-    pub fn origin(&self, origin: &Origin, host: &HostName) -> Headers {
+    /// Those of the headers that tell an upstream where a request comes from, see [`Origin::headers`].
+    pub fn origin(&self, origin: &Origin, host: &HostName, which: ForwardedHeaders) -> Headers {
         let mut told = self.origin.lock();
         let same = told
             .as_ref()
-            .filter(|told| told.origin == *origin && told.host == *host);
+            .filter(|told| told.which == which && told.origin == *origin && told.host == *host);
         if let Some(told) = same {
             return Arc::clone(&told.headers);
         }
-        let headers: Headers = origin.headers(host).collect();
+        let headers = origin.headers(host);
+        let headers: Headers = headers.filter(|(name, _)| which.includes(name)).collect();
         *told = Some(OriginTold {
             origin: origin.clone(),
             host: host.clone(),
+            which,
             headers: Arc::clone(&headers),
         });
         headers
@@ -132,7 +136,10 @@ mod tests {
         for (at, client) in asked {
             let origin = origin(&hosts[*at], &format!("198.51.100.{client}"));
             let expected: Headers = origin.headers(&hosts[*at]).collect();
-            assert_eq!(memory.origin(&origin, &hosts[*at]), expected);
+            assert_eq!(
+                memory.origin(&origin, &hosts[*at], ForwardedHeaders::ALL),
+                expected
+            );
         }
     }
 }

@@ -92,8 +92,14 @@ fn write_headers(
         headers.try_insert(header::HOST, host)?;
     }
     let memory = outgoing.memory;
-    insert(headers, &memory.origin(&admitted.origin, &admitted.host))?;
-    headers.try_insert(REQUEST_ID, HeaderValue::from_str(outgoing.id.as_str())?)?;
+    let which = admitted.route.config.forwarded_headers;
+    insert(
+        headers,
+        &memory.origin(&admitted.origin, &admitted.host, which),
+    )?;
+    if which.includes(&REQUEST_ID) {
+        headers.try_insert(REQUEST_ID, HeaderValue::from_str(outgoing.id.as_str())?)?;
+    }
     if let Some(session) = admitted.permit.session() {
         insert(
             headers,

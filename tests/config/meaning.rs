@@ -8,6 +8,7 @@ use portway::config::PlainHttp;
 use portway::config::Probe;
 use portway::config::UpstreamHost;
 use portway::config::Verify;
+use portway::decision::forwarded_headers::ForwardedHeaders;
 use portway::decision::path::Oddity;
 use portway::decision::policy::Condition;
 use portway::decision::policy::Effect;
@@ -167,6 +168,17 @@ fn a_route_says_what_the_upstream_sees_and_what_it_tolerates_w_13() {
     assert!(route.tolerance.allows(Oddity::EncodedSlash));
     assert!(!route.tolerance.allows(Oddity::EncodedHash));
     assert_eq!(route.body_bytes_max, 0);
+}
+
+#[test]
+fn routes_tell_what_the_top_says_unless_they_name_other_headers_w_10() {
+    let config = route("body_size: 0B");
+    let told = |config: &Config| config.virtual_hosts[0].routes[0].forwarded_headers;
+    assert_eq!(told(&config), ForwardedHeaders::ALL);
+    let named = ForwardedHeaders::named("X-Real-IP").unwrap();
+    assert_eq!(told(&open("forwarded_headers: [x-real-ip]")), named);
+    assert_eq!(told(&open("forwarded_headers: []")), ForwardedHeaders::NONE);
+    assert_eq!(told(&route("forwarded_headers: [X-Real-IP]")), named);
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! Listeners and names: plain http, unknown hosts, certificates by name, HTTP/1.1 and HTTP/2, and what
 //! upstreams are told about the connection.
 
+use portway::decision::forwarded_headers::ForwardedHeaders;
+
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::HEAD;
@@ -255,6 +257,44 @@ async fn upstreams_are_told_how_the_client_came_w_10_w_11_w_12_w_13() {
         assert_eq!(told("forwarded"), forwarded);
         assert_eq!(told("x-request-id"), answer.header("x-request-id"));
         assert_eq!(told("x-request-id").len(), 32);
+    }
+}
+
+/// Whichever are told, none of a client's own gets through.
+#[tokio::test]
+async fn upstreams_are_told_by_the_headers_that_the_operator_names_w_10() {
+    let recorder = Recorder::start().await;
+    let upstream = recorder.address();
+    let yaml = format!(
+        "{HEAD}forwarded_headers: [X-Forwarded-For, x-forwarded-proto]
+pools: {{ app: {{ primary: [\"{upstream}\"] }} }}
+virtual_hosts:
+  - host: app.test
+    routes:
+      - {{ path: /silent, access: excluded, pool: app, forwarded_headers: [] }}
+      - {{ path: /, access: excluded, pool: app }}
+"
+    );
+    let gateway = Gateway::start(&yaml).await;
+    let mut browser = Browser::new(&gateway);
+    for (path, told) in [
+        ("/a", &["x-forwarded-for", "x-forwarded-proto"][..]),
+        ("/silent", &[]),
+        ("/a", &["x-forwarded-for", "x-forwarded-proto"]),
+    ] {
+        let names = ForwardedHeaders::WORDS;
+        let request = Request::get(&format!("https://app.test{path}"));
+        let request = names
+            .iter()
+            .fold(request, |request, name| request.header(name, "forged"));
+        recorder.clear();
+        browser.send(request).await.expect(200);
+        let seen = recorder.text().to_ascii_lowercase();
+        assert!(!seen.contains("forged"), "{path}: {seen}");
+        for name in names.map(|name| name.to_ascii_lowercase()) {
+            let is_told = seen.contains(&format!("\r\n{name}: "));
+            assert_eq!(is_told, told.contains(&name.as_str()), "{path}: {name}");
+        }
     }
 }
 

@@ -22,6 +22,7 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::route::Needed;
 use crate::config::problem::Problem;
+use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
 use crate::decision::template::Template;
@@ -33,6 +34,7 @@ pub(super) struct Declared<'c> {
     pub(super) policies: &'c Policies,
     pub(super) pools: &'c Pools,
     pub(super) body_bytes_max: u64,
+    pub(super) forwarded_headers: ForwardedHeaders,
     /// The outer `None` is an absent section, the inner one a faulty section.
     pub(super) authentication: Option<Option<&'c Authentication>>,
     /// Likewise.

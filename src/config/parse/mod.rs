@@ -2,16 +2,14 @@
 //! through `Surroundings`.
 //!
 //! `reading` walks, `scalar` reads single values, and one file per section knows its keys, defaults
-//! and rules. Key names are written here and nowhere else.
+//! and common. Key names are written here and nowhere else.
 
 use std::path::Path;
 use std::path::PathBuf;
 
-use http::HeaderName;
 use ipnet::IpNet;
 
 use crate::config::Config;
-use crate::config::IdentityHeaderNames;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
 use crate::config::diagnostic::Warnings;
@@ -23,7 +21,6 @@ use crate::config::raw::Misread;
 use crate::config::raw::Node;
 use crate::config::texts::Texts;
 use crate::decision::key_life::KeyRules;
-use crate::decision::template::Template;
 use crate::model::name::ClusterId;
 use crate::model::name::DeploymentId;
 
@@ -31,8 +28,6 @@ use engine::EnginePlace;
 use host::Declared;
 use listener::Listeners;
 use mdc::Site;
-use outcome::Redirects;
-use policy::Policies;
 use reading::Found;
 use reading::Reading;
 use reading::Section;
@@ -42,6 +37,7 @@ mod adoption;
 mod allowance;
 mod back_channel;
 mod branding;
+mod common_rules;
 mod condition;
 mod destination;
 mod doubt;
@@ -202,14 +198,6 @@ struct Process {
     keys: KeyRules,
 }
 
-/// What a file says about policies, and about the headers that tell applications who is signed in.
-struct WrittenRules {
-    identity_headers: IdentityHeaderNames,
-    preset_headers: Vec<(HeaderName, Template)>,
-    policies: Policies,
-    redirects: Redirects,
-}
-
 impl Reading<'_> {
     fn config(&mut self, root: &Node) -> Option<Config> {
         let section = self.section(&Found::root(root), KEYS)?;
@@ -226,23 +214,24 @@ impl Reading<'_> {
         let authentication = section.get("authentication");
         let authentication = authentication.and_then(|found| self.authentication(found));
         let session = self.session(section.get("session"));
-        let rules = self.written_rules(&section);
+        let common = self.common_rules(&section);
         let pools = self.pools(section.get("pools"));
         let declared = Declared {
             listeners: &listeners,
-            policies: &rules.policies,
+            policies: &common.policies,
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
+            forwarded_headers: common.forwarded_headers,
             authentication: section
                 .get("authentication")
                 .map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
             session: (engine_place == EnginePlace::Embedded).then_some(&session),
-            preset_headers: &rules.preset_headers,
+            preset_headers: &common.preset_headers,
         };
         let at = self.required(&section, "virtual_hosts").cloned();
-        let virtual_hosts = at.map(|at| self.virtual_hosts(&at, &declared, rules.redirects));
+        let virtual_hosts = at.map(|at| self.virtual_hosts(&at, &declared, common.redirects));
         self.check_tls(&section, &listeners);
         let site = Site {
             cluster: process.cluster.as_ref(),
@@ -253,7 +242,7 @@ impl Reading<'_> {
             given,
         };
         let mdc = self.several(&section, engine_place, &site);
-        self.check_used(&section, site.virtual_hosts, &rules.policies);
+        self.check_used(&section, site.virtual_hosts, &common.policies);
 
         Some(Config {
             sha256: String::new(),
@@ -271,8 +260,8 @@ impl Reading<'_> {
             engine: engine?,
             mdc: mdc?,
             authentication,
-            identity_headers: rules.identity_headers,
-            preset_headers: rules.preset_headers,
+            identity_headers: common.identity_headers,
+            preset_headers: common.preset_headers,
             limits,
             names: self.dns(section.get("dns")),
             pools: pools.valid,
@@ -296,21 +285,6 @@ impl Reading<'_> {
             && !listeners.offers_tls()
         {
             self.fault_at_key(found, Problem::NeedsTlsListener);
-        }
-    }
-
-    /// The policies, and the headers whose client copies no rule may go by.
-    fn written_rules(&mut self, section: &Section<'_>) -> WrittenRules {
-        let told = self.identity_headers(section.get("identity_headers"));
-        let (identity_headers, preset_headers) = told;
-        let mut redirects = Redirects::new();
-        let told = (&identity_headers, preset_headers.as_slice());
-        let policies = self.policies(section.get("policies"), told, &mut redirects);
-        WrittenRules {
-            identity_headers,
-            preset_headers,
-            policies,
-            redirects,
         }
     }
 
@@ -368,6 +342,7 @@ const KEYS: &[&str] = &[
     "deployment",
     "dns",
     "engine",
+    "forwarded_headers",
     "identity_headers",
     "include",
     "key_ring_file",

@@ -73,6 +73,12 @@ impl Reading<'_> {
         let destination = self.destination(&section, declared);
         let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
         let allowance = self.allowance(&section, access);
+        let forwarded_headers = self.or(
+            &section,
+            "forwarded_headers",
+            declared.forwarded_headers,
+            Self::forwarded_headers,
+        );
         let upstream_host = self.or(
             &section,
             "upstream_host",
@@ -105,6 +111,7 @@ impl Reading<'_> {
             body_bytes_max,
             allowance,
             timeouts,
+            forwarded_headers,
             upstream_host,
             tolerance,
             preflight,
@@ -260,6 +267,7 @@ pub(super) const KEYS: &[&str] = &[
     "denied",
     "exact",
     "failure_url",
+    "forwarded_headers",
     "glob",
     "headers",
     "level",

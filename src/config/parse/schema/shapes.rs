@@ -20,6 +20,8 @@ use crate::config::parse::schema::shapes::centres::REMOTE;
 use crate::config::parse::schema::shapes::clients::ALLOWANCE;
 use crate::config::parse::schema::shapes::clients::MAINTENANCE;
 use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
+use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS;
+use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS_DEFAULT;
 use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
 use crate::config::parse::schema::shapes::forwarding::REDIRECT;
 use crate::config::parse::schema::shapes::forwarding::RESPOND;
@@ -80,6 +82,7 @@ pub(super) static ROOT: Shape = section(
         )
         .default("embedded"),
         key("mdc", Kind::Section(&MDC)),
+        key("forwarded_headers", FORWARDED_HEADERS).default(FORWARDED_HEADERS_DEFAULT),
         key("identity_headers", Kind::Section(&IDENTITY_HEADERS)).implied(),
         key("limits", Kind::Section(&LIMITS)).implied(),
         key("dns", Kind::Section(&DNS)).implied(),
@@ -351,6 +354,7 @@ static ROUTE: Shape = section(
         key("body_size", Kind::Size),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
+        key("forwarded_headers", FORWARDED_HEADERS),
         key("upstream_host", Kind::Text)
             .default("preserve")
             .unwritten(),

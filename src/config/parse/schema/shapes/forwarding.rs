@@ -8,6 +8,12 @@ use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::key;
 use crate::config::parse::schema::shapes::section;
+use crate::decision::forwarded_headers::ForwardedHeaders;
+
+pub(super) const FORWARDED_HEADERS: Kind = Kind::List(&Kind::Words(&ForwardedHeaders::WORDS));
+/// All of them.
+pub(super) const FORWARDED_HEADERS_DEFAULT: &str = "[Forwarded, X-Forwarded-For, X-Forwarded-Host, \
+    X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Server, X-Real-IP, X-Request-Id]";
 
 pub(super) static RETRY_BUDGET: Shape = section(
     &[
