@@ -12,5 +12,6 @@ pub mod peer_proof;
 pub mod peer_tls;
 pub mod pki;
 mod rejected;
+pub mod sameness;
 pub mod sealed;
 pub mod tags;

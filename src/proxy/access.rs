@@ -2,7 +2,6 @@
 //!
 //! What a line looks like is `logbook`'s matter. Nothing is gathered here while no log wants it.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,15 +14,13 @@ use pingora::proxy::Session;
 
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
-use crate::decision::forwarded::Origin;
-use crate::decision::forwarded::Scheme;
 use crate::logbook::access::AccessRecord;
 use crate::logbook::access::AskedFor;
 use crate::logbook::access::Decision;
 use crate::logbook::access::Forwarded;
 use crate::model::claim::Claim;
-use crate::model::name::HostName;
 use crate::model::name::UserName;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
@@ -38,12 +35,8 @@ use crate::proxy::step::Step;
 pub struct Noted {
     /// What was decided; refused, unless something else is said.
     pub decision: Option<Decision>,
-    /// The client, once its forwarding headers have been read.
-    pub client: Option<IpAddr>,
-    /// The host it asked for.
-    pub host: Option<HostName>,
-    /// How its client asked.
-    pub scheme: Option<Scheme>,
+    /// Where it goes and where it comes from, once its head has been read.
+    pub arrived: Option<Arc<Arrived>>,
     /// The route that would have taken it.
     pub route: Option<Arc<RouteRuntime>>,
     /// Who asked.
@@ -65,13 +58,6 @@ pub struct OpenLine {
 }
 
 impl Noted {
-    /// Notes whom a request is for and where it comes from.
-    pub(super) fn arrived(&mut self, origin: &Origin, host: &HostName) {
-        self.client = Some(origin.client);
-        self.host = Some(host.clone());
-        self.scheme = Some(origin.scheme);
-    }
-
     /// Notes that it was denied, and to whom.
     pub(super) fn is_denied(&mut self, claim: Option<&Claim>) {
         self.decision = Some(Decision::Deny);
@@ -223,10 +209,10 @@ fn write(line: &OpenLine, ctx: &RequestContext, over: &Over<'_>) {
     };
     let (facts, noted, admitted) = (&current.connection, &ctx.noted, ctx.admitted.as_deref());
     let route = ctx.route();
-    let host = admitted.map(|admitted| &admitted.host);
+    let arrived = admitted.map(|admitted| &admitted.arrived);
+    let arrived = arrived.or(noted.arrived.as_ref());
     let session = admitted.and_then(|admitted| admitted.permit.session());
     let user = session.map(|session| &session.facts.subject);
-    let client = admitted.map(|admitted| admitted.origin.client);
     let decision = match (admitted, noted.decision) {
         (Some(_), _) => Decision::Allow,
         (None, Some(decision)) => decision,
@@ -234,11 +220,11 @@ fn write(line: &OpenLine, ctx: &RequestContext, over: &Over<'_>) {
     };
     log.note(&AccessRecord {
         at: ctx.serving.clock.now(),
-        client: client.or(noted.client).unwrap_or_else(|| facts.peer.ip()),
+        client: arrived.map_or_else(|| facts.peer.ip(), |arrived| arrived.origin.client),
         asked: Some(asked(line, ctx, over)),
         listener: facts.listener.as_str(),
         tls: facts.tls_version(),
-        host: host.or(noted.host.as_ref()).map_or("", HostName::as_str),
+        host: arrived.map_or("", |arrived| arrived.host.as_str()),
         route: route.map_or("", |route| &route.config.name),
         user: user.or(noted.user.as_ref()).map_or("", UserName::as_str),
         decision,

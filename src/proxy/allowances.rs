@@ -213,7 +213,7 @@ impl Serving {
         if found.route.allowances.0.is_empty() {
             return Ok(());
         }
-        self.admit(found, id, &Client::at(found.origin.client))
+        self.admit(found, id, &Client::at(found.arrived.origin.client))
     }
 
     /// Counts a request of a user, where there is one, and takes its share until it is over.
@@ -227,7 +227,7 @@ impl Serving {
         if found.route.allowances.0.is_empty() {
             return Ok(share);
         }
-        let address = found.origin.client;
+        let address = found.arrived.origin.client;
         let user = Client::of_permit(permit);
         if let Some(user) = &user {
             self.admit(found, id, user)?;
@@ -248,7 +248,11 @@ impl Serving {
     }
 
     fn admit(&self, found: &Found<'_>, id: RequestId, client: &Client<'_>) -> Result<(), Refusal> {
-        for rules in found.route.allowances.for_client(found.origin.client) {
+        for rules in found
+            .route
+            .allowances
+            .for_client(found.arrived.origin.client)
+        {
             let admitted = rules.admit(client, &self.limiters);
             admitted.inspect_err(|_| self.tell_of_limit(found, id, client.requests()))?;
         }
@@ -257,11 +261,11 @@ impl Serving {
 
     fn tell_of_limit(&self, found: &Found<'_>, id: RequestId, limit: Limit) {
         self.counts.note_limit(limit);
-        let (client, limit) = (found.origin.client, limit.as_str());
+        let (client, limit) = (found.arrived.origin.client, limit.as_str());
         let (network, now) = (Network::of(client), self.clock.now());
         if let Some(kept_back) = self.limiters.complaints.note(network, limit, now) {
             tracing::warn!(
-                request_id = %id, %client, virtual_host = %found.inbound.host,
+                request_id = %id, %client, virtual_host = %found.arrived.host,
                 route = %found.route.config.name, limit, kept_back, "a client takes more than it may"
             );
         }

@@ -172,7 +172,7 @@ pub fn choose_member(
     let members = pool.members();
     let tried = places(&members, &admitted.tried);
     let chosen = |pick| choose(&members, pick, &tried).map(|chosen| Arc::clone(chosen.member));
-    let address_key = nginx_address_key(admitted.origin.client);
+    let address_key = nginx_address_key(admitted.arrived.origin.client);
     let key: Option<&[u8]> = match &pool.config.balance {
         Balance::RoundRobin => None,
         Balance::LeastConnections => {

@@ -9,16 +9,15 @@ use std::time::Duration;
 use crate::decision::admission::Permit;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::TlsFacts;
-use crate::decision::forwarded::Origin;
 use crate::decision::header_rules::HeaderChanges;
 use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
-use crate::model::name::HostName;
 use crate::model::name::ListenerName;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
 use crate::proxy::allowances::Share;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::member::InFlight;
@@ -133,14 +132,10 @@ pub struct Admitted {
     pub permit: Permit,
     /// Its route.
     pub route: Arc<RouteRuntime>,
-    /// The virtual host it asked for, canonical.
-    pub host: HostName,
-    /// The port in its `Host` header, if there was one.
-    pub host_port: Option<u16>,
+    /// Where it goes and where it comes from.
+    pub arrived: Arc<Arrived>,
     /// The canonical path and the query, as forwarded; `None` when the target is canonical already.
     pub target: Option<String>,
-    /// Where it came from, behind trusted proxies.
-    pub origin: Origin,
     /// The members tried, the present one last.
     pub tried: Vec<Arc<MemberRuntime>>,
     /// Counts as in flight at the present member.

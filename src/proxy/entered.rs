@@ -56,18 +56,18 @@ pub(super) fn note(head: &RequestHeader, ctx: &mut RequestContext) {
     };
     let connection = &current.connection;
     registration.enter(|| Entered {
-        host: admitted.host.clone(),
+        host: admitted.arrived.host.clone(),
         id: ctx.id,
         listener: connection.listener.clone(),
         method: head.method.clone(),
-        scheme: admitted.origin.scheme,
+        scheme: admitted.arrived.origin.scheme,
         uri: head.uri.clone(),
         headers: head.headers.clone(),
-        address: admitted.origin.client,
+        address: admitted.arrived.origin.client,
         tls: connection
             .tls
             .clone()
-            .filter(|_| admitted.origin.is_direct()),
+            .filter(|_| admitted.arrived.origin.is_direct()),
     });
 }
 

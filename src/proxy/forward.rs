@@ -10,6 +10,7 @@ use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::prelude::HttpPeer;
 use pingora::proxy::Session;
+use pingora::upstreams::peer::HttpUpstreamRequestPolicy;
 
 use crate::config::Timeouts;
 use crate::decision::forwarded::Scheme;
@@ -20,6 +21,7 @@ use crate::proxy::activity;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::framing::PerHop;
 use crate::proxy::hosts::Target;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::retry;
@@ -34,6 +36,10 @@ pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option
     let headers = &session.req_header().headers;
     let chosen = connect::choose_member(&target.pool, admitted, headers)?;
     let mut peer = target.peer.peer(&chosen, &timeouts);
+    if admitted.arrived.per_hop == PerHop::Plain {
+        // pingora looks for ten names one by one; there is nothing to find but `Connection`, see `outbound`.
+        peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();
+    }
     if session.is_upgrade_req() {
         // A kept connection is watched by the thread that made it, which could note the acceptance too
         // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
@@ -161,7 +167,7 @@ pub(super) fn was_broken_off(
 /// None where the route answers by itself.
 pub(super) fn target_of(admitted: &Admitted) -> Option<&Arc<Target>> {
     let targets = admitted.route.targets.as_ref()?;
-    Some(match admitted.origin.scheme {
+    Some(match admitted.arrived.origin.scheme {
         Scheme::Http => &targets.http,
         Scheme::Https => &targets.https,
     })

@@ -8,24 +8,22 @@ use pingora::http::RequestHeader;
 
 use crate::decision::admission::Permit;
 use crate::decision::facts::RequestFacts;
-use crate::decision::forwarded::Origin;
 use crate::decision::response::Given;
 use crate::gate::Caller;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::proxy::allowances::Share;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::hosts::RouteRuntime;
-use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::streams::Registration;
 
 /// A request whose route is known.
 pub(super) struct Found<'r> {
-    pub(super) inbound: Inbound,
-    pub(super) origin: Origin,
+    pub(super) arrived: Arc<Arrived>,
     pub(super) route: Arc<RouteRuntime>,
     /// The canonical path.
     pub(super) path: &'r str,
@@ -42,16 +40,16 @@ impl Found<'_> {
     ) -> RequestFacts<'a> {
         let connection = ctx.current.as_ref().map(|current| &current.connection);
         // That of a proxy in front says nothing about the client's.
-        let connection = connection.filter(|_| self.origin.is_direct());
+        let connection = connection.filter(|_| self.arrived.origin.is_direct());
         RequestFacts {
             id: ctx.id,
             method: &head.method,
-            scheme: self.origin.scheme,
-            host: self.inbound.host.as_str(),
+            scheme: self.arrived.origin.scheme,
+            host: self.arrived.host.as_str(),
             path: self.path,
             query: head.uri.query(),
             headers: &head.headers,
-            address: self.origin.client,
+            address: self.arrived.origin.client,
             tls: connection.and_then(|connection| connection.tls.as_ref()),
         }
     }
@@ -66,8 +64,8 @@ impl Found<'_> {
         let current = ctx.current.as_ref();
         Caller {
             cookies,
-            host: &self.inbound.host,
-            address: self.origin.client,
+            host: &self.arrived.host,
+            address: self.arrived.origin.client,
             headers: &head.headers,
             limits: self.route.limits,
             opened: current.map(|current| &current.connection.memory.cookie),
@@ -84,8 +82,8 @@ impl Found<'_> {
         Denied {
             method: &head.method,
             path: head.uri.path(),
-            host: &self.inbound.host,
-            client: self.origin.client,
+            host: &self.arrived.host,
+            client: self.arrived.origin.client,
             route: &self.route.config.name,
             policy: &self.route.config.policy_name,
             claim,
@@ -122,10 +120,8 @@ impl Found<'_> {
         Admitted {
             permit,
             route: self.route,
-            host: self.inbound.host,
-            host_port: self.inbound.port,
+            arrived: self.arrived,
             target: self.canonical,
-            origin: self.origin,
             tried: Vec::new(),
             in_flight: None,
             registration,

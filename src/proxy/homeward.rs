@@ -123,13 +123,13 @@ fn map_back(
 
 /// How the addresses of a virtual host begin, as the client of a request knows them.
 fn public_address(admitted: &Admitted) -> String {
-    let origin = &admitted.origin;
+    let origin = &admitted.arrived.origin;
     let scheme = origin.scheme.as_str();
     let port = match origin.port {
         port if port == origin.scheme.default_port() => String::new(),
         port => format!(":{port}"),
     };
-    format!("{scheme}://{}{port}", admitted.host)
+    format!("{scheme}://{}{port}", admitted.arrived.host)
 }
 
 /// Leaves out cookies that only Portway may set, and keeps what is not everybody's out of caches.
@@ -186,7 +186,7 @@ fn change(head: &mut ResponseHeader, changes: &[HeaderChange]) -> pingora::Resul
 
 /// Has an answer set the cookies of its policy, which no browser sends back in plain.
 fn set_policy_cookies(head: &mut ResponseHeader, admitted: &Admitted) -> pingora::Result<()> {
-    if admitted.origin.scheme == Scheme::Https {
+    if admitted.arrived.origin.scheme == Scheme::Https {
         for cookie in &admitted.given.set_cookies {
             head.append_header(header::SET_COOKIE, cookie.as_str())?;
         }

@@ -13,8 +13,6 @@ use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Permit;
 use crate::decision::endpoints;
-use crate::decision::forwarded::Arrival;
-use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
@@ -24,16 +22,13 @@ use crate::gate::admit::Admission;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::proxy::access::Noted;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
-use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
-use crate::proxy::context::Transport;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::found::Found;
 use crate::proxy::inbound;
-use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::refusal::refusal_of;
 use crate::proxy::serving::Serving;
 use crate::proxy::socket;
 use crate::proxy::step::Place;
@@ -67,29 +62,29 @@ impl Serving {
         if self.is_asked_for_readiness(listener, &head.method, head.uri.path()) {
             return Ok(Step::Readiness);
         }
-        let (inbound, origin) = self.arrive(session, &current.connection)?;
-        noted.arrived(&origin, &inbound.host);
-        self.has_arrived(&inbound, &origin, head);
+        let arrived = ctx.serving.arrive(session, &current.connection)?;
+        noted.arrived = Some(Arc::clone(&arrived));
+        self.has_arrived(&arrived, head);
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
-        if self.gate.origins.collector_host() == Some(&inbound.host) {
-            return Ok(self.own_or_https(Place::Collector, inbound, origin, head));
+        if self.gate.origins.collector_host() == Some(&arrived.host) {
+            return Ok(self.own_or_https(Place::Collector, arrived, head));
         }
-        let host = self.hosts.find(inbound.host.as_str());
+        let host = self.hosts.find(arrived.host.as_str());
         let host = host
             .filter(|host| host.is_on(listener))
             .ok_or(Refusal::Misdirected)?;
-        match (origin.scheme, host.plain_http) {
+        match (arrived.origin.scheme, host.plain_http) {
             (Scheme::Http, PlainHttp::Refuse) => return Err(Refusal::Misdirected),
             (Scheme::Http, PlainHttp::Redirect) => {
-                return Ok(self.to_https(&inbound, &origin, head));
+                return Ok(self.to_https(&arrived, head));
             }
             (Scheme::Http, PlainHttp::Serve) | (Scheme::Https, _) => {}
         }
         if path.as_str().starts_with(endpoints::PREFIX) {
-            return Ok(self.own_or_https(Place::Application, inbound, origin, head));
+            return Ok(self.own_or_https(Place::Application, arrived, head));
         }
         let maintenance = host.maintenance.as_ref();
-        if let Some(maintenance) = maintenance.filter(|now| now.keeps_out(origin.client)) {
+        if let Some(maintenance) = maintenance.filter(|now| now.keeps_out(arrived.origin.client)) {
             return Ok(Step::Maintain(Arc::clone(maintenance)));
         }
         let route = match host.routes.find(&path, &head.method) {
@@ -103,8 +98,7 @@ impl Serving {
             session,
             ctx,
             Found {
-                inbound,
-                origin,
+                arrived,
                 route,
                 path: path.as_str(),
                 canonical,
@@ -114,46 +108,11 @@ impl Serving {
         .await
     }
 
-    /// Reads the head, and where the request comes from.
-    fn arrive(
-        &self,
-        session: &Session,
-        connection: &ConnectionFacts,
-    ) -> Result<(Inbound, Origin), Refusal> {
-        if connection.line.is_odd() {
-            return Err(Refusal::BadRequest);
-        }
-        let limit = self.limits.header_bytes_max;
-        let inbound = inbound::read(session.as_ref(), &self.methods, limit);
-        let inbound = inbound.map_err(refusal_of)?;
-        let arrival = Arrival {
-            peer: connection.peer.ip(),
-            scheme: match connection.transport {
-                Transport::Plain => Scheme::Http,
-                Transport::Tls => Scheme::Https,
-            },
-            host: &inbound.host,
-            port: inbound.port.unwrap_or_else(|| connection.local.port()),
-        };
-        let origin = Origin::of(
-            &arrival,
-            &self.trusted_proxies,
-            &session.req_header().headers,
-        );
-        Ok((inbound, origin))
-    }
-
     /// One of Portway's own paths; on a plain connection it is to be asked for by https.
-    fn own_or_https(
-        &self,
-        place: Place,
-        inbound: Inbound,
-        origin: Origin,
-        head: &RequestHeader,
-    ) -> Step {
-        match origin.scheme {
-            Scheme::Https => Step::Own(place, inbound, origin),
-            Scheme::Http => self.to_https(&inbound, &origin, head),
+    fn own_or_https(&self, place: Place, arrived: Arc<Arrived>, head: &RequestHeader) -> Step {
+        match arrived.origin.scheme {
+            Scheme::Https => Step::Own(place, arrived),
+            Scheme::Http => self.to_https(&arrived, head),
         }
     }
 
@@ -169,8 +128,8 @@ impl Serving {
         let config = &found.route.config;
         noted.route = Some(Arc::clone(&found.route));
         self.admit_address(&found, ctx.id)?;
-        if config.access == Access::Protected && found.origin.scheme == Scheme::Http {
-            return Ok(self.to_https(&found.inbound, &found.origin, head));
+        if config.access == Access::Protected && found.arrived.origin.scheme == Scheme::Http {
+            return Ok(self.to_https(&found.arrived, head));
         }
         self.check_form(session, &found)?;
         let lets_preflight = config.preflight == Preflight::Forward
@@ -188,7 +147,7 @@ impl Serving {
         };
         let cookies = cookie_headers(&head.headers);
         // No cookie of Portway's is read on a plain connection.
-        let readable = match found.origin.scheme {
+        let readable = match found.arrived.origin.scheme {
             Scheme::Http => &[],
             Scheme::Https => cookies.as_slice(),
         };
@@ -224,7 +183,7 @@ impl Serving {
             }
             Decision::LogIn(cause) => {
                 tracing::debug!(
-                    request_id = %ctx.id, virtual_host = %found.inbound.host,
+                    request_id = %ctx.id, virtual_host = %found.arrived.host,
                     route = %config.name, decision = "log in", reason = ?cause, "sign-in asked for"
                 );
                 Ok(self.challenge(head, readable, &found, refused))
@@ -240,7 +199,7 @@ impl Serving {
             return Err(Refusal::BodyTooLarge);
         }
         let origins = &self.gate.origins;
-        let (host, scheme) = (&found.inbound.host, found.origin.scheme);
+        let (host, scheme) = (&found.arrived.host, found.arrived.origin.scheme);
         if session.is_upgrade_req() && !socket::may_open(headers, host, scheme, origins) {
             return Err(Refusal::Denied);
         }

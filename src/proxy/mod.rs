@@ -1,6 +1,6 @@
 //! The proxy: pingora and the edge loop around it.
 //!
-//! `edge` accepts connections, `inbound` makes trusted values of requests, `service` walks each through
+//! `edge` accepts connections, `framing`, `inbound` and `arrival` make trusted values of requests, `service` walks each through
 //! its phases, `connect` and `outbound` forward it, `answer` and `pages` speak for Portway itself.
 //! Decisions are made below, in `gate` and `decision`.
 
@@ -8,6 +8,7 @@ pub mod access;
 mod activity;
 pub mod allowances;
 pub mod answer;
+pub mod arrival;
 pub mod connect;
 mod connections;
 pub mod context;
@@ -18,6 +19,7 @@ pub mod entered;
 mod fixed;
 pub mod forward;
 mod found;
+mod framing;
 pub mod health;
 pub mod hosts;
 mod homeward;

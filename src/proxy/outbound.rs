@@ -20,6 +20,7 @@ use crate::decision::response::Given;
 use crate::decision::rewrite::Rewrite;
 use crate::model::id::RequestId;
 use crate::proxy::context::Admitted;
+use crate::proxy::framing::PerHop;
 use crate::proxy::memory::ConnectionMemory;
 use crate::proxy::serving::Serving;
 
@@ -67,18 +68,46 @@ pub fn write_head(
     if let Some(target) = &outgoing.admitted.target {
         parts.uri = target.parse()?;
     }
-    write_headers(&mut parts.headers, outgoing, serving)?;
+    let (admitted, memory) = (outgoing.admitted, outgoing.memory);
+    let can_recur = can_recur(admitted);
+    match memory.told(admitted).filter(|_| can_recur) {
+        Some(headers) => parts.headers = headers,
+        None => {
+            write_headers(&mut parts.headers, outgoing, serving)?;
+            if can_recur {
+                memory.is_told(admitted, &parts.headers);
+            }
+        }
+    }
+    let which = admitted.route.config.forwarded_headers;
+    if which.includes(&REQUEST_ID) {
+        let id = HeaderValue::from_str(outgoing.id.as_str())?;
+        parts.headers.try_insert(REQUEST_ID, id)?;
+    }
     *head = RequestHeader::from(parts);
     Ok(())
 }
 
+/// Whether the same head of the same session would be written alike, by this route.
+fn can_recur(admitted: &Admitted) -> bool {
+    admitted.headers.is_none()
+        && admitted.given.headers.is_empty()
+        && admitted.given.cookies.is_empty()
+        && admitted.route.config.upstream_host != UpstreamHost::Upstream
+}
+
+/// Writes all headers but the id.
 fn write_headers(
     headers: &mut HeaderMap,
     outgoing: &Outgoing<'_>,
     serving: &Serving,
 ) -> Result<(), OutboundError> {
-    let admitted = outgoing.admitted;
+    let (admitted, memory) = (outgoing.admitted, outgoing.memory);
     headers.try_reserve(HEADERS_USUAL)?;
+    if admitted.arrived.per_hop == PerHop::Plain {
+        // pingora has left it to us, see `forward`.
+        headers.remove(header::CONNECTION);
+    }
     remove_claims(headers, serving);
     if let Some(changes) = &admitted.headers {
         change(headers, &changes.request)?;
@@ -91,20 +120,15 @@ fn write_headers(
     if let Some(host) = other_host(headers, admitted, outgoing.member)? {
         headers.try_insert(header::HOST, host)?;
     }
-    let memory = outgoing.memory;
     let which = admitted.route.config.forwarded_headers;
+    let arrived = &admitted.arrived;
     insert(
         headers,
-        &memory.origin(&admitted.origin, &admitted.host, which),
+        &memory.origin(&arrived.origin, &arrived.host, which),
     )?;
-    if which.includes(&REQUEST_ID) {
-        headers.try_insert(REQUEST_ID, HeaderValue::from_str(outgoing.id.as_str())?)?;
-    }
     if let Some(session) = admitted.permit.session() {
-        insert(
-            headers,
-            &memory.identity(session, &serving.identity_headers)?,
-        )?;
+        let told = memory.identity(session, &serving.identity_headers)?;
+        insert(headers, &told)?;
     }
     insert(headers, &admitted.given.headers)
 }
@@ -188,7 +212,8 @@ fn other_host(
     admitted: &Admitted,
     member: &str,
 ) -> Result<Option<HeaderValue>, OutboundError> {
-    let (host, port) = (admitted.host.as_str(), admitted.host_port);
+    let arrived = &admitted.arrived;
+    let (host, port) = (arrived.host.as_str(), arrived.port);
     let host = match &admitted.route.config.upstream_host {
         UpstreamHost::Fixed(host) => HeaderValue::from_str(host.as_str())?,
         UpstreamHost::Upstream => HeaderValue::from_str(member)?,

@@ -65,11 +65,12 @@ impl Serving {
             Challenge::Unauthorized => Asker::Program,
         };
         if asker == Asker::Navigation
-            && let Some(form) = self.keepable(head, &found.inbound.host, found.origin.scheme)
+            && let Some(form) =
+                self.keepable(head, &found.arrived.host, found.arrived.origin.scheme)
         {
             return Step::KeepPost(Box::new(Unkept {
-                host: found.inbound.host.clone(),
-                address: found.origin.client,
+                host: found.arrived.host.clone(),
+                address: found.arrived.origin.client,
                 target: target.to_owned(),
                 level: found.route.config.level,
                 limits: found.route.limits,
@@ -83,16 +84,16 @@ impl Serving {
                 let success = outcomes.success.as_deref();
                 success.filter(|_| arrives).unwrap_or(target)
             }
-            Asker::Program => self.page_of(head, &found.inbound.host, target),
+            Asker::Program => self.page_of(head, &found.arrived.host, target),
         };
         Step::Reply(self.gate.challenge(&Challenged {
-            host: &found.inbound.host,
+            host: &found.arrived.host,
             target,
             asker,
             level: found.route.config.level,
             cookies,
             bearer: Bearer {
-                address: found.origin.client,
+                address: found.arrived.origin.client,
                 headers: &head.headers,
             },
             freshness: demanded(refused),

@@ -27,10 +27,10 @@ impl Serving {
             return changes.map_or_else(Vec::new, |changes| changes.response.clone());
         }
         let noted = &ctx.noted;
-        let (Some(host), Some(address), Some(scheme)) = (&noted.host, noted.client, noted.scheme)
-        else {
+        let Some(arrived) = &noted.arrived else {
             return Vec::new();
         };
+        let (host, origin) = (&arrived.host, &arrived.origin);
         let of_route = noted.route.as_ref().map(|route| &route.config.headers);
         let of_host = || self.hosts.find(host.as_str()).map(|host| &host.headers);
         let Some(rules) = of_route.or_else(of_host) else {
@@ -39,12 +39,12 @@ impl Serving {
         let request = RequestFacts {
             id: ctx.id,
             method: &head.method,
-            scheme,
+            scheme: origin.scheme,
             host: host.as_str(),
             path: head.uri.path(),
             query: head.uri.query(),
             headers: &head.headers,
-            address,
+            address: origin.client,
             tls: None,
         };
         let changes = rules.answer_changes(&Subject::of(None, &request, self.clock.now()));
@@ -56,7 +56,7 @@ impl Serving {
             );
             Vec::new()
         });
-        if scheme == Scheme::Http {
+        if origin.scheme == Scheme::Http {
             // Not to be said where anybody could have said it (RFC 6797 §7.2).
             changes.retain(|change| change.name != header::STRICT_TRANSPORT_SECURITY);
         }

@@ -13,7 +13,6 @@ use pingora::http::RequestHeader;
 use pingora::proxy::Session;
 
 use crate::decision::endpoints;
-use crate::decision::forwarded::Origin;
 use crate::decision::reply::Reply;
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
@@ -27,9 +26,9 @@ use crate::model::secret::Secret;
 use crate::ports::session_engine::Others;
 use crate::proxy::answer;
 use crate::proxy::answer::Voice;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
-use crate::proxy::inbound::Inbound;
 use crate::proxy::inbound::asker;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
@@ -59,22 +58,21 @@ impl Serving {
         session: &mut Session,
         ctx: &RequestContext,
         place: Place,
-        arrived: (Inbound, Origin),
+        arrived: &Arrived,
     ) -> pingora::Result<()> {
-        let (inbound, origin) = arrived;
         let origins = &self.gate.origins;
         let public = match place {
-            Place::Application => origins.of(&inbound.host),
+            Place::Application => origins.of(&arrived.host),
             Place::Collector => origins.collector(),
         };
         let public = public.unwrap_or_default();
-        let host = self.hosts.find(inbound.host.as_str());
+        let host = self.hosts.find(arrived.host.as_str());
         let changes = self.own_changes(session.req_header(), ctx);
         let own = OwnRequest {
-            host: &inbound.host,
+            host: &arrived.host,
             limits: host.map_or(HostLimits::NONE, |host| host.limits),
             origin: &public,
-            client: origin.client,
+            client: arrived.origin.client,
             voice: Voice {
                 changes: &changes,
                 ..self.voice(ctx.id)

@@ -8,16 +8,15 @@ use http::Method;
 use pingora::proxy::Session;
 
 use crate::decision::fixed_answer::FixedReply;
-use crate::decision::forwarded::Origin;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
 use crate::ports::vitals::Vitals;
 use crate::proxy::answer;
 use crate::proxy::answer::Voice;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::fixed;
-use crate::proxy::inbound::Inbound;
 use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::whereabouts::Whereabouts;
@@ -36,8 +35,8 @@ pub(super) enum Step {
     Maintain(Arc<Maintenance>),
     /// It belongs at this address.
     Move(String),
-    /// One of Portway's own paths, at this host with this origin.
-    Own(Place, Inbound, Origin),
+    /// One of Portway's own paths.
+    Own(Place, Arc<Arrived>),
     /// A balancer asks whether requests may be sent here.
     Readiness,
     /// It is refused.
@@ -89,12 +88,12 @@ impl Step {
                 if session.is_upgrade_req() {
                     session.set_read_timeout(None);
                 }
-                Whereabouts::note_origin(session, &admitted.origin);
+                Whereabouts::note_origin(session, &admitted.arrived.origin);
                 ctx.admitted = Some(admitted);
                 return Ok(false);
             }
             Self::Answer(admitted, reply) => {
-                Whereabouts::note_origin(session, &admitted.origin);
+                Whereabouts::note_origin(session, &admitted.arrived.origin);
                 let with = (ctx.serving.as_ref(), ctx.id);
                 fixed::answer(session, reply, &admitted, with).await?;
                 ctx.admitted = Some(admitted);
@@ -109,10 +108,9 @@ impl Step {
                 answer::maintain(session, &maintenance, voice).await?;
             }
             Self::Move(location) => answer::move_to(session, location, voice).await?,
-            Self::Own(place, inbound, origin) => {
-                Whereabouts::note_origin(session, &origin);
-                let arrived = (inbound, origin);
-                ctx.serving.serve_own(session, ctx, place, arrived).await?;
+            Self::Own(place, arrived) => {
+                Whereabouts::note_origin(session, &arrived.origin);
+                ctx.serving.serve_own(session, ctx, place, &arrived).await?;
             }
             Self::Readiness => answer::readiness(session, vitals.readiness(), ctx.id).await?,
             Self::Refuse(refusal) => answer::refuse(session, refusal, voice).await?,

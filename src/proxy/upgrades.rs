@@ -14,7 +14,6 @@ use http::header;
 use parking_lot::Mutex;
 use pingora::http::RequestHeader;
 
-use crate::decision::forwarded::Origin;
 use crate::decision::forwarded::Scheme;
 use crate::decision::throttle::table::Memory;
 use crate::decision::throttle::table::Place;
@@ -24,8 +23,8 @@ use crate::model::name::HostName;
 use crate::model::network::Network;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::proxy::arrival::Arrived;
 use crate::proxy::inbound;
-use crate::proxy::inbound::Inbound;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 use crate::proxy::step::Step;
@@ -51,10 +50,10 @@ enum Upgrade {
 
 impl Serving {
     /// Leads a plain request to https, or tells that it goes in circles.
-    pub(super) fn to_https(&self, inbound: &Inbound, from: &Origin, head: &RequestHeader) -> Step {
+    pub(super) fn to_https(&self, arrived: &Arrived, head: &RequestHeader) -> Step {
         let origins = &self.gate.origins;
-        let is_collector = origins.collector_host() == Some(&inbound.host);
-        let own = origins.of(&inbound.host);
+        let is_collector = origins.collector_host() == Some(&arrived.host);
+        let own = origins.of(&arrived.host);
         let origin = if is_collector {
             origins.collector()
         } else {
@@ -68,7 +67,7 @@ impl Serving {
             return Step::Refuse(Refusal::Misdirected);
         };
         if inbound::asker(&head.method, &head.headers) == Asker::Navigation {
-            let hop = Hop::new(from.client, &inbound.host, head);
+            let hop = Hop::new(arrived.origin.client, &arrived.host, head);
             if self.upgrades.note(&hop, self.clock.now()) == Upgrade::Circles {
                 return Step::Refuse(Refusal::Circling);
             }
@@ -77,12 +76,12 @@ impl Serving {
     }
 
     /// Takes a redirect to https back that has led to what is asked for now.
-    pub(super) fn has_arrived(&self, inbound: &Inbound, from: &Origin, head: &RequestHeader) {
-        if from.scheme == Scheme::Https
+    pub(super) fn has_arrived(&self, arrived: &Arrived, head: &RequestHeader) {
+        if arrived.origin.scheme == Scheme::Https
             && self.upgrades.has_counted(self.clock.as_ref())
             && inbound::asker(&head.method, &head.headers) == Asker::Navigation
         {
-            let hop = Hop::new(from.client, &inbound.host, head);
+            let hop = Hop::new(arrived.origin.client, &arrived.host, head);
             self.upgrades.led(&hop);
         }
     }

@@ -44,6 +44,7 @@ mod pki;
 mod policy;
 mod programs;
 mod reload;
+mod repeated;
 mod replay;
 mod reload_files;
 mod responses;
