@@ -14,6 +14,7 @@ use crate::process::loaded;
 use crate::process::resting_kib;
 use crate::support::Application;
 use crate::support::Browser;
+use crate::support::Gateway;
 use crate::support::gateway::Setup;
 use crate::support::jar::Jar;
 use crate::table::Figure;
@@ -82,6 +83,8 @@ async fn million(sessions: usize, tombstones: usize) -> Vec<Figure> {
     filling.close().await;
     let filled = began.elapsed();
     let full = ground.start().await;
+    ground.crash().await;
+    let crashed = ground.start().await;
     let held = format!("{sessions} sessions and {tombstones} tombstones");
     let session = full.kib.saturating_sub(empty.kib) as f64 * 1024.0 / sessions as f64;
     vec![
@@ -107,6 +110,11 @@ async fn million(sessions: usize, tombstones: usize) -> Vec<Figure> {
                 "from exec; {:.0} ms with an empty store",
                 millis(empty.served)
             ),
+        ),
+        Figure::time(
+            "full store: start after kill -9 until a user is served",
+            crashed.served,
+            "from exec, the store's own repair included",
         ),
         Figure::time(
             "full store: start until all is in memory",
@@ -168,13 +176,7 @@ impl Ground {
     async fn start(&self) -> Start {
         let setup = Setup::new();
         let began = Instant::now();
-        let mut gateway = setup.start(&self.yaml()).await;
-        let mut line = Line::new(&gateway);
-        line.get(&mut self.user.clone(), APP)
-            .await
-            .unwrap()
-            .served();
-        drop(line);
+        let mut gateway = self.serve(setup).await;
         let served = began.elapsed();
         let loaded = loaded(&gateway, began).await;
         let kib = resting_kib(&gateway).await;
@@ -187,6 +189,22 @@ impl Ground {
             loaded,
             kib,
         }
+    }
+
+    /// Kills a gateway that has served the user and is still reading what is there.
+    async fn crash(&self) {
+        self.serve(Setup::new()).await.kill9();
+    }
+
+    /// Starts a gateway on what is there, and has the user served.
+    async fn serve(&self, setup: Setup) -> Gateway {
+        let gateway = setup.start(&self.yaml()).await;
+        let mut line = Line::new(&gateway);
+        line.get(&mut self.user.clone(), APP)
+            .await
+            .unwrap()
+            .served();
+        gateway
     }
 
     fn state(&self) -> PathBuf {

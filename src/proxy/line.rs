@@ -42,7 +42,16 @@ pub struct RequestLine(AtomicU32);
 impl RequestLine {
     /// The next byte read begins a request: none is read ahead, because pipelining is off.
     pub fn expect(&self) {
-        self.0.store(EXPECTED, Ordering::Relaxed);
+        self.0.store(EXPECTED | UNREAD, Ordering::Relaxed);
+    }
+
+    /// The head could be read.
+    pub fn is_read(&self) {
+        self.0.fetch_and(!UNREAD, Ordering::Relaxed);
+    }
+
+    fn is_unread(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & UNREAD != 0
     }
 
     /// Whether the line has more or fewer parts than three, or a control character in it.
@@ -75,8 +84,8 @@ impl RequestLine {
 const fn next(state: u32, byte: u8) -> u32 {
     let after_return = state & RETURN != 0;
     match byte {
-        b'\n' if state & SPACES == 2 => state & (BEGUN | ODD),
-        b'\n' => BEGUN | ODD,
+        b'\n' if state & SPACES == 2 => state & (BEGUN | ODD | UNREAD),
+        b'\n' => (state & UNREAD) | BEGUN | ODD,
         _ if after_return => state | ODD,
         b'\r' => state | RETURN,
         // The count stops where it cannot become right any more.
@@ -92,7 +101,15 @@ const EXPECTED: u32 = 1 << 31;
 const ODD: u32 = 1 << 30;
 const RETURN: u32 = 1 << 29;
 const BEGUN: u32 = 1 << 28;
+const UNREAD: u32 = 1 << 27;
 const SPACES: u32 = 0xff;
+
+/// What a request is answered whose head cannot be read. pingora's own answers name it.
+const BAD_REQUEST: &str = "HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nCache-Control: no-store\r\n\
+    Connection: close\r\n\r\n";
+/// What CONNECT is answered.
+const METHOD_NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed\r\nContent-Length: 0\r\n\
+    Cache-Control: no-store\r\nConnection: close\r\n\r\n";
 
 /// A connection whose request lines are looked at, and which is handed back when pingora is done with it.
 ///
@@ -137,6 +154,26 @@ impl Observed {
     fn writer(&mut self) -> std::io::Result<Pin<&mut BufWriter<Stream>>> {
         let writer = self.stream.as_mut().map(Pin::new);
         writer.ok_or_else(|| std::io::ErrorKind::NotConnected.into())
+    }
+
+    /// Puts an answer of the gateway's own in the place of one that pingora gives by itself: nobody else
+    /// answers before a head has been read.
+    fn answer_unread(
+        &mut self,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<std::io::Result<usize>> {
+        let own = if bytes.starts_with(b"HTTP/1.1 405 ") {
+            METHOD_NOT_ALLOWED
+        } else {
+            BAD_REQUEST
+        };
+        // It fits into what is gathered, and so is written whole.
+        let written = self.writer()?.poll_write(cx, own.as_bytes());
+        if written.is_ready() {
+            self.line.is_read();
+        }
+        written.map_ok(|_| bytes.len())
     }
 
     fn inner(&self) -> Option<&Stream> {
@@ -188,6 +225,9 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<std::io::Result<usize>> {
+        if self.line.is_unread() {
+            return self.answer_unread(cx, bytes);
+        }
         self.writer()?.poll_write(cx, bytes)
     }
 
@@ -196,6 +236,10 @@ impl AsyncWrite for Observed {
         cx: &mut Context<'_>,
         parts: &[std::io::IoSlice<'_>],
     ) -> Poll<std::io::Result<usize>> {
+        if self.line.is_unread() {
+            let bytes = parts.first().map_or(&[][..], |part| part);
+            return self.answer_unread(cx, bytes);
+        }
         self.writer()?.poll_write_vectored(cx, parts)
     }
 

@@ -102,6 +102,7 @@ impl ProxyHttp for Portway {
     ) -> pingora::Result<()> {
         if let Some(current) = &ctx.current {
             current.watch.header_is_read();
+            current.connection.line.is_read();
             let headers = &session.req_header().headers;
             let peer = current.connection.peer.ip();
             let given = inbound::request_id(headers, peer, &ctx.serving.trusted_proxies);

@@ -48,6 +48,8 @@ fn not_refused(gateway: &Gateway, attack: &[u8]) -> Option<String> {
         Some(format!("reached the upstream: {upstream:#?}"))
     } else if end == End::Open {
         Some(format!("the connection stays open after {text:?}"))
+    } else if text.to_ascii_lowercase().contains("\nserver:") {
+        Some(format!("says what it is made of: {text:?}"))
     } else {
         (!is_refusal).then(|| format!("answered with {statuses:?}: {text:?}"))
     }
