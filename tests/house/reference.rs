@@ -19,3 +19,19 @@ fn the_reference_is_what_the_program_prints() {
         "docs/reference.md is not what `portway config reference` prints; UPDATE_EXPECTED=1 writes it"
     );
 }
+
+/// Who runs into a limit looks for its row.
+#[test]
+fn the_page_on_limits_has_a_row_for_each() {
+    let page = crate::read("docs/limits.md");
+    let reference = schema::reference();
+    let rows = reference.lines().filter_map(|row| {
+        let key = row.strip_prefix("| `")?.split_once('`')?.0;
+        key.starts_with("limits.").then_some(key)
+    });
+    let keys: Vec<&str> = rows.collect();
+    assert!(keys.len() >= 15, "{keys:?}");
+    for key in keys {
+        assert!(page.contains(&format!("| `{key}`")), "no row for {key}");
+    }
+}
