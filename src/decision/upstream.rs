@@ -33,6 +33,8 @@ pub enum Balance {
     Hash(HashOf),
     /// The member with the fewest running requests for its weight.
     LeastConnections,
+    /// The less busy of two members drawn at random, as often as the weights say.
+    RandomTwo,
     /// In turn, as often as the weights say.
     RoundRobin,
 }

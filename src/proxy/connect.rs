@@ -28,6 +28,7 @@ use crate::decision::upstream::choose;
 use crate::decision::upstream::is_any_left;
 use crate::decision::upstream::nginx_address_key;
 use crate::decision::upstream::stable_hash;
+use crate::model::id::RequestId;
 use crate::model::name::PoolName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::application_cookie;
@@ -162,12 +163,13 @@ fn own_certificate(source: &CertificateSource) -> Result<Arc<CertKey>, Certifica
     Ok(Arc::new(CertKey::new(chain, key.secret_der().to_vec())))
 }
 
-/// Chooses the member of a pool that a request goes to, leaving out those it has tried.
+/// Chooses the member of a pool that the request of this id goes to, leaving out those it has tried.
 #[must_use]
 pub fn choose_member(
     pool: &PoolRuntime,
     admitted: &Admitted,
     headers: &HeaderMap,
+    id: RequestId,
 ) -> Option<Arc<MemberRuntime>> {
     let members = pool.members();
     let tried = places(&members, &admitted.tried);
@@ -177,6 +179,9 @@ pub fn choose_member(
         Balance::RoundRobin => None,
         Balance::LeastConnections => {
             return chosen(Pick::Least(pool.next_turn()));
+        }
+        Balance::RandomTwo => {
+            return chosen(Pick::Two(stable_hash(id.as_str().as_bytes())));
         }
         Balance::Hash(HashOf::ClientAddress) => Some(address_key.as_bytes()),
         Balance::Hash(HashOf::Cookie(name)) => application_cookie(headers, name).map(str::as_bytes),

@@ -34,7 +34,7 @@ pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option
     let target = Arc::clone(target_of(admitted)?);
     let timeouts = admitted.route.config.timeouts;
     let headers = &session.req_header().headers;
-    let chosen = connect::choose_member(&target.pool, admitted, headers)?;
+    let chosen = connect::choose_member(&target.pool, admitted, headers, ctx.id)?;
     let mut peer = target.peer.peer(&chosen, &timeouts);
     if admitted.arrived.per_hop == PerHop::Plain {
         // pingora looks for ten names one by one; there is nothing to find but `Connection`, see `outbound`.

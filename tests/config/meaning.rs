@@ -96,6 +96,7 @@ fn a_pool_balances_as_written_w_05() {
     };
     assert_eq!(balance("round_robin"), Balance::RoundRobin);
     assert_eq!(balance("least_connections"), Balance::LeastConnections);
+    assert_eq!(balance("random_two"), Balance::RandomTwo);
     assert_eq!(balance("ip_hash"), Balance::Hash(HashOf::ClientAddress));
     assert_eq!(balance("{ hash: session }"), Balance::Hash(HashOf::Session));
     assert_eq!(

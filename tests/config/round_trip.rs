@@ -132,6 +132,7 @@ fn balance() -> impl Strategy<Value = Balance> {
     prop_oneof![
         Just(Balance::RoundRobin),
         Just(Balance::LeastConnections),
+        Just(Balance::RandomTwo),
         Just(Balance::Hash(HashOf::ClientAddress)),
         Just(Balance::Hash(HashOf::Session)),
         "[A-Za-z0-9_.-]{1,12}".prop_map(|name| Balance::Hash(HashOf::Cookie(name))),
@@ -336,6 +337,7 @@ fn show_balance(balance: &Balance) -> String {
     match balance {
         Balance::RoundRobin => "round_robin".to_owned(),
         Balance::LeastConnections => "least_connections".to_owned(),
+        Balance::RandomTwo => "random_two".to_owned(),
         Balance::Hash(HashOf::ClientAddress) => "ip_hash".to_owned(),
         Balance::Hash(HashOf::Cookie(name)) => format!("{{ hash: {{ cookie: {} }} }}", quote(name)),
         Balance::Hash(HashOf::Header(name)) => {

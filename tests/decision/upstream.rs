@@ -155,7 +155,12 @@ fn the_last_members_are_never_ejected_on_suspicion() {
 fn retries_go_through_all_members_primaries_first() {
     let mut tiers = tiers(&[1, 1], &[1], 1);
     tiers.primary[1].state = MemberState::Suspected;
-    for pick in [Pick::Turn(7), Pick::Least(7), Pick::Key(b"alice")] {
+    for pick in [
+        Pick::Turn(7),
+        Pick::Least(7),
+        Pick::Key(b"alice"),
+        Pick::Two(7),
+    ] {
         let mut tried = Vec::new();
         while let Some(chosen) = choose(&tiers, pick, &tried) {
             tried.push(chosen.index);
@@ -180,6 +185,34 @@ fn least_connections_counts_running_requests_against_the_weight() {
         chosen[0] > 400 && chosen[1] == 0 && chosen[2] > 400,
         "{chosen:?}"
     );
+}
+
+#[test]
+fn of_two_drawn_at_random_the_less_busy_is_chosen() {
+    let mut tiers = tiers(&[1, 1, 1, 1], &[], 1);
+    let drawn = |tiers: &Tiers<Node>| {
+        let mut chosen = [0u32; 4];
+        for random in 0..12_000 {
+            let random = stable_hash(&u64::to_be_bytes(random));
+            chosen[index(tiers, Pick::Two(random)).unwrap()] += 1;
+        }
+        chosen
+    };
+    let even = drawn(&tiers);
+    assert!(
+        even.iter().all(|count| count.abs_diff(3000) < 300),
+        "{even:?}"
+    );
+    for (member, in_flight) in tiers.primary.iter_mut().zip([0, 10, 20, 30]) {
+        member.in_flight = in_flight;
+    }
+    // The least busy wins half of all pairs, the next a third, the busiest none.
+    let uneven = drawn(&tiers);
+    for (count, expected) in uneven.into_iter().zip([6000u32, 4000, 2000, 0]) {
+        assert!(count.abs_diff(expected) < 400, "{uneven:?}");
+    }
+    assert_eq!(index(&self::tiers(&[1], &[], 1), Pick::Two(5)), Some(0));
+    assert_eq!(index(&self::tiers(&[], &[], 1), Pick::Two(5)), None);
 }
 
 #[test]

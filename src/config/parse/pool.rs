@@ -307,6 +307,7 @@ const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::H
 const BALANCES: &[(&str, Balance)] = &[
     ("round_robin", Balance::RoundRobin),
     ("least_connections", Balance::LeastConnections),
+    ("random_two", Balance::RandomTwo),
     ("ip_hash", Balance::Hash(HashOf::ClientAddress)),
 ];
 

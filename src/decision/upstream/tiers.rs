@@ -59,6 +59,8 @@ pub enum Pick<'k> {
     Key(&'k [u8]),
     /// The fewest running requests for the weight; the counter breaks ties.
     Least(u64),
+    /// The less busy of two that are drawn by this random number, as often as the weights say.
+    Two(u64),
     /// The turn of a counter that grows by one with each request.
     Turn(u64),
 }
@@ -132,15 +134,13 @@ fn among<'t, M: Member>(
             .filter(|(index, member)| is_open(*index, member))
     };
     let found = match pick {
-        Pick::Key(key) => {
-            let key = stable_hash(key);
-            open().max_by(|(_, a), (_, b)| affinity(key, *a).total_cmp(&affinity(key, *b)))
-        }
+        Pick::Key(key) => drawn(open(), stable_hash(key)),
         Pick::Least(turn) => open().min_by(|(_, a), (_, b)| {
             load_order(*a, *b)
                 .then_with(|| affinity(mix(turn), *b).total_cmp(&affinity(mix(turn), *a)))
         }),
         Pick::Turn(turn) => in_turn(open(), turn),
+        Pick::Two(random) => of_two(open, random),
     };
     found.map(|(index, member)| Chosen { index, member })
 }
@@ -162,6 +162,27 @@ fn affinity<M: Member>(key: u64, member: &M) -> f64 {
     // Strictly between 0 and 1, so that the logarithm is finite and not zero.
     let uniform = ((hash >> (u64::BITS - BITS)) as f64 + 0.5) / (1u64 << BITS) as f64;
     f64::from(member.weight().max(1)) / -uniform.ln()
+}
+
+/// The member that a number draws, as often as its weight says.
+fn drawn<'t, M: Member>(
+    open: impl Iterator<Item = (usize, &'t M)>,
+    number: u64,
+) -> Option<(usize, &'t M)> {
+    open.max_by(|(_, a), (_, b)| affinity(number, *a).total_cmp(&affinity(number, *b)))
+}
+
+/// The less busy of two different members that a random number draws. Nodes that know nothing of each other do
+/// not all rush to the one that is least busy just then.
+fn of_two<'t, M: Member, I>(open: impl Fn() -> I, random: u64) -> Option<(usize, &'t M)>
+where
+    I: Iterator<Item = (usize, &'t M)>,
+{
+    let first = drawn(open(), random)?;
+    let others = open().filter(|(index, _)| *index != first.0);
+    let second = drawn(others, mix(random));
+    let less_busy = second.filter(|second| load_order(second.1, first.1).is_lt());
+    less_busy.or(Some(first))
 }
 
 /// Whose turn it is: in a round of as many turns as all weights together, each member has as many as

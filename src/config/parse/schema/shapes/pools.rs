@@ -47,7 +47,7 @@ static UPSTREAM_TLS: Shape = section(
 );
 
 const BALANCE: Kind = Kind::AnyOf(&[
-    Kind::Words(&["round_robin", "least_connections", "ip_hash"]),
+    Kind::Words(&["round_robin", "least_connections", "random_two", "ip_hash"]),
     Kind::Section(&BALANCE_HASH),
 ]);
 
