@@ -73,6 +73,7 @@ mod settings;
 mod throttle;
 
 pub use include::INCLUDABLE;
+pub use response::is_reserved_header;
 mod template;
 
 /// What a configuration may ask of the world around its text.

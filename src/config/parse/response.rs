@@ -224,11 +224,11 @@ impl Reading<'_> {
     }
 }
 
-/// Whether a header is one that the protocol or the gateway itself needs.
-pub(super) fn is_reserved_header(name: &str) -> bool {
+/// Whether no rule may name a header: the protocol, the forwarding headers or Portway need it.
+#[must_use]
+pub fn is_reserved_header(name: &str) -> bool {
     let form = folded(name);
-    let mut prefixes = RESERVED_PREFIXES.iter();
-    RESERVED.contains(&form.as_str()) || prefixes.any(|prefix| form.starts_with(prefix))
+    RESERVED.contains(&form.as_str())
 }
 
 pub(super) const KEYS: &[&str] = &["cookies", "headers", "session"];
@@ -248,6 +248,12 @@ const RESERVED: &[&str] = &[
     "forwarded",
     "host",
     "keepalive",
+    "proxy",
+    "proxyauthenticate",
+    "proxyauthenticationinfo",
+    "proxyauthorization",
+    "proxyconnection",
+    "proxystatus",
     "setcookie",
     "te",
     "trailer",
@@ -262,4 +268,3 @@ const RESERVED: &[&str] = &[
     "xrealip",
     "xrequestid",
 ];
-const RESERVED_PREFIXES: &[&str] = &["proxy"];
