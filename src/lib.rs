@@ -13,6 +13,7 @@ pub mod app;
 pub mod admin;
 pub mod audit;
 pub mod backchannel;
+pub mod convert;
 pub mod dns;
 pub mod ops;
 pub mod provider;

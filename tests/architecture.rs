@@ -148,6 +148,7 @@ const NOT_DETERMINISTIC: &[&str] = &["tokio::spawn", "tokio::task", "tokio::time
 const PURE: &[&str] = &[
     "config/parse",
     "config/raw",
+    "convert/",
     "crypto/",
     "decision/",
     "logbook/",
@@ -210,6 +211,7 @@ const TRUSTED: &[Trust] = &[
         places: &[
             "cli/",
             "config/",
+            "convert/",
             "crypto/",
             "decision/",
             "demo/",

@@ -11,6 +11,7 @@ pub mod expression;
 pub mod files;
 pub mod form;
 pub mod forwarded;
+pub mod nginx;
 pub mod path;
 pub mod query;
 pub mod routing;
@@ -84,6 +85,12 @@ pub const ALL: &[Body] = &[
         run: files::key_ring,
         seeds: files::rings,
         runs: 3_000,
+    },
+    Body {
+        name: "nginx",
+        run: nginx::run,
+        seeds: nginx::seeds,
+        runs: 150,
     },
     Body {
         name: "path",

@@ -160,6 +160,9 @@ Failed; what a verb answers with 1 beside that, its own text says.
 2
 The command line or the configuration has a fault.
 .TP
+3
+Done, but something was lost on the way.
+.TP
 4
 The gateway that was to be asked was not reached.
 ";

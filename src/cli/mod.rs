@@ -1,8 +1,8 @@
 //! The command line: one file per verb.
 //!
 //! Words go to standard error, data to standard output; exit codes are 0 (done), 1 (failed), 2 (bad usage or
-//! configuration) and 4 (the node that was to be asked was not reached). Verbs that act on a running node
-//! reach it by `node`.
+//! configuration), 3 (done, but something was lost) and 4 (the node that was to be asked was not reached). Verbs
+//! that act on a running node reach it by `node`.
 
 use std::io::Write;
 use std::path::PathBuf;
@@ -22,6 +22,7 @@ mod audit;
 mod check;
 mod completions;
 mod config;
+mod convert;
 mod cookie;
 mod demo;
 mod explain;
@@ -43,6 +44,7 @@ mod users;
 #[command(after_help = "Examples:
   portway check --config gateway.yaml
   portway config show --config gateway.yaml
+  portway convert nginx /etc/nginx/nginx.conf -o gateway.yaml
   portway explain GET https://app.example.com/reports --user bob
   portway users add alice --file users.yaml --group staff
   portway run --config gateway.yaml
@@ -65,6 +67,8 @@ enum Verb {
     Completions(completions::CompletionsArgs),
     /// Shows a configuration as it counts, or the schema or reference of all there are
     Config(config::ConfigVerbArgs),
+    /// Makes a configuration of that of another gateway
+    Convert(convert::ConvertArgs),
     /// Says what a cookie is, for whoever helps a user
     Cookie(cookie::CookieArgs),
     /// Starts a gateway with sample applications, or walks through it
@@ -107,6 +111,7 @@ pub fn run() -> ExitCode {
         Verb::Check(args) => check::check(&args.config),
         Verb::Completions(args) => completions::run(&args),
         Verb::Config(args) => config::run(&args),
+        Verb::Convert(args) => convert::run(&args),
         Verb::Cookie(args) => cookie::run(&args),
         Verb::Demo(args) => demo::run(&args),
         Verb::Explain(args) => explain::run(&args),

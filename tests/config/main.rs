@@ -18,6 +18,7 @@ use portway::config::parse::Surroundings;
 use portway::config::parse::parse;
 use portway::config::problem::ReadFileError;
 
+mod convert;
 mod effective;
 mod cookbook;
 mod documents;

@@ -20,6 +20,7 @@ mod balance;
 mod binding;
 mod bodies;
 mod branding;
+mod convert;
 mod cookie;
 mod crash;
 mod drain;

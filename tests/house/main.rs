@@ -22,6 +22,7 @@ mod commands;
 mod container;
 mod documents;
 mod keys;
+mod migrating;
 mod reference;
 mod rules;
 mod scripts;

@@ -24,6 +24,7 @@ pub(crate) const NAMES: &[&str] = &[
     "localhost",
     "login.emm.wso2.com",
     "work.emm.wso2.com",
+    "ssl.work.emm.wso2.com",
     "mgt.emm.wso2.com",
     "keymgt.emm.wso2.com",
     "login.portway.localhost",

@@ -1,0 +1,182 @@
+//! `return` → `redirect` and `respond`, or `plain_http: redirect` where it leads to https.
+
+use crate::convert::nginx::scope::Scope;
+use crate::convert::nginx::site::Site;
+use crate::convert::nginx::tree::Directive;
+use crate::convert::nginx::variables::Known;
+use crate::convert::nginx::variables::Part;
+use crate::convert::nginx::variables::parts;
+use crate::convert::yaml::Entry;
+use crate::convert::yaml::Yaml;
+use crate::convert::yaml::escaped;
+
+/// What a route answers by itself: the key and its section.
+pub(super) fn answer(
+    site: &Site<'_>,
+    scope: &Scope<'_>,
+    directive: &Directive,
+    known: &Known,
+) -> Entry {
+    let (code, text) = code_and_text(directive);
+    match (code, text) {
+        (Some(301 | 302 | 303 | 307 | 308), Some(url)) => {
+            redirect(site, directive, code, url, known)
+        }
+        (None, Some(url)) => redirect(site, directive, None, url, known),
+        (Some(444), _) => {
+            site.ledger
+                .changed(directive, "answered with 404 in place of nothing");
+            status(404)
+        }
+        (Some(code @ 200..=599), text) => respond(site, scope, directive, (code, text), known),
+        _ => {
+            site.ledger
+                .dropped(directive, "no such answer can be given: it is 404");
+            status(404)
+        }
+    }
+}
+
+/// An empty answer with a status.
+pub(super) fn status(code: u16) -> Entry {
+    let status = Entry::new("status", Yaml::plain(code));
+    Entry::new("respond", Yaml::Map(vec![status]))
+}
+
+fn code_and_text(directive: &Directive) -> (Option<u16>, Option<&str>) {
+    let text = directive.args.get(1).map(String::as_str);
+    match directive.first().parse() {
+        Ok(code) => (Some(code), text),
+        Err(_) => (None, Some(directive.first())),
+    }
+}
+
+fn respond(
+    site: &Site<'_>,
+    scope: &Scope<'_>,
+    directive: &Directive,
+    (code, text): (u16, Option<&str>),
+    known: &Known,
+) -> Entry {
+    let mut section = vec![Entry::new("status", Yaml::plain(code))];
+    let body = text.map(|text| known.literal(text));
+    match body {
+        Some(None) => {
+            site.ledger
+                .dropped(directive, "the text has variables: the answer is empty");
+        }
+        Some(Some(body)) if !body.is_empty() && !matches!(code, 204 | 205 | 304) => {
+            if let Some(media) = scope.one("default_type") {
+                site.ledger.kept(media, "`respond.content_type`");
+                section.push(Entry::new("content_type", Yaml::text(media.first())));
+            }
+            section.push(Entry::new("body", Yaml::text(&body)));
+            site.ledger.kept(directive, "`respond`");
+        }
+        None if code >= 300 => site
+            .ledger
+            .changed(directive, "`respond`, without nginx's page"),
+        Some(Some(_)) | None => site.ledger.kept(directive, "`respond`"),
+    }
+    Entry::new("respond", Yaml::Map(section))
+}
+
+fn redirect(
+    site: &Site<'_>,
+    directive: &Directive,
+    code: Option<u16>,
+    url: &str,
+    known: &Known,
+) -> Entry {
+    let Some((to, query)) = target(url, known) else {
+        site.ledger.dropped(
+            directive,
+            "the address cannot be said with facts: the answer is 404",
+        );
+        return status(404);
+    };
+    site.ledger.kept(directive, "`redirect`");
+    let code = code.unwrap_or(302);
+    let mut section = vec![
+        Entry::new("to", Yaml::template(&to)),
+        Entry::new("status", Yaml::plain(code)),
+    ];
+    if query == Query::Drop {
+        section.push(Entry::new("query", Yaml::text("drop")));
+    }
+    Entry::new("redirect", Yaml::Map(section))
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Query {
+    Drop,
+    Keep,
+}
+
+/// The address as a template. The request's own path and query may stand at its end.
+fn target(url: &str, known: &Known) -> Option<(String, Query)> {
+    let ends = [
+        ("$request_uri", Query::Keep),
+        ("$uri$is_args$args", Query::Keep),
+        ("$uri", Query::Drop),
+    ];
+    let end = ends
+        .iter()
+        .find_map(|(end, query)| Some((url.strip_suffix(end)?, *query)));
+    let (before, path, query) = match end {
+        Some((before, query)) => (before, "${request.path}", query),
+        None => (url, "", Query::Drop),
+    };
+    let before = known.literal(before)?;
+    let whole = format!("{}{path}", escaped(&before));
+    let is_address = before.starts_with("http://") || before.starts_with("https://");
+    // Behind a host anything but a path could become a part of it.
+    let says_host = is_address && !before.ends_with("//");
+    let is_path = before.starts_with('/') && !before.starts_with("//");
+    (says_host || is_path || (before.is_empty() && !path.is_empty())).then_some((whole, query))
+}
+
+/// The port of https, where a `return` or `rewrite` sends each request to the same place there.
+pub(super) fn leads_to_https(directive: &Directive, known: &Known) -> Option<u16> {
+    let url = match (directive.name.as_str(), directive.args.as_slice()) {
+        ("return", [_, url] | [url]) => url.clone(),
+        ("rewrite", [pattern, url, flags @ ..]) => {
+            let flagged = flags
+                .iter()
+                .any(|flag| ["permanent", "redirect"].contains(&flag.as_str()));
+            let whole = match pattern.as_str() {
+                "^" | "^.*$" | ".*" | "^/" => url.strip_suffix("$request_uri?").map(str::to_owned),
+                "^(.*)$" | "^(.*)" | "(.*)" | "^/(.*)$" => {
+                    let before = url
+                        .strip_suffix("$1")
+                        .or_else(|| url.strip_suffix("$request_uri?"));
+                    before.map(|before| before.trim_end_matches('/').to_owned())
+                }
+                _ => None,
+            };
+            let whole = whole.filter(|_| flagged || url.starts_with("https://"))?;
+            format!("{whole}$request_uri")
+        }
+        _ => return None,
+    };
+    let rest = url.strip_prefix("https://")?;
+    let ends = ["$request_uri", "$uri$is_args$args", "/$request_uri"];
+    let authority = ends.iter().find_map(|end| rest.strip_suffix(end))?;
+    let (host, port) = match authority.rsplit_once(':') {
+        Some((host, port)) => (host, port.parse().ok()?),
+        None => (authority, 443),
+    };
+    let same = match parts(host).as_slice() {
+        [Part::Variable(name)] => ["host", "http_host", "server_name"].contains(&name.as_str()),
+        [Part::Text(text)] => known.fixed.get("server_name") == Some(text),
+        _ => false,
+    };
+    same.then_some(port)
+}
+
+/// Whether a directive redirects with another status than `plain_http` does.
+pub(super) fn is_other_status(directive: &Directive) -> bool {
+    let words = || directive.args.iter().map(String::as_str);
+    words().any(|word| ["302", "303", "307", "308", "redirect"].contains(&word))
+        || (directive.name == "return" && directive.args.len() == 1)
+}

@@ -1,0 +1,288 @@
+//! `listen` and the certificates of servers → listeners, one for each address.
+
+use std::net::IpAddr;
+use std::net::SocketAddr;
+
+use crate::convert::nginx::scope::Scope;
+use crate::convert::nginx::site::Site;
+use crate::convert::nginx::tree::Directive;
+use crate::convert::yaml::Entry;
+use crate::convert::yaml::Item;
+use crate::convert::yaml::Yaml;
+
+/// What connections of a listener speak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Speaks {
+    Http,
+    Https,
+}
+
+/// An address that is listened on.
+#[derive(Clone, Debug)]
+struct Listener {
+    address: SocketAddr,
+    speaks: Speaks,
+    name: String,
+    http2: bool,
+    /// Files of the chain and the key, the default server's first.
+    certificates: Vec<(String, String)>,
+}
+
+/// All of them.
+#[derive(Debug, Default)]
+pub(super) struct Listeners {
+    all: Vec<Listener>,
+}
+
+/// A listener of a server.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Heard {
+    pub(super) name: String,
+    pub(super) speaks: Speaks,
+}
+
+impl Listeners {
+    /// The listeners that a server is heard on. With TLS a server needs a certificate.
+    ///
+    /// # Errors
+    /// Why it is heard on none.
+    pub(super) fn of_server(
+        &mut self,
+        site: &Site<'_>,
+        scope: &Scope<'_>,
+    ) -> Result<Vec<Heard>, &'static str> {
+        let certificates = certificates(site, scope);
+        let switch = scope.one("ssl");
+        if let Some(switch) = switch {
+            site.ledger.kept(switch, "`tls` of the listener (W-22)");
+        }
+        let all_tls = switch.is_some_and(|switch| switch.first() == "on");
+        let http2 = scope.one("http2");
+        if let Some(http2) = http2 {
+            site.ledger.kept(http2, "`tls.http2`");
+        }
+        let all_http2 = http2.is_some_and(|http2| http2.first() == "on");
+        let listens = scope.own("listen");
+        let mut heard = Vec::new();
+        let mut bare = false;
+        for listen in &listens {
+            let Some(address) = self.address(site, listen) else {
+                continue;
+            };
+            let says = |word: &str| listen.args.iter().any(|arg| arg == word);
+            let tls = all_tls || says("ssl");
+            let speaks = if tls { Speaks::Https } else { Speaks::Http };
+            if tls && certificates.is_empty() {
+                site.ledger.dropped(listen, "TLS without a certificate");
+                bare = true;
+                continue;
+            }
+            parameters(site, listen);
+            let listener = self.entry(address, speaks);
+            listener.http2 |= all_http2 || says("http2");
+            if tls {
+                listener.offer(&certificates, says("default_server") || says("default"));
+            }
+            let (name, speaks) = (listener.name.clone(), listener.speaks);
+            let own = Heard { name, speaks };
+            if !heard.contains(&own) {
+                heard.push(own);
+            }
+        }
+        if listens.is_empty() {
+            let address = SocketAddr::from(([0, 0, 0, 0], 80));
+            let listener = self.entry(address, Speaks::Http);
+            let (name, speaks) = (listener.name.clone(), listener.speaks);
+            heard.push(Heard { name, speaks });
+        }
+        match (heard.is_empty(), bare) {
+            (false, _) => Ok(heard),
+            (true, true) => Err("has TLS and no certificate"),
+            (true, false) => Err("is heard on no address that Portway listens on"),
+        }
+    }
+
+    /// The section `listeners`, without those that nobody is heard on.
+    pub(super) fn section(&self, used: &[String]) -> Yaml {
+        let used = self
+            .all
+            .iter()
+            .filter(|listener| used.contains(&listener.name));
+        Yaml::List(used.map(|listener| Item::new(listener.section())).collect())
+    }
+
+    fn entry(&mut self, address: SocketAddr, speaks: Speaks) -> &mut Listener {
+        let mut listeners = self.all.iter();
+        let place = listeners.position(|listener| is_one(listener.address, address));
+        // Where all addresses of both kinds are meant, IPv6 takes both.
+        if let Some(known) = place.and_then(|place| self.all.get_mut(place))
+            && address.is_ipv6()
+        {
+            known.address = address;
+        }
+        let place = place.unwrap_or_else(|| {
+            let name = self.free_name(address, speaks);
+            self.all.push(Listener {
+                address,
+                speaks,
+                name,
+                http2: false,
+                certificates: Vec::new(),
+            });
+            self.all.len().saturating_sub(1)
+        });
+        #[expect(clippy::indexing_slicing, reason = "the place is one of the list")]
+        &mut self.all[place]
+    }
+
+    fn free_name(&self, address: SocketAddr, speaks: Speaks) -> String {
+        let (word, usual) = match speaks {
+            Speaks::Http => ("http", 80),
+            Speaks::Https => ("https", 443),
+        };
+        let port = address.port();
+        let by_port = if port == usual {
+            word.to_owned()
+        } else {
+            format!("{word}-{port}")
+        };
+        let numbered = (2_u32..).map(|number| format!("{by_port}-{number}"));
+        let mut names = std::iter::once(by_port.clone()).chain(numbered);
+        let is_free = |name: &String| !self.all.iter().any(|listener| listener.name == *name);
+        names.find(is_free).unwrap_or_default()
+    }
+
+    fn address(&self, site: &Site<'_>, listen: &Directive) -> Option<SocketAddr> {
+        if listen.args.iter().any(|arg| arg == "quic") {
+            site.ledger.dropped(listen, "HTTP/3 is not spoken");
+            return None;
+        }
+        if listen.args.iter().any(|arg| arg == "proxy_protocol") {
+            let why = "listeners do not read the PROXY protocol: nobody could be heard here";
+            site.ledger.dropped(listen, why);
+            return None;
+        }
+        let written = listen.first();
+        let address = address_of(written);
+        if address.is_none() {
+            site.ledger.dropped(
+                listen,
+                "listeners have an address of TCP, not a name or a Unix socket",
+            );
+        }
+        address
+    }
+}
+
+impl Listener {
+    fn offer(&mut self, certificates: &[(String, String)], is_default: bool) {
+        let known = std::mem::take(&mut self.certificates);
+        let (first, then) = if is_default {
+            (certificates.to_vec(), known)
+        } else {
+            (known, certificates.to_vec())
+        };
+        self.certificates = first;
+        for pair in then {
+            if !self.certificates.contains(&pair) {
+                self.certificates.push(pair);
+            }
+        }
+    }
+
+    fn section(&self) -> Yaml {
+        let mut entries = vec![
+            Entry::new("name", Yaml::text(&self.name)),
+            Entry::new("bind", Yaml::text(&self.address.to_string())),
+        ];
+        if self.speaks == Speaks::Https {
+            let pair = |(chain, key): &(String, String)| {
+                Item::new(Yaml::Map(vec![
+                    Entry::new("certificate_file", Yaml::text(chain)),
+                    Entry::new("key_file", Yaml::text(key)),
+                ]))
+            };
+            let certificates = self.certificates.iter().map(pair).collect();
+            entries.push(Entry::new(
+                "tls",
+                Yaml::Map(vec![
+                    Entry::new("certificates", Yaml::List(certificates)),
+                    Entry::new("http2", Yaml::plain(self.http2)),
+                ]),
+            ));
+        }
+        Yaml::Map(entries)
+    }
+}
+
+/// Whether one socket serves both: that of all addresses of IPv6 takes those of IPv4, too.
+fn is_one(one: SocketAddr, other: SocketAddr) -> bool {
+    let both_all = one.ip().is_unspecified() && other.ip().is_unspecified();
+    one == other || (both_all && one.port() == other.port())
+}
+
+/// `80`, `*:80`, `10.0.0.1`, `10.0.0.1:80`, `[::]:80`.
+fn address_of(written: &str) -> Option<SocketAddr> {
+    if let Ok(address) = written.parse() {
+        return Some(address);
+    }
+    let port = |text: &str| text.parse::<u16>().ok().filter(|port| *port > 0);
+    let any = |port| SocketAddr::from(([0, 0, 0, 0], port));
+    if let Some(port) = port(written) {
+        return Some(any(port));
+    }
+    if let Some(rest) = written.strip_prefix("*:") {
+        return port(rest).map(any);
+    }
+    let alone = written.trim_start_matches('[').trim_end_matches(']');
+    let address: IpAddr = alone.parse().ok()?;
+    Some(SocketAddr::new(address, 80))
+}
+
+/// The chains and keys of a server, in pairs.
+fn certificates(site: &Site<'_>, scope: &Scope<'_>) -> Vec<(String, String)> {
+    let chains = scope.all("ssl_certificate");
+    let keys = scope.all("ssl_certificate_key");
+    for directive in chains.iter().chain(&keys) {
+        site.ledger.kept(
+            directive,
+            "`tls.certificates` of the listener, chosen by the names in it",
+        );
+    }
+    let pairs = chains.iter().zip(&keys);
+    pairs
+        .map(|(chain, key)| (site.path(chain.first()), site.path(key.first())))
+        .collect()
+}
+
+/// Says what became of the words behind the address.
+fn parameters(site: &Site<'_>, listen: &Directive) {
+    let mut lost = false;
+    for parameter in listen.args.iter().skip(1) {
+        match parameter
+            .split_once('=')
+            .map_or(parameter.as_str(), |(name, _)| name)
+        {
+            "ssl" | "http2" => {}
+            "default_server" | "default" => {
+                lost = true;
+                let why = "names that no server has are refused, also here (W-01)";
+                site.ledger.changed(listen, why);
+            }
+            "backlog" | "reuseport" | "deferred" | "fastopen" | "rcvbuf" | "sndbuf" | "bind"
+            | "so_keepalive" | "accept_filter" | "setfib" | "ipv6only" => {
+                lost = true;
+                site.ledger
+                    .changed(listen, format!("`{parameter}` needs no setting"));
+            }
+            _ => {
+                lost = true;
+                site.ledger
+                    .dropped(listen, format!("`{parameter}` has no counterpart"));
+            }
+        }
+    }
+    if !lost {
+        site.ledger.kept(listen, "a listener");
+    }
+}

@@ -1,0 +1,283 @@
+//! A location → a route: what serves it, and everything that holds there.
+//!
+//! What nginx kept from somebody is kept from everybody: a location that asks for a password, an address or a
+//! certificate answers 403 until an operator protects it.
+
+use std::time::Duration;
+
+use crate::convert::nginx::answers;
+use crate::convert::nginx::headers;
+use crate::convert::nginx::headers::Goal;
+use crate::convert::nginx::limits;
+use crate::convert::nginx::locations::Kind;
+use crate::convert::nginx::locations::Paths;
+use crate::convert::nginx::proxying;
+use crate::convert::nginx::proxying::Upstream;
+use crate::convert::nginx::quantities::bytes;
+use crate::convert::nginx::quantities::duration;
+use crate::convert::nginx::quantities::time;
+use crate::convert::nginx::scope::Scope;
+use crate::convert::nginx::site::Site;
+use crate::convert::nginx::tree::Directive;
+use crate::convert::nginx::variables::Known;
+use crate::convert::yaml::Entry;
+use crate::convert::yaml::Yaml;
+
+/// A route, as far as it does not depend on the listener.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Route {
+    pub(super) comments: Vec<String>,
+    pub(super) paths: Paths,
+    pub(super) pattern: Entry,
+    pub(super) target: Target,
+    pub(super) keys: Vec<Entry>,
+}
+
+/// What serves a route.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Target {
+    /// An answer of its own: the key with its section.
+    Answer(Entry),
+    /// A pool, by its name.
+    Pool(String),
+}
+
+/// A location with what is around it.
+pub(super) struct Place<'p, 't> {
+    pub(super) scope: Scope<'t>,
+    pub(super) paths: Paths,
+    pub(super) known: &'p Known,
+    /// Whether the whole server is closed.
+    pub(super) closed: bool,
+}
+
+/// The target of a location, its keys, and what has to be said about it.
+pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> (Target, Vec<Entry>, Vec<String>) {
+    let scope = &place.scope;
+    let mut comments = Vec::new();
+    let answer = if place.closed {
+        comments.push(CLOSED.to_owned());
+        unreached(site, scope);
+        Some(answers::status(403))
+    } else {
+        own_answer(site, place, &mut comments)
+    };
+    let answer = match answer {
+        Some(answer) => answer,
+        None => match proxying::upstream(site, place) {
+            Ok(Some(upstream)) => {
+                let (name, keys) = proxied(site, place, upstream);
+                return (Target::Pool(name), keys, comments);
+            }
+            Ok(None) => unserved(site, scope, &mut comments),
+            Err(why) => {
+                comments.push(format!("nginx's upstream has no counterpart: {why}."));
+                answers::status(502)
+            }
+        },
+    };
+    let mut keys = limits::keys(site, scope);
+    keys.extend(headers::response_keys(site, scope, place.known));
+    (Target::Answer(answer), keys, comments)
+}
+
+fn proxied(site: &Site<'_>, place: &Place<'_, '_>, upstream: Upstream) -> (String, Vec<Entry>) {
+    let scope = &place.scope;
+    let mut keys = vec![
+        Entry::new(
+            "body_size",
+            Yaml::plain(bytes(limits::body_bytes(site, scope))),
+        ),
+        Entry::new("timeouts", timeouts(site, scope)),
+    ];
+    keys.extend(upstream.keys);
+    let goal = Goal {
+        known: place.known,
+        own_host: upstream.host,
+    };
+    keys.extend(headers::keys(site, scope, &goal));
+    keys.extend(limits::keys(site, scope));
+    (upstream.pool, keys)
+}
+
+/// nginx's time-outs, its defaults written out (W-14, W-15, W-16).
+fn timeouts(site: &Site<'_>, scope: &Scope<'_>) -> Yaml {
+    let of = |name: &str, what: &str| {
+        let directive = scope.one(name);
+        let read = directive.and_then(|directive| time(directive.first()));
+        let read = read.filter(|time| !time.is_zero());
+        match (directive, read) {
+            (Some(directive), Some(_)) => site.ledger.kept(directive, what),
+            (Some(directive), None) => {
+                site.ledger.dropped(
+                    directive,
+                    "no time that can be waited: nginx's default counts",
+                );
+            }
+            (None, _) => {}
+        }
+        duration(read.unwrap_or(NGINX_TIMEOUT))
+    };
+    let read = of(
+        "proxy_read_timeout",
+        "`timeouts.first_byte` and `timeouts.read_idle`",
+    );
+    Yaml::Map(vec![
+        Entry::new(
+            "connect",
+            Yaml::plain(of("proxy_connect_timeout", "`timeouts.connect`")),
+        ),
+        Entry::new("first_byte", Yaml::plain(&read)),
+        Entry::new("read_idle", Yaml::plain(&read)),
+        Entry::new(
+            "write_idle",
+            Yaml::plain(of("proxy_send_timeout", "`timeouts.write_idle`")),
+        ),
+    ])
+}
+
+/// What nginx answers before it asks an upstream, or what is answered because of whom it would have let in.
+fn own_answer(site: &Site<'_>, place: &Place<'_, '_>, comments: &mut Vec<String>) -> Option<Entry> {
+    let scope = &place.scope;
+    if let Some(internal) = scope.own("internal").first() {
+        site.ledger
+            .kept(internal, "the route answers 404, as to all clients");
+        return Some(answers::status(404));
+    }
+    let is_closed = is_closed(site, scope);
+    if let Some(directive) = scope.own("return").first() {
+        return Some(answers::answer(site, scope, directive, place.known));
+    }
+    if is_closed {
+        comments.push(CLOSED.to_owned());
+        unreached(site, scope);
+        return Some(answers::status(403));
+    }
+    None
+}
+
+/// Says of a closed location where its requests do not go.
+fn unreached(site: &Site<'_>, scope: &Scope<'_>) {
+    for directive in scope.own("proxy_pass") {
+        site.ledger.dropped(directive, TO_PROTECT);
+    }
+}
+
+/// Whether nginx lets in only some, in a way that an open route does not.
+fn is_closed(site: &Site<'_>, scope: &Scope<'_>) -> bool {
+    let mut closed = false;
+    for name in ["auth_basic", "auth_request", "auth_jwt", "secure_link"] {
+        match scope.one(name) {
+            Some(off) if off.first() == "off" => site.ledger.kept(off, "nobody is asked here"),
+            Some(directive) => {
+                site.ledger.dropped(directive, TO_PROTECT);
+                closed = true;
+            }
+            None => {}
+        }
+    }
+    let rules = scope.any(&["allow", "deny"]);
+    if rules.iter().any(|rule| rule.name == "deny") {
+        closed = true;
+        let nobody = rules
+            .first()
+            .is_some_and(|rule| rule.name == "deny" && rule.first() == "all");
+        for rule in rules {
+            if nobody {
+                site.ledger
+                    .kept(rule, "nobody is let in: the route answers 403");
+            } else {
+                site.ledger.dropped(rule, TO_PROTECT);
+            }
+        }
+    } else {
+        for rule in rules {
+            site.ledger.kept(rule, "everybody is let in");
+        }
+    }
+    for directive in scope.own("limit_except") {
+        site.ledger.dropped_whole(directive, TO_PROTECT);
+        closed = true;
+    }
+    closed | refusing(site, scope)
+}
+
+/// Reports each `if` of the innermost block; whether one of them refuses requests.
+pub(super) fn refusing(site: &Site<'_>, scope: &Scope<'_>) -> bool {
+    let mut closed = false;
+    for directive in scope.own("if") {
+        if refuses(directive) {
+            site.ledger.dropped_whole(directive, TO_PROTECT);
+            closed = true;
+        } else {
+            site.ledger
+                .dropped_whole(directive, "conditions of a request are for policies");
+        }
+    }
+    closed
+}
+
+fn refuses(directive: &Directive) -> bool {
+    let is_refusal = |inner: &Directive| {
+        let code = inner.first().parse::<u16>().unwrap_or(0);
+        inner.name == "deny" || (inner.name == "return" && code >= 400)
+    };
+    directive.inside().iter().any(is_refusal)
+}
+
+/// A location without anything that Portway serves.
+fn unserved(site: &Site<'_>, scope: &Scope<'_>, comments: &mut Vec<String>) -> Entry {
+    for name in OTHER_UPSTREAMS {
+        if let Some(directive) = scope.own(name).first() {
+            site.ledger
+                .dropped(directive, "upstreams speak HTTP: the route answers 502");
+            comments.push(format!("nginx had `{}` here.", directive.shown()));
+            return answers::status(502);
+        }
+    }
+    for name in FILES {
+        if let Some(directive) = scope.one(name) {
+            site.ledger
+                .dropped(directive, "Portway serves no files: the route answers 404");
+        }
+    }
+    comments.push("nginx served files here, which Portway does not.".to_owned());
+    answers::status(404)
+}
+
+/// nginx redirects the path of a folder without its slash, where an upstream serves the folder.
+pub(super) fn to_folder(route: &Route) -> Option<Route> {
+    let Target::Pool(_) = route.target else {
+        return None;
+    };
+    let text = route.paths.folder()?.to_owned();
+    let paths = Paths {
+        kind: Kind::Exact,
+        text,
+    };
+    let section = vec![
+        Entry::new("to", Yaml::text(&route.paths.text)),
+        Entry::new("status", Yaml::plain(301_u16)),
+    ];
+    Some(Route {
+        comments: Vec::new(),
+        pattern: paths.pattern().ok()?,
+        paths,
+        target: Target::Answer(Entry::new("redirect", Yaml::Map(section))),
+        keys: Vec::new(),
+    })
+}
+
+const CLOSED: &str = "nginx let in only some here. Nobody is let in until `access: protected` and a policy say \
+                      whom, with `pool` in place of `respond`.";
+const TO_PROTECT: &str =
+    "the route answers 403 until it is protected: `access: protected` with a policy";
+const OTHER_UPSTREAMS: &[&str] = &[
+    "fastcgi_pass",
+    "grpc_pass",
+    "memcached_pass",
+    "scgi_pass",
+    "uwsgi_pass",
+];
+const FILES: &[&str] = &["root", "alias", "try_files"];
+const NGINX_TIMEOUT: Duration = Duration::from_mins(1);

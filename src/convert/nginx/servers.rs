@@ -1,0 +1,358 @@
+//! A `server` → its names, the listeners it is heard on, and its routes for one of its names.
+
+use std::collections::BTreeMap;
+
+use crate::convert::nginx::answers;
+use crate::convert::nginx::client_certificates;
+use crate::convert::nginx::listeners::Heard;
+use crate::convert::nginx::listeners::Speaks;
+use crate::convert::nginx::locations::Order;
+use crate::convert::nginx::locations::Paths;
+use crate::convert::nginx::locations::sorted;
+use crate::convert::nginx::routes;
+use crate::convert::nginx::routes::Place;
+use crate::convert::nginx::routes::Route;
+use crate::convert::nginx::routes::Target;
+use crate::convert::nginx::scope::Scope;
+use crate::convert::nginx::site::Site;
+use crate::convert::nginx::site::comments_of;
+use crate::convert::nginx::tree::Directive;
+use crate::convert::nginx::variables::Known;
+use crate::model::name::HostName;
+
+/// A `server` that is heard somewhere and has names.
+pub(super) struct Server<'t> {
+    pub(super) block: &'t Directive,
+    pub(super) scope: Scope<'t>,
+    pub(super) heard: Vec<Heard>,
+    pub(super) names: Vec<String>,
+}
+
+/// What a server is for one of its names.
+#[derive(Clone, Debug)]
+pub(super) struct Side {
+    pub(super) heard: Vec<Heard>,
+    pub(super) serves: Serves,
+}
+
+#[derive(Clone, Debug)]
+pub(super) enum Serves {
+    /// Each request is sent to https at this port.
+    Redirect(u16),
+    /// These routes; requests in plain are redirected to this port, where there is one.
+    Routes(Vec<Route>, Option<u16>),
+}
+
+impl<'t> Server<'t> {
+    /// Reads names; those that no virtual host can have are reported.
+    pub(super) fn names(site: &Site<'_>, scope: &Scope<'t>) -> Vec<String> {
+        let mut names: Vec<String> = Vec::new();
+        for directive in scope.own("server_name") {
+            let read = directive
+                .args
+                .iter()
+                .map(|written| (written, patterns(written)));
+            let (found, lost): (Vec<_>, Vec<_>) = read.partition(|(_, found)| !found.is_empty());
+            let lost: Vec<&str> = lost.iter().map(|(written, _)| written.as_str()).collect();
+            for name in found.into_iter().flat_map(|(_, found)| found) {
+                push_new(&mut names, name);
+            }
+            if lost.is_empty() {
+                site.ledger
+                    .kept(directive, "`hosts`; other names are refused (W-01)");
+            } else {
+                let why = format!("no virtual host can be named {}", lost.join(" or "));
+                site.ledger.dropped(directive, why);
+            }
+        }
+        names
+    }
+
+    /// What it serves under a name.
+    pub(super) fn side(&self, site: &Site<'t>, name: &str) -> Side {
+        let known = known(name, &self.names, &self.heard);
+        let closed = client_certificates::closes(site, &self.scope);
+        let redirect = self.redirect(site, &known);
+        let serves = match redirect {
+            Some((port, Whole::All)) => Serves::Redirect(port),
+            Some((port, Whole::Plain)) => {
+                Serves::Routes(self.routes(site, &known, closed), Some(port))
+            }
+            None => Serves::Routes(self.routes(site, &known, closed), None),
+        };
+        Side {
+            heard: self.heard.clone(),
+            serves,
+        }
+    }
+
+    /// Whether it sends everybody to https, or everybody who comes in plain.
+    fn redirect(&self, site: &Site<'_>, known: &Known) -> Option<(u16, Whole)> {
+        let plain_only = self.heard.iter().all(|heard| heard.speaks == Speaks::Http);
+        let whole = if plain_only { Whole::All } else { Whole::Plain };
+        let own = |name: &str| self.scope.own(name).into_iter();
+        for directive in own("return").chain(own("rewrite")) {
+            if let Some(port) = answers::leads_to_https(directive, known) {
+                say(site, directive);
+                return plain_only.then_some((port, Whole::All));
+            }
+        }
+        for condition in own("if").filter(|condition| is_about_plain(condition)) {
+            let leads = |inner| Some((inner, answers::leads_to_https(inner, known)?));
+            if let Some((inner, port)) = condition.inside().iter().find_map(leads) {
+                site.ledger.kept(condition, "`plain_http: redirect`");
+                say(site, inner);
+                return Some((port, whole));
+            }
+        }
+        let root = own("location").find(|location| location.args.as_slice() == ["/"])?;
+        let leads = |inner| Some((inner, answers::leads_to_https(inner, known)?));
+        let (inner, port) = root
+            .inside()
+            .iter()
+            .find_map(leads)
+            .filter(|_| plain_only)?;
+        say(site, inner);
+        site.ledger.kept(root, "`plain_http: redirect`");
+        for other in own("location").filter(|other| other.id != root.id) {
+            let why = "over plain http everything is redirected";
+            site.ledger.dropped_whole(other, why);
+        }
+        Some((port, Whole::All))
+    }
+
+    fn routes(&self, site: &Site<'t>, known: &Known, closed: bool) -> Vec<Route> {
+        let closed = closed | self.refuses(site, known);
+        if let Some(directive) = self.scope.own("return").first() {
+            return self.whole_answer(site, directive, known, closed);
+        }
+        for directive in self.scope.own("rewrite") {
+            if answers::leads_to_https(directive, known).is_none() {
+                site.ledger
+                    .dropped(directive, "rewrites stand in locations");
+            }
+        }
+        let mut found = Vec::new();
+        collect(site, &self.scope, None, &mut found);
+        let mut made: Vec<Route> = Vec::new();
+        for (paths, (location, scope), order) in sorted(found) {
+            let place = Place {
+                scope,
+                paths,
+                known,
+                closed,
+            };
+            made.extend(route(site, location, place, order));
+        }
+        with_folders(made)
+    }
+
+    /// Whether an `if` of the server refuses requests.
+    fn refuses(&self, site: &Site<'_>, known: &Known) -> bool {
+        let others = self.scope.own("if").into_iter().filter(|condition| {
+            let leads = |inner| answers::leads_to_https(inner, known).is_some();
+            !(is_about_plain(condition) && condition.inside().iter().any(leads))
+        });
+        let mut closed = false;
+        for condition in others {
+            let alone = Scope::new(std::slice::from_ref(condition));
+            closed |= routes::refusing(site, &alone);
+        }
+        closed
+    }
+
+    /// A server that answers all requests alike.
+    fn whole_answer(
+        &self,
+        site: &Site<'_>,
+        directive: &Directive,
+        known: &Known,
+        closed: bool,
+    ) -> Vec<Route> {
+        let answer = if closed {
+            site.ledger.dropped(directive, "each route answers 403");
+            answers::status(403)
+        } else {
+            answers::answer(site, &self.scope, directive, known)
+        };
+        for location in self.scope.own("location") {
+            let why = "never reached: the server answers by itself";
+            site.ledger.dropped_whole(location, why);
+        }
+        let paths = Paths {
+            kind: crate::convert::nginx::locations::Kind::Prefix,
+            text: "/".to_owned(),
+        };
+        let Ok(pattern) = paths.pattern() else {
+            return Vec::new();
+        };
+        vec![Route {
+            comments: Vec::new(),
+            paths,
+            pattern,
+            target: Target::Answer(answer),
+            keys: Vec::new(),
+        }]
+    }
+}
+
+fn push_new(names: &mut Vec<String>, name: String) {
+    if !names.contains(&name) {
+        names.push(name);
+    }
+}
+
+#[derive(Clone, Copy)]
+enum Whole {
+    All,
+    Plain,
+}
+
+fn say(site: &Site<'_>, directive: &Directive) {
+    if answers::is_other_status(directive) {
+        site.ledger
+            .changed(directive, "`plain_http: redirect`, which answers 301");
+    } else {
+        site.ledger.kept(directive, "`plain_http: redirect`");
+    }
+}
+
+/// `if ($scheme = http)` and `if ($scheme != "https")`.
+fn is_about_plain(condition: &Directive) -> bool {
+    let words: String = condition.args.concat();
+    let words = words.replace(['(', ')', '"', '\'', ' '], "");
+    ["$scheme=http", "$scheme!=https", "$https!=on", "$https="].contains(&words.as_str())
+}
+
+type Found<'t> = (Paths, (&'t Directive, Scope<'t>));
+
+/// All locations, those inside others among them.
+fn collect<'t>(
+    site: &Site<'t>,
+    scope: &Scope<'t>,
+    outer: Option<&Paths>,
+    found: &mut Vec<Found<'t>>,
+) {
+    for location in scope.own("location") {
+        let Some(paths) = Paths::read(location) else {
+            let why = "is reached from within only, by what has no counterpart";
+            site.ledger.dropped_whole(location, why);
+            continue;
+        };
+        let paths = match outer {
+            Some(outer) => paths.within(outer),
+            None => paths,
+        };
+        let inner = scope.inside(location.inside());
+        collect(site, &inner, Some(&paths), found);
+        found.push((paths, (location, inner)));
+    }
+}
+
+/// The route of a location. One whose paths cannot be said is left out, unless it keeps requests from something:
+/// then it takes more of them.
+fn route<'t>(
+    site: &Site<'t>,
+    location: &'t Directive,
+    place: Place<'_, 't>,
+    order: Order,
+) -> Option<Route> {
+    let (target, keys, said) = routes::served(site, &place);
+    let paths = place.paths;
+    let answers = matches!(target, Target::Answer(_));
+    let pattern = if answers {
+        paths.strict_pattern()
+    } else {
+        paths.pattern()
+    };
+    let wider = paths.without_look_around().filter(|_| answers);
+    let wider = wider.and_then(|paths| paths.pattern().ok());
+    let pattern = match (pattern, wider) {
+        (Ok(pattern), _) => {
+            match order {
+                Order::Same => site.ledger.kept(location, "a route"),
+                Order::Early => {
+                    let why = "a route before expressions that nginx would try first";
+                    site.ledger.changed(location, why);
+                }
+            }
+            pattern
+        }
+        (Err(_), Some(pattern)) => {
+            let why = "a route, also for the paths that look-around keeps out";
+            site.ledger.changed(location, why);
+            pattern
+        }
+        (Err(why), None) => {
+            site.ledger.dropped_whole(location, &why);
+            return None;
+        }
+    };
+    let mut comments = comments_of(location, &APART);
+    comments.extend(said);
+    Some(Route {
+        comments,
+        paths,
+        pattern,
+        target,
+        keys,
+    })
+}
+
+/// The routes, each folder with what nginx does for its path without the slash.
+fn with_folders(routes: Vec<Route>) -> Vec<Route> {
+    let taken: Vec<String> = routes
+        .iter()
+        .map(|route| route.paths.text.clone())
+        .collect();
+    let redirects = routes.iter().filter_map(routes::to_folder);
+    let free = redirects.filter(|redirect| !taken.contains(&redirect.paths.text));
+    let mut first: Vec<Route> = free.collect();
+    // Behind nothing: an exact path is nobody else's.
+    first.extend(routes);
+    first
+}
+
+/// What is fixed where one name is served.
+fn known(name: &str, names: &[String], heard: &[Heard]) -> Known {
+    let mut fixed = BTreeMap::new();
+    if let Some(first) = names.first() {
+        fixed.insert("server_name".to_owned(), first.clone());
+    }
+    if !name.starts_with('*') {
+        fixed.insert("host".to_owned(), name.to_owned());
+        fixed.insert("http_host".to_owned(), name.to_owned());
+    }
+    if let [heard] = heard {
+        let scheme = match heard.speaks {
+            Speaks::Http => "http",
+            Speaks::Https => "https",
+        };
+        fixed.insert("scheme".to_owned(), scheme.to_owned());
+    }
+    Known { fixed }
+}
+
+/// The names that a word of `server_name` stands for; none where no virtual host can have it.
+fn patterns(written: &str) -> Vec<String> {
+    let is_name = |text: &str| HostName::parse(text).is_ok();
+    if let Some(domain) = written.strip_prefix('.').filter(|domain| is_name(domain)) {
+        return vec![
+            domain.to_lowercase(),
+            format!("*.{}", domain.to_lowercase()),
+        ];
+    }
+    let bare = written.strip_prefix("*.").unwrap_or(written);
+    if bare == "_" || !is_name(bare) || bare.contains('_') {
+        return Vec::new();
+    }
+    vec![written.trim_end_matches('.').to_lowercase()]
+}
+
+/// Blocks and directives whose comments stand where they themselves do.
+const APART: [&str; 4] = [
+    "location",
+    "proxy_set_header",
+    "add_header",
+    "proxy_hide_header",
+];

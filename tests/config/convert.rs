@@ -1,0 +1,204 @@
+//! Configurations of nginx, converted: each fixture gives its configuration and its report, and each directive of
+//! it has a line there.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+use std::path::PathBuf;
+
+use portway::convert::nginx;
+use portway::convert::nginx::Conversion;
+use portway::convert::nginx::ConvertError;
+use portway::convert::nginx::Surroundings;
+use portway::convert::report::Verdict;
+
+use crate::root;
+
+#[test]
+fn each_file_of_nginx_gives_its_configuration_and_its_report_w_38() {
+    let update = std::env::var_os("UPDATE_EXPECTED").is_some();
+    let mut names: Vec<PathBuf> = fs::read_dir(folder())
+        .unwrap()
+        .map(|e| e.unwrap().path())
+        .collect();
+    names.retain(|path| path.extension().is_some_and(|ending| ending == "conf"));
+    names.sort();
+    assert!(names.len() >= 4, "{names:?}");
+    for path in names {
+        let name = path.file_name().unwrap();
+        let made = nginx::convert(Path::new(name), Path::new("/etc/nginx"), surroundings());
+        let made = made.unwrap_or_else(|error| panic!("{name:?}: {error} {error:?}"));
+        for (ending, text) in [("yaml", &made.yaml), ("report", &made.report.text())] {
+            let expected = path.with_extension(ending);
+            if update {
+                fs::write(&expected, text).unwrap();
+            }
+            let kept = fs::read_to_string(&expected).unwrap_or_default();
+            assert!(kept == *text, "{}: {text}", expected.display());
+        }
+    }
+}
+
+/// Nothing is lost without a word: each directive that is read has a line with its place.
+#[test]
+fn each_directive_has_a_line_in_the_report_w_38() {
+    for name in ["wso2-emm.conf", "front.conf", "fragments.conf"] {
+        let made = nginx::convert(Path::new(name), Path::new(""), surroundings()).unwrap();
+        let text = fs::read_to_string(folder().join(name)).unwrap();
+        let lines = text.lines().enumerate().filter(|(_, line)| {
+            let line = line.trim();
+            line.ends_with([';', '{']) && !line.starts_with(['#', '\''])
+        });
+        for (place, line) in lines {
+            let place = u32::try_from(place + 1).unwrap();
+            let mut entries = made.report.directives.iter();
+            let is_there = entries.any(|entry| entry.file == name && entry.line == place);
+            assert!(is_there, "{name}:{place}: {line}");
+        }
+    }
+}
+
+#[test]
+fn placeholders_become_variables_with_a_message_that_names_the_line_w_38() {
+    let made = nginx::convert(Path::new("wso2-emm.conf"), Path::new(""), surroundings()).unwrap();
+    assert_eq!(made.demands.len(), 12);
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        0,
+        "{}",
+        made.report.text()
+    );
+    let first = &made.demands[0];
+    assert_eq!(first.variable, "NODE_WORK_EMM_WSO2_COM_1");
+    assert_eq!(
+        first.message,
+        "wso2-emm.conf:3 has xxx.xxx.xxx.xxx:9763: set it to the address and port of that node"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_is_told_with_file_and_line() {
+    let error = converted("http {\n  server {\n").unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "a.conf: line 2: the block that begins here is not closed"
+    );
+    let error = converted("include a.conf;").unwrap_err();
+    assert!(matches!(error, ConvertError::Read(_)), "{error}");
+    assert!(error.to_string().contains("includes itself"), "{error}");
+    let error = converted("events {}").unwrap_err();
+    assert!(matches!(error, ConvertError::Nothing(_)), "{error}");
+}
+
+/// Whom nginx asked for a password, an address or a certificate is let in nowhere (fail closed).
+#[test]
+fn what_nginx_kept_closed_is_not_opened() {
+    for rule in [
+        "auth_basic x; auth_basic_user_file y;",
+        "auth_request /auth;",
+        "allow 10.0.0.1; deny all;",
+        "deny 10.0.0.1;",
+        "limit_except GET { deny all; }",
+        "if ($http_x_key != a) { return 403; }",
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; location / {{ {rule} proxy_pass http://10.0.0.1; }} }}"
+        );
+        let made = converted(&text).unwrap();
+        assert!(made.yaml.contains("status: 403"), "{rule}: {}", made.yaml);
+        assert!(!made.yaml.contains("pool: "), "{rule}: {}", made.yaml);
+        assert!(made.report.count(Verdict::Dropped) > 0, "{rule}");
+    }
+    for rule in [
+        "auth_basic off;",
+        "allow all;",
+        "if ($a) { add_header X y; }",
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; location / {{ {rule} proxy_pass http://10.0.0.1; }} }}"
+        );
+        assert!(converted(&text).unwrap().yaml.contains("pool: "), "{rule}");
+    }
+    let text = "server { server_name a.test; listen 443 ssl; ssl_certificate a; ssl_certificate_key b;
+        ssl_verify_client on; ssl_client_certificate c; location / { proxy_pass http://10.0.0.1; } }";
+    assert!(!converted(text).unwrap().yaml.contains("pool: "));
+}
+
+/// A header that nginx replaced does not come from the client, whatever becomes of its value.
+#[test]
+fn a_header_that_cannot_be_said_is_removed_w_25() {
+    for (rule, kept) in [
+        (
+            "PROXY-MUTUAL-AUTH-HEADER $ssl_client_s_dn",
+            "remove: [PROXY-MUTUAL-AUTH-HEADER]",
+        ),
+        ("X-User $some_variable", "remove: [X-User]"),
+        ("X-User ''", "remove: [X-User]"),
+        ("X-Tenant blue", "X-Tenant: blue"),
+        (
+            "X-Method $request_method",
+            "X-Method: \"${request.method}\"",
+        ),
+        ("X-Dollar 'a$'", "X-Dollar: \"a$\""),
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; location / {{ proxy_set_header {rule}; proxy_pass http://10.0.0.1; }} }}"
+        );
+        let made = converted(&text).unwrap();
+        assert!(made.yaml.contains(kept), "{rule}: {}", made.yaml);
+    }
+}
+
+/// IPv4 and IPv6 of one port are one socket here: a second one could not be bound.
+#[test]
+fn all_addresses_of_both_kinds_are_one_listener() {
+    let text = "server { listen 80; listen [::]:80; server_name a.test; return 200 a; }";
+    let made = converted(text).unwrap();
+    assert_eq!(made.yaml.matches("bind:").count(), 1, "{}", made.yaml);
+    assert!(made.yaml.contains("bind: \"[::]:80\""), "{}", made.yaml);
+}
+
+/// What refuses by an expression that cannot be said refuses more, and never less.
+#[test]
+fn a_location_that_refuses_by_look_around_refuses_more() {
+    let text = r"server { server_name a.test; location / { proxy_pass http://10.0.0.1; }
+        location ~ /\.(?!well-known) { deny all; } }";
+    let made = converted(text).unwrap();
+    assert!(
+        made.yaml.contains(r#"regex: ".*(?:/\\.)""#),
+        "{}",
+        made.yaml
+    );
+    assert!(made.yaml.contains("status: 403"), "{}", made.yaml);
+}
+
+fn converted(text: &str) -> Result<Conversion, ConvertError> {
+    let read = |path: &Path| {
+        let is_there = path == Path::new("a.conf");
+        is_there
+            .then(|| text.as_bytes().to_vec())
+            .ok_or_else(|| io::Error::other("not there"))
+    };
+    let surroundings = Surroundings {
+        read: &read,
+        list: &|_| Ok(Vec::new()),
+    };
+    nginx::convert(Path::new("a.conf"), Path::new(""), surroundings)
+}
+
+fn folder() -> PathBuf {
+    root().join("tests/fixtures/nginx")
+}
+
+/// The folder of the fixtures stands for nginx's.
+fn surroundings() -> Surroundings<'static> {
+    Surroundings {
+        read: &|path| fs::read(folder().join(path)),
+        list: &|path| {
+            let entries = fs::read_dir(folder().join(path))?;
+            entries
+                .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+                .collect()
+        },
+    }
+}
