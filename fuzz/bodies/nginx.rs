@@ -23,7 +23,8 @@ pub fn run(data: &[u8]) {
         Ok(conversion) => assert!(!conversion.report.directives.is_empty()),
         Err(ConvertError::Read(error)) => assert!(!error.to_string().is_empty()),
         Err(ConvertError::Nothing(_)) => {}
-        Err(ConvertError::Faulty { faults, .. }) => panic!("{faults}"),
+        // What nginx would not start with may come to nothing here, too; it never comes out.
+        Err(ConvertError::Faulty { faults, .. }) => assert!(faults.count() > 0),
     }
 }
 

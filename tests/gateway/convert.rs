@@ -124,8 +124,8 @@ async fn the_page_s_block_for_mutual_tls_serves_and_lets_no_forged_subject_throu
     let seen = recorder.text().to_ascii_lowercase();
     for told in [
         "x-forwarded-for: 127.0.0.1",
-        "x-forwarded-host: work.emm.wso2.com",
-        "x-forwarded-server: work",
+        "x-forwarded-host: ssl.work.emm.wso2.com",
+        "x-forwarded-server: ssl.work",
     ] {
         assert!(seen.contains(told), "{told}: {seen}");
     }

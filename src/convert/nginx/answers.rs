@@ -9,6 +9,7 @@ use crate::convert::nginx::variables::parts;
 use crate::convert::yaml::Entry;
 use crate::convert::yaml::Yaml;
 use crate::convert::yaml::escaped;
+use crate::model::name::HostName;
 
 /// What a route answers by itself: the key and its section.
 pub(super) fn answer(
@@ -66,7 +67,10 @@ fn respond(
                 .dropped(directive, "the text has variables: the answer is empty");
         }
         Some(Some(body)) if !body.is_empty() && !matches!(code, 204 | 205 | 304) => {
-            if let Some(media) = scope.one("default_type") {
+            if let Some(media) = scope
+                .one("default_type")
+                .filter(|media| is_media(media.first()))
+            {
                 site.ledger.kept(media, "`respond.content_type`");
                 section.push(Entry::new("content_type", Yaml::text(media.first())));
             }
@@ -129,11 +133,36 @@ fn target(url: &str, known: &Known) -> Option<(String, Query)> {
     };
     let before = known.literal(before)?;
     let whole = format!("{}{path}", escaped(&before));
-    let is_address = before.starts_with("http://") || before.starts_with("https://");
-    // Behind a host anything but a path could become a part of it.
-    let says_host = is_address && !before.ends_with("//");
+    let address = before
+        .strip_prefix("http://")
+        .or_else(|| before.strip_prefix("https://"));
+    let says_host = address.is_some_and(begins_with_host);
+    if !is_visible(&before) {
+        return None;
+    }
     let is_path = before.starts_with('/') && !before.starts_with("//");
-    (says_host || is_path || (before.is_empty() && !path.is_empty())).then_some((whole, query))
+    (says_host || is_path).then_some((whole, query))
+}
+
+/// Whether a text is a type such as `text/plain`.
+fn is_media(text: &str) -> bool {
+    let is_word = |c: char| c.is_ascii_alphanumeric() || "-+.".contains(c);
+    let halves = text.split_once('/');
+    halves.is_some_and(|(kind, name)| {
+        !kind.is_empty() && !name.is_empty() && kind.chars().chain(name.chars()).all(is_word)
+    })
+}
+
+/// Whether an address has a host with nothing odd about it.
+fn begins_with_host(address: &str) -> bool {
+    let authority = address.split(['/', '?', '#']).next().unwrap_or_default();
+    let (host, port) = authority.split_once(':').unwrap_or((authority, "1"));
+    HostName::parse(host).is_ok() && port.parse().is_ok_and(|port: u16| port > 0)
+}
+
+/// Whether a text can stand in a header without spaces.
+pub(super) fn is_visible(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_graphic())
 }
 
 /// The port of https, where a `return` or `rewrite` sends each request to the same place there.
@@ -171,7 +200,7 @@ pub(super) fn leads_to_https(directive: &Directive, known: &Known) -> Option<u16
         [Part::Text(text)] => known.fixed.get("server_name") == Some(text),
         _ => false,
     };
-    same.then_some(port)
+    same.then_some(port).filter(|port| *port > 0)
 }
 
 /// Whether a directive redirects with another status than `plain_http` does.

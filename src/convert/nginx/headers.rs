@@ -186,6 +186,11 @@ impl Rules {
             site.ledger.kept(directive, "`headers.request.remove`");
             return push(&mut self.remove, directive, name, Yaml::text(name));
         }
+        if !is_text(value) {
+            let why = "no header can say it; what a client sends by this name is removed";
+            site.ledger.dropped(directive, why);
+            return push(&mut self.remove, directive, name, Yaml::text(name));
+        }
         match known.template(value) {
             Ok(said) => {
                 match said.difference {
@@ -249,6 +254,9 @@ impl Rules {
                 .ledger
                 .kept(directive, "empty: nginx sends none either");
         }
+        if !is_text(value) {
+            return site.ledger.dropped(directive, "no header can say it");
+        }
         let is_there = |entry: &Entry| folds_alike(&entry.key, name);
         if self.add.iter().chain(&self.set).any(is_there) {
             return site.ledger.dropped(directive, "a header is added once");
@@ -298,6 +306,11 @@ impl Rules {
         }
         (!entries.is_empty()).then_some(Yaml::Map(entries))
     }
+}
+
+/// Whether a text can stand in a header.
+fn is_text(value: &str) -> bool {
+    value.bytes().all(|byte| (b' '..=b'~').contains(&byte)) && value.trim() == value
 }
 
 /// A rule, unless there is one for the name: of several nginx sends each, and Portway one.

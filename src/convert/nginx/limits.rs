@@ -33,7 +33,7 @@ pub(super) fn body_bytes(site: &Site<'_>, scope: &Scope<'_>) -> u64 {
         }
         Some(size) => {
             site.ledger.kept(directive, "`body_size`");
-            size
+            size.min(BODY_BYTES_MAX)
         }
         None => {
             site.ledger
@@ -63,7 +63,7 @@ fn requests(site: &Site<'_>, scope: &Scope<'_>) -> Option<Entry> {
         site.ledger.changed(directive, why);
         let rate = Yaml::Map(vec![
             Entry::new("rate", Yaml::text(&rate)),
-            Entry::new("burst", Yaml::plain(burst.saturating_add(1))),
+            Entry::new("burst", Yaml::plain(burst.saturating_add(1).min(COUNT_MAX))),
         ]);
         found = Some(per_address("requests", rate));
     }
@@ -81,7 +81,8 @@ fn concurrent(site: &Site<'_>, scope: &Scope<'_>) -> Option<Entry> {
             .args
             .get(1)
             .and_then(|text| text.parse::<u32>().ok());
-        let Some(count) = count.filter(|count| *count > 0 && found.is_none()) else {
+        let Some(count) = count.filter(|count| (1..=COUNT_MAX).contains(count) && found.is_none())
+        else {
             site.ledger.dropped(
                 directive,
                 "a route has one number of requests at the same time",
@@ -105,7 +106,7 @@ fn download(site: &Site<'_>, scope: &Scope<'_>) -> Option<Entry> {
             site.ledger.kept(directive, "no limit");
             return None;
         }
-        Some(rate) if rate >= RATE_MIN => rate,
+        Some(rate) if rate >= RATE_MIN => rate.min(BODY_BYTES_MAX),
         _ => {
             site.ledger.dropped(
                 directive,
@@ -155,4 +156,5 @@ fn rate_of(text: &str) -> Option<String> {
 const NOT_BY_ADDRESS: &str = "what it counts by is not the client's address alone";
 const NGINX_BODY_BYTES: u64 = 1 << 20;
 const BODY_BYTES_MAX: u64 = 1 << 40;
+const COUNT_MAX: u32 = 1_000_000;
 const RATE_MIN: u64 = 16 << 10;

@@ -114,11 +114,14 @@ impl Listeners {
     fn entry(&mut self, address: SocketAddr, speaks: Speaks) -> &mut Listener {
         let mut listeners = self.all.iter();
         let place = listeners.position(|listener| is_one(listener.address, address));
-        // Where all addresses of both kinds are meant, IPv6 takes both.
-        if let Some(known) = place.and_then(|place| self.all.get_mut(place))
-            && address.is_ipv6()
-        {
-            known.address = address;
+        // Where all addresses of both kinds are meant, IPv6 takes both; one server with TLS is enough for it.
+        if let Some(known) = place.and_then(|place| self.all.get_mut(place)) {
+            if address.is_ipv6() {
+                known.address = address;
+            }
+            if speaks == Speaks::Https {
+                known.speaks = speaks;
+            }
         }
         let place = place.unwrap_or_else(|| {
             let name = self.free_name(address, speaks);
@@ -184,7 +187,8 @@ impl Listener {
         };
         self.certificates = first;
         for pair in then {
-            if !self.certificates.contains(&pair) {
+            // With another key it would be the same certificate.
+            if !self.certificates.iter().any(|(chain, _)| *chain == pair.0) {
                 self.certificates.push(pair);
             }
         }

@@ -168,7 +168,7 @@ fn behind_group(text: &str) -> Option<&str> {
 }
 
 /// A path as it stands in requests: what has to be an escape there, and is none here.
-fn spelled(text: &str) -> String {
+pub(super) fn spelled(text: &str) -> String {
     let mut out = String::new();
     for byte in text.bytes() {
         if byte.is_ascii_graphic() && !b"\"<>\\^`{|}%?#".contains(&byte) {

@@ -331,9 +331,12 @@ fn balance(ledger: &Ledger, block: &Directive) -> Vec<Entry> {
 
 fn hash(ledger: &Ledger, directive: &Directive) -> Option<Yaml> {
     let key = directive.first().trim_start_matches('$');
-    let of = if let Some(name) = key.strip_prefix("cookie_") {
+    let of = if let Some(name) = key.strip_prefix("cookie_").filter(|name| !name.is_empty()) {
         Entry::new("cookie", Yaml::text(name))
-    } else if let Some(name) = key.strip_prefix("http_").filter(|name| *name != "cookie") {
+    } else if let Some(name) = key
+        .strip_prefix("http_")
+        .filter(|name| !["", "cookie"].contains(name))
+    {
         Entry::new("header", Yaml::text(&name.replace('_', "-")))
     } else if ["remote_addr", "binary_remote_addr"].contains(&key) {
         ledger.changed(

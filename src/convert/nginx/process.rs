@@ -207,7 +207,7 @@ fn header_size(site: &Site<'_>, blocks: &Blocks<'_>) -> Option<Entry> {
 fn name_servers(site: &Site<'_>, blocks: &Blocks<'_>) -> Option<Entry> {
     let directive = first(site, blocks, "resolver")?;
     let is_address = |text: &&String| {
-        text.parse::<SocketAddr>().is_ok()
+        text.parse().is_ok_and(|at: SocketAddr| at.port() > 0)
             || text.trim_matches(['[', ']']).parse::<IpAddr>().is_ok()
     };
     let servers: Vec<String> = directive

@@ -118,11 +118,19 @@ fn tls(site: &Site<'_>, scope: &Scope<'_>) -> Vec<Entry> {
     if let Some(sent) = scope.one("proxy_ssl_server_name") {
         site.ledger.kept(sent, "a name is sent where there is one");
     }
+    let shows = ["proxy_ssl_certificate", "proxy_ssl_certificate_key"];
+    let whole = shows.iter().all(|name| scope.one(name).is_some());
     for (name, key) in TLS_FILES {
-        if let Some(file) = scope.one(name) {
-            site.ledger.kept(file, format!("`tls.{key}`"));
-            section.push(Entry::new(key, Yaml::text(&site.path(file.first()))));
+        let Some(file) = scope.one(name) else {
+            continue;
+        };
+        if shows.contains(name) && !whole {
+            site.ledger
+                .dropped(file, "a chain and its key belong together");
+            continue;
         }
+        site.ledger.kept(file, format!("`tls.{key}`"));
+        section.push(Entry::new(key, Yaml::text(&site.path(file.first()))));
     }
     if !verifies {
         section.push(Entry::new("verify", Yaml::plain(false)));

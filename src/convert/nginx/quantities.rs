@@ -18,7 +18,7 @@ pub(super) fn time(text: &str) -> Option<Duration> {
         total = total.checked_add(part)?;
         rest = unit.trim_start();
     }
-    Some(total)
+    (total <= TIME_MAX).then_some(total)
 }
 
 /// A time as it is written here.
@@ -69,6 +69,9 @@ fn number(text: &str) -> Option<(u64, &str)> {
     let digits = text.strip_suffix(behind)?;
     Some((digits.parse().ok()?, behind))
 }
+
+/// Longer than anybody waits, and the longest that a configuration may say.
+const TIME_MAX: Duration = Duration::from_hours(24 * 3650);
 
 const TIMES: &[(&str, u64)] = &[
     ("", 1000),

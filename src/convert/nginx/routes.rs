@@ -11,6 +11,7 @@ use crate::convert::nginx::headers::Goal;
 use crate::convert::nginx::limits;
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::Paths;
+use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::proxying;
 use crate::convert::nginx::proxying::Upstream;
 use crate::convert::nginx::quantities::bytes;
@@ -256,7 +257,7 @@ pub(super) fn to_folder(route: &Route) -> Option<Route> {
         text,
     };
     let section = vec![
-        Entry::new("to", Yaml::text(&route.paths.text)),
+        Entry::new("to", Yaml::text(&spelled(&route.paths.text))),
         Entry::new("status", Yaml::plain(301_u16)),
     ];
     Some(Route {

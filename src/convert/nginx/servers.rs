@@ -142,7 +142,16 @@ impl<'t> Server<'t> {
                 known,
                 closed,
             };
-            made.extend(route(site, location, place, order));
+            let route = route(site, location, place, order);
+            let is_new = |route: &Route| !made.iter().any(|other| other.pattern == route.pattern);
+            match route {
+                Some(route) if is_new(&route) => made.push(route),
+                Some(_) => {
+                    site.ledger
+                        .dropped_whole(location, "another location has the same paths");
+                }
+                None => {}
+            }
         }
         with_folders(made)
     }

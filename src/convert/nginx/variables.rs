@@ -126,7 +126,8 @@ fn fact_of(name: &str) -> Option<(String, bool)> {
     if let Some((_, fact)) = FACTS.iter().find(|(known, _)| *known == name) {
         return Some(((*fact).to_owned(), ODD_FACTS.contains(fact)));
     }
-    if let Some(header) = name.strip_prefix("http_").filter(|name| *name != "cookie") {
+    let header = name.strip_prefix("http_");
+    if let Some(header) = header.filter(|name| !["", "cookie"].contains(name)) {
         return Some((format!("request.header.{}", header.replace('_', "-")), true));
     }
     let parameter = name.strip_prefix("arg_").filter(|name| !name.is_empty())?;
