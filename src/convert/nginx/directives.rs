@@ -218,7 +218,7 @@ const DIRECTIVES: &[(&str, Fate)] = &[
     ("proxy_store", Fate::Dropped(CACHE)),
     ("proxy_temp_file_write_size", Fate::Changed(STREAMED)),
     ("proxy_temp_path", Fate::Changed(STREAMED)),
-    ("random", Fate::Mapped("`balance: round_robin`")),
+    ("random", Fate::Mapped("`balance: random_two`")),
     ("real_ip_header", Fate::Mapped("the chain of `X-Forwarded-For` or `Forwarded` is believed of `trusted_proxies`")),
     ("real_ip_recursive", Fate::Mapped("the last address that is no trusted proxy counts, as with `on`")),
     ("recursive_error_pages", Fate::Dropped("there are no error pages of files")),

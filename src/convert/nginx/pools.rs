@@ -313,9 +313,13 @@ fn balance(ledger: &Ledger, block: &Directive) -> Vec<Entry> {
                 ledger.kept(inner, "`balance: least_connections`");
                 Yaml::text("least_connections")
             }
+            "random" if inner.args == ["two", "least_conn"] || inner.args == ["two"] => {
+                ledger.kept(inner, "`balance: random_two`");
+                Yaml::text("random_two")
+            }
             "random" => {
-                ledger.changed(inner, "`balance: round_robin`");
-                continue;
+                ledger.changed(inner, "`balance: random_two`, the less busy of two");
+                Yaml::text("random_two")
             }
             "hash" => match hash(ledger, inner) {
                 Some(value) => value,
