@@ -70,7 +70,8 @@ pub fn write_head(
     }
     let (admitted, memory) = (outgoing.admitted, outgoing.memory);
     let can_recur = can_recur(admitted);
-    match memory.told(admitted).filter(|_| can_recur) {
+    let told = can_recur.then(|| memory.told(admitted)).flatten();
+    match told {
         Some(headers) => parts.headers = headers,
         None => {
             write_headers(&mut parts.headers, outgoing, serving)?;
