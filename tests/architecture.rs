@@ -77,6 +77,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "app/",
             "backchannel/",
             "crypto/certificates",
+            "crypto/client_certificate",
             "crypto/peer_tls",
             "demo/",
             "proxy/",
@@ -86,6 +87,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ("serde_saphyr", &["config/", "provider/"]),
     ("tokio_rustls", &["app/", "backchannel/", "demo/", "proxy/"]),
     ("tokio_tungstenite", &["demo/"]),
+    ("webpki", &["crypto/client_certificate"]),
     ("std::env", &["cli/", "config/load.rs", "demo/centre.rs"]),
     (
         "std::fs",

@@ -8,15 +8,20 @@
     clippy::panic,
     clippy::indexing_slicing,
     clippy::string_slice,
+    clippy::print_stderr,
     reason = "a test fails by panicking, in its helpers too"
 )]
 
 mod admission;
 mod authorization;
+mod certificates;
 mod conditions;
 mod following;
 mod headers;
 mod idle;
+#[expect(dead_code, reason = "no library is looked for here")]
+#[path = "../support/parts.rs"]
+mod parts;
 mod path;
 mod rate;
 mod release;
