@@ -1,5 +1,6 @@
 //! Whether the files can be used that a configuration names: certificates by their listener, with their key;
-//! the CAs and client certificates of pools; the users; the certificates of the back-channel, by this node and still.
+//! the CAs and revocation lists for clients; the CAs and client certificates of pools; the users; the certificates
+//! of the back-channel, by this node and still.
 //!
 //! The rooms that use them check the same when they start, and refuse to. Here it is said before, all at once,
 //! by `portway check` and by a reload alike.
@@ -19,6 +20,7 @@ use crate::crypto::pki::node_name::NodeName;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::provider::users_file::document;
+use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::tls;
 
@@ -32,6 +34,7 @@ pub(crate) fn unstartable(config: &Config, now: Timestamp) -> Vec<String> {
 /// Every set of files that cannot be used, each as a message in the form of a fault.
 pub(crate) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
     let mut all = listeners(config);
+    all.extend(clients(config));
     all.extend(pools(config));
     all.extend(users(config));
     all.extend(back_channel(config, now));
@@ -54,6 +57,20 @@ fn listeners(config: &Config) -> Vec<String> {
             )
         })
         .collect()
+}
+
+fn clients(config: &Config) -> Vec<String> {
+    let hosts = config.virtual_hosts.iter();
+    let refused = hosts.filter_map(|host| {
+        let error = ClientAuth::new(host.client_certificates.as_ref()?).err()?;
+        let name = host.hosts.first().map(ToString::to_string);
+        let said = chain_of(&error);
+        Some(format!(
+            "error: certificates of the clients of {} cannot be judged: {said}\n",
+            name.unwrap_or_default()
+        ))
+    });
+    refused.collect()
 }
 
 fn pools(config: &Config) -> Vec<String> {

@@ -14,6 +14,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::config::allowance::Allowance;
+use crate::config::client_certificates::ClientCertificates;
 use crate::config::destination::Destination;
 use crate::config::diagnostic::Warnings;
 pub use crate::config::listener::CertificateSource;
@@ -60,6 +61,7 @@ use crate::model::name::PoolName;
 
 pub mod allowance;
 mod authority;
+pub mod client_certificates;
 pub mod destination;
 pub mod diagnostic;
 mod listener;
@@ -307,6 +309,8 @@ pub struct VirtualHost {
     pub plain_http: PlainHttp,
     /// The port users reach it on by https; by default the one of the first TLS listener.
     pub public_port: Option<u16>,
+    /// What it asks of the certificates of clients; absent where it asks for none.
+    pub client_certificates: Option<ClientCertificates>,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Maintenance>,
     /// What it asks of sessions beyond what holds everywhere.

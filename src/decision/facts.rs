@@ -19,6 +19,9 @@ use crate::model::session::Attributes;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
 
+pub use self::client::ClientFact;
+pub use self::client::ClientFacts;
+pub use self::client::Verified;
 pub use self::fact::Fact;
 pub use self::fact::FactError;
 pub use self::fact::RequestFact;
@@ -32,6 +35,7 @@ pub use self::value::Reading;
 pub use self::value::Texts;
 pub use self::value::Value;
 
+mod client;
 mod fact;
 mod value;
 
@@ -65,6 +69,8 @@ pub struct TlsFacts {
     pub version: Cow<'static, str>,
     /// The cipher suite.
     pub cipher: Cow<'static, str>,
+    /// The certificate of the client, where the virtual host asks for one.
+    pub client: Option<ClientFacts>,
 }
 
 /// A session as policies read it.

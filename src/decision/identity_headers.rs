@@ -120,6 +120,7 @@ const DEFAULT_NAMES: &[&str] = &[
     "remote-groups",
     "remote-email",
     "remote-name",
+    "proxy-mutual-auth-header",
 ];
 
 /// The row of the first character and the bit of the second one, or of there being none.

@@ -12,6 +12,7 @@ use crate::decision::facts::Fact;
 use crate::decision::facts::RequestFact;
 use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
+use crate::decision::facts::TlsFact;
 use crate::decision::facts::Value;
 use crate::decision::percent;
 
@@ -100,6 +101,9 @@ impl Template {
                     let value = fact.read(subject).value()?;
                     out.extend_from_slice(shown(&value).as_bytes());
                 }
+                Part::Fact(fact) if form == Form::Header && is_header_text(fact) => {
+                    put_whole(&mut out, &fact.read(subject).value()?);
+                }
                 Part::Fact(fact) => put(&mut out, &fact.read(subject).value()?, form),
             }
         }
@@ -128,6 +132,21 @@ impl Template {
 /// Whether a fact is a part of what was asked for that is an address already.
 const fn is_target(fact: &Fact) -> bool {
     matches!(fact, Fact::Request(RequestFact::Path | RequestFact::Query))
+}
+
+/// Whether a fact is escaped in its own way and never ends a header, so that applications find in it what
+/// nginx would send.
+const fn is_header_text(fact: &Fact) -> bool {
+    matches!(fact, Fact::Tls(TlsFact::Client(_)))
+}
+
+/// Writes a text as it is, but for what no header can hold.
+fn put_whole(out: &mut Vec<u8>, value: &Value<'_>) {
+    let text = shown(value);
+    let last = text.len().saturating_sub(1);
+    percent::escape(out, &text, |at, byte| {
+        byte.is_ascii_graphic() || (byte == b' ' && at != 0 && at != last)
+    });
 }
 
 fn put(out: &mut Vec<u8>, value: &Value<'_>, form: Form) {

@@ -18,6 +18,7 @@ use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
 use crate::proxy::allowances::Share;
 use crate::proxy::arrival::Arrived;
+use crate::proxy::client_auth::Greeting;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::member::InFlight;
@@ -50,6 +51,8 @@ pub struct ConnectionFacts {
     pub transport: Transport,
     /// What the handshake came to, on a TLS connection.
     pub tls: Option<TlsFacts>,
+    /// What the client has said of itself in it, where some virtual host asks for certificates.
+    pub greeting: Option<Arc<Greeting>>,
     /// The other end.
     pub peer: SocketAddr,
     /// This end.

@@ -22,9 +22,7 @@ use pingora::apps::HttpServerApp;
 use pingora::apps::HttpServerOptions;
 use pingora::apps::ReusedHttpStream;
 use pingora::apps::ServerApp;
-use pingora::listeners::tls::Acceptor;
 use pingora::protocols::ALPN;
-use pingora::protocols::Ssl;
 use pingora::protocols::Stream;
 use pingora::protocols::http::ServerSession;
 use pingora::protocols::http::v2::server::H2Options;
@@ -36,7 +34,6 @@ use pingora_runtime::current_handle;
 use tokio::net::TcpListener;
 use tokio::time::Sleep;
 
-use crate::decision::facts::TlsFacts;
 use crate::logbook::access::Decision;
 use crate::model::name::ListenerName;
 use crate::model::network::Network;
@@ -46,11 +43,13 @@ use crate::proxy::context::CURRENT;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Current;
 use crate::proxy::context::Transport;
+use crate::proxy::handshake::secure;
 use crate::proxy::line::Observed;
 use crate::proxy::linger::linger;
 use crate::proxy::live::Live;
 use crate::proxy::service::Portway;
 use crate::proxy::terms::ConnectionTerms;
+use crate::proxy::tls::Terminator;
 use crate::proxy::watch::Expired;
 use crate::proxy::watch::RequestWatch;
 use crate::telemetry::complaints::Complaints;
@@ -154,8 +153,7 @@ impl Edge {
             return;
         };
         let open = serving.counts.note_connection();
-        let tls = serving.tls.get(listener);
-        let tls = tls.map(|terminator| Arc::clone(&terminator.acceptor));
+        let tls = serving.tls.get(listener).map(Arc::clone);
         let transport = if tls.is_some() {
             Transport::Tls
         } else {
@@ -166,6 +164,7 @@ impl Edge {
             listener: listener.clone(),
             transport,
             tls: None,
+            greeting: None,
             peer,
             local,
             line: Arc::default(),
@@ -182,7 +181,7 @@ impl Edge {
     async fn run(
         &self,
         mut stream: RawStream,
-        tls: Option<Arc<Acceptor>>,
+        tls: Option<Arc<Terminator>>,
         (mut facts, terms): (ConnectionFacts, Arc<ConnectionTerms>),
         shutdown: &ShutdownWatch,
     ) {
@@ -192,13 +191,15 @@ impl Edge {
         }
         let stream: Stream = match tls {
             None => Box::new(stream),
-            Some(acceptor) => {
-                let handshake = acceptor.tls_handshake(stream);
+            Some(terminator) => {
+                let served = (self.live.take(), &facts.listener);
+                let handshake = secure(stream, &terminator, served);
                 match tokio::time::timeout(limits.handshake_timeout, handshake).await {
-                    Ok(Ok(stream)) => {
-                        facts.tls = tls_facts(&stream);
+                    Ok(Ok(secured)) => {
+                        facts.tls = secured.facts;
+                        facts.greeting = secured.greeting;
                         self.live.look().counts.note_handshake();
-                        Box::new(stream)
+                        Box::new(secured.stream)
                     }
                     failed => {
                         let error = failed.ok().and_then(Result::err);
@@ -377,15 +378,6 @@ fn poll_deadline(watch: &RequestWatch, timer: &mut Timer, cx: &mut Context<'_>) 
         }
         sleep.as_mut().reset(due);
     }
-}
-
-/// What a handshake came to, by the names that the standards give it.
-fn tls_facts(stream: &impl Ssl) -> Option<TlsFacts> {
-    let digest = stream.get_ssl_digest()?;
-    Some(TlsFacts {
-        version: digest.version.replace('_', ".").into(),
-        cipher: digest.cipher.replace("TLS13_", "TLS_").into(),
-    })
 }
 
 fn addresses(stream: &RawStream) -> Option<(SocketAddr, SocketAddr)> {

@@ -17,7 +17,6 @@ use crate::decision::admission::Decision;
 use crate::decision::admission::Standing;
 use crate::decision::admission::decide;
 use crate::decision::facts::RequestFacts;
-use crate::decision::facts::TlsFacts;
 use crate::decision::forwarded::Scheme;
 use crate::decision::path::normalise;
 use crate::decision::routing::RouteFound;
@@ -25,9 +24,9 @@ use crate::model::claim::Activity;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
-use crate::model::name::ListenerName;
 use crate::model::session::Session;
 use crate::model::time::Timestamp;
+use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
 use crate::proxy::serving::Serving;
 
@@ -37,13 +36,14 @@ pub struct Entered {
     /// The virtual host that it asked for.
     pub host: HostName,
     id: RequestId,
-    listener: ListenerName,
+    connection: Arc<ConnectionFacts>,
+    /// Whether no proxy stands between the client and that connection.
+    is_direct: bool,
     method: Method,
     scheme: Scheme,
     uri: Uri,
     headers: HeaderMap,
     address: IpAddr,
-    tls: Option<TlsFacts>,
 }
 
 /// Keeps in mind what a request was let in for that has become a stream.
@@ -54,20 +54,16 @@ pub(super) fn note(head: &RequestHeader, ctx: &mut RequestContext) {
     let Some(registration) = &mut admitted.registration else {
         return;
     };
-    let connection = &current.connection;
     registration.enter(|| Entered {
         host: admitted.arrived.host.clone(),
         id: ctx.id,
-        listener: connection.listener.clone(),
+        connection: Arc::clone(&current.connection),
+        is_direct: admitted.arrived.origin.is_direct(),
         method: head.method.clone(),
         scheme: admitted.arrived.origin.scheme,
         uri: head.uri.clone(),
         headers: head.headers.clone(),
         address: admitted.arrived.origin.client,
-        tls: connection
-            .tls
-            .clone()
-            .filter(|_| admitted.arrived.origin.is_direct()),
     });
 }
 
@@ -82,9 +78,13 @@ impl Serving {
         now: Timestamp,
     ) -> bool {
         let host = self.hosts.find(entered.host.as_str());
-        let Some(host) = host.filter(|host| host.is_on(&entered.listener)) else {
+        let Some(host) = host.filter(|host| host.is_on(&entered.connection.listener)) else {
             return false;
         };
+        let Ok(client) = self.client_of(&entered.connection, Some(host)) else {
+            return false;
+        };
+        let tls = client.as_deref().or(entered.connection.tls.as_ref());
         let Ok(path) = normalise(entered.uri.path()) else {
             return false;
         };
@@ -105,7 +105,7 @@ impl Serving {
                 query: entered.uri.query(),
                 headers: &entered.headers,
                 address: entered.address,
-                tls: entered.tls.as_ref(),
+                tls: tls.filter(|_| entered.is_direct),
             },
         };
         let level = claim.facts.level.min(session.facts.level);

@@ -8,6 +8,7 @@ use pingora::http::RequestHeader;
 
 use crate::decision::admission::Permit;
 use crate::decision::facts::RequestFacts;
+use crate::decision::facts::TlsFacts;
 use crate::decision::response::Given;
 use crate::gate::Caller;
 use crate::model::claim::Claim;
@@ -29,6 +30,8 @@ pub(super) struct Found<'r> {
     pub(super) path: &'r str,
     /// The target as it will be forwarded, if it differs from what was written.
     pub(super) canonical: Option<String>,
+    /// The TLS of the connection with the client's certificate, where that is asked for.
+    pub(super) client: Option<Arc<TlsFacts>>,
 }
 
 impl Found<'_> {
@@ -50,7 +53,10 @@ impl Found<'_> {
             query: head.uri.query(),
             headers: &head.headers,
             address: self.arrived.origin.client,
-            tls: connection.and_then(|connection| connection.tls.as_ref()),
+            tls: connection.and_then(|connection| match &self.client {
+                Some(client) => Some(client.as_ref()),
+                None => connection.tls.as_ref(),
+            }),
         }
     }
 

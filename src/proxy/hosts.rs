@@ -16,6 +16,7 @@ use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::proxy::allowances::Allowances;
+use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::StatusCounts;
 use crate::proxy::pool::PoolRuntime;
@@ -29,6 +30,8 @@ pub struct HostRuntime {
     pub listeners: Vec<ListenerName>,
     /// What happens on a plain listener.
     pub plain_http: PlainHttp,
+    /// What it asks of the certificates of clients.
+    pub client_auth: Option<Arc<ClientAuth>>,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Arc<Maintenance>>,
     /// What it asks of sessions beyond what holds everywhere.
@@ -78,6 +81,7 @@ impl HostRuntime {
     pub(super) fn new(
         host: &VirtualHost,
         targets: &BTreeMap<PoolName, Arc<Target>>,
+        auths: &[Arc<ClientAuth>],
         parts: &ServingParts,
     ) -> Self {
         let name = host.hosts.first().map(ToString::to_string);
@@ -105,6 +109,10 @@ impl HostRuntime {
         Self {
             listeners: host.listeners.clone(),
             plain_http: host.plain_http,
+            client_auth: host.client_certificates.as_ref().and_then(|config| {
+                let mut auths = auths.iter();
+                auths.find(|auth| auth.config == *config).map(Arc::clone)
+            }),
             maintenance: host.maintenance.clone().map(Arc::new),
             limits: host.session,
             headers: host.headers.clone(),

@@ -67,6 +67,7 @@ impl Serving {
         self.has_arrived(&arrived, head);
         let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
         if self.gate.origins.collector_host() == Some(&arrived.host) {
+            self.client_of(&current.connection, None)?;
             return Ok(self.own_or_https(Place::Collector, arrived, head));
         }
         let host = self.hosts.find(arrived.host.as_str());
@@ -80,6 +81,7 @@ impl Serving {
             }
             (Scheme::Http, PlainHttp::Serve) | (Scheme::Https, _) => {}
         }
+        let client = self.client_of(&current.connection, Some(host))?;
         if path.as_str().starts_with(endpoints::PREFIX) {
             return Ok(self.own_or_https(Place::Application, arrived, head));
         }
@@ -102,6 +104,7 @@ impl Serving {
                 route,
                 path: path.as_str(),
                 canonical,
+                client,
             },
             noted,
         )

@@ -20,6 +20,10 @@ pub enum Refusal {
     BodyTooLarge,
     /// Its body comes too slowly.
     BodyTooSlow,
+    /// Its virtual host wants a certificate, and there is none (W-24).
+    CertificateMissing,
+    /// The certificate of its client is not good (W-24).
+    CertificateRefused,
     /// It was sent to https again and again, and comes back by http (D-10).
     Circling,
     /// The policy denies it.
@@ -53,7 +57,9 @@ impl Refusal {
     #[must_use]
     pub const fn status(self) -> StatusCode {
         match self {
-            Self::BadRequest => StatusCode::BAD_REQUEST,
+            Self::BadRequest | Self::CertificateMissing | Self::CertificateRefused => {
+                StatusCode::BAD_REQUEST
+            }
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Circling => StatusCode::LOOP_DETECTED,
@@ -77,6 +83,8 @@ impl Refusal {
             Self::BadRequest | Self::Expectation => ("bad_request", "bad_request_text"),
             Self::BodyTooLarge => ("too_large", "too_large_text"),
             Self::BodyTooSlow => ("too_slow", "too_slow_text"),
+            Self::CertificateMissing => ("certificate_missing", "certificate_missing_text"),
+            Self::CertificateRefused => ("certificate_refused", "certificate_refused_text"),
             Self::Circling => ("circling", "circling_http_text"),
             Self::Denied => ("denied", "denied_text"),
             Self::HeaderTooLarge => ("too_large", "header_too_large_text"),
@@ -101,6 +109,8 @@ impl Refusal {
             Self::BadRequest
             | Self::BodyTooLarge
             | Self::BodyTooSlow
+            | Self::CertificateMissing
+            | Self::CertificateRefused
             | Self::Circling
             | Self::Denied
             | Self::Expectation
@@ -115,13 +125,15 @@ impl Refusal {
     }
 
     /// Whether the connection is closed after the answer, because where the next request begins is in
-    /// doubt.
+    /// doubt, or because only another one can show another certificate.
     pub(super) const fn closes(self) -> bool {
         matches!(
             self,
             Self::BadRequest
                 | Self::BodyTooLarge
                 | Self::BodyTooSlow
+                | Self::CertificateMissing
+                | Self::CertificateRefused
                 | Self::Expectation
                 | Self::HeaderTooLarge
                 | Self::Internal

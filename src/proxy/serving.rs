@@ -18,6 +18,11 @@ use crate::config::Config;
 use crate::config::IdentityHeaderNames;
 use crate::config::Limits;
 use crate::config::Listener;
+use crate::crypto::client_certificate::ClientTrustError;
+use crate::decision::facts::Fact;
+use crate::decision::facts::TlsFact;
+use crate::decision::header_rules::HeaderAction;
+use crate::decision::header_rules::HeaderRule;
 use crate::decision::identity_headers::ProtectedNames;
 use crate::decision::response::Responses;
 use crate::decision::routing::HostTable;
@@ -29,6 +34,7 @@ use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
+use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplateError;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::hosts::HostRuntime;
@@ -83,6 +89,8 @@ pub struct Serving {
     pub connection: Arc<ConnectionTerms>,
     /// The TLS side of the listeners that have one.
     pub tls: HashMap<ListenerName, Arc<Terminator>>,
+    /// What virtual hosts ask of the certificates of clients, each once.
+    pub client_auths: Vec<Arc<ClientAuth>>,
     /// Methods that some route names beyond the usual ones.
     pub methods: HashSet<Method>,
     /// What answers say about this data centre; a process goes by what it began with.
@@ -133,6 +141,9 @@ pub enum ServingError {
     /// The members of a pool cannot be connected to.
     #[error(transparent)]
     Pool(#[from] PeerTemplateError),
+    /// The certificates of clients cannot be judged.
+    #[error("the certificates of clients cannot be judged")]
+    Clients(#[from] ClientTrustError),
     /// A listener cannot have TLS.
     #[error("the listener {listener} cannot have TLS")]
     Tls {
@@ -168,10 +179,12 @@ impl Serving {
             let target = Target::new(pool, same, &parts.clock)?;
             pools.insert(name.clone(), target);
         }
+        let client_auths = client_auths(config, before)?;
         let mut tls = HashMap::new();
         for listener in &config.listeners {
             let same = before.and_then(|before| before.tls.get(&listener.name));
-            if let Some(terminator) = terminator(listener, same)? {
+            let auths = auths_on(listener, config, &client_auths);
+            if let Some(terminator) = terminator(listener, &auths, same)? {
                 tls.insert(listener.name.clone(), terminator);
             }
         }
@@ -179,7 +192,7 @@ impl Serving {
             .virtual_hosts
             .iter()
             .flat_map(|host| {
-                let runtime = Arc::new(HostRuntime::new(host, &pools, &parts));
+                let runtime = Arc::new(HostRuntime::new(host, &pools, &client_auths, &parts));
                 host.hosts
                     .iter()
                     .map(move |pattern| (pattern.clone(), Arc::clone(&runtime)))
@@ -193,6 +206,7 @@ impl Serving {
             responses(config).flat_map(|given| given.headers.iter().map(|(name, _)| name));
         let presets = config.preset_headers.iter().map(|(name, _)| name);
         let own = config.identity_headers.iter().chain(headers).chain(presets);
+        let own = own.chain(client_headers(config));
         let collector = config.collector.as_ref();
         Ok(Self {
             hosts,
@@ -214,6 +228,7 @@ impl Serving {
             kept_bodies: Semaphore::new(config.limits.kept.posts_max),
             connection: Arc::new(ConnectionTerms::of(&config.limits)),
             tls,
+            client_auths,
             methods,
             whereabouts: Whereabouts::of(config),
             pools,
@@ -265,6 +280,59 @@ fn responses(config: &Config) -> impl Iterator<Item = &Responses> {
     routes.map(|route| route.responses.as_ref())
 }
 
+/// The headers by which rules tell of the certificates of clients: a client's own are believed nowhere.
+fn client_headers(config: &Config) -> impl Iterator<Item = &http::HeaderName> {
+    let hosts = config.virtual_hosts.iter();
+    let rules = hosts.flat_map(|host| {
+        let routes = host.routes.iter().flat_map(|route| &route.headers.request);
+        host.headers.request.iter().chain(routes)
+    });
+    let tells = |rule: &&HeaderRule| match &rule.action {
+        HeaderAction::Add(value) | HeaderAction::Set(value) => {
+            let mut facts = value.facts();
+            facts.any(|fact| matches!(fact, Fact::Tls(TlsFact::Client(_))))
+        }
+        HeaderAction::Remove => false,
+    };
+    rules.filter(tells).map(|rule| &rule.name)
+}
+
+/// What virtual hosts ask of clients, each once; what was asked before already is the same.
+fn client_auths(
+    config: &Config,
+    before: Option<&Serving>,
+) -> Result<Vec<Arc<ClientAuth>>, ClientTrustError> {
+    let mut auths: Vec<Arc<ClientAuth>> = Vec::new();
+    let hosts = config.virtual_hosts.iter();
+    for asked in hosts.filter_map(|host| host.client_certificates.as_ref()) {
+        if auths.iter().any(|auth| auth.config == *asked) {
+            continue;
+        }
+        let mut known = before.iter().flat_map(|before| &before.client_auths);
+        auths.push(match known.find(|auth| auth.config == *asked) {
+            Some(same) => Arc::clone(same),
+            None => Arc::new(ClientAuth::new(asked)?),
+        });
+    }
+    Ok(auths)
+}
+
+/// What the virtual hosts of a listener ask.
+fn auths_on(
+    listener: &Listener,
+    config: &Config,
+    auths: &[Arc<ClientAuth>],
+) -> Vec<Arc<ClientAuth>> {
+    let is_asked = |auth: &&Arc<ClientAuth>| {
+        let mut hosts = config.virtual_hosts.iter();
+        hosts.any(|host| {
+            let is_on = host.listeners.is_empty() || host.listeners.contains(&listener.name);
+            is_on && host.client_certificates.as_ref() == Some(&auth.config)
+        })
+    };
+    auths.iter().filter(is_asked).map(Arc::clone).collect()
+}
+
 /// The names of the cookies that policies set, each once.
 fn policy_cookies(config: &Config) -> Vec<Box<str>> {
     let cookies = responses(config).flat_map(|given| &given.cookies);
@@ -282,18 +350,17 @@ impl std::fmt::Debug for Serving {
     }
 }
 
-/// The TLS side of a listener, or the one before where nothing about it has changed.
+/// The TLS side of a listener, with what has not changed of the one before.
 fn terminator(
     listener: &Listener,
+    auths: &[Arc<ClientAuth>],
     before: Option<&Arc<Terminator>>,
 ) -> Result<Option<Arc<Terminator>>, ServingError> {
     let Some(tls) = &listener.tls else {
         return Ok(None);
     };
-    if let Some(same) = before.filter(|before| before.config == *tls) {
-        return Ok(Some(Arc::clone(same)));
-    }
-    let terminator = Terminator::new(tls).map_err(|source| ServingError::Tls {
+    let before = before.map(Arc::as_ref);
+    let terminator = Terminator::new(tls, auths, before).map_err(|source| ServingError::Tls {
         listener: listener.name.clone(),
         source,
     })?;

@@ -4,11 +4,9 @@
 
 use std::sync::Arc;
 
-use async_trait::async_trait;
-use pingora::listeners::TlsAccept;
 use pingora::listeners::tls::Acceptor;
-use pingora::listeners::tls::TlsSettings;
 use rustls::DigitallySignedStruct;
+use rustls::DistinguishedName;
 use rustls::RootCertStore;
 use rustls::ServerConfig;
 use rustls::SignatureScheme;
@@ -19,6 +17,8 @@ use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::ServerName;
 use rustls::pki_types::UnixTime;
+use rustls::server::danger::ClientCertVerified;
+use rustls::server::danger::ClientCertVerifier;
 use tokio_rustls::TlsConnector;
 
 use crate::config::Http2;
@@ -28,6 +28,7 @@ use crate::config::Verify;
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
 use crate::crypto::certificates::CertificateTable;
+use crate::proxy::client_auth::ClientAuth;
 
 /// Why a listener cannot have TLS.
 #[derive(Debug, thiserror::Error)]
@@ -44,9 +45,6 @@ pub enum TlsError {
     /// The TLS library refuses the settings.
     #[error("the TLS library refuses the settings")]
     Library(#[from] rustls::Error),
-    /// pingora refuses the settings.
-    #[error("the listener refuses the settings: {0}")]
-    Listener(String),
 }
 
 /// The TLS side of a listener, ready for handshakes.
@@ -55,23 +53,65 @@ pub struct Terminator {
     pub config: ListenerTls,
     /// The certificates by the names they carry.
     pub table: Arc<CertificateTable>,
-    /// Ends handshakes.
+    /// Ends handshakes that ask for no certificate.
     pub acceptor: Arc<Acceptor>,
+    /// Ends those that ask, by what is asked. None shares tickets with another: a session that is resumed brings
+    /// its certificate along.
+    asking: Vec<(Arc<ClientAuth>, Arc<Acceptor>)>,
 }
 
 impl Terminator {
-    /// Makes it ready.
+    /// Makes it ready for virtual hosts that ask this of clients. What has not changed since the one `before` is
+    /// taken over, with the tickets that clients hold.
     ///
     /// # Errors
     /// See [`TlsError`].
-    pub fn new(config: &ListenerTls) -> Result<Self, TlsError> {
+    pub fn new(
+        config: &ListenerTls,
+        auths: &[Arc<ClientAuth>],
+        before: Option<&Self>,
+    ) -> Result<Self, TlsError> {
+        let before = before.filter(|before| before.config == *config);
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let table = Arc::new(table(config, &provider)?);
+        let (table, acceptor) = match before {
+            Some(before) => (Arc::clone(&before.table), Arc::clone(&before.acceptor)),
+            None => {
+                let table = Arc::new(table(config, &provider)?);
+                let acceptor = Arc::new(acceptor(config, &table, &provider, None)?);
+                (table, acceptor)
+            }
+        };
+        let asking = auths.iter().map(|auth| {
+            let acceptor = match before.and_then(|before| before.shared(auth)) {
+                Some(same) => Arc::clone(same),
+                None => Arc::new(acceptor_asking(config, &table, &provider, auth)?),
+            };
+            Ok((Arc::clone(auth), acceptor))
+        });
         Ok(Self {
             config: config.clone(),
-            acceptor: Arc::new(acceptor(config, &table, &provider)?),
+            asking: asking.collect::<Result<_, TlsError>>()?,
+            acceptor,
             table,
         })
+    }
+
+    /// Whether some virtual host asks for certificates.
+    #[must_use]
+    pub const fn asks(&self) -> bool {
+        !self.asking.is_empty()
+    }
+
+    /// What ends handshakes that ask this.
+    #[must_use]
+    pub fn asking(&self, auth: &Arc<ClientAuth>) -> Option<&Acceptor> {
+        self.shared(auth).map(Arc::as_ref)
+    }
+
+    fn shared(&self, auth: &Arc<ClientAuth>) -> Option<&Arc<Acceptor>> {
+        let mut asking = self.asking.iter();
+        let same = asking.find(|(own, _)| Arc::ptr_eq(own, auth));
+        same.map(|(_, acceptor)| acceptor)
     }
 }
 
@@ -83,29 +123,39 @@ impl std::fmt::Debug for Terminator {
     }
 }
 
+fn acceptor_asking(
+    tls: &ListenerTls,
+    table: &Arc<CertificateTable>,
+    provider: &Arc<CryptoProvider>,
+    auth: &ClientAuth,
+) -> Result<Acceptor, TlsError> {
+    let subjects = auth.trust.subjects().iter().cloned();
+    let asker: Arc<dyn ClientCertVerifier> = Arc::new(Asker {
+        subjects: subjects.map(DistinguishedName::from).collect(),
+        provider: Arc::clone(provider),
+    });
+    acceptor(tls, table, provider, Some(asker))
+}
+
 fn acceptor(
     tls: &ListenerTls,
     table: &Arc<CertificateTable>,
     provider: &Arc<CryptoProvider>,
+    asker: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Acceptor, TlsError> {
-    let resolver: Arc<dyn rustls::server::ResolvesServerCert> = Arc::clone(table) as _;
-    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?
-        .with_no_client_auth()
-        .with_cert_resolver(Arc::clone(&resolver));
+    let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
+    let builder = match asker {
+        Some(asker) => builder.with_client_cert_verifier(asker),
+        None => builder.with_no_client_auth(),
+    };
+    let mut config = builder.with_cert_resolver(Arc::clone(table) as _);
     config.alpn_protocols = match tls.http2 {
         Http2::Offered => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
         Http2::Off => vec![b"http/1.1".to_vec()],
     };
     config.ticketer = rustls::crypto::ring::Ticketer::new()?;
-    // pingora builds an acceptor only from its own settings, which cannot say all of the above; its
-    // TLS configuration is replaced afterwards.
-    let settings = TlsSettings::with_callbacks(Box::new(NoCallbacks));
-    let mut settings = settings.map_err(|error| TlsError::Listener(error.to_string()))?;
-    settings.set_cert_resolver(resolver);
-    let mut acceptor = settings.build();
-    acceptor.acceptor = tokio_rustls::TlsAcceptor::from(Arc::new(config));
-    Ok(acceptor)
+    Ok(Acceptor::from_server_config(Arc::new(config)))
 }
 
 /// The certificates of a listener by the names they carry.
@@ -129,11 +179,6 @@ pub fn table(tls: &ListenerTls, provider: &CryptoProvider) -> Result<Certificate
         source,
     })
 }
-
-struct NoCallbacks;
-
-#[async_trait]
-impl TlsAccept for NoCallbacks {}
 
 /// Makes the client side of TLS towards upstreams, for health checks. With [`Verify::Off`] any
 /// certificate is taken, as the operator wrote.
@@ -224,5 +269,58 @@ impl ServerCertVerifier for TakeAny {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// Asks for a certificate and takes any whose owner holds its key: whether it is good is found out afterwards, so
+/// that whoever shows a bad one is told so in an answer.
+#[derive(Debug)]
+struct Asker {
+    /// The names of the authorities, for clients to choose by.
+    subjects: Vec<DistinguishedName>,
+    provider: Arc<CryptoProvider>,
+}
+
+impl ClientCertVerifier for Asker {
+    fn client_auth_mandatory(&self) -> bool {
+        false
+    }
+
+    fn root_hint_subjects(&self) -> &[DistinguishedName] {
+        &self.subjects
+    }
+
+    fn verify_client_cert(
+        &self,
+        _: &CertificateDer<'_>,
+        _: &[CertificateDer<'_>],
+        _: UnixTime,
+    ) -> Result<ClientCertVerified, rustls::Error> {
+        Ok(ClientCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls12_signature(message, certificate, signature, known)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        let known = &self.provider.signature_verification_algorithms;
+        rustls::crypto::verify_tls13_signature(message, certificate, signature, known)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        let known = &self.provider.signature_verification_algorithms;
+        known.supported_schemes()
     }
 }

@@ -106,6 +106,7 @@ fn read(path: &Path) -> Result<Vec<u8>, ReadFileError> {
         ("bytes.yaml", _) => Ok(b"pools: \xff".to_vec()),
         (_, Some("yaml")) => included(name),
         (_, Some("password")) => Ok(format!("shared by {name}\r\n").into_bytes()),
+        (_, Some("crl")) => Ok(block("X509 CRL", name)),
         (_, Some("crt" | "pem")) => Ok(block("CERTIFICATE", name)),
         (_, Some("key")) => Ok(block("PRIVATE KEY", name)),
         _ => Err(ReadFileError::NotFound),

@@ -8,6 +8,7 @@ use portway::config::PlainHttp;
 use portway::config::Probe;
 use portway::config::UpstreamHost;
 use portway::config::Verify;
+use portway::config::client_certificates::ClientMode;
 use portway::decision::forwarded_headers::ForwardedHeaders;
 use portway::decision::path::Oddity;
 use portway::decision::policy::Condition;
@@ -185,6 +186,32 @@ fn routes_tell_what_the_top_says_unless_they_name_other_headers_w_10() {
 #[test]
 fn a_virtual_host_on_plain_http_says_what_it_does_w_02() {
     assert_eq!(open("").virtual_hosts[0].plain_http, PlainHttp::Serve);
+}
+
+#[test]
+fn a_virtual_host_asks_for_certificates_as_it_says_w_23_w_24() {
+    let asks = |text: &str| {
+        let listener = "listeners: [{ name: s, bind: '0.0.0.0:0', tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] } }]";
+        let host = format!(
+            "{{ host: a.test, {text} routes: [{{ path: /, access: excluded, pool: p }}] }}"
+        );
+        let pools = "pools: { p: { primary: ['a:1'] } }";
+        let config = parsed(&format!("{listener}\n{pools}\nvirtual_hosts: [{host}]\n"));
+        config.virtual_hosts[0].client_certificates.clone()
+    };
+    assert_eq!(asks(""), None);
+    assert_eq!(asks("client_certificates: { mode: off },"), None);
+    let all =
+        "client_certificates: { mode: required, ca_file: ca.pem, crl_file: ca.crl, depth: 3 },";
+    let all = asks(all).unwrap();
+    assert_eq!((all.mode, all.depth), (ClientMode::Required, 3));
+    assert!(all.ca_pem.is_some() && all.crl_pem.is_some());
+    let few = asks("client_certificates: { mode: optional, ca_file: ca.pem },").unwrap();
+    assert_eq!((few.mode, few.depth), (ClientMode::Optional, 1));
+    assert!(few.crl_pem.is_none());
+    let any = asks("client_certificates: { mode: optional_unverified },").unwrap();
+    assert_eq!(any.mode, ClientMode::OptionalUnverified);
+    assert!(any.ca_pem.is_none());
 }
 
 #[test]

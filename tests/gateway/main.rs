@@ -20,6 +20,7 @@ mod balance;
 mod binding;
 mod bodies;
 mod branding;
+mod client_certificates;
 mod convert;
 mod cookie;
 mod crash;

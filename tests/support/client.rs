@@ -65,7 +65,29 @@ pub(crate) async fn send(
     address: SocketAddr,
     protocol: Protocol,
 ) -> Result<Answer, String> {
-    let mut live = open(request, address, protocol).await?;
+    let live = open(request, address, protocol).await?;
+    whole(request, live).await
+}
+
+/// Sends a request by a connection of one's own, and reads the whole answer.
+pub(crate) async fn send_by(
+    request: &Request,
+    stream: TlsStream<TcpStream>,
+) -> Result<Answer, String> {
+    let is_h2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+    let stream = Connection::Tls(Box::new(stream));
+    let opening = async {
+        if is_h2 {
+            open_h2(request, stream).await
+        } else {
+            open_h1(request, stream).await
+        }
+    };
+    let live = within("the head of the answer", PATIENCE, opening).await?;
+    whole(request, live).await
+}
+
+async fn whole(request: &Request, mut live: Live) -> Result<Answer, String> {
     let body = within("the whole answer", PATIENCE, live.rest()).await?;
     Ok(Answer {
         status: live.status,

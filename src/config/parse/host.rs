@@ -85,6 +85,11 @@ impl Reading<'_> {
             Some(found) => self.word(found, PLAIN_HTTP),
             None => Some(PlainHttp::Redirect),
         };
+        let certificates = section.get("client_certificates");
+        let client_certificates = match certificates {
+            Some(found) => self.client_certificates(found),
+            None => Some(None),
+        };
         let maintenance = self.or(&section, "maintenance", None, Self::maintenance);
         let session = section.get("session");
         let limits = session.and_then(|found| self.host_limits(found, declared.session));
@@ -101,6 +106,7 @@ impl Reading<'_> {
             listeners: listeners?,
             plain_http: plain_http?,
             public_port,
+            client_certificates: client_certificates?,
             maintenance,
             session: limits.unwrap_or_default(),
             headers: rules,
@@ -115,6 +121,16 @@ impl Reading<'_> {
             let problem = Problem::NoEffect {
                 key: "session",
                 place,
+            };
+            self.fault_at_key(found, problem);
+        }
+        if let Some(found) = certificates
+            && host.client_certificates.is_some()
+            && !declared.listeners.serves_tls(&host.listeners)
+        {
+            let problem = Problem::NoEffect {
+                key: "client_certificates",
+                place: "a virtual host that no listener with `tls` serves",
             };
             self.fault_at_key(found, problem);
         }
@@ -238,6 +254,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
 }
 
 pub(super) const KEYS: &[&str] = &[
+    "client_certificates",
     "headers",
     "host",
     "hosts",

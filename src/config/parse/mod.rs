@@ -37,6 +37,7 @@ mod adoption;
 mod allowance;
 mod back_channel;
 mod branding;
+mod client_certificates;
 mod common_rules;
 mod condition;
 mod destination;

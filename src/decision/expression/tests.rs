@@ -515,6 +515,7 @@ static HEADERS: LazyLock<HeaderMap> = LazyLock::new(|| {
 static TLS: LazyLock<TlsFacts> = LazyLock::new(|| TlsFacts {
     version: "TLSv1.3".into(),
     cipher: "TLS_AES_128_GCM_SHA256".into(),
+    client: None,
 });
 
 static REQUEST: LazyLock<RequestFacts<'static>> = LazyLock::new(|| RequestFacts {

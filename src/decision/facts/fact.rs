@@ -7,6 +7,7 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::header;
 
+use crate::decision::facts::ClientFact;
 use crate::decision::facts::Reading;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
@@ -71,6 +72,8 @@ pub enum SessionFact {
 pub enum TlsFact {
     /// The cipher suite.
     Cipher,
+    /// About the certificate of the client.
+    Client(ClientFact),
     /// The version.
     Version,
 }
@@ -219,6 +222,10 @@ impl TlsFact {
         match (self, tls) {
             (_, None) => Reading::Absent,
             (Self::Cipher, Some(tls)) => Reading::text(tls.cipher.as_ref()),
+            (Self::Client(fact), Some(tls)) => match &tls.client {
+                Some(client) => fact.read(client),
+                None => Reading::Absent,
+            },
             (Self::Version, Some(tls)) => Reading::text(tls.version.as_ref()),
         }
     }
@@ -295,6 +302,46 @@ const SINGLE: &[(&str, Fact)] = &[
     ("session.level", Fact::Session(SessionFact::Level)),
     ("time.now", Fact::Now),
     ("tls.cipher", Fact::Tls(TlsFact::Cipher)),
+    (
+        "tls.client.certificate",
+        Fact::Tls(TlsFact::Client(ClientFact::Certificate)),
+    ),
+    (
+        "tls.client.fingerprint",
+        Fact::Tls(TlsFact::Client(ClientFact::Fingerprint)),
+    ),
+    (
+        "tls.client.issuer_dn",
+        Fact::Tls(TlsFact::Client(ClientFact::IssuerDn)),
+    ),
+    (
+        "tls.client.issuer_dn_legacy",
+        Fact::Tls(TlsFact::Client(ClientFact::IssuerDnLegacy)),
+    ),
+    (
+        "tls.client.not_after",
+        Fact::Tls(TlsFact::Client(ClientFact::NotAfter)),
+    ),
+    (
+        "tls.client.not_before",
+        Fact::Tls(TlsFact::Client(ClientFact::NotBefore)),
+    ),
+    (
+        "tls.client.serial",
+        Fact::Tls(TlsFact::Client(ClientFact::Serial)),
+    ),
+    (
+        "tls.client.subject_dn",
+        Fact::Tls(TlsFact::Client(ClientFact::SubjectDn)),
+    ),
+    (
+        "tls.client.subject_dn_legacy",
+        Fact::Tls(TlsFact::Client(ClientFact::SubjectDnLegacy)),
+    ),
+    (
+        "tls.client.verified",
+        Fact::Tls(TlsFact::Client(ClientFact::Verified)),
+    ),
     ("tls.version", Fact::Tls(TlsFact::Version)),
     ("user.email", Fact::User(UserFact::Email)),
     ("user.groups", Fact::User(UserFact::Groups)),

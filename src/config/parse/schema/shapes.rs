@@ -18,6 +18,7 @@ use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::centres::MDC;
 use crate::config::parse::schema::shapes::centres::REMOTE;
 use crate::config::parse::schema::shapes::clients::ALLOWANCE;
+use crate::config::parse::schema::shapes::clients::CLIENT_CERTIFICATES;
 use crate::config::parse::schema::shapes::clients::MAINTENANCE;
 use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
 use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS;
@@ -310,6 +311,7 @@ static VIRTUAL_HOST: Shape = section(
         key("hosts", Kind::List(&Kind::Text)),
         key("listeners", Kind::List(&Kind::Text)),
         key("plain_http", Kind::Words(&["redirect", "refuse", "serve"])).default("redirect"),
+        key("client_certificates", Kind::Section(&CLIENT_CERTIFICATES)),
         key("headers", Kind::Section(&HEADER_RULES)),
         key("public_port", Kind::Number(1, 65_535)),
         key(

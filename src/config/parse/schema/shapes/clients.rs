@@ -1,6 +1,7 @@
-//! The shape of what clients may take, and of maintenance.
+//! The shape of what clients have to show and may take, and of maintenance.
 
 use crate::config::parse::allowance;
+use crate::config::parse::client_certificates;
 use crate::config::parse::maintenance;
 use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
@@ -16,6 +17,23 @@ pub(super) static MAINTENANCE: Shape = section(
         key("message", Kind::Text).about("What the page says beside that."),
     ],
     maintenance::KEYS,
+);
+
+pub(super) static CLIENT_CERTIFICATES: Shape = section(
+    &[
+        key(
+            "mode",
+            Kind::Words(&["off", "optional", "optional_unverified", "required"]),
+        )
+        .required()
+        .about("Who has to show a certificate."),
+        key("ca", Kind::Text).about("The authorities in PEM form, in place of a file."),
+        key("ca_file", Kind::Text),
+        key("depth", Kind::Number(0, 10)).default("1"),
+        key("crl", Kind::Text).about("The revocation lists in PEM form, in place of a file."),
+        key("crl_file", Kind::Text),
+    ],
+    client_certificates::KEYS,
 );
 
 pub(super) static ALLOWANCE: Shape = section(
