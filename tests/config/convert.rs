@@ -121,7 +121,10 @@ fn what_nginx_kept_closed_is_not_opened() {
     }
     let text = "server { server_name a.test; listen 443 ssl; ssl_certificate a; ssl_certificate_key b;
         ssl_verify_client on; ssl_client_certificate c; location / { proxy_pass http://10.0.0.1; } }";
-    assert!(!converted(text).unwrap().yaml.contains("pool: "));
+    let made = converted(text).unwrap();
+    assert!(made.yaml.contains("mode: required"), "{}", made.yaml);
+    let bare = text.replace("ssl_client_certificate c;", "");
+    assert!(!converted(&bare).unwrap().yaml.contains("pool: "));
 }
 
 /// A header that nginx replaced does not come from the client, whatever becomes of its value.
@@ -130,8 +133,9 @@ fn a_header_that_cannot_be_said_is_removed_w_25() {
     for (rule, kept) in [
         (
             "PROXY-MUTUAL-AUTH-HEADER $ssl_client_s_dn",
-            "remove: [PROXY-MUTUAL-AUTH-HEADER]",
+            "PROXY-MUTUAL-AUTH-HEADER: \"${tls.client.subject_dn}\"",
         ),
+        ("X-Print $ssl_client_fingerprint", "remove: [X-Print]"),
         ("X-User $some_variable", "remove: [X-User]"),
         ("X-User ''", "remove: [X-User]"),
         ("X-Tenant blue", "X-Tenant: blue"),

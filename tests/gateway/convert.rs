@@ -39,7 +39,8 @@ async fn converted(setup: Setup, name: &str, code: i32, edit: fn(String) -> Stri
     ];
     let text = keys.iter().fold(text, |text, keys| {
         let text = text.replace(&format!("{keys}server.crt"), "cert.pem");
-        text.replace(&format!("{keys}server.key"), "key.pem")
+        let text = text.replace(&format!("{keys}server.key"), "key.pem");
+        text.replace(&format!("{keys}ca.crt"), "ca.pem")
     });
     let setup = setup.file("nginx.conf", &text);
     let output = convert(&setup.path("nginx.conf"), &setup.path("made.yaml"));
@@ -105,7 +106,7 @@ async fn the_page_s_block_for_mutual_tls_serves_and_lets_no_forged_subject_throu
     // What upstreams see is recorded in plain.
     let plain =
         |yaml: String| yaml.replace("    scheme: https\n    tls:\n      verify: false\n", "");
-    let gateway = converted(setup, "wso2-emm-mutual.conf", 3, plain).await;
+    let gateway = converted(setup, "wso2-emm-mutual.conf", 0, plain).await;
     let mut anybody = Browser::new(&gateway);
     for url in [
         "http://work.emm.wso2.com/x",

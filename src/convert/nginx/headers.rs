@@ -209,8 +209,8 @@ impl Rules {
             Err(variable) => {
                 let about = variables(value);
                 let why = if about.iter().any(|name| client_certificates::is_about(name)) {
-                    "clients are not asked for certificates; what a client sends by this name is \
-                     removed"
+                    "nothing like it is told of a certificate; what a client sends by this name \
+                     is removed"
                         .to_owned()
                 } else {
                     format!(

@@ -24,6 +24,7 @@ struct Host {
     names: Vec<String>,
     heard: Vec<Heard>,
     plain: Option<Plain>,
+    asked: Option<Entry>,
     routes: Vec<Served>,
 }
 
@@ -110,6 +111,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
                     names: vec![name.to_owned()],
                     heard: side.heard,
                     plain: None,
+                    asked: side.asked,
                     routes: routes.collect(),
                 };
                 match &mut host {
@@ -128,6 +130,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
             names: vec![name.to_owned()],
             heard: Vec::new(),
             plain: None,
+            asked: None,
             routes: Vec::new(),
         })
     })?;
@@ -159,7 +162,7 @@ impl Host {
                 .zip(&other.routes)
                 .all(|(own, other)| own.is_alike(other));
         let is_plain = !secured && self.heard.iter().any(|heard| heard.speaks == Speaks::Https);
-        let same = self.routes == other.routes;
+        let same = self.routes == other.routes && self.asked == other.asked;
         if alike && (is_plain || same) {
             for (own, other) in self.routes.iter_mut().zip(other.routes) {
                 own.take_plain(other);
@@ -179,8 +182,8 @@ impl Host {
     }
 
     fn is_like(&self, other: &Self) -> bool {
-        let own = (&self.heard, self.plain, &self.routes);
-        own == (&other.heard, other.plain, &other.routes)
+        let own = (&self.heard, self.plain, &self.asked, &self.routes);
+        own == (&other.heard, other.plain, &other.asked, &other.routes)
     }
 
     fn item(&self, used: &[String]) -> Item {
@@ -190,6 +193,7 @@ impl Host {
         if !used.iter().all(|name| heard.contains(&name)) {
             entries.push(Entry::new("listeners", Yaml::words(heard)));
         }
+        entries.extend(self.asked.clone());
         match self.plain {
             None => {}
             Some(Plain::Serve) => entries.push(Entry::new("plain_http", Yaml::text("serve"))),

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::convert::nginx::answers;
 use crate::convert::nginx::client_certificates;
+use crate::convert::nginx::client_certificates::Asked;
 use crate::convert::nginx::listeners::Heard;
 use crate::convert::nginx::listeners::Speaks;
 use crate::convert::nginx::locations::Order;
@@ -18,6 +19,7 @@ use crate::convert::nginx::site::Site;
 use crate::convert::nginx::site::comments_of;
 use crate::convert::nginx::tree::Directive;
 use crate::convert::nginx::variables::Known;
+use crate::convert::yaml::Entry;
 use crate::model::name::HostName;
 
 /// A `server` that is heard somewhere and has names.
@@ -33,6 +35,8 @@ pub(super) struct Server<'t> {
 pub(super) struct Side {
     pub(super) heard: Vec<Heard>,
     pub(super) serves: Serves,
+    /// What is asked of the certificates of its clients.
+    pub(super) asked: Option<Entry>,
 }
 
 #[derive(Clone, Debug)]
@@ -71,7 +75,12 @@ impl<'t> Server<'t> {
     /// What it serves under a name.
     pub(super) fn side(&self, site: &Site<'t>, name: &str) -> Side {
         let known = known(name, &self.names, &self.heard);
-        let closed = client_certificates::closes(site, &self.scope);
+        let secured = self.heard.iter().any(|heard| heard.speaks == Speaks::Https);
+        let (closed, asked) = match secured.then(|| client_certificates::asked(site, &self.scope)) {
+            Some(Asked::Closed) => (true, None),
+            Some(Asked::Certificate(section)) => (false, Some(section)),
+            Some(Asked::Nothing) | None => (false, None),
+        };
         let redirect = self.redirect(site, &known);
         let serves = match redirect {
             Some((port, Whole::All)) => Serves::Redirect(port),
@@ -83,6 +92,7 @@ impl<'t> Server<'t> {
         Side {
             heard: self.heard.clone(),
             serves,
+            asked,
         }
     }
 

@@ -144,6 +144,13 @@ const FACTS: &[(&str, &str)] = &[
     ("request_method", "request.method"),
     ("scheme", "request.scheme"),
     ("ssl_cipher", "tls.cipher"),
+    ("ssl_client_escaped_cert", "tls.client.certificate"),
+    ("ssl_client_i_dn", "tls.client.issuer_dn"),
+    ("ssl_client_i_dn_legacy", "tls.client.issuer_dn_legacy"),
+    ("ssl_client_s_dn", "tls.client.subject_dn"),
+    ("ssl_client_s_dn_legacy", "tls.client.subject_dn_legacy"),
+    ("ssl_client_serial", "tls.client.serial"),
+    ("ssl_client_verify", "tls.client.verified"),
     ("ssl_protocol", "tls.version"),
     ("uri", "request.path"),
 ];
@@ -179,8 +186,8 @@ mod tests {
         assert_eq!(said.template, "app.test:${request.header.x-tenant}");
         assert!(said.difference.is_some());
         assert_eq!(
-            known.template("$ssl_client_s_dn"),
-            Err("ssl_client_s_dn".to_owned())
+            known.template("$ssl_client_cert"),
+            Err("ssl_client_cert".to_owned())
         );
         assert_eq!(
             known.literal("https://$server_name/").as_deref(),
