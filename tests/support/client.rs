@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::pin::Pin;
 use std::task::Context;
 use std::task::Poll;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::HeaderMap;
@@ -52,6 +53,9 @@ impl Live {
     }
 }
 
+/// The longest that an answer may take: a thousand sign-ins at once keep one processor busy for half a minute.
+const ANSWER: Duration = Duration::from_secs(60);
+
 /// How requests are sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Protocol {
@@ -83,7 +87,7 @@ pub(crate) async fn send_by(
             open_h1(request, stream).await
         }
     };
-    let live = within("the head of the answer", PATIENCE, opening).await?;
+    let live = within("the head of the answer", ANSWER, opening).await?;
     whole(request, live).await
 }
 
@@ -111,7 +115,7 @@ pub(crate) async fn open(
             Protocol::H2 => open_h2(request, stream).await,
         }
     };
-    within("the head of the answer", PATIENCE, opening).await
+    within("the head of the answer", ANSWER, opening).await
 }
 
 /// A connection, by TLS where the address says so.
