@@ -2,6 +2,8 @@
 //!
 //! Texts are quoted unless they cannot be taken for anything else.
 
+use crate::config::parse::expand::escaped;
+
 /// A value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Yaml {
@@ -163,19 +165,6 @@ fn comment(out: &mut String, indent: usize, comments: &[String]) {
         out.push_str(format!("{pad}# {}", line.trim()).trim_end());
         out.push('\n');
     }
-}
-
-/// A text whose dollar signs stand for themselves, where a variable could begin.
-pub(super) fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        out.push(c);
-        if c == '$' && matches!(rest.peek(), Some('{' | '$')) {
-            out.push('$');
-        }
-    }
-    out
 }
 
 fn scalar(text: &str) -> String {

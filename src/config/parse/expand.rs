@@ -114,6 +114,20 @@ fn is_name(name: &str) -> bool {
             .all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
+/// A text in which every dollar sign means itself: one before another, or before a brace, is doubled.
+#[must_use]
+pub fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len());
+    let mut rest = text.chars().peekable();
+    while let Some(c) = rest.next() {
+        out.push(c);
+        if c == '$' && matches!(rest.peek(), Some('$' | '{')) {
+            out.push('$');
+        }
+    }
+    out
+}
+
 /// All variables of a file together; certificates and keys of many hosts fit.
 pub(super) const EXPANDED_BYTES_MAX: usize = 4 << 20;
 

@@ -1,5 +1,6 @@
 //! `return` → `redirect` and `respond`, or `plain_http: redirect` where it leads to https.
 
+use crate::config::parse::expand::escaped;
 use crate::convert::nginx::scope::Scope;
 use crate::convert::nginx::site::Site;
 use crate::convert::nginx::tree::Directive;
@@ -8,7 +9,6 @@ use crate::convert::nginx::variables::Part;
 use crate::convert::nginx::variables::parts;
 use crate::convert::yaml::Entry;
 use crate::convert::yaml::Yaml;
-use crate::convert::yaml::escaped;
 use crate::model::name::HostName;
 
 /// What a route answers by itself: the key and its section.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::convert::yaml::escaped;
+use crate::config::parse::expand::escaped;
 
 /// A piece of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]

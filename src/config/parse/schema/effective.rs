@@ -7,6 +7,7 @@ use sha2::Digest;
 use sha2::Sha256;
 
 use crate::config::parse::Surroundings;
+use crate::config::parse::expand::escaped;
 use crate::config::parse::expand::expand;
 use crate::config::parse::include::INCLUDE;
 use crate::config::parse::schema::Applies;
@@ -206,19 +207,6 @@ fn names_a_secret(name: &str) -> bool {
     let name = name.to_ascii_lowercase().replace('-', "_");
     let is_path = PATH_ENDS.iter().any(|end| name.ends_with(end));
     !is_path && SECRET_WORDS.iter().any(|word| name.contains(word))
-}
-
-/// A text in which every dollar sign means itself: one before another, or before a brace, is doubled.
-fn escaped(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text.chars().peekable();
-    while let Some(c) = rest.next() {
-        out.push(c);
-        if c == '$' && matches!(rest.peek(), Some('$' | '{')) {
-            out.push('$');
-        }
-    }
-    out
 }
 
 /// What stands for a secret: the variable that holds it, or one that does not exist.
