@@ -1,5 +1,5 @@
-//! The sections of the configuration file, top to bottom, but for those of several data centres, of pools and of
-//! policies.
+//! The sections of the configuration file, top to bottom, but for those of listeners, several data centres, pools
+//! and policies.
 
 use crate::config::parse;
 use crate::config::parse::branding;
@@ -7,7 +7,6 @@ use crate::config::parse::engine;
 use crate::config::parse::host;
 use crate::config::parse::identity;
 use crate::config::parse::keys;
-use crate::config::parse::listener;
 use crate::config::parse::logs;
 use crate::config::parse::names;
 use crate::config::parse::ops;
@@ -27,6 +26,7 @@ use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
 use crate::config::parse::schema::shapes::forwarding::REDIRECT;
 use crate::config::parse::schema::shapes::forwarding::RESPOND;
 use crate::config::parse::schema::shapes::forwarding::REWRITE;
+use crate::config::parse::schema::shapes::listeners::LISTENER;
 use crate::config::parse::schema::shapes::policies::CHALLENGE;
 use crate::config::parse::schema::shapes::policies::DENIED;
 use crate::config::parse::schema::shapes::policies::POLICY;
@@ -42,6 +42,7 @@ use crate::decision::retry::RetryOn;
 mod centres;
 mod clients;
 mod forwarding;
+mod listeners;
 mod policies;
 mod pools;
 
@@ -105,34 +106,6 @@ static KEYS: Shape = section(
         .default("90d"),
     ],
     keys::KEYS,
-);
-
-static LISTENER: Shape = section(
-    &[
-        key("name", Kind::Text).required(),
-        key("bind", Kind::Text).required(),
-        key("tls", Kind::Section(&LISTENER_TLS)),
-        key("ready_path", Kind::Text),
-    ],
-    listener::KEYS,
-);
-
-static LISTENER_TLS: Shape = section(
-    &[
-        key("certificates", Kind::List(&Kind::Section(&CERTIFICATE))).required(),
-        key("http2", Kind::Switch).default("true"),
-    ],
-    listener::TLS_KEYS,
-);
-
-static CERTIFICATE: Shape = section(
-    &[
-        key("certificate", Kind::Text).about("The chain in PEM form, in place of a file."),
-        key("certificate_file", Kind::Text),
-        key("key", Kind::Secret).about("The private key in PEM form, in place of a file."),
-        key("key_file", Kind::Text),
-    ],
-    listener::CERTIFICATE_KEYS,
 );
 
 static OPS: Shape = section(

@@ -1,0 +1,127 @@
+//! Upstreams: where they are, how they are chosen, asked after and waited for.
+
+use std::time::Duration;
+
+use crate::config::listener::CertificateSource;
+use crate::decision::upstream::Balance;
+use crate::decision::upstream::BudgetTerms;
+use crate::model::name::HostName;
+use crate::model::name::PoolName;
+
+/// Upstreams that serve the same thing.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pool {
+    /// Its name.
+    pub name: PoolName,
+    /// TLS towards the upstreams; absent for plain http.
+    pub tls: Option<UpstreamTls>,
+    /// How a request chooses among the healthy.
+    pub balance: Balance,
+    /// The upstreams of this data centre.
+    pub primary: Vec<Upstream>,
+    /// The upstreams that join when too few primaries are healthy (MDC-TOPO-2).
+    pub secondary: Vec<Upstream>,
+    /// The secondaries join below this many healthy primaries.
+    pub failover_threshold: usize,
+    /// Failures within `fail_timeout` that make an upstream unhealthy; 0 never does (W-07).
+    pub max_fails: u32,
+    /// The window of `max_fails`, and how long an upstream stays out.
+    pub fail_timeout: Duration,
+    /// Asks upstreams regularly whether they are well.
+    pub health_check: Option<HealthCheck>,
+    /// How long an upstream may take.
+    pub timeouts: Timeouts,
+    /// Further upstreams tried for a request.
+    pub connect_retries: u32,
+    /// How often requests may be tried again.
+    pub retry_budget: BudgetTerms,
+}
+
+/// One address requests are forwarded to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// A host name or an IP address, without brackets.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Its share of the requests, at least 1.
+    pub weight: u32,
+}
+
+/// TLS towards upstreams.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamTls {
+    /// The name the certificate must carry and that is sent as SNI; the upstream's own host by default.
+    pub server_name: Option<HostName>,
+    /// The CAs to trust, as PEM; the platform's by default.
+    pub ca_pem: Option<Vec<u8>>,
+    /// Whether the certificate is verified.
+    pub verify: Verify,
+    /// What the gateway shows for itself where an upstream asks.
+    pub client: Option<CertificateSource>,
+}
+
+impl UpstreamTls {
+    /// Whether upstreams are known by the same certificates, whatever the gateway shows for itself.
+    #[must_use]
+    pub fn expects_the_same(&self, other: &Self) -> bool {
+        self.server_name == other.server_name
+            && self.ca_pem == other.ca_pem
+            && self.verify == other.verify
+    }
+}
+
+/// Whether a certificate is verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    /// Chain, time and name.
+    Full,
+    /// Not at all; the operator wrote so.
+    Off,
+}
+
+/// Asks upstreams regularly whether they are well.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HealthCheck {
+    /// What is asked.
+    pub probe: Probe,
+    /// Between two questions to one upstream.
+    pub interval: Duration,
+    /// For one answer.
+    pub timeout: Duration,
+    /// Good answers in a row that make an upstream healthy.
+    pub healthy_after: u32,
+    /// Bad ones in a row that make it unhealthy.
+    pub unhealthy_after: u32,
+}
+
+/// What a health check asks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Probe {
+    /// A GET whose status must lie in the range.
+    Http {
+        /// The path and query.
+        path: String,
+        /// The `Host` header; the upstream's address by default.
+        host: Option<HostName>,
+        /// Lowest and highest good status.
+        status: (u16, u16),
+    },
+    /// A TCP connection, and a TLS handshake where the pool has TLS.
+    Tcp,
+}
+
+/// How long an upstream may take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Timeouts {
+    /// To be connected, TLS included.
+    pub connect: Duration,
+    /// To the first byte of the answer.
+    pub first_byte: Duration,
+    /// Between two reads (W-14).
+    pub read_idle: Duration,
+    /// Between two writes (W-15).
+    pub write_idle: Duration,
+    /// For everything, upgraded connections excepted; none by default.
+    pub total: Option<Duration>,
+}
