@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Installs the real programs that the black-box and browser tests drive: nginx, wrk, curl, openssl,
-# Chromium, Node.js, faketime, and playwright-core and axe-core in ./node_modules. No service is started by it.
+# Installs the real programs that the black-box and browser tests drive: nginx, wrk, h2load, curl, openssl,
+# Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules, and grpcio in ./.venv. No service
+# is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
 # because tests without their parts are counted as skipped and a green run would prove too little.
 set -euo pipefail
@@ -8,6 +9,7 @@ cd "$(dirname "$0")/.."
 
 playwright_version=1.65.1
 axe_version=4.14.1
+grpcio_version=1.84.0
 policy=/usr/sbin/policy-rc.d
 
 say() { printf '%s\n' "$*" >&2; }
@@ -15,6 +17,8 @@ say() { printf '%s\n' "$*" >&2; }
 missing_packages() {
     command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || echo nginx-light
     command -v wrk >/dev/null 2>&1 || echo wrk
+    command -v h2load >/dev/null 2>&1 && command -v nghttp >/dev/null 2>&1 || echo nghttp2-client
+    python3 -c 'import ensurepip, venv' >/dev/null 2>&1 || echo python3-venv
     command -v curl >/dev/null 2>&1 || echo curl
     command -v openssl >/dev/null 2>&1 || echo openssl
     command -v chromium >/dev/null 2>&1 || echo chromium
@@ -71,6 +75,18 @@ if [ "$(version_of playwright-core)" != "$playwright_version" ] || [ "$(version_
         if ! npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
             "playwright-core@$playwright_version" "axe-core@$axe_version" >/dev/null; then
             say "portway: they could not be installed"
+            if [ "${CI:-}" = true ]; then exit 1; fi
+        fi
+    fi
+fi
+
+# A real client and a real server of gRPC, for whoever runs the tests alone.
+if [ "$(.venv/bin/python3 -c 'import grpc; print(grpc.__version__)' 2>/dev/null)" != "$grpcio_version" ]; then
+    if python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
+        say "portway: installing grpcio $grpcio_version into ./.venv"
+        if ! { python3 -m venv .venv && .venv/bin/python3 -m pip install --quiet --disable-pip-version-check \
+            --only-binary :all: "grpcio==$grpcio_version"; } >/dev/null; then
+            say "portway: it could not be installed"
             if [ "${CI:-}" = true ]; then exit 1; fi
         fi
     fi

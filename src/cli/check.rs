@@ -232,7 +232,12 @@ fn listener(listener: &Listener) -> String {
 }
 
 fn pool(pool: &Pool) -> String {
-    let scheme = if pool.tls.is_some() { "https" } else { "http" };
+    let scheme = match (&pool.tls, &pool.http2) {
+        (None, None) => "http",
+        (Some(_), None) => "https",
+        (Some(_), Some(_)) => "h2",
+        (None, Some(_)) => "h2c",
+    };
     let (primary, secondary) = (pool.primary.len(), pool.secondary.len());
     format!(
         "{} ({scheme}, {primary} primary, {secondary} secondary)",

@@ -28,6 +28,7 @@ use crate::config::mdc::Mdc;
 use crate::config::names::NameRules;
 use crate::config::outcome::Outcomes;
 pub use crate::config::pool::HealthCheck;
+pub use crate::config::pool::Http2Terms;
 pub use crate::config::pool::Pool;
 pub use crate::config::pool::Probe;
 pub use crate::config::pool::Timeouts;
@@ -35,6 +36,7 @@ pub use crate::config::pool::Upstream;
 pub use crate::config::pool::UpstreamTls;
 pub use crate::config::pool::Verify;
 pub use crate::config::route::Caching;
+pub use crate::config::route::Flow;
 pub use crate::config::route::Preflight;
 pub use crate::config::session::SessionSettings;
 pub use crate::config::session::StoreKind;
@@ -245,6 +247,8 @@ pub struct Route {
     pub destination: Destination,
     /// Largest request body, in bytes.
     pub body_bytes_max: u64,
+    /// How long bodies may go on, and how slowly.
+    pub flow: Flow,
     /// What each client may take of it, beside what its virtual host says.
     pub allowance: Allowance,
     /// How long its upstreams may take.

@@ -15,6 +15,8 @@ pub struct Pool {
     pub name: PoolName,
     /// TLS towards the upstreams; absent for plain http.
     pub tls: Option<UpstreamTls>,
+    /// HTTP/2 towards the upstreams; absent for HTTP/1.1.
+    pub http2: Option<Http2Terms>,
     /// How a request chooses among the healthy.
     pub balance: Balance,
     /// The upstreams of this data centre.
@@ -46,6 +48,13 @@ pub struct Upstream {
     pub port: u16,
     /// Its share of the requests, at least 1.
     pub weight: u32,
+}
+
+/// HTTP/2 towards upstreams.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Http2Terms {
+    /// Requests that share a connection, at least 1; an upstream may allow fewer.
+    pub streams: u32,
 }
 
 /// TLS towards upstreams.

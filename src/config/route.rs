@@ -12,6 +12,15 @@ pub enum Preflight {
     Refuse,
 }
 
+/// How long bodies may go on, and how slowly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Flow {
+    /// As the limits say: each direction has a pace of its own.
+    Bounded,
+    /// As long as something moves, in whichever direction, and at any pace.
+    Streaming,
+}
+
 /// What answers say about caching.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Caching {

@@ -24,6 +24,7 @@ use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::RequestContext;
+use crate::proxy::exchange;
 use crate::proxy::forward::target_of;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::refusal::Refusal;
@@ -163,6 +164,7 @@ impl Drop for RequestContext {
         if self.is_over {
             return;
         }
+        exchange::is_dropped(self);
         self.serving.counts.note_cut();
         if let Some(line) = self.line.take() {
             write(&line, self, &Over::default());

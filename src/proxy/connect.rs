@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use http::HeaderMap;
 use pingora::protocols::ALPN;
+use pingora::protocols::TcpKeepalive;
 use pingora::protocols::tls::CaType;
 use pingora::upstreams::peer::HttpPeer;
 use pingora::utils::tls::CertKey;
@@ -15,6 +16,7 @@ use pingora::utils::tls::WrappedX509;
 use pingora::utils::tls::parse_x509;
 
 use crate::config::CertificateSource;
+use crate::config::Http2Terms;
 use crate::config::Pool;
 use crate::config::Timeouts;
 use crate::config::UpstreamTls;
@@ -39,6 +41,7 @@ use crate::proxy::pool::PoolRuntime;
 /// What connections to the members of a pool have in common.
 pub struct PeerTemplate {
     tls: Option<UpstreamTls>,
+    http2: Option<Http2Terms>,
     ca: Option<Arc<CaType>>,
     client: Option<Arc<CertKey>>,
     /// Keeps connections apart of pools that are verified in other ways, or show another certificate:
@@ -99,7 +102,10 @@ impl PeerTemplate {
         })?;
         let mut identity = format!(
             "{:?}",
-            pool.tls.as_ref().map(|tls| (&tls.server_name, tls.verify))
+            (
+                pool.tls.as_ref().map(|tls| (&tls.server_name, tls.verify)),
+                &pool.http2
+            )
         );
         identity.push_str(&String::from_utf8_lossy(ca_pem.unwrap_or_default()));
         if let Some(source) = source {
@@ -108,6 +114,7 @@ impl PeerTemplate {
         }
         Ok(Self {
             tls: pool.tls.clone(),
+            http2: pool.http2,
             ca,
             client,
             group: stable_hash(identity.as_bytes()),
@@ -137,6 +144,10 @@ impl PeerTemplate {
         };
         peer.group_key = self.group;
         peer.options.alpn = ALPN::H1;
+        if let Some(terms) = &self.http2 {
+            peer.group_key ^= member.generation();
+            speak_http2(&mut peer, terms);
+        }
         peer.options.connection_timeout = Some(timeouts.connect);
         peer.options.total_connection_timeout = Some(timeouts.connect);
         // How long an answer may take is watched by the edge loop, which tells its first byte from the next.
@@ -144,6 +155,24 @@ impl PeerTemplate {
         peer.options.idle_timeout = Some(IDLE_UPSTREAM);
         peer
     }
+}
+
+/// Makes a connection one of HTTP/2, with others on it.
+fn speak_http2(peer: &mut HttpPeer, terms: &Http2Terms) {
+    let options = &mut peer.options;
+    options.alpn = ALPN::H2;
+    options.max_h2_streams = usize::try_from(terms.streams).unwrap_or(usize::MAX);
+    options.h2_stream_window_size = Some(WINDOW_BYTES);
+    // Room for every stream: clients that take their answers slowly hold up nobody else's.
+    options.h2_connection_window_size = Some(WINDOW_BYTES.saturating_mul(terms.streams));
+    // A machine that has gone is noticed by the system. Frames that ask whether it is there would be noticed
+    // sooner, but servers of gRPC end connections over them.
+    options.tcp_keepalive = Some(TcpKeepalive {
+        idle: Duration::from_secs(20),
+        interval: Duration::from_secs(5),
+        count: 3,
+        user_timeout: Duration::from_secs(30),
+    });
 }
 
 fn authorities(pem: &[u8]) -> Result<Arc<CaType>, CertificateError> {
@@ -213,5 +242,8 @@ fn places(members: &Members, tried: &[Arc<MemberRuntime>]) -> Vec<usize> {
     places.map(|(place, _)| place).collect()
 }
 
+/// What an answer may hold that its client has not taken yet. Less, and an upstream that answers while it is sent to
+/// could wait for us while we wait for it.
+const WINDOW_BYTES: u32 = 1 << 20;
 /// How long an idle connection to an upstream is kept, below the 75 s that nginx keeps one.
 const IDLE_UPSTREAM: Duration = Duration::from_secs(60);

@@ -128,6 +128,17 @@ impl BodyProgress {
     }
 }
 
+/// Whether a request has a connection to its upstream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Link {
+    /// For itself.
+    Own,
+    /// With others beside it (HTTP/2).
+    Shared,
+    /// With others beside it, and pingora keeps the time of its answer.
+    SharedAndTimed,
+}
+
 /// A request that may be forwarded.
 #[derive(Debug)]
 pub struct Admitted {
@@ -143,6 +154,10 @@ pub struct Admitted {
     pub tried: Vec<Arc<MemberRuntime>>,
     /// Counts as in flight at the present member.
     pub in_flight: Option<InFlight>,
+    /// What connects it to that member.
+    pub link: Link,
+    /// How often a member has said that it did not begin with it.
+    pub turned_away: u32,
     /// Registered for being cut.
     pub registration: Option<Registration>,
     /// The GITO cookie that the answer sets, unless it comes too late.

@@ -9,9 +9,11 @@ use pingora::Error;
 use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::prelude::HttpPeer;
+use pingora::protocols::ALPN;
 use pingora::proxy::Session;
 use pingora::upstreams::peer::HttpUpstreamRequestPolicy;
 
+use crate::config::Flow;
 use crate::config::Timeouts;
 use crate::decision::forwarded::Scheme;
 use crate::decision::retry::Failure;
@@ -20,7 +22,9 @@ use crate::ports::entropy::id_bytes;
 use crate::proxy::activity;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
+use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
+use crate::proxy::exchange;
 use crate::proxy::framing::PerHop;
 use crate::proxy::hosts::Target;
 use crate::proxy::refusal::Refusal;
@@ -28,7 +32,10 @@ use crate::proxy::retry;
 use crate::proxy::serving::Serving;
 
 /// The upstream of a request, as pingora connects to it; none when no member of the pool is left.
-pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option<Box<HttpPeer>> {
+pub(super) fn choose_peer(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+) -> Option<Box<HttpPeer>> {
     let serving = &ctx.serving;
     let admitted = ctx.admitted.as_mut()?;
     let target = Arc::clone(target_of(admitted)?);
@@ -44,6 +51,14 @@ pub(super) fn choose_peer(session: &Session, ctx: &mut RequestContext) -> Option
         // A kept connection is watched by the thread that made it, which could note the acceptance too
         // early (ADR 0010). In a group of its own an upgrade finds none, and makes a connection.
         peer.group_key ^= stable_hash(&id_bytes(serving.entropy.as_ref()));
+        // There is none in HTTP/2 (RFC 9113 §8.6).
+        peer.options.alpn = ALPN::H1;
+    }
+    admitted.link = Link::Own;
+    if peer.options.alpn == ALPN::H2 {
+        let (link, each) = exchange::shared_link(session, &admitted.route.config);
+        admitted.link = link;
+        peer.options.read_timeout = each;
     }
     admitted.in_flight = Some(chosen.enter(serving.clock.now()));
     admitted.tried.push(chosen);
@@ -67,12 +82,22 @@ pub(super) fn body_moves(
         activity::client_sent(session, ctx, piece, age);
         return Ok(());
     }
+    let most = admitted.route.config.body_bytes_max;
+    if admitted.route.config.flow == Flow::Streaming {
+        let age = exchange::stream_moves(ctx, end);
+        ctx.body.bytes = ctx.body.bytes.saturating_add(piece.len() as u64);
+        activity::client_sent(session, ctx, piece, age);
+        let broken = (ctx.body.bytes > most).then_some(Refusal::BodyTooLarge);
+        return broken.map_or(Ok(()), |broken| Err(fault_of(ctx, broken)));
+    }
     let is_empty = piece.is_empty() && ctx.body.bytes == 0;
     if end && is_empty && current.watch.awaits_answer() {
         return Ok(());
     }
     if end {
-        current.watch.await_first_byte(timeouts.first_byte);
+        current
+            .watch
+            .await_first_byte(exchange::first_byte(admitted));
     } else {
         current.watch.await_body(ctx.serving.body_idle(timeouts));
     }
@@ -80,24 +105,36 @@ pub(super) fn body_moves(
     let now = current.watch.age();
     let elapsed = now.saturating_sub(ctx.body.begins(now));
     let elapsed = elapsed.saturating_sub(ctx.body.waited);
-    let most = admitted.route.config.body_bytes_max;
     activity::client_sent(session, ctx, piece, now);
-    match ctx.serving.body_fault(ctx.body.bytes, elapsed, most) {
-        None => Ok(()),
-        Some(refusal) => {
-            let status = refusal.status().as_u16();
-            Error::e_explain(ErrorType::HTTPStatus(status), "the body breaks a limit")
-        }
+    let broken = ctx.serving.body_fault(ctx.body.bytes, elapsed, most);
+    broken.map_or(Ok(()), |broken| Err(fault_of(ctx, broken)))
+}
+
+/// The end of a request whose body breaks a limit.
+fn fault_of(ctx: &RequestContext, broken: Refusal) -> Box<Error> {
+    let status = broken.status().as_u16();
+    let fault = Error::explain(ErrorType::HTTPStatus(status), "the body breaks a limit");
+    if exchange::is_shared(ctx) {
+        // Over HTTP/2 pingora waits for the answer after any fault but the client's.
+        fault.into_down()
+    } else {
+        fault
     }
 }
 
 /// Takes a member out of the choice that could not be connected to, and tries another while the pool
 /// allows.
-pub(super) fn could_not_connect(ctx: &mut RequestContext, error: &mut Error) {
+pub(super) fn could_not_connect(session: &Session, ctx: &mut RequestContext, error: &mut Error) {
+    // A kept connection of HTTP/2 that turned out to be over.
+    if error.etype() == &ErrorType::H2Error && retry::has_another_turn(ctx) {
+        error.set_retry(true);
+        return;
+    }
+    let tells = tells_of_health(session, ctx);
     let Some(admitted) = ctx.admitted.as_mut() else {
         return;
     };
-    if let Some(at) = admitted.in_flight.take() {
+    if let Some(at) = admitted.in_flight.take().filter(|_| tells) {
         at.member().failed(ctx.serving.clock.now());
     }
     let Some(target) = target_of(admitted) else {
@@ -117,13 +154,12 @@ pub(super) fn was_broken_off(
     error: &mut Error,
     reused: bool,
 ) {
-    let (late, unanswered) = ctx.current.as_ref().map_or((false, false), |current| {
-        (current.watch.is_late(), current.watch.is_unanswered())
-    });
-    if let Some(current) = &ctx.current
-        && !late
-    {
-        current.watch.upstream_is_done();
+    let (late, unanswered) = lateness(ctx, error);
+    if retry::is_turned_away(error) {
+        if !late && retry::can_send_again(session) && retry::has_another_turn(ctx) {
+            return;
+        }
+        error.set_retry(false);
     }
     let is_given_up = error.etype() == &retry::ANOTHER;
     if is_given_up {
@@ -148,8 +184,12 @@ pub(super) fn was_broken_off(
         retry::begins_anew(ctx);
         return;
     }
-    if let Some(at) = at.filter(|_| !late || unanswered) {
+    let tells = tells_of_health(session, ctx);
+    if let Some(at) = at.filter(|_| tells && (!late || unanswered)) {
         at.member().failed(ctx.serving.clock.now());
+        if late && exchange::is_shared(ctx) {
+            at.member().connects_anew();
+        }
     }
     let failure = match (late, unanswered) {
         (false, _) => Some(Failure::Broken),
@@ -161,6 +201,37 @@ pub(super) fn was_broken_off(
     if goes_on {
         retry::begins_anew(ctx);
     }
+}
+
+/// Whether an upstream was late, and whether it had not even begun to answer. Of one whose connection is shared
+/// that comes to light at the client's end, or by pingora's time-out.
+fn lateness(ctx: &RequestContext, error: &mut Error) -> (bool, bool) {
+    let Some(current) = &ctx.current else {
+        return (false, false);
+    };
+    let watch = &current.watch;
+    if watch.is_late() {
+        if exchange::is_shared(ctx) {
+            error.as_up();
+        }
+        return (true, watch.is_unanswered());
+    }
+    let is_late =
+        error.etype() == &ErrorType::ReadTimedout && error.esource() == &ErrorSource::Upstream;
+    let unanswered = is_late && watch.awaits_answer();
+    watch.upstream_is_done();
+    (is_late, unanswered)
+}
+
+/// Whether a failure says anything about the upstream. Whether one of HTTP/2 takes upgrades, which there are
+/// only in HTTP/1.1, is nothing that clients may turn against it.
+fn tells_of_health(session: &Session, ctx: &RequestContext) -> bool {
+    let target = ctx
+        .admitted
+        .as_ref()
+        .and_then(|admitted| target_of(admitted));
+    let is_http2 = target.is_some_and(|target| target.pool.config.http2.is_some());
+    !(is_http2 && session.is_upgrade_req())
 }
 
 /// The pool of a request: routes may have one for plain connections and one for TLS (W-04).

@@ -16,6 +16,7 @@ use crate::model::id::RequestId;
 use crate::proxy::allowances::Share;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
+use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::hosts::RouteRuntime;
@@ -130,6 +131,8 @@ impl Found<'_> {
             target: self.canonical,
             tried: Vec::new(),
             in_flight: None,
+            link: Link::Own,
+            turned_away: 0,
             registration,
             gito: None,
             given: Given::default(),

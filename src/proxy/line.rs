@@ -54,6 +54,20 @@ impl RequestLine {
         self.0.load(Ordering::Relaxed) & UNREAD != 0
     }
 
+    /// Nothing more is read of the connection: the request on it is to end.
+    pub fn stop(&self) {
+        self.0.fetch_or(STOPPED, Ordering::Relaxed);
+    }
+
+    /// The request on the connection goes on after all.
+    pub fn go_on(&self) {
+        self.0.fetch_and(!STOPPED, Ordering::Relaxed);
+    }
+
+    fn is_stopped(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & STOPPED != 0
+    }
+
     /// Whether the line has more or fewer parts than three, or a control character in it.
     pub fn is_odd(&self) -> bool {
         self.0.load(Ordering::Relaxed) & ODD != 0
@@ -102,6 +116,7 @@ const ODD: u32 = 1 << 30;
 const RETURN: u32 = 1 << 29;
 const BEGUN: u32 = 1 << 28;
 const UNREAD: u32 = 1 << 27;
+const STOPPED: u32 = 1 << 26;
 const SPACES: u32 = 0xff;
 
 /// What a request is answered whose head cannot be read. pingora's own answers name it.
@@ -200,6 +215,9 @@ impl AsyncRead for Observed {
         cx: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<std::io::Result<()>> {
+        if self.line.is_stopped() {
+            return Poll::Ready(Err(std::io::ErrorKind::TimedOut.into()));
+        }
         let before = buffer.filled().len();
         let mut writer = self.writer()?;
         if !writer.buffer().is_empty()

@@ -36,6 +36,8 @@ pub struct MemberRuntime {
     /// The address as it is shown to operators.
     pub shown: String,
     seed: u64,
+    /// Sets connections that carry many requests apart from those made before one of them was late.
+    generation: AtomicU64,
     standing: Arc<Standing>,
     clock: Arc<dyn Clock>,
 }
@@ -106,9 +108,21 @@ impl MemberRuntime {
             address,
             shown,
             seed,
+            generation: AtomicU64::new(0),
             standing,
             clock: Arc::clone(clock),
         }
+    }
+
+    /// Which of the connections that carry many requests the next one may go by.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
+    /// The next request goes by another connection: this one may hang, and who is on it already finds out by
+    /// himself.
+    pub(super) fn connects_anew(&self) {
+        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     pub(super) const fn standing(&self) -> &Arc<Standing> {

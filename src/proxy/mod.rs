@@ -17,6 +17,7 @@ pub mod counts;
 mod denied;
 pub mod edge;
 pub mod entered;
+mod exchange;
 mod fixed;
 pub mod forward;
 mod found;

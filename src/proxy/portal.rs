@@ -29,6 +29,7 @@ use crate::proxy::answer::Voice;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::exchange;
 use crate::proxy::inbound::asker;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
@@ -324,6 +325,7 @@ pub(super) async fn read_body(
     session: &mut Session,
     most: usize,
 ) -> pingora::Result<Option<Secret>> {
+    exchange::go_ahead(session).await?;
     let mut body = BytesMut::new();
     while let Some(chunk) = session.read_request_body().await? {
         if body.len() + chunk.len() > most {

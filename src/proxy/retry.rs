@@ -1,15 +1,19 @@
 //! Tries a request again at another upstream, as far as its route, its method and the budget of the pool
 //! allow.
 
+use std::sync::Arc;
+
 use http::StatusCode;
 use pingora::Error;
 use pingora::ErrorType;
+use pingora::RetryType;
 use pingora::proxy::Session;
 
 use crate::decision::retry::Body;
 use crate::decision::retry::Failure;
 use crate::decision::retry::may_repeat;
 use crate::proxy::connect;
+use crate::proxy::context::BodyProgress;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward::target_of;
 use crate::proxy::homeward;
@@ -63,12 +67,47 @@ pub(super) fn goes_on(session: &mut Session, ctx: &mut RequestContext, failure: 
         && pool.may_retry(ctx.serving.clock.now())
 }
 
+/// Gives a request that its upstream did not begin with another turn, as far as the pool's limits allow. What it
+/// asks for makes no difference then (RFC 9113 §8.7). A connection that ends says nothing about the health of an
+/// upstream; one that goes on turning requests away is passed over.
+pub(super) fn has_another_turn(ctx: &mut RequestContext) -> bool {
+    let is_in_time = time_is_left(ctx);
+    let Some(admitted) = ctx.admitted.as_mut() else {
+        return false;
+    };
+    let Some(pool) = target_of(admitted).map(|target| Arc::clone(&target.pool)) else {
+        return false;
+    };
+    let is_within = admitted.turned_away < pool.config.connect_retries;
+    if !is_within || !is_in_time || !pool.may_retry(ctx.serving.clock.now()) {
+        return false;
+    }
+    admitted.turned_away += 1;
+    admitted.in_flight = None;
+    if admitted.turned_away == 1 || !connect::is_another_left(&pool, &admitted.tried) {
+        admitted.tried.pop();
+    }
+    ctx.body = BodyProgress::default();
+    begins_anew(ctx);
+    true
+}
+
+/// Whether an upstream has said that it did not begin with a request.
+pub(super) fn is_turned_away(error: &Error) -> bool {
+    error.etype() == &ErrorType::H2Error && error.retry == RetryType::Decided(true)
+}
+
+/// Whether all of a request that an upstream did not begin with is still at hand.
+pub(super) fn can_send_again(session: &Session) -> bool {
+    !session.as_ref().retry_buffer_truncated() && !is_answered(session)
+}
+
 /// Readies what is watched for another try: the whole exchange stays within its limit.
 pub(super) fn begins_anew(ctx: &RequestContext) {
     let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
         return;
     };
-    current.watch.upstream_is_done();
+    current.watch.begins_anew();
     if let Some(total) = admitted.route.config.timeouts.total {
         let spent = current.watch.since_head().unwrap_or_default();
         current.watch.limit_total(total.saturating_sub(spent));

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bytes::Bytes;
+use http::HeaderMap;
 use http::header;
 use pingora::Error;
 use pingora::ErrorType;
@@ -27,13 +28,13 @@ use crate::ports::vitals::Vitals;
 use crate::proxy::access;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
-use crate::proxy::activity;
 use crate::proxy::answer;
 use crate::proxy::answer::Voice;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
+use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
-use crate::proxy::entered;
+use crate::proxy::exchange;
 use crate::proxy::forward;
 use crate::proxy::homeward;
 use crate::proxy::inbound;
@@ -160,22 +161,13 @@ impl ProxyHttp for Portway {
         _: Option<&Digest>,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            current.watch.is_connected(socket);
-            if session.is_upgrade_req() || session.as_mut().is_body_done() {
-                let first_byte = admitted.route.config.timeouts.first_byte;
-                current.watch.await_first_byte(first_byte);
-            } else {
-                let timeouts = &admitted.route.config.timeouts;
-                current.watch.await_body(ctx.serving.body_idle(timeouts));
-            }
-        }
+        exchange::begins(session, socket, ctx);
         Ok(())
     }
 
     async fn upstream_request_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut RequestHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
@@ -199,7 +191,11 @@ impl ProxyHttp for Portway {
                 "a request could not be written"
             );
             Error::explain(ErrorType::HTTPStatus(500), "the head could not be written")
-        })
+        })?;
+        if admitted.link == Link::Own {
+            return Ok(());
+        }
+        exchange::ready_for_http2(session, head, ctx).await
     }
 
     async fn request_body_filter(
@@ -214,6 +210,10 @@ impl ProxyHttp for Portway {
             // Apart, so that bodies which never wait carry no timer about.
             Box::pin(tokio::time::sleep(wait)).await;
         }
+        if exchange::is_shared(ctx) || session.was_upgraded() {
+            // pingora writes a piece to its end before it reads on, and both ends would wait for each other at last.
+            tokio::task::yield_now().await;
+        }
         forward::body_moves(session, ctx, piece, end_of_stream)
     }
 
@@ -223,32 +223,7 @@ impl ProxyHttp for Portway {
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
-        retry::give_up(session, ctx, head.status)?;
-        access::is_answered(ctx, head.status.as_u16());
-        let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {
-            return Ok(());
-        };
-        if homeward::is_interim(head.status) {
-            return Ok(());
-        }
-        let is_tunnel = head.status == http::StatusCode::SWITCHING_PROTOCOLS;
-        if !homeward::is_framed_plainly(head) || (is_tunnel && !session.is_upgrade_req()) {
-            let why = "the answer can be read in more than one way";
-            return Error::e_explain(ErrorType::HTTPStatus(502), why);
-        }
-        if is_tunnel {
-            current.watch.lift_total();
-        }
-        current
-            .watch
-            .await_next_byte(admitted.route.config.timeouts.read_idle);
-        if let Some(at) = &admitted.in_flight {
-            at.member().succeeded(ctx.serving.clock.now());
-        }
-        if is_tunnel {
-            entered::note(session.req_header(), ctx);
-        }
-        Ok(())
+        exchange::head_comes(session, head, ctx)
     }
 
     async fn response_filter(
@@ -271,16 +246,22 @@ impl ProxyHttp for Portway {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<Option<Duration>> {
-        if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-            if end_of_stream {
-                current.watch.upstream_is_done();
-            } else {
-                let read_idle = admitted.route.config.timeouts.read_idle;
-                let age = current.watch.await_next_byte(read_idle);
-                activity::answer_moved(session, ctx, age);
-            }
+        if end_of_stream {
+            exchange::is_answered(ctx);
+        } else {
+            exchange::body_comes(session, ctx);
         }
         Ok(None)
+    }
+
+    fn upstream_response_trailer_filter(
+        &self,
+        _: &mut Session,
+        trailers: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<()> {
+        exchange::trailers_come(trailers, ctx);
+        Ok(())
     }
 
     fn response_body_filter(
@@ -296,12 +277,12 @@ impl ProxyHttp for Portway {
 
     fn fail_to_connect(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         _: &HttpPeer,
         ctx: &mut Self::CTX,
         mut error: Box<Error>,
     ) -> Box<Error> {
-        forward::could_not_connect(ctx, &mut error);
+        forward::could_not_connect(session, ctx, &mut error);
         error
     }
 

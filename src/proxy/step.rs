@@ -7,6 +7,7 @@ use std::sync::Arc;
 use http::Method;
 use pingora::proxy::Session;
 
+use crate::config::Flow;
 use crate::decision::fixed_answer::FixedReply;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::Reply;
@@ -85,7 +86,7 @@ impl Step {
                 {
                     current.watch.limit_total(total);
                 }
-                if session.is_upgrade_req() {
+                if session.is_upgrade_req() || admitted.route.config.flow == Flow::Streaming {
                     session.set_read_timeout(None);
                 }
                 Whereabouts::note_origin(session, &admitted.arrived.origin);

@@ -40,6 +40,7 @@ pub struct RequestWatch {
     /// Milliseconds after `began` for the whole request.
     total: AtomicU64,
     stage: AtomicU8,
+    /// The socket of the upstream, [`SHARED`] or [`NOWHERE`].
     upstream: AtomicI32,
     /// How long the next byte of the answer may take, in milliseconds.
     span: AtomicU64,
@@ -59,7 +60,7 @@ pub enum Stage {
     FirstByte = 2,
     /// The next byte of the answer.
     NextByte = 3,
-    /// An upstream whose connection was shut down for being late.
+    /// The end of a request whose upstream is late.
     Late = 4,
     /// The next piece of its own body.
     Body = 5,
@@ -72,7 +73,7 @@ pub enum Stage {
 pub enum Expired {
     /// Drop the request.
     Drop,
-    /// Poll it once more: its upstream connection has been shut down, and it will answer for that.
+    /// Poll it once more: one of its connections has been stopped, and it will answer for that.
     PollAgain,
     /// Nothing: the deadline has been moved.
     Wait,
@@ -94,7 +95,7 @@ impl RequestWatch {
             deadline: AtomicU64::new(millis(pause.unwrap_or(header))),
             total: AtomicU64::new(NEVER),
             stage: AtomicU8::new(stage as u8),
-            upstream: AtomicI32::new(-1),
+            upstream: AtomicI32::new(NOWHERE),
             span: AtomicU64::new(NEVER),
             unanswered: AtomicBool::new(false),
         }
@@ -155,6 +156,12 @@ impl RequestWatch {
         self.upstream.store(socket, Ordering::Relaxed);
     }
 
+    /// The request goes to the upstream on a connection that carries others as well, and that nothing may be done
+    /// to on its account.
+    pub fn is_connected_among_others(&self) {
+        self.upstream.store(SHARED, Ordering::Relaxed);
+    }
+
     /// The client is due to send more of the request's body within `body_idle`, unless the upstream has
     /// begun to answer already.
     pub fn await_body(&self, body_idle: Duration) {
@@ -169,6 +176,16 @@ impl RequestWatch {
         if !self.is_in(Stage::NextByte) {
             self.arm(Stage::FirstByte, Some(first_byte));
         }
+    }
+
+    /// The client or the upstream has sent something, and either is due to send more within `idle`. Answers how long
+    /// the request has been watched.
+    pub fn await_either(&self, idle: Duration) -> Duration {
+        if self.is_in(Stage::NextByte) {
+            return self.await_next_byte(idle);
+        }
+        self.arm(Stage::Body, Some(idle));
+        self.age()
     }
 
     /// Whether the first byte of the answer is waited for.
@@ -186,12 +203,18 @@ impl RequestWatch {
 
     /// The upstream has nothing more to send; its socket may belong to another request from now on.
     pub fn upstream_is_done(&self) {
-        self.upstream.store(-1, Ordering::Relaxed);
+        self.upstream.store(NOWHERE, Ordering::Relaxed);
         self.total.store(NEVER, Ordering::Relaxed);
         self.arm(Stage::Idle, None);
     }
 
-    /// Whether the upstream's connection was shut down for being late.
+    /// The request is tried again from its beginning.
+    pub fn begins_anew(&self) {
+        self.upstream_is_done();
+        self.line.go_on();
+    }
+
+    /// Whether the upstream was late.
     pub fn is_late(&self) -> bool {
         self.is_in(Stage::Late)
     }
@@ -199,6 +222,11 @@ impl RequestWatch {
     /// Whether the upstream never began to answer; lateness after that may be the client's.
     pub fn is_unanswered(&self) -> bool {
         self.unanswered.load(Ordering::Relaxed)
+    }
+
+    /// Whether the first byte of the answer is overdue.
+    pub fn is_unanswered_now(&self) -> bool {
+        self.awaits_answer() && self.due().is_some_and(|due| due <= Instant::now())
     }
 
     /// When something is due, if anything is.
@@ -219,8 +247,14 @@ impl RequestWatch {
         }
         let socket = self.upstream.load(Ordering::Relaxed);
         // A client that stopped sending is no fault of the upstream's.
-        if socket < 0 || self.is_in(Stage::Late) || self.is_in(Stage::Body) {
+        if socket == NOWHERE || self.is_in(Stage::Late) || self.is_in(Stage::Body) {
             return Expired::Drop;
+        }
+        if socket == SHARED {
+            // The answer is waited for beside the client, which is the end that can be made to stop.
+            self.is_late_now();
+            self.line.stop();
+            return Expired::PollAgain;
         }
         let in_time = self.elapsed() < self.total.load(Ordering::Relaxed);
         if in_time && self.is_in(Stage::NextByte) && has_unread(socket) {
@@ -229,14 +263,18 @@ impl RequestWatch {
             self.await_next_byte(span);
             return Expired::Wait;
         }
-        self.upstream.store(-1, Ordering::Relaxed);
+        self.is_late_now();
+        // A failure means that the connection is gone already, which the request notices by itself.
+        shutdown(socket, Shutdown::Both).ok();
+        Expired::PollAgain
+    }
+
+    fn is_late_now(&self) {
+        self.upstream.store(NOWHERE, Ordering::Relaxed);
         self.unanswered
             .store(self.is_in(Stage::FirstByte), Ordering::Relaxed);
         self.total.store(NEVER, Ordering::Relaxed);
         self.arm(Stage::Late, Some(LATE_GRACE));
-        // A failure means that the connection is gone already, which the request notices by itself.
-        shutdown(socket, Shutdown::Both).ok();
-        Expired::PollAgain
     }
 
     fn is_in(&self, stage: Stage) -> bool {
@@ -275,6 +313,8 @@ fn millis(span: Duration) -> u64 {
 }
 
 const NEVER: u64 = u64::MAX;
+const NOWHERE: RawFd = -1;
+const SHARED: RawFd = -2;
 /// How long a request may take to answer for a late upstream.
 const LATE_GRACE: Duration = Duration::from_secs(5);
 

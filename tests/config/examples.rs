@@ -107,6 +107,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     let (route, other) = (&host.routes[0], &other.routes[0]);
     said(&route.level, &other.level);
     said(&route.body_bytes_max, &other.body_bytes_max);
+    said(&route.flow, &other.flow);
     said(&route.forwarded_headers, &other.forwarded_headers);
     said(&route.upstream_host, &other.upstream_host);
     said(&route.tolerance, &other.tolerance);

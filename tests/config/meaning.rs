@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use portway::config::Config;
+use portway::config::Flow;
 use portway::config::PlainHttp;
 use portway::config::Probe;
 use portway::config::UpstreamHost;
@@ -125,6 +126,34 @@ fn upstream_tls_is_verified_unless_it_says_otherwise_w_18() {
     assert_eq!(verify(""), Verify::Full);
     assert_eq!(verify("    tls: { ca_file: ca.pem }"), Verify::Full);
     assert_eq!(verify("    tls: { verify: false }"), Verify::Off);
+}
+
+#[test]
+fn a_pool_speaks_http_1_or_http_2_with_tls_or_without() {
+    let speaks = |text: &str| {
+        let config = pool(&format!("primary: [a:1]\n    {text}"));
+        let pool = config.pools.values().next().unwrap();
+        (pool.tls.is_some(), pool.http2.map(|terms| terms.streams))
+    };
+    assert_eq!(speaks(""), (false, None));
+    assert_eq!(speaks("scheme: https"), (true, None));
+    assert_eq!(speaks("scheme: h2"), (true, Some(100)));
+    assert_eq!(speaks("scheme: h2c"), (false, Some(100)));
+    let few = "scheme: h2c\n    http2: { streams: 7 }";
+    assert_eq!(speaks(few), (false, Some(7)));
+}
+
+#[test]
+fn a_route_that_streams_has_no_size_but_its_own() {
+    let flow = |text: &str| {
+        let config = route(text);
+        let route = &config.virtual_hosts[0].routes[0];
+        (route.flow, route.body_bytes_max)
+    };
+    assert_eq!(flow("streaming: false"), (Flow::Bounded, 64 << 20));
+    assert_eq!(flow("streaming: true"), (Flow::Streaming, u64::MAX));
+    let sized = "streaming: true, body_size: 1KiB";
+    assert_eq!(flow(sized), (Flow::Streaming, 1024));
 }
 
 #[test]

@@ -29,6 +29,12 @@ pub(crate) fn find_library(name: &str) -> Option<PathBuf> {
     said(name, paths.into_iter().find(|path| path.is_file()))
 }
 
+/// Finds a program at its place, like [`find`].
+pub(crate) fn find_at(path: &std::path::Path) -> Option<PathBuf> {
+    let found = path.is_file().then(|| path.to_owned());
+    said(&path.display().to_string(), found)
+}
+
 fn said(part: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let count = MISSING.fetch_add(1, Ordering::Relaxed) + 1;

@@ -214,11 +214,12 @@ pub(super) const RESPOND_KEYS: &[&str] = &["body", "body_file", "content_type", 
 const DESTINATION_KEYS: &[&str] = &["pool", "pools", "redirect", "respond"];
 const BODY_KEYS: &[&str] = &["body", "body_file"];
 /// Keys that mean something only where an upstream is asked.
-const UPSTREAM_KEYS: [&str; 6] = [
+const UPSTREAM_KEYS: [&str; 7] = [
     "forwarded_headers",
     "preflight",
     "retry_on",
     "rewrite",
+    "streaming",
     "timeouts",
     "upstream_host",
 ];

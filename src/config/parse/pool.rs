@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::config::Http2Terms;
 use crate::config::Pool;
 use crate::config::Timeouts;
 use crate::config::Upstream;
@@ -60,7 +61,7 @@ impl Reading<'_> {
             self.fault_at_key(found, problem);
         });
         let section = self.section(found, KEYS)?;
-        let tls = self.pool_tls(&section);
+        let protocol = self.protocol(&section);
         let balance = self.or(&section, "balance", Balance::RoundRobin, Self::balance);
         let primary = self.required(&section, "primary").cloned();
         let primary = primary.and_then(|found| self.tier(&found, Tier::Primary));
@@ -86,9 +87,11 @@ impl Reading<'_> {
             this.number(found, 0..=100)
         });
         let retry_budget = self.or(&section, "retry_budget", BUDGET, Self::retry_budget);
+        let (tls, http2) = protocol?;
         Some(Pool {
             name: name.ok()?,
-            tls: tls?,
+            tls,
+            http2,
             balance,
             primary: primary?,
             secondary: secondary.unwrap_or_else(|| Some(Vec::new()))?,
@@ -139,26 +142,49 @@ impl Reading<'_> {
         threshold
     }
 
-    /// The outer `None` is a fault, the inner one plain http.
-    fn pool_tls(&mut self, section: &Section<'_>) -> Option<Option<UpstreamTls>> {
+    /// What is spoken to the upstreams: over which TLS, if any, and on which terms of HTTP/2, if any.
+    fn protocol(
+        &mut self,
+        section: &Section<'_>,
+    ) -> Option<(Option<UpstreamTls>, Option<Http2Terms>)> {
         let scheme = self.or(section, "scheme", Scheme::Http, |this, found| {
             this.word(found, SCHEMES)
         });
-        match (scheme, section.get("tls")) {
-            (Scheme::Http, None) => Some(None),
-            (Scheme::Http, Some(found)) => {
-                let place = "a pool with `scheme: http`";
+        let place = scheme.place();
+        let tls = match (scheme, section.get("tls")) {
+            (Scheme::Http | Scheme::H2c, None) => Some(None),
+            (Scheme::Http | Scheme::H2c, Some(found)) => {
                 self.fault_at_key(found, Problem::NoEffect { key: "tls", place });
                 None
             }
-            (Scheme::Https, None) => Some(Some(UpstreamTls {
+            (Scheme::Https | Scheme::H2, None) => Some(Some(UpstreamTls {
                 server_name: None,
                 ca_pem: None,
                 verify: Verify::Full,
                 client: None,
             })),
-            (Scheme::Https, Some(found)) => self.upstream_tls(found).map(Some),
-        }
+            (Scheme::Https | Scheme::H2, Some(found)) => self.upstream_tls(found).map(Some),
+        };
+        let http2 = match (scheme, section.get("http2")) {
+            (Scheme::Http | Scheme::Https, None) => Some(None),
+            (Scheme::Http | Scheme::Https, Some(found)) => {
+                let key = "http2";
+                self.fault_at_key(found, Problem::NoEffect { key, place });
+                None
+            }
+            (Scheme::H2 | Scheme::H2c, None) => Some(Some(HTTP2)),
+            (Scheme::H2 | Scheme::H2c, Some(found)) => self.http2_terms(found).map(Some),
+        };
+        Some((tls?, http2?))
+    }
+
+    fn http2_terms(&mut self, found: &Found<'_>) -> Option<Http2Terms> {
+        let section = self.section(found, HTTP2_KEYS)?;
+        Some(Http2Terms {
+            streams: self.or(&section, "streams", HTTP2.streams, |this, found| {
+                this.number(found, 1..=STREAMS_MAX)
+            }),
+        })
     }
 
     fn upstream_tls(&mut self, found: &Found<'_>) -> Option<UpstreamTls> {
@@ -266,8 +292,22 @@ impl Reading<'_> {
 
 #[derive(Clone, Copy)]
 enum Scheme {
+    H2,
+    H2c,
     Http,
     Https,
+}
+
+impl Scheme {
+    /// A pool of this scheme, in the words of a fault.
+    const fn place(self) -> &'static str {
+        match self {
+            Self::H2 => "a pool with `scheme: h2`",
+            Self::H2c => "a pool with `scheme: h2c`",
+            Self::Http => "a pool with `scheme: http`",
+            Self::Https => "a pool with `scheme: https`",
+        }
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -282,6 +322,7 @@ pub(super) const KEYS: &[&str] = &[
     "fail_timeout",
     "failover_threshold",
     "health_check",
+    "http2",
     "max_fails",
     "primary",
     "retry_budget",
@@ -303,7 +344,17 @@ pub(super) const TLS_KEYS: &[&str] = &[
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
 pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
 pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];
-const SCHEMES: &[(&str, Scheme)] = &[("http", Scheme::Http), ("https", Scheme::Https)];
+pub(super) const HTTP2_KEYS: &[&str] = &["streams"];
+const SCHEMES: &[(&str, Scheme)] = &[
+    ("http", Scheme::Http),
+    ("https", Scheme::Https),
+    ("h2", Scheme::H2),
+    ("h2c", Scheme::H2c),
+];
+/// As many as most servers allow.
+const HTTP2: Http2Terms = Http2Terms { streams: 100 };
+/// What of unread answers a connection holds grows with it.
+const STREAMS_MAX: u32 = 1000;
 const BALANCES: &[(&str, Balance)] = &[
     ("round_robin", Balance::RoundRobin),
     ("least_connections", Balance::LeastConnections),

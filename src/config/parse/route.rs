@@ -6,6 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::Caching;
+use crate::config::Flow;
 use crate::config::Preflight;
 use crate::config::Route;
 use crate::config::UpstreamHost;
@@ -71,7 +72,7 @@ impl Reading<'_> {
         let level = self.route_level(&section, declared);
         let activity = self.activity(&section, access);
         let destination = self.destination(&section, declared);
-        let body_bytes_max = self.or(&section, "body_size", declared.body_bytes_max, Self::size);
+        let (flow, body_bytes_max) = self.bodies(&section, declared);
         let allowance = self.allowance(&section, access);
         let forwarded_headers = self.or(
             &section,
@@ -109,6 +110,7 @@ impl Reading<'_> {
             activity,
             destination,
             body_bytes_max,
+            flow,
             allowance,
             timeouts,
             forwarded_headers,
@@ -122,6 +124,18 @@ impl Reading<'_> {
             responses,
             outcomes,
         })
+    }
+
+    /// How bodies flow, and the size they may have: streams have none but what the route says itself.
+    fn bodies(&mut self, section: &Section<'_>, declared: &Declared<'_>) -> (Flow, u64) {
+        let flow = self.or(section, "streaming", Flow::Bounded, |this, found| {
+            this.either(found, Flow::Streaming, Flow::Bounded)
+        });
+        let size = match flow {
+            Flow::Bounded => declared.body_bytes_max,
+            Flow::Streaming => u64::MAX,
+        };
+        (flow, self.or(section, "body_size", size, Self::size))
     }
 
     /// The pattern and the name it gives the route in logs.
@@ -285,6 +299,7 @@ pub(super) const KEYS: &[&str] = &[
     "responses",
     "retry_on",
     "rewrite",
+    "streaming",
     "success_url",
     "timeouts",
     "tolerate",

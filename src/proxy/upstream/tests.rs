@@ -43,6 +43,7 @@ fn pool(hosts: &[&str]) -> Pool {
     Pool {
         name: PoolName::parse("app").unwrap(),
         tls: None,
+        http2: None,
         balance: Balance::RoundRobin,
         primary: hosts.iter().map(upstream).collect(),
         secondary: Vec::new(),

@@ -327,6 +327,7 @@ static ROUTE: Shape = section(
         key("pool", Kind::Text).about("The pool for all requests, in place of `pools`."),
         key("pools", Kind::Section(&BOTH_POOLS)),
         key("body_size", Kind::Size),
+        key("streaming", Kind::Switch).default("false").unwritten(),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
         key("forwarded_headers", FORWARDED_HEADERS),

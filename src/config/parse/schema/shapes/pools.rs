@@ -10,8 +10,9 @@ use crate::config::parse::schema::shapes::section;
 
 pub(super) static POOL: Shape = section(
     &[
-        key("scheme", Kind::Words(&["http", "https"])).default("http"),
+        key("scheme", Kind::Words(&["http", "https", "h2", "h2c"])).default("http"),
         key("tls", Kind::Section(&UPSTREAM_TLS)),
+        key("http2", Kind::Section(&HTTP2)).about("HTTP/2, only with `scheme: h2` or `h2c`."),
         key("balance", BALANCE).default("round_robin"),
         key("primary", Kind::List(&UPSTREAM)).required(),
         key("secondary", Kind::List(&UPSTREAM)).default("[]"),
@@ -44,6 +45,13 @@ static UPSTREAM_TLS: Shape = section(
         key("key_file", Kind::Text).about("Its private key."),
     ],
     pool::TLS_KEYS,
+);
+
+static HTTP2: Shape = section(
+    &[key("streams", Kind::Number(1, 1000))
+        .default("100")
+        .about("Requests that share a connection; an upstream may allow fewer.")],
+    pool::HTTP2_KEYS,
 );
 
 const BALANCE: Kind = Kind::AnyOf(&[
