@@ -28,6 +28,7 @@ mod framing;
 mod h2;
 mod hosts;
 mod identity_headers;
+mod multiplexed;
 mod paths;
 mod redirects;
 mod secrets;

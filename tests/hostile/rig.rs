@@ -145,7 +145,12 @@ fn config(upstream: &Upstream, difference: &Difference<'_>) -> String {
         )
         .unwrap();
     }
+    let scheme = match std::env::var_os(MULTIPLEXED) {
+        Some(_) => "scheme: h2c",
+        None => "scheme: http",
+    };
     include_str!("gateway.yaml")
+        .replace("scheme: http", scheme)
         .replace("UPSTREAM", &upstream.address.to_string())
         .replace("# FILLER ROUTES\n", &filler_routes)
         .replace("# FILLER HOSTS\n", &filler_hosts)
@@ -153,3 +158,6 @@ fn config(upstream: &Upstream, difference: &Difference<'_>) -> String {
         .replace("# POOLS\n", difference.pools)
         .replace("# HOSTS\n", difference.hosts)
 }
+
+/// Set where the upstream of the applications is spoken to by HTTP/2.
+pub(crate) const MULTIPLEXED: &str = "PORTWAY_TEST_MULTIPLEXED";

@@ -15,6 +15,8 @@ use std::sync::Mutex;
 use std::thread;
 use std::time::Duration;
 
+use crate::multiplexed;
+
 /// A listening upstream. Clones share what was recorded.
 #[derive(Clone)]
 pub(crate) struct Upstream {
@@ -23,7 +25,7 @@ pub(crate) struct Upstream {
 }
 
 #[derive(Default)]
-struct State {
+pub(crate) struct State {
     seen: Mutex<Seen>,
     changed: Condvar,
     scripts: Mutex<HashMap<String, Script>>,
@@ -158,12 +160,17 @@ impl Upstream {
 }
 
 impl State {
-    fn serve(&self, mut stream: TcpStream) {
+    fn serve(self: &Arc<Self>, mut stream: TcpStream) {
         let connection = {
             let mut seen = self.seen.lock().unwrap();
             seen.bytes.push(String::new());
             seen.bytes.len() - 1
         };
+        let mut first = [0; 3];
+        if stream.peek(&mut first).is_ok() && first == *b"PRI" {
+            multiplexed::serve(stream, self);
+            return;
+        }
         let mut pending = Vec::new();
         while let Some(end) = self.read_until(&mut stream, connection, &mut pending, head_end) {
             let head: Vec<u8> = pending.drain(..end).collect();
@@ -213,12 +220,20 @@ impl State {
         self.read_until(stream, connection, &mut pending, |_| None);
     }
 
+    /// Notes a request that came by HTTP/2, in the form that it would have had by HTTP/1.1.
+    pub(crate) fn note_whole(&self, request: Request) {
+        let body = String::from_utf8_lossy(&request.body);
+        let bytes = format!("{}{body}", request.head);
+        self.seen.lock().unwrap().bytes.push(bytes);
+        self.note(request);
+    }
+
     fn note(&self, request: Request) {
         self.seen.lock().unwrap().requests.push(request);
         self.changed.notify_all();
     }
 
-    fn script_for(&self, head: &str) -> Option<Script> {
+    pub(crate) fn script_for(&self, head: &str) -> Option<Script> {
         let target = head.split(' ').nth(1)?;
         let path = target.split('?').next()?;
         self.scripts.lock().unwrap().get(path).cloned()
@@ -265,7 +280,7 @@ impl State {
 }
 
 /// Answers with what was asked, so that a mixed-up answer can be told.
-fn echo(request: &Request) -> Script {
+pub(crate) fn echo(request: &Request) -> Script {
     let is_head = request.line().starts_with("HEAD ");
     let body = format!("upstream saw {}\n{}", request.line(), request.head);
     let mut answer = format!(
