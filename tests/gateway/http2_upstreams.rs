@@ -226,14 +226,11 @@ async fn a_client_that_goes_ends_its_request_upstream_and_leaves_the_connection_
 
 #[tokio::test]
 async fn what_an_upstream_did_not_begin_with_is_sent_again_whatever_it_is_w_08() {
-    let url = "https://app.test/refuse-once";
-    let requests = [Request::get(url), Request::post(url).body("hello")];
-    let manners = [Manner::Plain, Manner::GoingAway];
-    for (request, manner) in requests
-        .iter()
-        .flat_map(|it| manners.iter().map(move |m| (it, m)))
-    {
-        for protocol in [Protocol::H1, Protocol::H2] {
+    // Turned away once: a second time may cross the body on its way, and then it is not known any more.
+    for (path, manner) in [("refuse-once", Manner::Plain), ("", Manner::GoingAway)] {
+        let url = format!("https://app.test/{path}");
+        let requests = [Request::get(&url), Request::post(&url).body("hello")];
+        for (request, protocol) in requests.iter().flat_map(over_both) {
             let upstream = Multiplexed::start(manner.clone()).await;
             let gateway = before(upstream.address(), "").await;
             let mut browser = Browser::new(&gateway).over(protocol);
@@ -242,6 +239,10 @@ async fn what_an_upstream_did_not_begin_with_is_sent_again_whatever_it_is_w_08()
             browser.get("https://app.test/").await.expect(200);
         }
     }
+}
+
+fn over_both(request: &Request) -> [(&Request, Protocol); 2] {
+    [(request, Protocol::H1), (request, Protocol::H2)]
 }
 
 #[tokio::test]

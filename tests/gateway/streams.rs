@@ -202,6 +202,25 @@ async fn begun(browser: &Browser, path: &str) -> Live {
 }
 
 #[tokio::test]
+async fn an_event_arrives_although_no_other_follows_it() {
+    let (application, gateway) = gateway().await;
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let browser = Browser::signed_in(&gateway, "alice").await.over(protocol);
+        let mut events = begun(&browser, "/still").await;
+        let kind = events.headers.get("content-type").unwrap();
+        assert_eq!(kind, "text/event-stream");
+        assert_eq!(application.open(), 1, "the upstream has more to say");
+        let more = tokio::time::timeout(Duration::from_millis(50), events.next()).await;
+        assert!(more.is_err(), "{more:?}");
+        drop(events);
+        until("the upstream's side closes", PATIENCE, || async {
+            (application.open() == 0).then_some(())
+        })
+        .await;
+    }
+}
+
+#[tokio::test]
 async fn a_websocket_stays_open_however_soon_the_upstream_accepts_it() {
     let (_application, gateway) = gateway().await;
     let mut browser = Browser::new(&gateway);
