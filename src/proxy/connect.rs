@@ -175,6 +175,16 @@ fn speak_http2(peer: &mut HttpPeer, terms: &Http2Terms) {
     });
 }
 
+/// Makes room for a stream, on connections that carry nothing but streams: where an upstream answers as it is sent
+/// to, more of the answer may wait while a piece of the request does.
+pub fn widen(peer: &mut HttpPeer) {
+    let streams = u32::try_from(peer.options.max_h2_streams).unwrap_or(u32::MAX);
+    let all = STREAM_WINDOW_BYTES.saturating_mul(streams);
+    peer.options.h2_stream_window_size = Some(STREAM_WINDOW_BYTES);
+    peer.options.h2_connection_window_size = Some(all.min(WINDOW_BYTES_MAX));
+    peer.group_key ^= STREAMS;
+}
+
 fn authorities(pem: &[u8]) -> Result<Arc<CaType>, CertificateError> {
     let chain = certificates::readable_chain(pem)?;
     let wrap =
@@ -245,5 +255,11 @@ fn places(members: &Members, tried: &[Arc<MemberRuntime>]) -> Vec<usize> {
 /// What an answer may hold that its client has not taken yet. Less, and an upstream that answers while it is sent to
 /// could wait for us while we wait for it.
 const WINDOW_BYTES: u32 = 1 << 20;
+/// The same, of a route that streams.
+const STREAM_WINDOW_BYTES: u32 = 4 << 20;
+/// The most that HTTP/2 knows (RFC 9113 §6.9.1).
+const WINDOW_BYTES_MAX: u32 = (1 << 31) - 1;
+/// Sets the connections of streams apart.
+const STREAMS: u64 = 0x7374_7265_616d_7321;
 /// How long an idle connection to an upstream is kept, below the 75 s that nginx keeps one.
 const IDLE_UPSTREAM: Duration = Duration::from_secs(60);

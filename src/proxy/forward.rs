@@ -59,6 +59,9 @@ pub(super) fn choose_peer(
         let (link, each) = exchange::shared_link(session, &admitted.route.config);
         admitted.link = link;
         peer.options.read_timeout = each;
+        if admitted.route.config.flow == Flow::Streaming {
+            connect::widen(&mut peer);
+        }
     }
     admitted.in_flight = Some(chosen.enter(serving.clock.now()));
     admitted.tried.push(chosen);
