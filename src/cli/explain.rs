@@ -246,6 +246,9 @@ fn way<'c>(
         RouteFound::Refused(refusal) => return Err(not(&format!("refused: {refusal}"))),
     };
     told.line("route", &shown_route(route));
+    if !route.addresses.let_in(args.address) {
+        return Err(not("denied: the route does not let this address in"));
+    }
     if scheme == Scheme::Http && route.access == Access::Protected {
         return Err(not(TO_HTTPS));
     }

@@ -42,6 +42,7 @@ pub use crate::config::session::SessionSettings;
 pub use crate::config::session::StoreKind;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
+use crate::decision::address_rules::AddressRules;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
@@ -235,6 +236,8 @@ pub struct Route {
     pub methods: Vec<Method>,
     /// How far it is protected.
     pub access: Access,
+    /// Which addresses are let in, before anything else is asked.
+    pub addresses: AddressRules,
     /// Who may pass, on a protected route.
     pub policy: Arc<Policy>,
     /// What the policy is called; empty where its rules stand in the route, or there are none.
@@ -284,4 +287,6 @@ pub enum UpstreamHost {
     Preserved,
     /// The upstream's own address.
     Upstream,
+    /// The client's, without a port.
+    WithoutPort,
 }

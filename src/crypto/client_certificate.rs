@@ -141,6 +141,7 @@ impl ClientTrust {
             Err(webpki::Error::UnknownIssuer) if issues_itself(leaf) => {
                 Err(ClientFault::SelfSigned)
             }
+            Err(webpki::Error::UnknownIssuer) if sent.is_empty() => Err(ClientFault::Alone),
             Err(error) => Err(fault_of(&error)),
         }
     }
@@ -159,6 +160,9 @@ impl fmt::Debug for ClientTrust {
 /// Why a certificate of a client is not verified, in OpenSSL's words, which nginx passes on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ClientFault {
+    /// No authority that is trusted has signed it, and none was sent along.
+    #[error("unable to verify the first certificate")]
+    Alone,
     /// There are more authorities in the chain than may be.
     #[error("certificate chain too long")]
     ChainTooLong,
@@ -192,7 +196,7 @@ pub enum ClientFault {
     /// A signature in the chain is wrong.
     #[error("certificate signature failure")]
     Signature,
-    /// No authority that is trusted has signed it.
+    /// No authority that is trusted has signed the chain.
     #[error("unable to get local issuer certificate")]
     UnknownIssuer,
 }
@@ -201,7 +205,7 @@ impl ClientFault {
     /// Whether nothing is wrong but that nobody who is trusted has signed it.
     #[must_use]
     pub const fn is_only_unknown(self) -> bool {
-        matches!(self, Self::SelfSigned | Self::UnknownIssuer)
+        matches!(self, Self::Alone | Self::SelfSigned | Self::UnknownIssuer)
     }
 }
 

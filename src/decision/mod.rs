@@ -4,6 +4,7 @@
 //! upstream), some about signing in and out, some about what data centres say to each other;
 //! `ARCHITECTURE.md` sorts the files. What happens because of a decision lives above.
 
+pub mod address_rules;
 pub mod admission;
 pub mod adoption;
 pub mod authorization;

@@ -3,10 +3,12 @@
 
 use http::HeaderValue;
 use http::StatusCode;
+use http::Version;
 use http::header;
 use pingora::http::ResponseHeader;
 
 use crate::config::Caching;
+use crate::config::UpstreamHost;
 use crate::decision::forwarded::Scheme;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
@@ -16,6 +18,14 @@ use crate::model::id::RequestId;
 use crate::proxy::context::Admitted;
 use crate::proxy::outbound::REQUEST_ID_TEXT;
 use crate::proxy::serving::Serving;
+
+/// Keeps chunks from a client that does not know them: its answer ends with the connection
+/// (RFC 9112 §6.1).
+pub(super) fn suit_version(head: &mut ResponseHeader, version: Version) {
+    if version < Version::HTTP_11 {
+        head.remove_header(&header::TRANSFER_ENCODING);
+    }
+}
 
 /// Readies the head of an upstream's answer.
 ///
@@ -27,7 +37,7 @@ pub(super) fn ready(
     id: RequestId,
     serving: &Serving,
 ) -> pingora::Result<()> {
-    if let Some(location) = public_location(head, admitted) {
+    if let Some(location) = public_location(head, admitted, serving) {
         head.insert_header(header::LOCATION, location)?;
     }
     if let Some(rewrite) = &admitted.route.config.rewrite {
@@ -72,17 +82,29 @@ pub(super) fn is_framed_plainly(head: &ResponseHeader) -> bool {
     codings.next().is_none_or(is_plain) && codings.next().is_none()
 }
 
-/// Points a `Location` that names the upstream itself at the public host (W-21).
-fn public_location(head: &ResponseHeader, admitted: &Admitted) -> Option<HeaderValue> {
+/// Points a `Location` that names the upstream, by its address or as it was told, at the public host (W-21).
+fn public_location(
+    head: &ResponseHeader,
+    admitted: &Admitted,
+    serving: &Serving,
+) -> Option<HeaderValue> {
     let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
     let member = admitted.in_flight.as_ref()?.member();
     let rest = location
         .strip_prefix("http://")
         .or_else(|| location.strip_prefix("https://"))?;
-    let target = rest.strip_prefix(member.authority.as_str())?;
-    if !(target.is_empty() || target.starts_with(['/', '?', '#'])) {
-        return None;
-    }
+    let told = match &admitted.route.config.upstream_host {
+        // Where the public knows that name, the application may mean it.
+        UpstreamHost::Fixed(host) => {
+            Some(host.as_str()).filter(|host| serving.hosts.find(host).is_none())
+        }
+        UpstreamHost::Preserved | UpstreamHost::Upstream | UpstreamHost::WithoutPort => None,
+    };
+    let mut names = std::iter::once(member.authority.as_str()).chain(told);
+    let target = names.find_map(|name| {
+        let target = rest.strip_prefix(name)?;
+        (target.is_empty() || target.starts_with(['/', '?', '#'])).then_some(target)
+    })?;
     HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
 }
 

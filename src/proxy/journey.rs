@@ -130,6 +130,9 @@ impl Serving {
         let head = session.req_header();
         let config = &found.route.config;
         noted.route = Some(Arc::clone(&found.route));
+        if !config.addresses.let_in(found.arrived.origin.client) {
+            return Err(Refusal::Denied);
+        }
         self.admit_address(&found, ctx.id)?;
         if config.access == Access::Protected && found.arrived.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.arrived, head));

@@ -7,6 +7,7 @@
 use http::HeaderMap;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Version;
 use http::header;
 use http::request::Parts;
 use pingora::http::RequestHeader;
@@ -50,6 +51,8 @@ pub struct Outgoing<'a> {
     pub member: &'a str,
     /// Its id.
     pub id: RequestId,
+    /// What its client speaks.
+    pub version: Version,
     /// What its connection remembers.
     pub memory: &'a ConnectionMemory,
 }
@@ -80,6 +83,10 @@ pub fn write_head(
             }
         }
     }
+    if outgoing.version < Version::HTTP_11 {
+        // Such a client does not understand the answer to it (RFC 9110 §10.1.1).
+        parts.headers.remove(header::EXPECT);
+    }
     let which = admitted.route.config.forwarded_headers;
     if which.includes(&REQUEST_ID) {
         let id = HeaderValue::from_str(outgoing.id.as_str())?;
@@ -91,7 +98,8 @@ pub fn write_head(
 
 /// Whether the same head of the same session would be written alike, by this route.
 fn can_recur(admitted: &Admitted) -> bool {
-    admitted.headers.is_none()
+    let changes = admitted.headers.as_ref();
+    changes.is_none_or(|changes| changes.request.is_empty())
         && admitted.given.headers.is_empty()
         && admitted.given.cookies.is_empty()
         && admitted.route.config.upstream_host != UpstreamHost::Upstream
@@ -215,10 +223,12 @@ fn other_host(
 ) -> Result<Option<HeaderValue>, OutboundError> {
     let arrived = &admitted.arrived;
     let (host, port) = (arrived.host.as_str(), arrived.port);
-    let host = match &admitted.route.config.upstream_host {
+    let wanted = &admitted.route.config.upstream_host;
+    let host = match wanted {
         UpstreamHost::Fixed(host) => HeaderValue::from_str(host.as_str())?,
         UpstreamHost::Upstream => HeaderValue::from_str(member)?,
-        UpstreamHost::Preserved => {
+        UpstreamHost::Preserved | UpstreamHost::WithoutPort => {
+            let port = port.filter(|_| *wanted == UpstreamHost::Preserved);
             let written = headers.get(header::HOST);
             if written.is_some_and(|written| is_canonical(written.as_bytes(), host, port)) {
                 return Ok(None);

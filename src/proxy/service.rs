@@ -182,6 +182,7 @@ impl ProxyHttp for Portway {
             admitted,
             member,
             id: ctx.id,
+            version: session.req_header().version,
             memory: &current.connection.memory,
         };
         outbound::write_head(head, &outgoing, &ctx.serving).map_err(|error| {
@@ -228,10 +229,11 @@ impl ProxyHttp for Portway {
 
     async fn response_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         head: &mut ResponseHeader,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<()> {
+        homeward::suit_version(head, session.req_header().version);
         let Some(admitted) = &ctx.admitted else {
             return Ok(());
         };

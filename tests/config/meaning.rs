@@ -189,7 +189,33 @@ fn a_route_overrides_single_time_outs_of_its_pool() {
 }
 
 #[test]
+fn a_route_lets_in_by_address_in_the_order_of_writing() {
+    let rules = "addresses: [{ deny: 10.0.0.7 }, { allow: [10.0.0.0/8] }, { deny: all }]";
+    let config = route(rules);
+    let addresses = &config.virtual_hosts[0].routes[0].addresses;
+    for (address, expected) in [
+        ("10.0.0.7", false),
+        ("10.0.0.8", true),
+        ("192.0.2.1", false),
+    ] {
+        assert_eq!(
+            addresses.let_in(address.parse().unwrap()),
+            expected,
+            "{address}"
+        );
+    }
+}
+
+#[test]
 fn a_route_says_what_the_upstream_sees_and_what_it_tolerates_w_13() {
+    for (word, expected) in [
+        ("preserve", UpstreamHost::Preserved),
+        ("upstream", UpstreamHost::Upstream),
+        ("without_port", UpstreamHost::WithoutPort),
+    ] {
+        let config = route(&format!("upstream_host: {word}"));
+        assert_eq!(config.virtual_hosts[0].routes[0].upstream_host, expected);
+    }
     let config = route("upstream_host: in.test, tolerate: [encoded_slash], body_size: 0B");
     let route = &config.virtual_hosts[0].routes[0];
     assert_eq!(

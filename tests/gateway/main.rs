@@ -14,6 +14,7 @@ mod support;
 
 mod access_log;
 mod activity;
+mod addresses;
 mod answers;
 mod audit;
 mod balance;

@@ -33,6 +33,7 @@ use reading::Reading;
 use reading::Section;
 use security::Given;
 
+mod address_rules;
 mod adoption;
 mod allowance;
 mod back_channel;

@@ -99,6 +99,10 @@ impl<'n> Found<'n> {
         matches!(self.node.content, Content::List(_))
     }
 
+    pub(super) fn is_text(&self, text: &str) -> bool {
+        matches!(&self.node.content, Content::Text(written) if written == text)
+    }
+
     pub(super) const fn is_map(&self) -> bool {
         matches!(self.node.content, Content::Map(_))
     }

@@ -65,6 +65,7 @@ impl Reading<'_> {
             this.each(&items, Self::method)
         });
         let access = self.access(&section, needed);
+        let addresses = self.addresses(&section);
         let policy = self.route_policy(&section, declared, access);
         let responses = self.route_responses(&section, declared, (access, policy.as_ref()));
         let base = policy.as_ref().map(|named| named.outcomes.clone());
@@ -104,6 +105,7 @@ impl Reading<'_> {
             path,
             methods,
             access: access?,
+            addresses,
             policy: named.policy,
             policy_name: named.name,
             level,
@@ -230,6 +232,7 @@ impl Reading<'_> {
         match self.text(found)?.as_str() {
             "preserve" => Some(UpstreamHost::Preserved),
             "upstream" => Some(UpstreamHost::Upstream),
+            "without_port" => Some(UpstreamHost::WithoutPort),
             _ => self
                 .name(found, "a host name", HostName::parse)
                 .map(UpstreamHost::Fixed),
@@ -275,6 +278,7 @@ fn pattern_problem(text: &str, error: PatternError) -> Problem {
 pub(super) const KEYS: &[&str] = &[
     "access",
     "activity",
+    "addresses",
     "body_size",
     "caching",
     "challenge",

@@ -16,6 +16,7 @@ use crate::config::parse::schema::Kind;
 use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::centres::MDC;
 use crate::config::parse::schema::shapes::centres::REMOTE;
+use crate::config::parse::schema::shapes::clients::ADDRESS_RULE;
 use crate::config::parse::schema::shapes::clients::ALLOWANCE;
 use crate::config::parse::schema::shapes::clients::CLIENT_CERTIFICATES;
 use crate::config::parse::schema::shapes::clients::MAINTENANCE;
@@ -311,6 +312,7 @@ static ROUTE: Shape = section(
             Kind::Words(&["protected", "unprotected", "excluded"]),
         )
         .required(),
+        key("addresses", Kind::List(&Kind::Section(&ADDRESS_RULE))),
         key(
             "policy",
             Kind::AnyOf(&[Kind::Text, Kind::List(&Kind::Section(&RULE))]),

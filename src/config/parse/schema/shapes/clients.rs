@@ -1,5 +1,6 @@
 //! The shape of what clients have to show and may take, and of maintenance.
 
+use crate::config::parse::address_rules;
 use crate::config::parse::allowance;
 use crate::config::parse::client_certificates;
 use crate::config::parse::maintenance;
@@ -17,6 +18,14 @@ pub(super) static MAINTENANCE: Shape = section(
         key("message", Kind::Text).about("What the page says beside that."),
     ],
     maintenance::KEYS,
+);
+
+pub(super) static ADDRESS_RULE: Shape = section(
+    &[
+        key("allow", Kind::Some(&Kind::Text)).about("Networks that are let in, or `all`."),
+        key("deny", Kind::Some(&Kind::Text)).about("Networks that are not, or `all`."),
+    ],
+    address_rules::KEYS,
 );
 
 pub(super) static CLIENT_CERTIFICATES: Shape = section(
