@@ -96,8 +96,6 @@ fn what_nginx_kept_closed_is_not_opened() {
     for rule in [
         "auth_basic x; auth_basic_user_file y;",
         "auth_request /auth;",
-        "allow 10.0.0.1; deny all;",
-        "deny 10.0.0.1;",
         "limit_except GET { deny all; }",
         "if ($http_x_key != a) { return 403; }",
     ] {
@@ -125,6 +123,151 @@ fn what_nginx_kept_closed_is_not_opened() {
     assert!(made.yaml.contains("mode: required"), "{}", made.yaml);
     let bare = text.replace("ssl_client_certificate c;", "");
     assert!(!converted(&bare).unwrap().yaml.contains("pool: "));
+}
+
+/// The order of writing counts, and neighbours that say the same stand together.
+#[test]
+fn addresses_are_let_in_in_the_order_of_writing() {
+    for (rules, expected) in [
+        (
+            "allow 10.0.0.1; deny all;",
+            "- allow: 10.0.0.1\n          - deny: all\n",
+        ),
+        (
+            "deny 10.0.0.7; allow 10.0.0.1/8; allow 2001:db8::/32; deny all;",
+            "- deny: 10.0.0.7\n          - allow: [10.0.0.0/8, 2001:db8::/32]\n          - deny: all\n",
+        ),
+        ("deny 192.168.1.0/24;", "- deny: 192.168.1.0/24\n"),
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; {rules} location / {{ proxy_pass http://10.0.0.1; }} }}"
+        );
+        let made = converted(&text).unwrap();
+        let yaml = made.yaml.replace('"', "");
+        assert!(yaml.contains(expected), "{rules}: {yaml}");
+        assert_eq!(made.report.count(Verdict::Dropped), 0, "{rules}");
+    }
+    let text =
+        "server { server_name a.test; location / { deny all; proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    assert!(made.yaml.contains("status: 403"), "{}", made.yaml);
+    assert_eq!(made.report.count(Verdict::Dropped), 0);
+}
+
+/// A prefix without a slash at its end takes `/foobar` as well, and what is behind it goes on.
+#[test]
+fn a_prefix_that_ends_within_a_segment_is_changed_as_nginx_changes_it() {
+    let text = "server { server_name a.test; location /foo { proxy_pass http://10.0.0.1/bar; } }";
+    let yaml = converted(text).unwrap().yaml;
+    let segments = yaml.find("- path: /foo\n").unwrap();
+    let rest = yaml.find("- regex: /foo\n").unwrap();
+    assert!(segments < rest, "{yaml}");
+    for line in [
+        "strip_prefix: /foo\n",
+        "add_prefix: /bar\n",
+        "regex: /foo(.*)\n",
+        "with: /bar$1\n",
+    ] {
+        assert!(yaml.replace('"', "").contains(line), "{line}: {yaml}");
+    }
+}
+
+/// Each of several rewrites has a route of its own before that of the location.
+#[test]
+fn several_rewrites_are_as_many_routes() {
+    let text = "server { server_name a.test; location /v1/ { rewrite ^/v1/users/(.*)$ /u/$1 break;
+        rewrite ^/v1/(.*)$ /api/$1 break; proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        0,
+        "{}",
+        made.report.text()
+    );
+    assert_eq!(made.yaml.matches("rewrite:").count(), 2, "{}", made.yaml);
+    assert_eq!(made.yaml.matches("pool: ").count(), 3, "{}", made.yaml);
+    let text = text.replace("^/v1/users", "^/v2/users");
+    let made = converted(&text).unwrap();
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        1,
+        "{}",
+        made.report.text()
+    );
+}
+
+/// One address beside all of them cannot be bound, and nobody is to be heard where nginx did not hear him.
+#[test]
+fn one_address_beside_all_of_them_is_left_out() {
+    let text = "server { listen 80; server_name a.test; return 200 a; }
+        server { listen 10.0.0.1:80; listen 10.0.0.1:81; server_name b.test; return 200 b; }";
+    let made = converted(text).unwrap();
+    assert!(!made.yaml.contains("10.0.0.1:80"), "{}", made.yaml);
+    assert!(made.yaml.contains("10.0.0.1:81"), "{}", made.yaml);
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        1,
+        "{}",
+        made.report.text()
+    );
+}
+
+/// What is not told where nobody is asked is told as nginx tells it.
+#[test]
+fn who_is_not_asked_for_a_certificate_has_none_w_24() {
+    let text =
+        "server { server_name a.test; listen 443 ssl; ssl_certificate a; ssl_certificate_key b;
+        location / { proxy_set_header X-Verify $ssl_client_verify; proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    assert!(made.yaml.contains("X-Verify: NONE"), "{}", made.yaml);
+    let list = text.replace(
+        "location",
+        "ssl_verify_client on; ssl_client_certificate c; ssl_crl d; location",
+    );
+    let made = converted(&list).unwrap();
+    assert!(made.yaml.contains("crl_file: d"), "{}", made.yaml);
+    assert!(
+        made.yaml.contains("${tls.client.verified}"),
+        "{}",
+        made.yaml
+    );
+}
+
+/// What nginx keeps back by itself is kept back, but for what the file has it pass on.
+#[test]
+fn what_nginx_keeps_back_of_answers_is_kept_back() {
+    let text = |more: &str| {
+        format!(
+            "server {{ server_name a.test; location / {{ {more} proxy_pass http://10.0.0.1; }} }}"
+        )
+    };
+    let made = converted(&text("")).unwrap();
+    assert!(
+        made.yaml.contains("remove: [Server, X-Accel"),
+        "{}",
+        made.yaml
+    );
+    let made = converted(&text("proxy_pass_header Server;")).unwrap();
+    assert!(made.yaml.contains("remove: [X-Accel"), "{}", made.yaml);
+}
+
+/// The type of a text is that of its path's ending, or the default.
+#[test]
+fn texts_have_the_type_that_nginx_gives_them() {
+    for (location, expected) in [
+        ("location = /a.html { return 200 a; }", "text/html"),
+        ("location = /a { return 200 a; }", "text/plain"),
+        ("location = /a { default_type a/b; return 200 a; }", "a/b"),
+        (
+            "types { image/x-a a; } location = /b.a { return 200 a; }",
+            "image/x-a",
+        ),
+    ] {
+        let text = format!("server {{ server_name a.test; {location} }}");
+        let made = converted(&text).unwrap();
+        let expected = format!("content_type: {expected}\n");
+        assert!(made.yaml.contains(&expected), "{location}: {}", made.yaml);
+    }
 }
 
 /// A header that nginx replaced does not come from the client, whatever becomes of its value.

@@ -67,13 +67,8 @@ fn respond(
                 .dropped(directive, "the text has variables: the answer is empty");
         }
         Some(Some(body)) if !body.is_empty() && !matches!(code, 204 | 205 | 304) => {
-            if let Some(media) = scope
-                .one("default_type")
-                .filter(|media| is_media(media.first()))
-            {
-                site.ledger.kept(media, "`respond.content_type`");
-                section.push(Entry::new("content_type", Yaml::text(media.first())));
-            }
+            let media = media(site, scope, known);
+            section.push(Entry::new("content_type", Yaml::text(&media)));
             section.push(Entry::new("body", Yaml::text(&body)));
             site.ledger.kept(directive, "`respond`");
         }
@@ -142,6 +137,32 @@ fn target(url: &str, known: &Known) -> Option<(String, Query)> {
     }
     let is_path = before.starts_with('/') && !before.starts_with("//");
     (says_host || is_path).then_some((whole, query))
+}
+
+/// The type that nginx gives a text: by the ending of the path where that never changes, or `default_type`.
+fn media(site: &Site<'_>, scope: &Scope<'_>, known: &Known) -> String {
+    let path = known.fixed.get("uri");
+    let ending = path.and_then(|path| path.rsplit('/').next()?.rsplit_once('.'));
+    let ending = ending.map(|(_, ending)| ending.to_ascii_lowercase());
+    let by_ending = ending.and_then(|ending| match scope.one("types") {
+        Some(types) => {
+            let mut kinds = types.inside().iter();
+            let kind = kinds.find(|kind| kind.args.contains(&ending));
+            kind.map(|kind| kind.name.clone())
+        }
+        None => (ending == "html").then(|| "text/html".to_owned()),
+    });
+    if let Some(media) = by_ending.filter(|media| is_media(media)) {
+        return media;
+    }
+    let said = scope.one("default_type");
+    match said.filter(|media| is_media(media.first())) {
+        Some(media) => {
+            site.ledger.kept(media, "`respond.content_type`");
+            media.first().to_owned()
+        }
+        None => "text/plain".to_owned(),
+    }
 }
 
 /// Whether a text is a type such as `text/plain`.

@@ -69,6 +69,34 @@ pub(super) fn response_keys(site: &Site<'_>, scope: &Scope<'_>, known: &Known) -
     both(Rules::default(), back).into_iter().collect()
 }
 
+/// What nginx keeps back of answers by itself, but for what these servers have it pass on somewhere.
+pub(super) fn held_back(site: &Site<'_>, servers: &[&Directive]) -> Option<Entry> {
+    let mut names = HELD_BACK.to_vec();
+    let passes = servers.iter().flat_map(|server| passed(server.inside()));
+    for directive in site.http.own("proxy_pass_header").into_iter().chain(passes) {
+        let name = directive.first();
+        let before = names.len();
+        names.retain(|held| !held.eq_ignore_ascii_case(name));
+        let why = if names.len() < before {
+            "not among what is removed, for the whole virtual host"
+        } else {
+            "passed on"
+        };
+        site.ledger.kept(directive, why);
+    }
+    let remove = Entry::new("remove", Yaml::words(names.iter()));
+    let response = Entry::new("response", Yaml::Map(vec![remove]));
+    (!names.is_empty()).then(|| Entry::new("headers", Yaml::Map(vec![response])))
+}
+
+/// The `proxy_pass_header` of a block and of the locations in it.
+fn passed(block: &[Directive]) -> Vec<&Directive> {
+    let own = block.iter().filter(|own| own.name == "proxy_pass_header");
+    let locations = block.iter().filter(|inner| inner.name == "location");
+    let inside = locations.flat_map(|inner| passed(inner.inside()));
+    own.chain(inside).collect()
+}
+
 fn both(there: Rules, back: Rules) -> Option<Entry> {
     let directions = [("request", there), ("response", back)].into_iter();
     let written = directions.filter_map(|(key, rules)| Some(Entry::new(key, rules.written()?)));
@@ -105,7 +133,11 @@ fn upstream_host(site: &Site<'_>, directive: &Directive, value: &str, goal: &Goa
                 .kept(directive, "`upstream_host: preserve` (W-13)");
             return Yaml::text("preserve");
         }
-        "$host" | "$host:$server_port" => {
+        "$host" => {
+            site.ledger.kept(directive, "`upstream_host: without_port`");
+            return Yaml::text("without_port");
+        }
+        "$host:$server_port" => {
             let why = "`upstream_host: preserve`: with a port where the client names one";
             site.ledger.changed(directive, why);
             return Yaml::text("preserve");
@@ -325,6 +357,16 @@ fn push(list: &mut Vec<Entry>, directive: &Directive, name: &str, value: Yaml) {
     });
 }
 
+/// As nginx's `proxy_hide_header` has it where nothing is said; its own `Date` it says anew.
+const HELD_BACK: &[&str] = &[
+    "Server",
+    "X-Accel-Buffering",
+    "X-Accel-Charset",
+    "X-Accel-Expires",
+    "X-Accel-Limit-Rate",
+    "X-Accel-Redirect",
+    "X-Pad",
+];
 /// The headers that tell who is signed in, where nothing is said about them.
 const IDENTITY: &[&str] = &[
     "Remote-User",

@@ -2,6 +2,7 @@
 //! stand together.
 
 use crate::convert::nginx::answers;
+use crate::convert::nginx::headers;
 use crate::convert::nginx::ledger::Ledger;
 use crate::convert::nginx::listeners::Heard;
 use crate::convert::nginx::listeners::Speaks;
@@ -25,6 +26,8 @@ struct Host {
     heard: Vec<Heard>,
     plain: Option<Plain>,
     asked: Option<Entry>,
+    /// What is removed from answers.
+    held_back: Option<Entry>,
     routes: Vec<Served>,
 }
 
@@ -92,6 +95,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
     let mut host: Option<Host> = None;
     let mut redirect = None;
     let mut plain: Vec<(&Directive, Heard)> = Vec::new();
+    let blocks: Vec<&Directive> = sides.iter().map(|(server, _)| server.block).collect();
     let (tls, rest): (Vec<_>, Vec<_>) = sides.into_iter().partition(|(_, side)| side.is_secured());
     for (server, side) in tls.into_iter().chain(rest) {
         comments.extend(comments_of(server.block, &["location"]));
@@ -112,6 +116,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
                     heard: side.heard,
                     plain: None,
                     asked: side.asked,
+                    held_back: None,
                     routes: routes.collect(),
                 };
                 match &mut host {
@@ -131,9 +136,13 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
             heard: Vec::new(),
             plain: None,
             asked: None,
+            held_back: None,
             routes: Vec::new(),
         })
     })?;
+    if host.routes.iter().any(|route| !route.pools().is_empty()) {
+        host.held_back = headers::held_back(site, &blocks);
+    }
     host.heard.extend(plain.into_iter().map(|(_, heard)| heard));
     host.comments = comments;
     let in_plain = host.heard.iter().any(|heard| heard.speaks == Speaks::Http);
@@ -183,7 +192,8 @@ impl Host {
 
     fn is_like(&self, other: &Self) -> bool {
         let own = (&self.heard, self.plain, &self.asked, &self.routes);
-        own == (&other.heard, other.plain, &other.asked, &other.routes)
+        let same = own == (&other.heard, other.plain, &other.asked, &other.routes);
+        same && self.held_back == other.held_back
     }
 
     fn item(&self, used: &[String]) -> Item {
@@ -202,6 +212,7 @@ impl Host {
                 entries.push(Entry::new("public_port", Yaml::plain(port)));
             }
         }
+        entries.extend(self.held_back.clone());
         let mut routes: Vec<Item> = self.routes.iter().map(Served::item).collect();
         if routes.is_empty() {
             let path = Entry::new("path", Yaml::text("/"));

@@ -32,6 +32,8 @@ struct Listener {
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
+    /// The ports that some server is heard on at all addresses.
+    everywhere: Vec<u16>,
 }
 
 /// A listener of a server.
@@ -42,6 +44,18 @@ pub(super) struct Heard {
 }
 
 impl Listeners {
+    /// None yet, for these servers.
+    pub(super) fn of(servers: &[&Directive]) -> Self {
+        let inside = servers.iter().flat_map(|server| server.inside());
+        let listens = inside.filter(|inner| inner.name == "listen");
+        let addresses = listens.filter_map(|listen| address_of(listen.first()));
+        let all = addresses.filter(|address| address.ip().is_unspecified());
+        Self {
+            all: Vec::new(),
+            everywhere: all.map(|address| address.port()).collect(),
+        }
+    }
+
     /// The listeners that a server is heard on. With TLS a server needs a certificate.
     ///
     /// # Errors
@@ -167,6 +181,15 @@ impl Listeners {
         }
         let written = listen.first();
         let address = address_of(written);
+        let beside = |address: &SocketAddr| {
+            !address.ip().is_unspecified() && self.everywhere.contains(&address.port())
+        };
+        if address.as_ref().is_some_and(beside) {
+            let why = "another server has this port at all addresses, beside which none is bound; \
+                       taken there it would be heard everywhere";
+            site.ledger.dropped(listen, why);
+            return None;
+        }
         if address.is_none() {
             site.ledger.dropped(
                 listen,

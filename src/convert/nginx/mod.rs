@@ -21,6 +21,7 @@ use servers::Server;
 use site::Site;
 use tree::Directive;
 
+mod addresses;
 mod answers;
 mod client_certificates;
 mod directives;
@@ -107,8 +108,9 @@ pub fn convert(
     if let Some(http) = http {
         site.ledger.kept(http, "what is in it has lines of its own");
     }
-    let mut listeners = Listeners::default();
-    let servers = servers_of(&site, named("server").collect(), &mut listeners);
+    let found: Vec<&Directive> = named("server").collect();
+    let mut listeners = Listeners::of(&found);
+    let servers = servers_of(&site, found, &mut listeners);
     let hosts = hosts::hosts(&site, &servers);
     includes(&site, main);
     maps(&site, named("map").collect());
@@ -284,10 +286,15 @@ fn check(yaml: &str) -> Result<(), Faults> {
     parse::parse(yaml, "gateway.yaml", &surroundings).map(drop)
 }
 
-/// Passes for a chain, an authority and a key where nothing but its form is looked at; another one for each file.
+/// Passes for a chain, an authority, a key and a list where nothing but its form is looked at; another one for each file.
 fn stand_in(path: &Path) -> String {
     let name = path.as_os_str().as_encoded_bytes().iter();
     let name: String = name.map(|byte| format!("{byte:02x}")).collect();
     let block = |label: &str| format!("-----BEGIN {label}-----\n{name}\n-----END {label}-----\n");
-    [block("CERTIFICATE"), block("PRIVATE KEY")].concat()
+    [
+        block("CERTIFICATE"),
+        block("PRIVATE KEY"),
+        block("X509 CRL"),
+    ]
+    .concat()
 }

@@ -1,6 +1,7 @@
 //! `proxy_pass` and how it is done → a pool, `rewrite`, `retry_on` and what nginx says as `Host` by itself.
 
 use crate::convert::nginx::locations::Kind;
+use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::pools::Manner;
 use crate::convert::nginx::routes::Place;
 use crate::convert::nginx::scope::Scope;
@@ -20,6 +21,22 @@ pub(super) struct Upstream {
     pub(super) host: Yaml,
     /// The keys of the route about it.
     pub(super) keys: Vec<Entry>,
+    /// Paths of the location whose rewrite is another one: to be asked for before the others.
+    pub(super) apart: Vec<Apart>,
+}
+
+/// Some paths of a location, and how they are changed.
+#[derive(Clone, Debug)]
+pub(super) struct Apart {
+    pub(super) pattern: Entry,
+    pub(super) rewrite: Entry,
+}
+
+/// How the paths of a location are changed.
+#[derive(Default)]
+struct Rewrites {
+    own: Option<Entry>,
+    apart: Vec<Apart>,
 }
 
 /// What a `proxy_pass` names; none where there is no `proxy_pass`.
@@ -81,10 +98,16 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
     }
     let mut keys = Vec::new();
     keys.extend(retry_on(site, scope));
-    keys.extend(rewrite(site, place, directive, path)?);
+    let Rewrites { own, apart } = rewrites(site, place, directive, path)?;
+    keys.extend(own);
     quiet(site, scope);
     let host = own_host(site, authority);
-    Ok(Upstream { pool, host, keys })
+    Ok(Upstream {
+        pool,
+        host,
+        keys,
+        apart,
+    })
 }
 
 /// `$proxy_host`: the name of the pool, or the address with a port that is not the usual one.
@@ -190,28 +213,32 @@ fn retry_on(site: &Site<'_>, scope: &Scope<'_>) -> Option<Entry> {
 }
 
 /// Another path for the upstream, by `proxy_pass` with a path or by `rewrite`.
-fn rewrite(
+fn rewrites(
     site: &Site<'_>,
     place: &Place<'_, '_>,
     directive: &Directive,
     path: Option<&str>,
-) -> Result<Option<Entry>, String> {
-    let rewrites = place.scope.own("rewrite");
-    match rewrites.as_slice() {
+) -> Result<Rewrites, String> {
+    let said = place.scope.own("rewrite");
+    match said.as_slice() {
         [] => {}
-        [one] => return Ok(rewritten(site, one)),
+        [one] => {
+            let own = rewritten(site, one).map(|(_, entry)| entry);
+            let apart = Vec::new();
+            return Ok(Rewrites { own, apart });
+        }
         several => {
-            for one in several {
-                site.ledger.dropped(one, "a route has one rewrite");
-            }
+            let each = several.iter().filter_map(|one| apart(site, place, one));
+            let (own, apart) = (None, each.collect());
+            return Ok(Rewrites { own, apart });
         }
     }
     let Some(path) = path else {
-        return Ok(None);
+        return Ok(Rewrites::default());
     };
     let prefix = &place.paths.text;
     if prefix == path || (prefix == "/" && path == "/") {
-        return Ok(None);
+        return Ok(Rewrites::default());
     }
     let canonical = |text: &str| normalise(text).is_ok_and(|read| read.as_str() == text);
     if !canonical(prefix) || !canonical(path) {
@@ -229,11 +256,54 @@ fn rewrite(
             section.push(Entry::new(key, Yaml::text(text)));
         }
     }
-    Ok(Some(Entry::new("rewrite", Yaml::Map(section))))
+    let whole = Entry::new("rewrite", Yaml::Map(section));
+    let is_bare = matches!(place.paths.kind, Kind::Firm | Kind::Prefix) && !prefix.ends_with('/');
+    if !is_bare {
+        let (own, apart) = (Some(whole), Vec::new());
+        return Ok(Rewrites { own, apart });
+    }
+    // nginx's prefixes do not end with a segment: what is left of one is changed by an expression.
+    let regex = format!("{}(.*)", regex::escape(&spelled(prefix)));
+    let rest = pattern_rewrite(&regex, &format!("{path}$1"));
+    let segments = Apart {
+        pattern: Entry::new("path", Yaml::text(&spelled(prefix))),
+        rewrite: whole,
+    };
+    Ok(Rewrites {
+        own: Some(rest),
+        apart: vec![segments],
+    })
 }
 
-/// One `rewrite` whose result goes to the upstream.
-fn rewritten(site: &Site<'_>, directive: &Directive) -> Option<Entry> {
+/// One of several: paths of the location that have a route of their own.
+fn apart(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Option<Apart> {
+    let prefix = &place.paths.text;
+    let is_prefix = matches!(place.paths.kind, Kind::Firm | Kind::Prefix);
+    let begins = directive.first().strip_prefix('^');
+    let is_below = begins.is_some_and(|rest| {
+        rest.starts_with(prefix.as_str()) || rest.starts_with(&regex::escape(prefix))
+    });
+    let is_last = directive.args.get(2).is_some();
+    if !(is_prefix && is_below && is_last) || directive.first().contains('|') {
+        let why = "of several, each begins with the path of its location and ends with `break`";
+        site.ledger.dropped(directive, why);
+        return None;
+    }
+    let (regex, rewrite) = rewritten(site, directive)?;
+    let pattern = Entry::new("regex", Yaml::text(&format!("{regex}$")));
+    Some(Apart { pattern, rewrite })
+}
+
+fn pattern_rewrite(regex: &str, with: &str) -> Entry {
+    let section = vec![
+        Entry::new("regex", Yaml::text(regex)),
+        Entry::new("with", Yaml::text(with)),
+    ];
+    Entry::new("rewrite", Yaml::Map(section))
+}
+
+/// One `rewrite` whose result goes to the upstream: its expression, and the key.
+fn rewritten(site: &Site<'_>, directive: &Directive) -> Option<(String, Entry)> {
     let pattern = directive.first();
     let with = directive.args.get(1).map_or("", String::as_str);
     let is_last = directive.args.get(2).is_some_and(|flag| flag == "last");
@@ -274,11 +344,8 @@ fn rewritten(site: &Site<'_>, directive: &Directive) -> Option<Entry> {
     } else {
         site.ledger.kept(directive, "`rewrite` of the route");
     }
-    let section = vec![
-        Entry::new("regex", Yaml::text(&regex)),
-        Entry::new("with", Yaml::text(with)),
-    ];
-    Some(Entry::new("rewrite", Yaml::Map(section)))
+    let entry = pattern_rewrite(&regex, with);
+    Some((regex, entry))
 }
 
 /// What says no more than what is done anyway.

@@ -1,10 +1,11 @@
 //! A location → a route: what serves it, and everything that holds there.
 //!
-//! What nginx kept from somebody is kept from everybody: a location that asks for a password, an address or a
-//! certificate answers 403 until an operator protects it.
+//! What nginx kept from somebody is kept from everybody: a location that asks for a password or a certificate
+//! in a way that has no counterpart answers 403 until an operator protects it.
 
 use std::time::Duration;
 
+use crate::convert::nginx::addresses;
 use crate::convert::nginx::answers;
 use crate::convert::nginx::headers;
 use crate::convert::nginx::headers::Goal;
@@ -13,6 +14,7 @@ use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::proxying;
+use crate::convert::nginx::proxying::Apart;
 use crate::convert::nginx::proxying::Upstream;
 use crate::convert::nginx::quantities::bytes;
 use crate::convert::nginx::quantities::duration;
@@ -52,8 +54,18 @@ pub(super) struct Place<'p, 't> {
     pub(super) closed: bool,
 }
 
-/// The target of a location, its keys, and what has to be said about it.
-pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> (Target, Vec<Entry>, Vec<String>) {
+/// What a location comes to.
+pub(super) struct Made {
+    pub(super) target: Target,
+    pub(super) keys: Vec<Entry>,
+    /// What has to be said about it.
+    pub(super) comments: Vec<String>,
+    /// Paths of it whose rewrite is another one.
+    pub(super) apart: Vec<Apart>,
+}
+
+/// What a location comes to.
+pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
     let scope = &place.scope;
     let mut comments = Vec::new();
     let answer = if place.closed {
@@ -67,8 +79,14 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> (Target, Vec<Ent
         Some(answer) => answer,
         None => match proxying::upstream(site, place) {
             Ok(Some(upstream)) => {
+                let apart = upstream.apart.clone();
                 let (name, keys) = proxied(site, place, upstream);
-                return (Target::Pool(name), keys, comments);
+                return Made {
+                    target: Target::Pool(name),
+                    keys,
+                    comments,
+                    apart,
+                };
             }
             Ok(None) => unserved(site, scope, &mut comments),
             Err(why) => {
@@ -79,18 +97,40 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> (Target, Vec<Ent
     };
     let mut keys = limits::keys(site, scope);
     keys.extend(headers::response_keys(site, scope, place.known));
-    (Target::Answer(answer), keys, comments)
+    Made {
+        target: Target::Answer(answer),
+        keys,
+        comments,
+        apart: Vec::new(),
+    }
+}
+
+impl Route {
+    /// The route for some of its paths, which are changed in another way.
+    pub(super) fn apart(&self, apart: Apart) -> Self {
+        let mut route = self.clone();
+        let before = |entry: &Entry| entry.key == "rewrite";
+        let place = route.keys.iter().position(before);
+        route.keys.retain(|entry| !before(entry));
+        let place = place.unwrap_or(route.keys.len());
+        route.keys.insert(place, apart.rewrite);
+        route.pattern = apart.pattern;
+        // What nginx does for the path of a folder it does once.
+        route.paths.kind = Kind::Regex;
+        route
+    }
 }
 
 fn proxied(site: &Site<'_>, place: &Place<'_, '_>, upstream: Upstream) -> (String, Vec<Entry>) {
     let scope = &place.scope;
-    let mut keys = vec![
+    let mut keys: Vec<Entry> = addresses::rules(site, scope).into_iter().collect();
+    keys.extend([
         Entry::new(
             "body_size",
             Yaml::plain(bytes(limits::body_bytes(site, scope))),
         ),
         Entry::new("timeouts", timeouts(site, scope)),
-    ];
+    ]);
     keys.extend(upstream.keys);
     let goal = Goal {
         known: place.known,
@@ -147,11 +187,23 @@ fn own_answer(site: &Site<'_>, place: &Place<'_, '_>, comments: &mut Vec<String>
     }
     let is_closed = is_closed(site, scope);
     if let Some(directive) = scope.own("return").first() {
-        return Some(answers::answer(site, scope, directive, place.known));
+        let mut known = place.known.clone();
+        if place.paths.kind == Kind::Exact {
+            let path = place.paths.text.clone();
+            known.fixed.insert("uri".to_owned(), path);
+        }
+        return Some(answers::answer(site, scope, directive, &known));
     }
     if is_closed {
         comments.push(CLOSED.to_owned());
         unreached(site, scope);
+        return Some(answers::status(403));
+    }
+    if addresses::are_kept_out(site, scope) {
+        for directive in scope.own("proxy_pass") {
+            site.ledger
+                .kept(directive, "never reached: nobody is let in");
+        }
         return Some(answers::status(403));
     }
     None
@@ -175,25 +227,6 @@ fn is_closed(site: &Site<'_>, scope: &Scope<'_>) -> bool {
                 closed = true;
             }
             None => {}
-        }
-    }
-    let rules = scope.any(&["allow", "deny"]);
-    if rules.iter().any(|rule| rule.name == "deny") {
-        closed = true;
-        let nobody = rules
-            .first()
-            .is_some_and(|rule| rule.name == "deny" && rule.first() == "all");
-        for rule in rules {
-            if nobody {
-                site.ledger
-                    .kept(rule, "nobody is let in: the route answers 403");
-            } else {
-                site.ledger.dropped(rule, TO_PROTECT);
-            }
-        }
-    } else {
-        for rule in rules {
-            site.ledger.kept(rule, "everybody is let in");
         }
     }
     for directive in scope.own("limit_except") {

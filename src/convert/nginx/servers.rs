@@ -10,7 +10,9 @@ use crate::convert::nginx::listeners::Speaks;
 use crate::convert::nginx::locations::Order;
 use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::sorted;
+use crate::convert::nginx::proxying::Apart;
 use crate::convert::nginx::routes;
+use crate::convert::nginx::routes::Made;
 use crate::convert::nginx::routes::Place;
 use crate::convert::nginx::routes::Route;
 use crate::convert::nginx::routes::Target;
@@ -75,11 +77,21 @@ impl<'t> Server<'t> {
     /// What it serves under a name.
     pub(super) fn side(&self, site: &Site<'t>, name: &str) -> Side {
         let known = known(name, &self.names, &self.heard);
-        let secured = self.heard.iter().any(|heard| heard.speaks == Speaks::Https);
+        let speaks = |what: Speaks| self.heard.iter().any(|heard| heard.speaks == what);
+        let (secured, in_plain) = (speaks(Speaks::Https), speaks(Speaks::Http));
         let (closed, asked) = match secured.then(|| client_certificates::asked(site, &self.scope)) {
             Some(Asked::Closed) => (true, None),
             Some(Asked::Certificate(section)) => (false, Some(section)),
             Some(Asked::Nothing) | None => (false, None),
+        };
+        let known = if asked.is_none() && !in_plain {
+            // nginx says so where nobody is asked, too.
+            let mut known = known;
+            let variable = "ssl_client_verify".to_owned();
+            known.fixed.insert(variable, "NONE".to_owned());
+            known
+        } else {
+            known
         };
         let redirect = self.redirect(site, &known);
         let serves = match redirect {
@@ -152,16 +164,18 @@ impl<'t> Server<'t> {
                 known,
                 closed,
             };
-            let route = route(site, location, place, order);
-            let is_new = |route: &Route| !made.iter().any(|other| other.pattern == route.pattern);
-            match route {
-                Some(route) if is_new(&route) => made.push(route),
-                Some(_) => {
-                    site.ledger
-                        .dropped_whole(location, "another location has the same paths");
-                }
-                None => {}
+            let Some((route, apart)) = route(site, location, place, order) else {
+                continue;
+            };
+            if made.iter().any(|other| other.pattern == route.pattern) {
+                let why = "another location has the same paths";
+                site.ledger.dropped_whole(location, why);
+                continue;
             }
+            for apart in apart {
+                made.push(route.apart(apart));
+            }
+            made.push(route);
         }
         with_folders(made)
     }
@@ -275,8 +289,13 @@ fn route<'t>(
     location: &'t Directive,
     place: Place<'_, 't>,
     order: Order,
-) -> Option<Route> {
-    let (target, keys, said) = routes::served(site, &place);
+) -> Option<(Route, Vec<Apart>)> {
+    let Made {
+        target,
+        keys,
+        comments: said,
+        apart,
+    } = routes::served(site, &place);
     let paths = place.paths;
     let answers = matches!(target, Target::Answer(_));
     let pattern = if answers {
@@ -309,13 +328,14 @@ fn route<'t>(
     };
     let mut comments = comments_of(location, &APART);
     comments.extend(said);
-    Some(Route {
+    let route = Route {
         comments,
         paths,
         pattern,
         target,
         keys,
-    })
+    };
+    Some((route, apart))
 }
 
 /// The routes, each folder with what nginx does for its path without the slash.

@@ -1,0 +1,264 @@
+//! A configuration of nginx from the corpus, and what in it tells where to knock and what to ask for.
+
+use std::collections::BTreeMap;
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use portway::convert::nginx::tree;
+use portway::convert::nginx::tree::Directive;
+use regex::Captures;
+use regex::Regex;
+
+use crate::root;
+use crate::support::nginx::free_port;
+
+/// A configuration, as it stands in the corpus.
+#[derive(Clone, Debug)]
+pub(crate) struct Configuration {
+    pub(crate) name: String,
+    pub(crate) text: String,
+    /// Paths that its locations are about, and some that none is about.
+    pub(crate) paths: Vec<String>,
+    pub(crate) doors: Vec<Door>,
+    /// Headers that it sets towards upstreams.
+    pub(crate) headers: Vec<String>,
+    /// Its upstreams as they are written, with the name of what they belong to.
+    pub(crate) upstreams: BTreeMap<String, String>,
+    /// What the converter says as its exit code.
+    pub(crate) code: i32,
+    /// Locations that let in only some in a way that Portway has no counterpart for.
+    pub(crate) closed: Vec<String>,
+    /// Whether clients have certificates to show.
+    pub(crate) certificates: bool,
+}
+
+/// A server as clients find it.
+#[derive(Clone, Debug)]
+pub(crate) struct Door {
+    /// The port as it is written.
+    pub(crate) port: u16,
+    pub(crate) secure: bool,
+    pub(crate) names: Vec<String>,
+}
+
+/// The files for both programs, with addresses that are free.
+pub(crate) struct Placed {
+    pub(crate) for_nginx: String,
+    pub(crate) for_portway: String,
+    /// By the port that is written.
+    pub(crate) ports: BTreeMap<u16, u16>,
+    /// Variables that Portway needs.
+    pub(crate) variables: Vec<(String, String)>,
+}
+
+impl Configuration {
+    /// All of them: the source page's, and those of this folder.
+    pub(crate) fn corpus() -> Vec<Self> {
+        let own = std::fs::read_dir(root().join("tests/equivalence/corpus")).unwrap();
+        let mut files: Vec<_> = own.map(|entry| entry.unwrap().path()).collect();
+        for page in ["wso2-emm.conf", "wso2-emm-mutual.conf"] {
+            files.push(root().join("tests/fixtures/nginx").join(page));
+        }
+        files.sort();
+        files.iter().map(|path| Self::read(path)).collect()
+    }
+
+    fn read(path: &std::path::Path) -> Self {
+        let text = std::fs::read_to_string(path).unwrap();
+        let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
+        let (tree, _) = tree::parse(&text, &Arc::from("site.conf")).unwrap();
+        let said = |word: &str| {
+            let lines = text.lines().filter_map(|line| line.strip_prefix(word));
+            lines
+                .flat_map(str::split_whitespace)
+                .map(str::to_owned)
+                .collect::<Vec<String>>()
+        };
+        let mut paths: BTreeSet<String> = ["/", "/elsewhere", "/a/b.txt"]
+            .map(str::to_owned)
+            .into_iter()
+            .chain(said("# paths:"))
+            .collect();
+        let mut headers = BTreeSet::new();
+        let mut closed = Vec::new();
+        let mut doors = Vec::new();
+        for server in tree.iter().filter(|block| block.name == "server") {
+            doors.extend(self::doors(server));
+        }
+        walk(&tree, &mut |directive| match directive.name.as_str() {
+            "location" => {
+                let kept = |inner: &Directive| CLOSING.contains(&inner.name.as_str());
+                if directive
+                    .inside()
+                    .iter()
+                    .any(|inner| kept(inner) && inner.first() != "off")
+                {
+                    closed.extend(stem(directive));
+                }
+                paths.extend(stem(directive));
+            }
+            "proxy_set_header" => {
+                headers.insert(directive.first().to_owned());
+            }
+            _ => {}
+        });
+        Self {
+            upstreams: upstreams(&text, &tree),
+            code: said("# exit:")
+                .first()
+                .map_or(0, |code| code.parse().unwrap()),
+            closed,
+            certificates: text.contains("ssl_verify_client"),
+            name,
+            text,
+            paths: paths.into_iter().collect(),
+            doors,
+            headers: headers.into_iter().collect(),
+        }
+    }
+
+    /// The files, with these addresses in the place of upstreams.
+    pub(crate) fn placed(&self, upstreams: &BTreeMap<String, SocketAddr>) -> Placed {
+        let mut ports = BTreeMap::new();
+        for door in &self.doors {
+            ports.entry(door.port).or_insert_with(free_port);
+        }
+        let listen = Regex::new(r"\blisten(\s+)([^\s;]+)").unwrap();
+        let placed = |found: &Captures<'_>| {
+            let port = &ports[&port_of(&found[2])];
+            format!("listen{}127.0.0.1:{port}", &found[1])
+        };
+        let mut text = listen.replace_all(&self.text, placed).into_owned();
+        for (file, own) in PAGE_FILES {
+            text = text.replace(file, own);
+        }
+        let mut variables = Vec::new();
+        let mut for_nginx = text.replace('\u{a0}', " ");
+        for (written, address) in upstreams {
+            match written.split_once('=') {
+                // The page's placeholders: each is told from the others by its variable.
+                Some((variable, _)) => {
+                    variables.push((variable.to_owned(), address.to_string()));
+                }
+                None => {
+                    text = text.replace(written, &address.to_string());
+                    for_nginx = for_nginx.replace(written, &address.to_string());
+                }
+            }
+        }
+        for name in self.placeholders() {
+            let (_, written) = name.split_once('=').unwrap();
+            for_nginx = for_nginx.replacen(written, &upstreams[&name].to_string(), 1);
+        }
+        Placed {
+            for_nginx,
+            for_portway: text,
+            ports,
+            variables,
+        }
+    }
+
+    /// `VARIABLE=xxx.xxx.xxx.xxx:port` of each placeholder, in the order of the file.
+    fn placeholders(&self) -> Vec<String> {
+        let (tree, _) = tree::parse(&self.text, &Arc::from("site.conf")).unwrap();
+        let mut found = Vec::new();
+        for block in tree.iter().filter(|block| block.name == "upstream") {
+            let servers = block.inside().iter().filter(|inner| inner.name == "server");
+            for (place, server) in servers.enumerate() {
+                if server.first().starts_with("xxx.") {
+                    let word = block.first().replace(['.', '-'], "_").to_uppercase();
+                    found.push(format!("NODE_{word}_{}={}", place + 1, server.first()));
+                }
+            }
+        }
+        found
+    }
+}
+
+fn doors(server: &Directive) -> Vec<Door> {
+    let named = |name: &'static str| {
+        let inside = server.inside().iter();
+        inside.filter(move |inner| inner.name == name)
+    };
+    let all_tls = named("ssl").any(|switch| switch.first() == "on");
+    let is_name = |name: &&String| !name.starts_with(['~', '.', '*', '_']) && !name.ends_with('*');
+    let mut names: Vec<String> = named("server_name")
+        .flat_map(|directive| directive.args.iter().filter(is_name).cloned())
+        .collect();
+    for directive in named("server_name") {
+        for written in &directive.args {
+            if let Some(domain) = written
+                .strip_prefix('*')
+                .unwrap_or(written)
+                .strip_prefix('.')
+            {
+                names.push(format!("one.{domain}"));
+            }
+        }
+    }
+    let door = |listen: &Directive| Door {
+        port: port_of(listen.first()),
+        secure: all_tls || listen.args.iter().any(|arg| arg == "ssl"),
+        names: names.clone(),
+    };
+    named("listen").map(door).collect()
+}
+
+fn port_of(address: &str) -> u16 {
+    let port = address.rsplit(':').next().unwrap();
+    port.parse().unwrap()
+}
+
+fn walk(directives: &[Directive], visit: &mut dyn FnMut(&Directive)) {
+    for directive in directives {
+        visit(directive);
+        walk(directive.inside(), visit);
+    }
+}
+
+/// The path of a location that is no expression.
+fn stem(location: &Directive) -> Option<String> {
+    let path = location.args.last().filter(|path| path.starts_with('/'));
+    let is_expression = location
+        .args
+        .first()
+        .is_some_and(|sign| sign.starts_with('~'));
+    path.filter(|_| !is_expression).cloned()
+}
+
+/// `app-1.internal:8080` → `app`; placeholders of the page → the name of their `upstream`.
+fn upstreams(text: &str, tree: &[Directive]) -> BTreeMap<String, String> {
+    let written = Regex::new(r"\b([a-z]+)-\d+\.internal:\d+").unwrap();
+    let mut found = BTreeMap::new();
+    for capture in written.captures_iter(text) {
+        found.insert(capture[0].to_owned(), capture[1].to_owned());
+    }
+    for block in tree.iter().filter(|block| block.name == "upstream") {
+        let servers = block.inside().iter().filter(|inner| inner.name == "server");
+        for (place, server) in servers.enumerate() {
+            if server.first().starts_with("xxx.") {
+                let word = block.first().replace(['.', '-'], "_").to_uppercase();
+                let name = format!("NODE_{word}_{}={}", place + 1, server.first());
+                found.insert(name, block.first().to_owned());
+            }
+        }
+    }
+    found
+}
+
+/// What lets in only some.
+const CLOSING: &[&str] = &["auth_basic", "if", "limit_except"];
+const PAGE_FILES: &[(&str, &str)] = &[
+    (
+        "/Users/geeth/Documents/Product-Testing/clustering/emm/conf/keys/server.crt",
+        "cert.pem",
+    ),
+    (
+        "/Users/geeth/Documents/Product-Testing/clustering/emm/conf/keys/server.key",
+        "key.pem",
+    ),
+    ("/etc/nginx/certs/server.crt", "cert.pem"),
+    ("/etc/nginx/certs/server.key", "key.pem"),
+    ("/etc/nginx/certs/ca.crt", "clients.pem"),
+];

@@ -1,0 +1,242 @@
+//! Both programs with one configuration, before the same upstreams, and conversations with each of them.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Arc;
+
+use rustls::ClientConfig;
+
+use crate::client::Answer;
+use crate::client::Line;
+use crate::compare;
+use crate::compare::Exchange;
+use crate::compare::Outcome;
+use crate::configuration::Configuration;
+use crate::requests;
+use crate::requests::Conversation;
+use crate::requests::Shows;
+use crate::support::Gateway;
+use crate::support::certificates;
+use crate::support::certificates::ClientAuthority;
+use crate::support::certificates::Issued;
+use crate::support::gateway::Setup;
+use crate::support::parts;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::until;
+use crate::tally::Tally;
+use crate::upstream::Upstreams;
+
+/// Both programs, running.
+pub(crate) struct Rig {
+    configuration: Configuration,
+    upstreams: Upstreams,
+    nginx: Nginx,
+    gateway: Gateway,
+    /// By the port that is written: nginx's.
+    ports: BTreeMap<u16, u16>,
+    clients: Clients,
+}
+
+/// One of the two.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Program {
+    Nginx,
+    Portway,
+}
+
+struct Nginx {
+    child: Child,
+}
+
+struct Clients {
+    good: Issued,
+    strange: Issued,
+    revoked: Issued,
+}
+
+impl Rig {
+    pub(crate) async fn start(configuration: Configuration) -> Self {
+        let upstreams = Upstreams::start(&configuration.upstreams);
+        let placed = configuration.placed(&upstreams.addresses);
+        let authority = ClientAuthority::new("Clients");
+        let clients = Clients {
+            good: authority.issue("Ärmel, \"A\" + b", 0x1234_abcd, 4000),
+            strange: ClientAuthority::new("Strangers").issue("stranger", 2, 4000),
+            revoked: authority.issue("revoked", 3, 4000),
+        };
+        let mut setup = Setup::new()
+            .file("site.conf", &placed.for_portway)
+            .file("nginx-site.conf", &placed.for_nginx)
+            .file("nginx.conf", AROUND)
+            .file("clients.pem", &authority.pem)
+            .file("clients.crl", &authority.revoking(&[3], 4000));
+        let yaml = converted(&configuration, &setup.path("site.conf"));
+        let nginx = Nginx::start(setup.path("").as_path(), placed.ports.values()).await;
+        let bound = placed.ports.values().fold(yaml, |yaml, port| {
+            yaml.replace(&format!("\"127.0.0.1:{port}\""), "\"127.0.0.1:0\"")
+        });
+        for (name, value) in &placed.variables {
+            setup = setup.variable(name, value);
+        }
+        let gateway = setup.start(&bound).await;
+        Self {
+            configuration,
+            upstreams,
+            nginx,
+            gateway,
+            ports: placed.ports,
+            clients,
+        }
+    }
+
+    /// Holds all conversations with both.
+    pub(crate) fn compare(self, seed: u64) -> Tally {
+        let mut tally = Tally::default();
+        for conversation in requests::conversations(&self.configuration, seed) {
+            let nginx = self.hold(&conversation, Program::Nginx);
+            let portway = self.hold(&conversation, Program::Portway);
+            for ((sent, nginx), portway) in conversation.requests.iter().zip(nginx).zip(portway) {
+                let exchange = Exchange {
+                    configuration: &self.configuration,
+                    conversation: &conversation,
+                    sent,
+                    nginx,
+                    portway,
+                };
+                tally.note(&exchange, compare::differences(&exchange));
+            }
+        }
+        drop(self.nginx);
+        tally
+    }
+
+    fn hold(&self, conversation: &Conversation, program: Program) -> Vec<Outcome> {
+        let mut line: Option<Line> = None;
+        let mut outcomes = Vec::new();
+        for sent in &conversation.requests {
+            let mut open = line
+                .take()
+                .unwrap_or_else(|| self.connect(conversation, program));
+            let answer = open.ask(sent);
+            if answer.as_ref().is_ok_and(Answer::keeps) {
+                line = Some(open);
+            }
+            outcomes.push(Outcome {
+                seen: self.upstreams.take(),
+                answer,
+                port: self.address(conversation, program).port(),
+            });
+        }
+        outcomes
+    }
+
+    fn connect(&self, conversation: &Conversation, program: Program) -> Line {
+        let address = self.address(conversation, program);
+        if !conversation.door.secure {
+            return Line::connect(address, None);
+        }
+        let shown = match conversation.shows {
+            Shows::Nothing => None,
+            Shows::Good => Some(&self.clients.good),
+            Shows::Strange => Some(&self.clients.strange),
+            Shows::Revoked => Some(&self.clients.revoked),
+        };
+        let terms = terms(shown);
+        Line::connect(address, Some((terms, &conversation.name)))
+    }
+
+    fn address(&self, conversation: &Conversation, program: Program) -> SocketAddr {
+        let port = self.ports[&conversation.door.port];
+        if program == Program::Nginx {
+            return SocketAddr::from(([127, 0, 0, 1], port));
+        }
+        let word = if conversation.door.secure {
+            "https"
+        } else {
+            "http"
+        };
+        self.gateway.address(&format!("{word}-{port}"))
+    }
+}
+
+fn terms(shown: Option<&Issued>) -> Arc<ClientConfig> {
+    // The version that nginx speaks where nothing is said.
+    let version = &rustls::version::TLS12;
+    Arc::new(certificates::client_showing(shown, version, b"http/1.1"))
+}
+
+fn converted(configuration: &Configuration, file: &Path) -> String {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_portway"));
+    let output = command
+        .args(["convert", "nginx"])
+        .arg(file)
+        .output()
+        .unwrap();
+    let said = String::from_utf8(output.stderr).unwrap();
+    let lost: Vec<&str> = said
+        .lines()
+        .filter(|line| line.contains(": dropped"))
+        .collect();
+    let (name, code) = (&configuration.name, output.status.code());
+    assert_eq!(code, Some(configuration.code), "{name}: {lost:#?}");
+    String::from_utf8(output.stdout).unwrap()
+}
+
+impl Nginx {
+    async fn start(folder: &Path, ports: impl Iterator<Item = &u16>) -> Self {
+        let program = parts::find("nginx").unwrap();
+        let errors = std::fs::File::create(folder.join("nginx.err")).unwrap();
+        let mut child = Command::new(program)
+            .arg("-p")
+            .arg(folder)
+            .args(["-c", "nginx.conf", "-e", "stderr"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(errors)
+            .spawn()
+            .unwrap();
+        for port in ports {
+            until("nginx accepts", PATIENCE, || {
+                if child.try_wait().unwrap().is_some() {
+                    let said = std::fs::read_to_string(folder.join("nginx.err"));
+                    panic!("nginx ended: {}", said.unwrap());
+                }
+                let connected = TcpStream::connect(("127.0.0.1", *port)).ok().map(drop);
+                async move { connected }
+            })
+            .await;
+        }
+        Self { child }
+    }
+}
+
+impl Drop for Nginx {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// What stands around a site's file: nothing that says how requests are served.
+const AROUND: &str = "
+daemon off;
+master_process off;
+worker_processes 1;
+pid nginx.pid;
+error_log stderr;
+events { worker_connections 256; }
+http {
+  access_log off;
+  client_body_temp_path temp-body;
+  proxy_temp_path temp-proxy;
+  fastcgi_temp_path temp-fastcgi;
+  uwsgi_temp_path temp-uwsgi;
+  scgi_temp_path temp-scgi;
+  include nginx-site.conf;
+}
+";

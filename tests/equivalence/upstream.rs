@@ -1,0 +1,337 @@
+//! Upstreams that write down each request they get, and answer what `X-Want` asks for.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::io::Write;
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::net::TcpStream;
+use std::sync::Arc;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustls::ServerConfig;
+use rustls::ServerConnection;
+use rustls::StreamOwned;
+use rustls::pki_types::CertificateDer;
+use rustls::pki_types::PrivateKeyDer;
+use rustls::pki_types::pem::PemObject;
+
+use crate::client::Framing;
+use crate::client::Header;
+use crate::client::find;
+use crate::client::read_body;
+use crate::support::certificates;
+
+/// A request as an upstream saw it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Seen {
+    /// The name of the pool that the upstream is one of.
+    pub(crate) pool: String,
+    pub(crate) method: String,
+    pub(crate) target: Vec<u8>,
+    pub(crate) version: String,
+    pub(crate) headers: Vec<Header>,
+    pub(crate) framing: Framing,
+    pub(crate) body: Vec<u8>,
+}
+
+/// All upstreams of a configuration; they stop when dropped.
+pub(crate) struct Upstreams {
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stopped: Arc<AtomicBool>,
+    pub(crate) addresses: BTreeMap<String, SocketAddr>,
+}
+
+impl Upstreams {
+    /// One for each address that is written; those with a port that ends with 43 speak TLS.
+    pub(crate) fn start(written: &BTreeMap<String, String>) -> Self {
+        let mut all = Self {
+            seen: Arc::default(),
+            stopped: Arc::default(),
+            addresses: BTreeMap::new(),
+        };
+        for (address, pool) in written {
+            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+            all.addresses
+                .insert(address.clone(), listener.local_addr().unwrap());
+            let tls = address.ends_with("43").then(server_config);
+            let (seen, stopped) = (Arc::clone(&all.seen), Arc::clone(&all.stopped));
+            let pool = pool.clone();
+            std::thread::spawn(move || {
+                for stream in listener.incoming().map_while(Result::ok) {
+                    if stopped.load(Ordering::Relaxed) {
+                        return;
+                    }
+                    let (pool, seen, tls) = (pool.clone(), Arc::clone(&seen), tls.clone());
+                    std::thread::spawn(move || accept(stream, tls, &pool, &seen));
+                }
+            });
+        }
+        all
+    }
+
+    /// What has been seen since the last time.
+    pub(crate) fn take(&self) -> Vec<Seen> {
+        std::mem::take(&mut *self.seen.lock().unwrap())
+    }
+}
+
+impl Drop for Upstreams {
+    fn drop(&mut self) {
+        self.stopped.store(true, Ordering::Relaxed);
+        for address in self.addresses.values() {
+            TcpStream::connect(address).ok();
+        }
+    }
+}
+
+fn server_config() -> Arc<ServerConfig> {
+    let issued = certificates::issue(&["app.internal", "localhost"]);
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let chain = CertificateDer::pem_slice_iter(issued.certificate.as_bytes());
+    let key = PrivateKeyDer::from_pem_slice(issued.key.as_bytes()).unwrap();
+    let config = ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_no_client_auth()
+        .with_single_cert(chain.map(Result::unwrap).collect(), key);
+    Arc::new(config.unwrap())
+}
+
+fn accept(
+    mut stream: TcpStream,
+    tls: Option<Arc<ServerConfig>>,
+    pool: &str,
+    seen: &Mutex<Vec<Seen>>,
+) {
+    stream.set_nodelay(true).ok();
+    stream.set_read_timeout(Some(IDLE)).ok();
+    match tls {
+        None => serve(&mut stream, pool, seen),
+        Some(config) => {
+            let connection = ServerConnection::new(config).unwrap();
+            let mut stream = StreamOwned::new(connection, stream);
+            serve(&mut stream, pool, seen);
+            stream.conn.send_close_notify();
+            stream.flush().ok();
+            None
+        }
+    };
+}
+
+/// Serves one connection to its end; none is the end.
+fn serve(stream: &mut (impl Read + Write), pool: &str, seen: &Mutex<Vec<Seen>>) -> Option<()> {
+    let mut pending = Vec::new();
+    loop {
+        let end = loop {
+            if let Some(end) = find(&pending, b"\r\n\r\n") {
+                break end + 4;
+            }
+            more(stream, &mut pending)?;
+        };
+        let head: Vec<u8> = pending.drain(..end).collect();
+        let mut request = request(pool, &head)?;
+        if request.value("expect").is_some() {
+            stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
+        }
+        request.body = loop {
+            if let Some((body, length, _)) = read_body(&pending, request.framing, false) {
+                pending.drain(..length);
+                break body;
+            }
+            more(stream, &mut pending)?;
+        };
+        seen.lock().unwrap().push(request.clone());
+        if request.value("upgrade").is_some() {
+            stream.write_all(SWITCHED).ok()?;
+            loop {
+                stream.write_all(&pending).ok()?;
+                stream.flush().ok()?;
+                pending.clear();
+                more(stream, &mut pending)?;
+            }
+        }
+        let want = request.value("x-want").unwrap_or_default();
+        let mut answer = answer(&want, &request);
+        let asked = request
+            .value("connection")
+            .is_some_and(|value| value == "close");
+        if (asked || request.version == "HTTP/1.0") && !answer.closes {
+            answer.closes = true;
+            let first = &mut answer.pieces[0];
+            let line = find(first, b"\r\n")? + 2;
+            first.splice(line..line, b"Connection: close\r\n".iter().copied());
+        }
+        for piece in &answer.pieces {
+            stream.write_all(piece).ok()?;
+            stream.flush().ok()?;
+            if answer.pieces.len() > 1 {
+                std::thread::sleep(PAUSE);
+            }
+        }
+        if answer.closes {
+            return None;
+        }
+    }
+}
+
+fn more(stream: &mut impl Read, pending: &mut Vec<u8>) -> Option<()> {
+    let mut buffer = [0; 16 * 1024];
+    let read = stream.read(&mut buffer).ok().filter(|read| *read > 0)?;
+    pending.extend_from_slice(&buffer[..read]);
+    Some(())
+}
+
+fn request(pool: &str, head: &[u8]) -> Option<Seen> {
+    let (line, headers) = crate::client::read_head(head);
+    let mut words = line.splitn(2, |byte| *byte == b' ');
+    let method = String::from_utf8_lossy(words.next()?).into_owned();
+    let rest = words.next()?;
+    let space = rest.iter().rposition(|byte| *byte == b' ')?;
+    let framing = Framing::of_request(&headers);
+    Some(Seen {
+        pool: pool.to_owned(),
+        method,
+        target: rest[..space].to_vec(),
+        version: String::from_utf8_lossy(&rest[space + 1..]).into_owned(),
+        headers,
+        framing,
+        body: Vec::new(),
+    })
+}
+
+impl Seen {
+    pub(crate) fn value(&self, name: &str) -> Option<String> {
+        let mut headers = self.headers.iter();
+        let found = headers.find(|header| header.name.eq_ignore_ascii_case(name));
+        found.map(|header| header.value.clone())
+    }
+}
+
+struct Answer {
+    pieces: Vec<Vec<u8>>,
+    closes: bool,
+}
+
+/// The answer that a word asks for.
+fn answer(want: &str, request: &Seen) -> Answer {
+    let host = request.value("host").unwrap_or_default();
+    let text = |status: &str, headers: &str, body: &str| {
+        let length = body.len();
+        format!(
+            "HTTP/1.1 {status}\r\nContent-Type: text/plain\r\n{headers}Content-Length: {length}\r\n\r\n{body}"
+        )
+    };
+    let page = "<html><body>of the application</body></html>\n";
+    let closes = ["close", "old", "leaving"].contains(&want);
+    let whole = match want {
+        "chunked" => CHUNKED.to_owned(),
+        "trailers" => TRAILERS.to_owned(),
+        "close" => "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n\r\nuntil the end".to_owned(),
+        "old" => "HTTP/1.0 200 OK\r\nContent-Type: text/plain\r\n\r\nolder".to_owned(),
+        "leaving" => text("200 OK", "Connection: close\r\n", "leaving"),
+        "empty" => "HTTP/1.1 204 No Content\r\nX-Own: a\r\n\r\n".to_owned(),
+        "unmodified" => "HTTP/1.1 304 Not Modified\r\nETag: \"a\"\r\n\r\n".to_owned(),
+        "created" => text("201 Created", "Location: /things/1\r\n", "made"),
+        "partial" => text(
+            "206 Partial Content",
+            "Content-Range: bytes 0-3/9\r\n",
+            "part",
+        ),
+        "denied" => text(
+            "401 Unauthorized",
+            "WWW-Authenticate: Basic realm=\"x\"\r\n",
+            page,
+        ),
+        "forbidden" => text("403 Forbidden", "", page),
+        "missing" => text("404 Not Found", "", page),
+        "teapot" => text("418 I'm a teapot", "", page),
+        "broken" => text("500 Internal Server Error", "", page),
+        "busy" => text("503 Service Unavailable", "Retry-After: 7\r\n", page),
+        "moved" => text(
+            "302 Found",
+            &format!("Location: http://{host}/there?x=1\r\n"),
+            "",
+        ),
+        "moved-path" => text("301 Moved Permanently", "Location: /there/\r\n", ""),
+        "moved-far" => text("302 Found", "Location: https://far.example.com/a\r\n", ""),
+        "moved-pool" => {
+            let to = format!("Location: http://{}/v2/there\r\n", request.pool);
+            text("302 Found", &to, "")
+        }
+        "cookies" => text("200 OK", COOKIES, "with cookies"),
+        "headers" => text("200 OK", HEADERS, "with headers"),
+        "gzip" => text(
+            "200 OK",
+            "Content-Encoding: gzip\r\nVary: Accept-Encoding\r\n",
+            "not read",
+        ),
+        "cacheable" => text("200 OK", CACHEABLE, "kept"),
+        "large" => text("200 OK", "", &"0123456789abcdef".repeat(LARGE)),
+        "page" => text("200 OK", "", &page.repeat(80)).replace("text/plain", "text/html"),
+        _ => text("200 OK", "", "well"),
+    };
+    let mut whole = whole.into_bytes();
+    if request.method == "HEAD" {
+        let end = find(&whole, b"\r\n\r\n").unwrap() + 4;
+        whole.truncate(end);
+    }
+    let pieces = match want {
+        "slow" | "chunked" => whole.chunks(50).map(<[u8]>::to_vec).collect(),
+        _ => vec![whole],
+    };
+    Answer { pieces, closes }
+}
+
+/// What `answer` knows, each with an answer of its own.
+pub(crate) const WANTS: &[&str] = &[
+    "plain",
+    "chunked",
+    "trailers",
+    "close",
+    "old",
+    "leaving",
+    "empty",
+    "unmodified",
+    "created",
+    "partial",
+    "denied",
+    "forbidden",
+    "missing",
+    "teapot",
+    "broken",
+    "busy",
+    "moved",
+    "moved-path",
+    "moved-far",
+    "moved-pool",
+    "cookies",
+    "headers",
+    "gzip",
+    "cacheable",
+    "large",
+    "page",
+    "slow",
+];
+
+const SWITCHED: &[u8] =
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
+const CHUNKED: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n\
+                       5\r\nfirst\r\n7\r\n second\r\n6\r\n third\r\n0\r\n\r\n";
+const TRAILERS: &str = "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\
+                        Trailer: X-Sum\r\n\r\n4\r\nwith\r\n0\r\nX-Sum: 1\r\n\r\n";
+const COOKIES: &str = "Set-Cookie: a=1; Path=/\r\nSet-Cookie: b=\"2 3\"; Path=/v2/; HttpOnly; Secure\r\n\
+                       Set-Cookie: c=; Max-Age=0; Domain=app.test\r\n";
+const HEADERS: &str = "Server: upstream/1\r\nDate: Mon, 23 Nov 2026 00:00:00 GMT\r\nX-Powered-By: magic\r\n\
+                       X-Accel-Buffering: no\r\nX-Pad: x\r\nX-Twice: one\r\nX-Twice: two\r\nX-Empty:\r\n\
+                       X-Wide:   spaces  \r\nVary: Cookie\r\nLink: </a>; rel=next\r\nX-Frame-Options: SAMEORIGIN\r\n\
+                       Content-Language: en\r\nVia: 1.1 cache\r\nAge: 3\r\nX-Own: of the upstream\r\n";
+const CACHEABLE: &str = "Cache-Control: public, max-age=60\r\nETag: \"v1\"\r\nExpires: Thu, 01 Jan 2099 00:00:00 GMT\r\n\
+                         Last-Modified: Thu, 01 Jan 2015 00:00:00 GMT\r\nAccept-Ranges: bytes\r\n";
+/// Times 16 bytes.
+const LARGE: usize = 16 * 1024;
+const IDLE: Duration = Duration::from_secs(90);
+const PAUSE: Duration = Duration::from_millis(2);
