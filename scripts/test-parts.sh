@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Installs the real programs that the black-box and browser tests drive: nginx, wrk, h2load, curl, openssl,
-# Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules, and grpcio in ./.venv. No service
-# is started by it.
+# Installs the real programs that the black-box and browser tests drive: nginx, HAProxy, wrk, h2load, curl,
+# openssl, Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules, and grpcio in ./.venv.
+# No service is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
 # because tests without their parts are counted as skipped and a green run would prove too little.
 set -euo pipefail
@@ -25,6 +25,7 @@ missing_packages() {
     command -v node >/dev/null 2>&1 || echo nodejs
     command -v npm >/dev/null 2>&1 || echo npm
     command -v faketime >/dev/null 2>&1 || echo faketime
+    command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || echo haproxy
 }
 
 # Debian starts a service as soon as its package is there, unless this file answers 101.

@@ -100,6 +100,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "config/sources.rs",
             "demo/",
             "dns.rs",
+            "proxy/listening.rs",
             "provider/",
             "store/",
             "telemetry/lines.rs",

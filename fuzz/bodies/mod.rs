@@ -13,6 +13,7 @@ pub mod form;
 pub mod forwarded;
 pub mod nginx;
 pub mod path;
+pub mod proxy_header;
 pub mod query;
 pub mod routing;
 pub mod sealed;
@@ -97,6 +98,12 @@ pub const ALL: &[Body] = &[
         run: path::run,
         seeds: path::seeds,
         runs: 10_000,
+    },
+    Body {
+        name: "proxy_header",
+        run: proxy_header::run,
+        seeds: proxy_header::seeds,
+        runs: 20_000,
     },
     Body {
         name: "query",

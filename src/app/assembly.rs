@@ -7,7 +7,7 @@ use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
+use tokio::sync::mpsc;
 
 use crate::admin::ControlSocket;
 use crate::app::engine::Engine;
@@ -17,9 +17,9 @@ use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
 use crate::app::logs::LogFiles;
 use crate::app::ops;
+use crate::app::sockets::Sockets;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
-use crate::config::Listener;
 use crate::crypto::key_ring::KeyRing;
 use crate::dns::HickoryResolver;
 use crate::logbook::event::Event;
@@ -28,7 +28,7 @@ use crate::ports::audit_trail::AuditTrail;
 use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
-use crate::proxy::edge::Bound;
+use crate::proxy::listening::Bound;
 use crate::proxy::live::Live;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
@@ -43,8 +43,8 @@ pub(super) struct Ports {
 
 /// Everything that a gateway is made of, ready to run.
 pub(super) struct Assembled {
-    /// The listeners, bound.
-    pub(super) listeners: Vec<Bound>,
+    /// The listeners that are to accept, as they come.
+    pub(super) listeners: mpsc::UnboundedReceiver<Bound>,
     /// The socket that tells of health and metrics, bound.
     pub(super) ops: Option<TcpListener>,
     /// Where those who run the node reach it, bound.
@@ -60,15 +60,19 @@ pub(super) struct Assembled {
 impl Assembled {
     /// Where the listeners accept.
     pub(super) fn addresses(&self) -> anyhow::Result<Vec<(String, SocketAddr)>> {
-        let listeners = self.lasting.bound.iter();
-        let listeners = listeners.map(|(name, address)| Ok((name.to_string(), *address)));
+        let listeners = self.lasting.sockets.lock().addresses();
+        let listeners = listeners.into_iter().map(Ok);
         let back_channel = self.lasting.engine.back_channel().transpose();
         let back_channel = back_channel
             .into_iter()
             .map(|address| Ok((BACK_CHANNEL.to_owned(), address?)));
         let ops = self.ops.iter();
         let ops = ops.map(|socket| Ok((OPS.to_owned(), socket.local_addr()?)));
-        listeners.chain(back_channel).chain(ops).collect()
+        let others: Vec<_> = back_channel.chain(ops).collect::<anyhow::Result<_>>()?;
+        for (name, address) in &others {
+            tracing::info!(listener = name, %address, "listening");
+        }
+        listeners.chain(others.into_iter().map(Ok)).collect()
     }
 }
 
@@ -80,11 +84,8 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         resolver: Arc::new(HickoryResolver::new(config.names.clone())),
         audit: Arc::new(NoTrail),
     };
-    let listeners = config
-        .listeners
-        .iter()
-        .map(bind)
-        .collect::<anyhow::Result<Vec<_>>>()?;
+    let (sockets, listeners) = Sockets::new();
+    let planned = sockets.plan(&config.listeners)?;
     let ops = ops::bind(config.ops)?;
     keys::make_state_dir(&config.state_dir)?;
     let control = ControlSocket::bind(&config.state_dir)?;
@@ -108,14 +109,12 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
         engine.clone(),
     )?;
     let users = engine.watch_users(&config.state_dir)?;
-    let bound = listeners
-        .iter()
-        .map(|bound| Ok((bound.name.clone(), bound.socket.local_addr()?)))
-        .collect::<anyhow::Result<Vec<_>>>()?;
     let held = (engine, Arc::new(key_watch));
-    let lasting = Lasting::new(config, (ports, Arc::new(logs)), held, bound)?;
-    let serving = lasting.serving(config, None)?;
+    let lasting = Lasting::new(config, (ports, Arc::new(logs)), held, sockets)?;
+    let serving = lasting.serving(config, &planned, None)?;
     warn_of_certificates(config, &serving, lasting.ports.clock.now());
+    // There is none to close.
+    drop(lasting.sockets.lock().accept(planned));
     Ok(Assembled {
         listeners,
         ops,
@@ -137,19 +136,6 @@ pub(super) fn platform_ca() -> Option<String> {
         .into_iter()
         .find(|place| Path::new(place).exists())
         .map(str::to_owned)
-}
-
-fn bind(listener: &Listener) -> anyhow::Result<Bound> {
-    let cannot = || {
-        format!(
-            "the listener {} cannot listen on {}",
-            listener.name, listener.bind
-        )
-    };
-    Ok(Bound {
-        name: listener.name.clone(),
-        socket: TcpListener::bind(listener.bind).with_context(cannot)?,
-    })
 }
 
 /// What the back-channel is called among the listeners.

@@ -94,15 +94,17 @@ impl NodeControl {
     }
 
     fn listeners(&self, serving: &Serving, now: Timestamp) -> Vec<ListenerStatus> {
-        let bound = self.lasting.bound.iter();
-        bound
-            .map(|(name, address)| ListenerStatus {
+        let places = self.lasting.sockets.lock().places();
+        let told = places.into_iter().map(|(name, place)| {
+            let terminator = serving.terminator(&name);
+            ListenerStatus {
                 name: name.to_string(),
-                address: address.to_string(),
-                tls: serving.tls.contains_key(name),
-                certificates: certificates(serving.tls.get(name), now),
-            })
-            .collect()
+                address: place.to_string(),
+                tls: terminator.is_some(),
+                certificates: certificates(terminator, now),
+            }
+        });
+        told.collect()
     }
 }
 

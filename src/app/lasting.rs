@@ -3,10 +3,10 @@
 //! What is served is built here, by one function, at the start and at every reload. Whatever counts over
 //! time, or is held open, belongs here; whatever follows from the configuration alone does not.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use anyhow::bail;
+use parking_lot::Mutex;
 
 use crate::app::assembly::Ports;
 use crate::app::branding;
@@ -14,8 +14,9 @@ use crate::app::doubts::unnamed_hosts;
 use crate::app::engine::Engine;
 use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
+use crate::app::sockets::Planned;
+use crate::app::sockets::Sockets;
 use crate::config::Config;
-use crate::config::Listener;
 use crate::config::mdc::CollectorPlace;
 use crate::crypto::certificates::TermState;
 use crate::crypto::key_ring::KeyRing;
@@ -27,7 +28,6 @@ use crate::engine::collector::Collector;
 use crate::gate::Gate;
 use crate::logbook::moment::rfc3339_seconds;
 use crate::model::identity::AuthLevel;
-use crate::model::name::ListenerName;
 use crate::model::time::Timestamp;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::id_bytes;
@@ -48,8 +48,8 @@ pub(super) struct Lasting {
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
     upgrades: Arc<Upgrades>,
-    /// Where the listeners accept.
-    pub(super) bound: Vec<(ListenerName, SocketAddr)>,
+    /// The sockets of the listeners.
+    pub(super) sockets: Mutex<Sockets>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) key_watch: Arc<KeyWatch>,
     names: CookieNames,
@@ -63,7 +63,7 @@ impl Lasting {
         config: &Config,
         (ports, logs): (Ports, Arc<LogFiles>),
         (engine, key_watch): (Engine, Arc<KeyWatch>),
-        bound: Vec<(ListenerName, SocketAddr)>,
+        sockets: Sockets,
     ) -> anyhow::Result<Self> {
         let settings = Arc::new(cookie_settings(config)?);
         let upgrades = Upgrades::new(id_bytes(ports.entropy.as_ref()));
@@ -77,24 +77,25 @@ impl Lasting {
             engine,
             keys: Arc::clone(&key_watch.ring),
             key_watch,
-            bound,
+            sockets: Mutex::new(sockets),
             limiters: Arc::default(),
             streams: Arc::default(),
             counts: Arc::default(),
         })
     }
 
-    /// Builds what is served by a configuration. What it has in common with the one served `before` is taken
-    /// over. Nothing is changed by it: a fault leaves everything as it is.
+    /// Builds what is served by a configuration at these sockets. What it has in common with the one served `before`
+    /// is taken over. Nothing is changed by it: a fault leaves everything as it is.
     ///
     /// # Errors
     /// When something that the configuration names cannot be used.
     pub(super) fn serving(
         &self,
         config: &Config,
+        sockets: &[Planned],
         before: Option<&Serving>,
     ) -> anyhow::Result<Serving> {
-        let origins = Arc::new(self.origins(config)?);
+        let origins = Arc::new(origins(config, sockets)?);
         let gate = Gate {
             engine: self.engine.door(),
             keys: Arc::clone(&self.keys),
@@ -139,44 +140,38 @@ impl Lasting {
             entropy: Arc::clone(&self.ports.entropy),
         }))
     }
+}
 
-    /// Where users reach each served host: its configured port, or that of the first TLS listener, which is
-    /// known once it is bound.
-    fn origins(&self, config: &Config) -> anyhow::Result<Origins> {
-        let default = config
-            .listeners
+/// Where users reach each served host: its configured port, or that of the first TLS listener, which is known once
+/// it is bound.
+fn origins(config: &Config, sockets: &[Planned]) -> anyhow::Result<Origins> {
+    let mut listeners = config.listeners.iter();
+    let first = listeners.find(|listener| listener.tls.is_some());
+    let default = first.and_then(|first| {
+        let mut sockets = sockets.iter();
+        sockets.find(|socket| socket.name == first.name)?.port()
+    });
+    let port = |configured: Option<u16>| configured.or(default).unwrap_or(443);
+    let served = config.virtual_hosts.iter().flat_map(|host| {
+        let port = port(host.public_port);
+        host.hosts
             .iter()
-            .find(|listener| listener.tls.is_some());
-        let default = default.and_then(|listener| self.address(listener));
-        let default = default.map(|address| address.port());
-        let port = |configured: Option<u16>| configured.or(default).unwrap_or(443);
-        let served = config.virtual_hosts.iter().flat_map(|host| {
-            let port = port(host.public_port);
-            host.hosts
-                .iter()
-                .map(move |pattern| (pattern.clone(), port))
-        });
-        let collector = config.collector.as_ref();
-        if collector.is_some() && default.is_none() {
-            bail!("users sign in by https only, and no listener has TLS");
-        }
-        let collector =
-            collector.map(|collector| (collector.host.clone(), port(collector.public_port)));
-        Ok(Origins::new(collector, served.collect()))
+            .map(move |pattern| (pattern.clone(), port))
+    });
+    let collector = config.collector.as_ref();
+    if collector.is_some() && first.is_none() {
+        bail!("users sign in by https only, and no listener has TLS");
     }
-
-    fn address(&self, listener: &Listener) -> Option<SocketAddr> {
-        let mut bound = self.bound.iter();
-        let found = bound.find(|(name, _)| *name == listener.name);
-        found.map(|(_, address)| *address)
-    }
+    let collector =
+        collector.map(|collector| (collector.host.clone(), port(collector.public_port)));
+    Ok(Origins::new(collector, served.collect()))
 }
 
 /// Warns of hosts that no certificate is for: browsers will not go there. And of certificates whose time ends.
 pub(super) fn warn_of_certificates(config: &Config, serving: &Serving, now: Timestamp) {
     warn_of_expiry(serving, now);
     let tables = config.listeners.iter();
-    let tables = tables.filter_map(|at| serving.tls.get(&at.name));
+    let tables = tables.filter_map(|at| serving.terminator(&at.name));
     let tables: Vec<_> = tables.map(|terminator| &*terminator.table).collect();
     if tables.is_empty() {
         return;

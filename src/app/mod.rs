@@ -58,6 +58,7 @@ mod reload;
 mod rig;
 mod services;
 mod sessions;
+mod sockets;
 mod streams;
 mod tasks;
 mod users;
@@ -92,9 +93,6 @@ pub fn start(origin: Origin) -> anyhow::Result<Running> {
     let hang_ups = HangUps::listen()?;
     let assembled = assembly::assemble(&origin.config)?;
     let addresses = assembled.addresses()?;
-    for (name, address) in &addresses {
-        tracing::info!(listener = name, %address, "listening");
-    }
     let (ready, is_ready) = mpsc::channel();
     let stopped = Arc::clone(&stop);
     let thread = std::thread::Builder::new()

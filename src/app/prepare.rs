@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::app::doubts;
 use crate::app::lasting::Lasting;
 use crate::app::reload::refused_for;
+use crate::app::sockets::Planned;
 use crate::app::verify;
 use crate::config::Config;
 use crate::config::diagnostic::Colour;
@@ -23,6 +24,7 @@ use crate::proxy::serving::Serving;
 pub(super) struct Prepared {
     pub(super) config: Config,
     pub(super) serving: Serving,
+    pub(super) sockets: Vec<Planned>,
     pub(super) users: UsersChange,
     pub(super) needs_restart: Vec<String>,
     pub(super) warnings: Vec<String>,
@@ -68,12 +70,15 @@ fn build(
     let config = fitted.config;
     let doubts = doubts::of_files(&config);
     let users = users(&config, running, lasting).map_err(|error| broken(&error))?;
-    let serving = lasting.serving(&config, Some(before));
+    let sockets = lasting.sockets.lock().plan(&config.listeners);
+    let sockets = sockets.map_err(|error| broken(&error))?;
+    let serving = lasting.serving(&config, &sockets, Some(before));
     let serving = serving.map_err(|error| broken(&error))?;
     Ok(Box::new(Prepared {
         warnings: config.warnings.lines().chain(doubts).collect(),
         config,
         serving,
+        sockets,
         users,
         needs_restart: fitted.needs_restart,
     }))

@@ -176,6 +176,7 @@ impl Reloader {
         let Prepared {
             config,
             serving,
+            sockets,
             users,
             ..
         } = prepared;
@@ -198,9 +199,13 @@ impl Reloader {
             target.pool.take_charge();
         }
         warn_of_certificates(&config, &serving, self.lasting.ports.clock.now());
+        let removed = self.lasting.sockets.lock().close_those_without(&sockets);
+        removed.await;
         let before = self.live.swap(Arc::new(serving));
+        let moved = self.lasting.sockets.lock().accept(sockets);
         self.pools = beginning.watch;
         self.running = Arc::new(config);
+        moved.await;
         before
     }
 }

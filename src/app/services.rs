@@ -41,14 +41,15 @@ use crate::app::record::Record;
 use crate::app::reload::Reloader;
 use crate::app::sessions::NodeSessions;
 use crate::app::streams::StreamWatch;
+use crate::app::tasks::Ending;
 use crate::app::tasks::Outage;
 use crate::app::tasks::Tasks;
 use crate::app::users::UsersWatch;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
 use crate::ports::vitals::Vitals;
-use crate::proxy::edge::Bound;
 use crate::proxy::edge::Edge;
+use crate::proxy::listening::Bound;
 use crate::proxy::naming::Asking;
 use crate::proxy::service::Portway;
 
@@ -271,7 +272,7 @@ pub(super) struct EdgeParts {
 /// Serves: the edge loop on every listener.
 pub(super) struct EdgeService {
     edge: Arc<Edge>,
-    listeners: Vec<Bound>,
+    listeners: tokio::sync::mpsc::UnboundedReceiver<Bound>,
     draining: watch::Receiver<bool>,
     is_serving: Arc<AtomicBool>,
     drained: Arc<Notify>,
@@ -305,6 +306,22 @@ impl EdgeService {
             ready: Some(ready),
         }
     }
+
+    /// Accepts on a listener, until a reload closes it.
+    fn accept(&self, bound: Bound, tasks: &mut Tasks) {
+        let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
+        tasks.spawn_until_asked("a listener", async move {
+            let (name, closing) = (bound.name.clone(), bound.closing.clone());
+            if let Err(error) = edge.accept(bound, draining).await {
+                tracing::error!(listener = %name, %error, "the listener cannot be used");
+            }
+            if *closing.borrow() {
+                Ending::AsAsked
+            } else {
+                Ending::Lost
+            }
+        });
+    }
 }
 
 #[async_trait]
@@ -323,14 +340,8 @@ impl ServiceWithDependents for EdgeService {
             return;
         }
         let mut tasks = Tasks::default();
-        for bound in self.listeners.drain(..) {
-            let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
-            tasks.spawn("a listener", async move {
-                let name = bound.name.clone();
-                if let Err(error) = edge.accept(bound, draining).await {
-                    tracing::error!(listener = %name, %error, "the listener cannot be used");
-                }
-            });
+        while let Ok(bound) = self.listeners.try_recv() {
+            self.accept(bound, &mut tasks);
         }
         notifier.notify_ready();
         self.is_serving.store(true, Ordering::Release);
@@ -338,8 +349,18 @@ impl ServiceWithDependents for EdgeService {
             // Nobody waits for it any more when the start was given up.
             ready.send(()).ok();
         }
-        if let Some(lost) = tasks.lost_before(&mut self.draining).await {
-            self.outage.begin(lost);
+        loop {
+            let lost = tokio::select! {
+                lost = tasks.lost_before(&mut self.draining) => lost,
+                Some(bound) = self.listeners.recv() => {
+                    self.accept(bound, &mut tasks);
+                    continue;
+                }
+            };
+            if let Some(lost) = lost {
+                self.outage.begin(lost);
+            }
+            break;
         }
         self.draining.wait_for(|drain| *drain).await.ok();
         let open = self.edge.drain().await;

@@ -17,8 +17,17 @@ use tokio::task::JoinSet;
 /// Tasks that go on until their runtime ends, and are watched while this is there.
 #[derive(Debug, Default)]
 pub(super) struct Tasks {
-    running: JoinSet<()>,
+    running: JoinSet<Ending>,
     names: HashMap<Id, &'static str>,
+}
+
+/// How a task came to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    /// Somebody asked it to.
+    AsAsked,
+    /// The node has to do without it.
+    Lost,
 }
 
 impl Tasks {
@@ -27,6 +36,18 @@ impl Tasks {
         &mut self,
         name: &'static str,
         task: impl Future<Output = ()> + Send + 'static,
+    ) {
+        self.spawn_until_asked(name, async {
+            task.await;
+            Ending::Lost
+        });
+    }
+
+    /// Starts a task that may be asked to end before the process does.
+    pub(super) fn spawn_until_asked(
+        &mut self,
+        name: &'static str,
+        task: impl Future<Output = Ending> + Send + 'static,
     ) {
         let id = self.running.spawn(task).id();
         self.names.insert(id, name);
@@ -48,15 +69,21 @@ impl Tasks {
 
     /// Waits until one of them ends, and answers which; for ever where all of them go on.
     async fn first_to_end(&mut self) -> &'static str {
-        let ended = match self.running.join_next_with_id().await {
-            Some(Ok((id, ()))) => id,
-            Some(Err(error)) => {
-                tracing::error!(%error, "a background task broke off");
-                error.id()
+        loop {
+            let (ended, ending) = match self.running.join_next_with_id().await {
+                Some(Ok(ended)) => ended,
+                Some(Err(error)) => {
+                    tracing::error!(%error, "a background task broke off");
+                    (error.id(), Ending::Lost)
+                }
+                None => return std::future::pending().await,
+            };
+            let name = self.names.remove(&ended).unwrap_or("a task");
+            match ending {
+                Ending::AsAsked => {}
+                Ending::Lost => return name,
             }
-            None => return std::future::pending().await,
-        };
-        self.names.get(&ended).copied().unwrap_or("a task")
+        }
     }
 }
 
@@ -112,6 +139,7 @@ mod tests {
         assert_eq!(tasks.first_to_end().await, "follow");
         tasks.spawn("close", async { panic!("by a fault of its own") });
         assert_eq!(tasks.first_to_end().await, "close");
+        tasks.spawn_until_asked("a listener", async { Ending::AsAsked });
         assert_eq!(tasks.first_to_end().now_or_never(), None);
     }
 

@@ -17,6 +17,8 @@ use crate::config::allowance::Allowance;
 use crate::config::client_certificates::ClientCertificates;
 use crate::config::destination::Destination;
 use crate::config::diagnostic::Warnings;
+pub use crate::config::listener::Announcers;
+pub use crate::config::listener::Bind;
 pub use crate::config::listener::CertificateSource;
 pub use crate::config::listener::Http2;
 pub use crate::config::listener::Listener;
@@ -160,7 +162,8 @@ pub struct Collector {
 /// Bounds on what a client may take. None is infinite.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// From accepting a connection, or the first wait for a request, to the end of the TLS handshake.
+    /// From accepting a connection, or the first wait for a request, to the end of the TLS handshake; an announcement
+    /// by the PROXY protocol counts into it.
     pub handshake_timeout: Duration,
     /// For the whole header of a request.
     pub header_timeout: Duration,

@@ -10,6 +10,7 @@ use crate::config::parse::expand::ExpandError;
 use crate::config::parse::quantity::QuantityError;
 use crate::config::problem::forward::ForwardProblem;
 use crate::config::problem::include::IncludeProblem;
+use crate::config::problem::listener::ListenerProblem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::problem::policy::PolicyProblem;
 use crate::config::raw::ReadTreeError;
@@ -22,6 +23,7 @@ pub mod advice;
 pub mod forward;
 mod hint;
 pub mod include;
+pub mod listener;
 pub mod mdc;
 pub mod policy;
 
@@ -122,6 +124,9 @@ pub enum Problem {
         /// The level a sign-in gives.
         reached: u8,
     },
+    /// Something about a listener.
+    #[error("{0}")]
+    Listener(#[source] ListenerProblem),
     /// A session that would outlive the memory of its end.
     #[error("lifetime is longer than {}d", End::KEPT_MAX.as_secs() / 86_400)]
     Lifetime,

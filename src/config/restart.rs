@@ -4,7 +4,6 @@
 //! `app` builds from the result and knows no difference any more.
 
 use crate::config::Config;
-use crate::config::Listener;
 
 /// A new configuration, fitted to the process that runs.
 #[derive(Debug)]
@@ -23,7 +22,6 @@ pub fn fit(running: &Config, new: Config) -> Fitted {
         needs_restart: Vec::new(),
     };
     fitting.node(running);
-    fitting.listeners(running);
     fitting.users(running);
     fitting.sessions(running);
     let Fitting {
@@ -80,33 +78,6 @@ impl Fitting {
         keep!(self, running, logs.audit, "logs.audit");
     }
 
-    /// The sockets that are bound. What is served on them, and with which certificates, may change.
-    fn listeners(&mut self, running: &Config) {
-        let mut kept = Vec::with_capacity(running.listeners.len());
-        for bound in &running.listeners {
-            let same = |listener: &&Listener| listener.name == bound.name;
-            let Some(new) = self.config.listeners.iter().find(same) else {
-                self.needs_restart.push(format!("listeners.{}", bound.name));
-                kept.push(bound.clone());
-                continue;
-            };
-            if new.bind != bound.bind {
-                let key = format!("listeners.{}.bind", bound.name);
-                self.needs_restart.push(key);
-            }
-            kept.push(Listener {
-                bind: bound.bind,
-                ..new.clone()
-            });
-        }
-        for new in &self.config.listeners {
-            if !running.listeners.iter().any(|bound| bound.name == new.name) {
-                self.needs_restart.push(format!("listeners.{}", new.name));
-            }
-        }
-        self.config.listeners = kept;
-    }
-
     /// Whether there are users at all, and what their store is called: sessions are of that store.
     fn users(&mut self, running: &Config) {
         match (&mut self.config.authentication, &running.authentication) {
@@ -143,8 +114,6 @@ const NEEDS_RESTART: &[(&str, &str)] = &[
     ("deployment", "yes"),
     ("engine", "yes"),
     ("key_ring_file", "yes"),
-    ("listeners.bind", "yes"),
-    ("listeners.name", "yes"),
     ("logs.audit", "yes"),
     ("mdc", "yes"),
     ("ops", "yes"),
@@ -210,9 +179,6 @@ mod tests {
             "cluster_id",
             "deployment",
             "key_ring_file",
-            "listeners.http.bind",
-            "listeners.new",
-            "listeners.old",
             "logs.audit",
             "ops",
             "session.store",
@@ -221,16 +187,14 @@ mod tests {
         ];
         assert_eq!(fitted.needs_restart, named);
         for key in named {
-            let place = key.replace(".http.", ".").replace(".new", ".name");
-            let place = place.replace(".old", ".name");
-            assert_eq!(when(&place), Some("yes"), "{key}");
+            assert_eq!(when(key), Some("yes"), "{key}");
         }
         assert_eq!(when("pools.*.primary"), None);
         assert_eq!(when("authentication"), Some("to add or remove it"));
         assert_eq!(when("authentication.level"), None);
         assert_eq!(fitted.config.cluster, running.cluster);
         assert_eq!(fitted.config.state_dir, running.state_dir);
-        assert_eq!(fitted.config.listeners, running.listeners);
+        assert_ne!(fitted.config.listeners, running.listeners);
         assert_eq!(fitted.config.session.store, running.session.store);
         assert_ne!(fitted.config.pools, running.pools, "the rest is applied");
         let again = fit(&fitted.config, parsed(&new));

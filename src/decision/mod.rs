@@ -31,6 +31,7 @@ pub mod password;
 pub mod path;
 pub mod percent;
 pub mod policy;
+pub mod proxy_header;
 pub mod rate;
 pub mod release;
 pub mod reply;

@@ -199,6 +199,7 @@ mod tests {
 
     use super::*;
     use crate::config;
+    use crate::config::Bind;
     use crate::config::Pool;
     use crate::decision::adoption::OnSilence;
     use crate::demo::apps::Apps;
@@ -238,7 +239,9 @@ mod tests {
         let files = folder.write_centre(&plan(site, &apps)).unwrap();
         let config = config::load::load(&files.config).unwrap();
         let mut listeners = config.listeners.iter();
-        assert!(listeners.all(|listener| listener.bind.ip().is_loopback()));
+        let is_loopback =
+            |bind: &Bind| matches!(bind, Bind::Tcp(address) if address.ip().is_loopback());
+        assert!(listeners.all(|listener| is_loopback(&listener.bind)));
         assert!(config.state_dir.starts_with(&path));
         let tiers = |pool: &Pool| (pool.primary.len(), pool.secondary.len());
         assert!(config.pools.values().all(|pool| tiers(pool) == (2, 1)));

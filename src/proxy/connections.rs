@@ -26,32 +26,25 @@ pub(super) struct Connections {
 }
 
 impl Connections {
-    /// A place for one more connection from an address; none when there are too many.
-    pub(super) fn admit(self: &Arc<Self>, address: IpAddr, serving: &Serving) -> Option<Place> {
-        let limits = &serving.limits;
-        let here_max = if is_trusted(address, &serving.trusted_proxies) {
-            usize::MAX
-        } else {
-            limits.connections_per_address_max
-        };
-        self.admit_at_most(Network::of(address), (here_max, limits.connections_max))
+    /// A place for one more connection, from an address if that is known; none when there are too many.
+    pub(super) fn admit(
+        self: &Arc<Self>,
+        address: Option<IpAddr>,
+        serving: &Serving,
+    ) -> Option<Place> {
+        let mut place = self.admit_at_most(serving.limits.connections_max)?;
+        let is_counted = address.is_none_or(|address| place.count_for(address, serving));
+        is_counted.then_some(place)
     }
 
-    fn admit_at_most(
-        self: &Arc<Self>,
-        network: Network,
-        (here_max, total_max): (usize, usize),
-    ) -> Option<Place> {
-        let mut by_network = self.by_network.lock();
-        let here = by_network.get(&network).copied().unwrap_or_default();
-        if here >= here_max || self.open() >= total_max {
-            return None;
-        }
-        by_network.insert(network, here + 1);
-        self.open.fetch_add(1, Ordering::AcqRel);
-        Some(Place {
+    fn admit_at_most(self: &Arc<Self>, most: usize) -> Option<Place> {
+        let one_more = |open: usize| (open < most).then_some(open + 1);
+        let counted = self
+            .open
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, one_more);
+        counted.ok().map(|_| Place {
             connections: Arc::clone(self),
-            network,
+            network: None,
         })
     }
 
@@ -76,16 +69,40 @@ impl Connections {
 #[derive(Debug)]
 pub(super) struct Place {
     connections: Arc<Connections>,
-    network: Network,
+    /// Where it is counted besides.
+    network: Option<Network>,
+}
+
+impl Place {
+    /// Counts it as one of an address, unless that has too many.
+    pub(super) fn count_for(&mut self, address: IpAddr, serving: &Serving) -> bool {
+        let most = if is_trusted(address, &serving.trusted_proxies) {
+            usize::MAX
+        } else {
+            serving.limits.connections_per_address_max
+        };
+        self.count_at_most(Network::of(address), most)
+    }
+
+    fn count_at_most(&mut self, network: Network, most: usize) -> bool {
+        let mut by_network = self.connections.by_network.lock();
+        let here = by_network.get(&network).copied().unwrap_or_default();
+        let is_counted = here < most && self.network.is_none();
+        if is_counted {
+            by_network.insert(network, here + 1);
+            self.network = Some(network);
+        }
+        is_counted
+    }
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let mut by_network = self.connections.by_network.lock();
-        if let Some(here) = by_network.get_mut(&self.network) {
-            *here = here.saturating_sub(1);
-            if *here == 0 {
-                by_network.remove(&self.network);
+        if let Some(network) = self.network {
+            let mut by_network = self.connections.by_network.lock();
+            match by_network.get_mut(&network) {
+                Some(here @ 2..) => *here -= 1,
+                Some(_) | None => drop(by_network.remove(&network)),
             }
         }
         self.connections.open.fetch_sub(1, Ordering::AcqRel);
@@ -98,7 +115,9 @@ mod tests {
     use super::*;
 
     fn admit(connections: &Arc<Connections>, address: &str) -> Option<Place> {
-        connections.admit_at_most(Network::of(address.parse().unwrap()), (2, 4))
+        let mut place = connections.admit_at_most(4)?;
+        let network = Network::of(address.parse().unwrap());
+        place.count_at_most(network, 2).then_some(place)
     }
 
     #[test]

@@ -134,6 +134,8 @@ const METHOD_NOT_ALLOWED: &str = "HTTP/1.1 405 Method Not Allowed\r\nContent-Len
 pub struct Observed {
     /// There until it is handed back.
     stream: Option<BufWriter<Stream>>,
+    /// What is spoken on it, with TLS or without.
+    protocol: ALPN,
     line: Arc<RequestLine>,
     /// Where it goes; nowhere once the client has ended it.
     home: Option<oneshot::Sender<Stream>>,
@@ -143,23 +145,24 @@ impl Observed {
     /// Looks at a connection of HTTP/1; the receiver gets it back if the client has not ended it.
     #[must_use]
     pub fn new(stream: Stream, line: Arc<RequestLine>) -> (Self, oneshot::Receiver<Stream>) {
-        Self::gathering(GATHERED_BYTES, stream, line)
+        Self::gathering((GATHERED_BYTES, ALPN::H1), stream, line)
     }
 
     /// A connection of HTTP/2, which has no lines and gathers its frames by itself.
     #[must_use]
     pub fn without_lines(stream: Stream) -> (Self, oneshot::Receiver<Stream>) {
-        Self::gathering(0, stream, Arc::default())
+        Self::gathering((0, ALPN::H2), stream, Arc::default())
     }
 
     fn gathering(
-        bytes: usize,
+        (bytes, protocol): (usize, ALPN),
         stream: Stream,
         line: Arc<RequestLine>,
     ) -> (Self, oneshot::Receiver<Stream>) {
         let (home, back) = oneshot::channel();
         let observed = Self {
             stream: Some(BufWriter::with_capacity(bytes, stream)),
+            protocol,
             line,
             home: Some(home),
         };
@@ -318,7 +321,7 @@ impl Ssl for Observed {
     }
 
     fn selected_alpn_proto(&self) -> Option<ALPN> {
-        self.inner()?.selected_alpn_proto()
+        Some(self.protocol.clone())
     }
 }
 

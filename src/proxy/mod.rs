@@ -1,6 +1,6 @@
 //! The proxy: pingora and the edge loop around it.
 //!
-//! `edge` accepts connections, `framing`, `inbound` and `arrival` make trusted values of requests, `service` walks each through
+//! `edge` accepts connections, `opening` and `connection` run them, `framing`, `inbound` and `arrival` make trusted values of requests, `service` walks each through
 //! its phases, `connect` and `outbound` forward it, `answer` and `pages` speak for Portway itself.
 //! Decisions are made below, in `gate` and `decision`.
 
@@ -11,6 +11,7 @@ pub mod answer;
 pub mod arrival;
 pub mod client_auth;
 pub mod connect;
+mod connection;
 mod connections;
 pub mod context;
 pub mod counts;
@@ -32,12 +33,14 @@ mod kept;
 pub mod line;
 pub mod limiters;
 mod linger;
+pub mod listening;
 pub mod live;
 pub mod member;
 pub mod memory;
 pub mod naming;
 pub mod outbound;
 mod outcome;
+mod opening;
 mod own_headers;
 pub mod pages;
 pub mod pool;

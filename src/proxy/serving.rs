@@ -40,6 +40,7 @@ use crate::proxy::counts::RequestCounts;
 use crate::proxy::hosts::HostRuntime;
 use crate::proxy::hosts::Target;
 use crate::proxy::limiters::Limiters;
+use crate::proxy::listening::ListenerRuntime;
 use crate::proxy::pages::Pages;
 use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
@@ -87,8 +88,8 @@ pub struct Serving {
     pub(super) kept_bodies: Semaphore,
     /// What a connection keeps from its beginning to its end.
     pub connection: Arc<ConnectionTerms>,
-    /// The TLS side of the listeners that have one.
-    pub tls: HashMap<ListenerName, Arc<Terminator>>,
+    /// The listeners.
+    pub listeners: HashMap<ListenerName, Arc<ListenerRuntime>>,
     /// What virtual hosts ask of the certificates of clients, each once.
     pub client_auths: Vec<Arc<ClientAuth>>,
     /// Methods that some route names beyond the usual ones.
@@ -158,9 +159,16 @@ pub enum ServingError {
 impl Serving {
     /// The listeners with TLS, by name.
     pub fn terminators(&self) -> impl Iterator<Item = (&ListenerName, &Arc<Terminator>)> {
-        let mut all: Vec<_> = self.tls.iter().collect();
+        let mut all: Vec<_> = self.listeners.iter().collect();
         all.sort_by_key(|(name, _)| *name);
-        all.into_iter()
+        let listeners = all.into_iter();
+        listeners.filter_map(|(name, listener)| Some((name, listener.tls.as_ref()?)))
+    }
+
+    /// What ends the handshakes of a listener with TLS.
+    #[must_use]
+    pub fn terminator(&self, listener: &ListenerName) -> Option<&Arc<Terminator>> {
+        self.listeners.get(listener)?.tls.as_ref()
     }
 
     /// Compiles a configuration. What it has in common with the one `before` is taken over: pools with the
@@ -180,13 +188,16 @@ impl Serving {
             pools.insert(name.clone(), target);
         }
         let client_auths = client_auths(config, before)?;
-        let mut tls = HashMap::new();
+        let mut listeners = HashMap::new();
         for listener in &config.listeners {
-            let same = before.and_then(|before| before.tls.get(&listener.name));
+            let same = before.and_then(|before| before.terminator(&listener.name));
             let auths = auths_on(listener, config, &client_auths);
-            if let Some(terminator) = terminator(listener, &auths, same)? {
-                tls.insert(listener.name.clone(), terminator);
-            }
+            let runtime = ListenerRuntime {
+                announcers: listener.proxy_protocol.clone(),
+                h2c: listener.h2c,
+                tls: terminator(listener, &auths, same)?,
+            };
+            listeners.insert(listener.name.clone(), Arc::new(runtime));
         }
         let hosts = config
             .virtual_hosts
@@ -227,7 +238,7 @@ impl Serving {
             limits: config.limits.clone(),
             kept_bodies: Semaphore::new(config.limits.kept.posts_max),
             connection: Arc::new(ConnectionTerms::of(&config.limits)),
-            tls,
+            listeners,
             client_auths,
             methods,
             whereabouts: Whereabouts::of(config),

@@ -432,7 +432,7 @@ fn listening(log: &[String]) -> BTreeMap<String, SocketAddr> {
         Some(rest.split_whitespace().next()?.trim_matches('"').to_owned())
     };
     log.iter()
-        .filter(|line| line.contains("listening"))
+        .filter(|line| line.contains("listening") && !line.contains("no longer"))
         .filter_map(|line| {
             Some((
                 after(line, "listener=")?,

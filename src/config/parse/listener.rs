@@ -4,8 +4,14 @@
 //! the listener is built (`crypto`).
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
+use ipnet::IpNet;
+
+use crate::config::Announcers;
+use crate::config::Bind;
 use crate::config::CertificateSource;
 use crate::config::Http2;
 use crate::config::Listener;
@@ -14,6 +20,9 @@ use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::Problem;
+use crate::config::problem::advice::Advice;
+use crate::config::problem::listener::ListenerProblem;
+use crate::decision::forwarded::is_trusted;
 use crate::model::name::ListenerName;
 use crate::model::secret::Secret;
 
@@ -23,10 +32,13 @@ use crate::model::secret::Secret;
 pub(super) struct Listeners {
     pub(super) valid: Vec<Listener>,
     pub(super) names: Vec<String>,
-    /// The line of each address.
-    pub(super) binds: BTreeMap<SocketAddr, usize>,
+    /// The line of each place that is bound.
+    pub(super) binds: Binds,
     tls: Vec<Option<ListenerName>>,
 }
+
+/// The line of each place that is bound, by how it is shown.
+pub(super) type Binds = BTreeMap<String, usize>;
 
 impl Listeners {
     /// Whether any listener has TLS, be it a faulty one.
@@ -52,7 +64,7 @@ impl Listeners {
 }
 
 impl Reading<'_> {
-    pub(super) fn listeners(&mut self, found: &Found<'_>) -> Listeners {
+    pub(super) fn listeners(&mut self, found: &Found<'_>, trusted: &[IpNet]) -> Listeners {
         let mut listeners = Listeners::default();
         let mut names = BTreeMap::new();
         for item in self.some_list(found).unwrap_or_default() {
@@ -60,7 +72,13 @@ impl Reading<'_> {
                 continue;
             };
             let name = self.listener_name(&section, &mut names);
-            let bind = self.listener_bind(&section, &mut listeners.binds);
+            let bind = self.listener_place(&section, &mut listeners.binds);
+            let announcers = self.announcers(&section, bind.as_ref());
+            self.check_one_client(&section, bind.as_ref(), trusted);
+            let h2c = self.or(&section, "h2c", false, Self::switch);
+            if h2c {
+                self.exclusive(&section, "h2c", "tls");
+            }
             let ready_path = section.get("ready_path");
             let ready_path = ready_path.and_then(|found| self.ready_path(found));
             let tls = section.get("tls").map(|found| self.listener_tls(found));
@@ -76,6 +94,8 @@ impl Reading<'_> {
                 listeners.valid.push(Listener {
                     name,
                     bind,
+                    proxy_protocol: announcers,
+                    h2c: offered(h2c),
                     tls: tls.flatten(),
                     ready_path,
                 });
@@ -107,28 +127,90 @@ impl Reading<'_> {
         Some(name)
     }
 
+    /// Where a listener accepts; two cannot do so in the same place.
+    fn listener_place(&mut self, section: &Section<'_>, seen: &mut Binds) -> Option<Bind> {
+        let mode = section.get("mode");
+        let read = mode.map_or(Some(MODE), |found| self.mode(found));
+        let found = self.required(section, "bind")?;
+        let Some(path) = self.text(found)?.strip_prefix("unix:").map(str::to_owned) else {
+            if let Some(mode) = mode {
+                self.fault_at_key(mode, Problem::Listener(ListenerProblem::ModeOfAddress));
+            }
+            return self.listener_bind(section, seen).map(Bind::Tcp);
+        };
+        let folder = self.surroundings.folder;
+        let path = self.shaped(
+            found,
+            ("a socket with its path", "unix:/run/portway/http.sock"),
+            |_| {
+                let path = folder.join(&path);
+                let fits = !path.as_os_str().is_empty() && path.as_os_str().len() <= PATH_BYTES_MAX;
+                (fits && path.file_name().is_some()).then_some(path)
+            },
+        )?;
+        let bind = Bind::Unix { path, mode: read? };
+        self.check_bind(found, &bind, seen);
+        Some(bind)
+    }
+
+    /// The permissions of a file, as `chmod` takes them.
+    fn mode(&mut self, found: &Found<'_>) -> Option<u32> {
+        self.shaped(found, ("a file mode", "\"0660\""), |text| {
+            let is_octal = (3..=4).contains(&text.len());
+            let mode = u32::from_str_radix(text, 8).ok().filter(|_| is_octal)?;
+            (mode <= 0o777).then_some(mode)
+        })
+    }
+
     /// An address to listen on; two cannot listen on the same.
     pub(super) fn listener_bind(
         &mut self,
         section: &Section<'_>,
-        seen: &mut BTreeMap<SocketAddr, usize>,
+        seen: &mut Binds,
     ) -> Option<SocketAddr> {
         let found = self.required(section, "bind")?;
         let bind = self.socket_address(found)?;
-        self.check_bind(found, bind, seen);
+        self.check_bind(found, &Bind::Tcp(bind), seen);
         Some(bind)
     }
 
+    /// Who announces clients by the PROXY protocol.
+    fn announcers(&mut self, section: &Section<'_>, bind: Option<&Bind>) -> Option<Announcers> {
+        let section = self.section(section.get("proxy_protocol")?, PROXY_PROTOCOL_KEYS)?;
+        let from = section.get("from");
+        match (bind?, from) {
+            (Bind::Unix { .. }, None) => Some(Announcers::Anybody),
+            (Bind::Unix { .. }, Some(from)) => {
+                self.fault_at_key(from, Problem::Listener(ListenerProblem::SendersOfSocket));
+                None
+            }
+            (Bind::Tcp(_), None) => {
+                let missing = Problem::Listener(ListenerProblem::SendersMissing);
+                self.fault(&section.found, missing);
+                None
+            }
+            (Bind::Tcp(_), Some(from)) => {
+                let items = self.some_list(from)?;
+                self.each(&items, Self::network).map(Announcers::At)
+            }
+        }
+    }
+
+    /// Warns of a socket whose clients nobody tells apart.
+    fn check_one_client(&mut self, section: &Section<'_>, bind: Option<&Bind>, trusted: &[IpNet]) {
+        let is_told = section.get("proxy_protocol").is_some()
+            || is_trusted(IpAddr::V4(Ipv4Addr::LOCALHOST), trusted);
+        if let (Some(Bind::Unix { .. }), Some(found)) = (bind, section.get("bind"))
+            && !is_told
+        {
+            self.advise(found, Advice::OneClient);
+        }
+    }
+
     /// Reports an address that is listened on already; `found` is where this one stands.
-    pub(super) fn check_bind(
-        &mut self,
-        found: &Found<'_>,
-        bind: SocketAddr,
-        seen: &mut BTreeMap<SocketAddr, usize>,
-    ) {
-        // Port 0 is another free port each time.
-        if let Some(first) = seen.get(&bind).filter(|_| bind.port() != 0) {
-            let text = bind.to_string();
+    pub(super) fn check_bind(&mut self, found: &Found<'_>, bind: &Bind, seen: &mut Binds) {
+        let text = bind.to_string();
+        if let Some(first) = seen.get(&text).filter(|_| !bind.is_any()) {
             self.fault(
                 found,
                 Problem::Duplicate {
@@ -138,7 +220,7 @@ impl Reading<'_> {
                 },
             );
         } else {
-            seen.insert(bind, found.node.at.line);
+            seen.insert(text, found.node.at.line);
         }
     }
 
@@ -154,14 +236,13 @@ impl Reading<'_> {
     fn listener_tls(&mut self, found: &Found<'_>) -> Option<ListenerTls> {
         let section = self.section(found, TLS_KEYS)?;
         let http2 = self.or(&section, "http2", true, Self::switch);
-        let http2 = if http2 { Http2::Offered } else { Http2::Off };
         let certificates = self.required(&section, "certificates")?;
         let items = self.some_list(certificates)?;
         let certificates = self.each(&items, Self::certificate)?;
         self.distinct_certificates(&items, &certificates);
         Some(ListenerTls {
             certificates,
-            http2,
+            http2: offered(http2),
         })
     }
 
@@ -264,9 +345,26 @@ pub(super) fn holds_block(pem: &[u8], labels: &[&str]) -> bool {
     })
 }
 
-pub(super) const KEYS: &[&str] = &["bind", "name", "ready_path", "tls"];
+const fn offered(switch: bool) -> Http2 {
+    if switch { Http2::Offered } else { Http2::Off }
+}
+
+pub(super) const KEYS: &[&str] = &[
+    "bind",
+    "h2c",
+    "mode",
+    "name",
+    "proxy_protocol",
+    "ready_path",
+    "tls",
+];
+pub(super) const PROXY_PROTOCOL_KEYS: &[&str] = &["from"];
 pub(super) const TLS_KEYS: &[&str] = &["certificates", "http2"];
 pub(super) const CERTIFICATE_KEYS: &[&str] =
     &["certificate", "certificate_file", "key", "key_file"];
 const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];
+/// Its owner and group may connect.
+const MODE: u32 = 0o660;
+/// What the system takes, with room for what is put beside the socket while it is made.
+const PATH_BYTES_MAX: usize = 100;
 const KEY_ONE_OF: &[&str] = &["key", "key_file"];

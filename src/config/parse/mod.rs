@@ -208,7 +208,7 @@ impl Reading<'_> {
         let pki = process.state_dir.join(PKI_DIR);
         let given = Given::at_the_top(&pki);
         let (engine_place, engine) = self.engine(section.get("engine"), given);
-        let mut listeners = self.all_listeners(&section);
+        let mut listeners = self.all_listeners(&section, &process.trusted_proxies);
         let limits = self.limits(section.get("limits"), &listeners.valid);
         let ops = self.ops(section.get("ops"), &mut listeners);
         let logs = self.logs(section.get("logs"), &process.state_dir);
@@ -275,10 +275,10 @@ impl Reading<'_> {
         })
     }
 
-    fn all_listeners(&mut self, section: &Section<'_>) -> Listeners {
+    fn all_listeners(&mut self, section: &Section<'_>, trusted: &[IpNet]) -> Listeners {
         let found = self.required(section, "listeners").cloned();
         found
-            .map(|found| self.listeners(&found))
+            .map(|found| self.listeners(&found, trusted))
             .unwrap_or_default()
     }
 

@@ -3,6 +3,7 @@
 use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
+use crate::config::Bind;
 use crate::config::parse::listener::Listeners;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -17,7 +18,7 @@ impl Reading<'_> {
         let section = self.section(found?, KEYS)?;
         let Some(place) = section.get("bind") else {
             let bind = SocketAddr::from((Ipv4Addr::LOCALHOST, PORT));
-            self.check_bind(&section.found, bind, &mut listeners.binds);
+            self.check_bind(&section.found, &Bind::Tcp(bind), &mut listeners.binds);
             return Some(bind);
         };
         let bind = self.listener_bind(&section, &mut listeners.binds)?;

@@ -54,6 +54,9 @@ pub enum Advice {
     /// Clear text beyond this machine, on the operator's word (MDC-SEC-1).
     #[error("the back-channel is not encrypted")]
     Open,
+    /// Clients that cannot be told apart.
+    #[error("everybody who comes by this socket is one client, 127.0.0.1")]
+    OneClient,
     /// A path that no application sees.
     #[error("what is below `{PREFIX}` is answered by Portway itself, and never reaches this route")]
     OwnPath,
@@ -97,6 +100,9 @@ impl Advice {
                 return Some(format!(
                     "write the network, or `{alone}` for this address alone"
                 ));
+            }
+            Self::OneClient => {
+                "add `proxy_protocol: {}`, or 127.0.0.1 to `trusted_proxies` if what is in front sends X-Forwarded-For"
             }
             Self::OwnPath => "choose another path",
             Self::TrustsEverybody => {

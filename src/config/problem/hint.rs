@@ -27,6 +27,7 @@ impl Problem {
             }
             Self::Forward(problem) => return problem.hint(),
             Self::Include(problem) => return Some(problem.hint()),
+            Self::Listener(problem) => return Some(problem.hint()),
             Self::Mdc(problem) => return problem.hint(),
             Self::Policy(problem) => return problem.hint(),
             Self::Name { text, error, .. } => return name_hint(text, error),
@@ -38,11 +39,7 @@ impl Problem {
             Self::UnknownName { nearest, known, .. } => {
                 return (!known.is_empty()).then(|| known_hint(nearest.as_ref(), known));
             }
-            Self::Word { nearest, .. } => {
-                return nearest
-                    .as_ref()
-                    .map(|word| format!("did you mean `{word}`?"));
-            }
+            Self::Word { nearest, .. } => return nearest.as_deref().map(meant),
             Self::CollectorHost(_) => {
                 "give it a name of its own, such as `login.portway.localhost`"
             }
@@ -87,9 +84,13 @@ impl Problem {
     }
 }
 
+fn meant(word: &str) -> String {
+    format!("did you mean `{word}`?")
+}
+
 fn known_hint<T: AsRef<str>>(nearest: Option<&String>, known: &[T]) -> String {
     match nearest {
-        Some(word) => format!("did you mean `{word}`?"),
+        Some(word) => meant(word),
         None => format!("there are: {}", words(known)),
     }
 }

@@ -1,0 +1,8 @@
+//! The body `proxy_header::run`, driven by coverage.
+#![no_main]
+
+#[allow(dead_code, reason = "a target uses one body")]
+#[path = "../bodies/mod.rs"]
+mod bodies;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| bodies::proxy_header::run(data));

@@ -1,0 +1,201 @@
+//! The sockets of the listeners: bound at the start, and opened, kept and closed as a reload asks.
+//!
+//! What can fail is done by `plan`, before anything changes. Whoever connects meanwhile waits in the queue of a
+//! socket, or is served by the configuration before.
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use futures_util::future::join_all;
+use tokio::sync::mpsc;
+use tokio::sync::watch;
+
+use crate::config::Bind;
+use crate::config::Listener;
+use crate::model::name::ListenerName;
+use crate::proxy::listening::Bound;
+use crate::proxy::listening::Socket;
+
+/// The sockets that are listened at, in the order of the listeners.
+#[derive(Debug)]
+pub(super) struct Sockets {
+    held: Vec<Held>,
+    /// To whoever accepts.
+    opened: mpsc::UnboundedSender<Bound>,
+}
+
+/// A listener that accepts.
+#[derive(Debug)]
+struct Held {
+    planned: Planned,
+    /// Says that it is to accept no more. Nobody hears it any more once it does not.
+    closing: watch::Sender<bool>,
+}
+
+/// A listener that is to accept.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) name: ListenerName,
+    /// As configured.
+    bind: Bind,
+    /// As it is.
+    place: Bind,
+    socket: Arc<Socket>,
+}
+
+impl Planned {
+    /// Its port, where it has one.
+    pub(super) const fn port(&self) -> Option<u16> {
+        match &self.place {
+            Bind::Tcp(address) => Some(address.port()),
+            Bind::Unix { .. } => None,
+        }
+    }
+
+    fn bind(listener: &Listener) -> anyhow::Result<Self> {
+        let cannot = || {
+            let (name, bind) = (&listener.name, &listener.bind);
+            format!("the listener {name} cannot listen on {bind}")
+        };
+        let socket = Socket::bind(&listener.bind).with_context(cannot)?;
+        Ok(Self {
+            name: listener.name.clone(),
+            bind: listener.bind.clone(),
+            place: socket.place(&listener.bind).with_context(cannot)?,
+            socket: Arc::new(socket),
+        })
+    }
+
+    /// The same socket, as a listener asks for it.
+    fn again(&self, listener: &Listener) -> Self {
+        let place = match &self.place {
+            Bind::Tcp(_) => self.place.clone(),
+            Bind::Unix { .. } => listener.bind.clone(),
+        };
+        Self {
+            name: listener.name.clone(),
+            bind: listener.bind.clone(),
+            place,
+            socket: Arc::clone(&self.socket),
+        }
+    }
+
+    fn is_listener(&self, listener: &Listener) -> bool {
+        self.name == listener.name && self.bind.is_at(&listener.bind)
+    }
+}
+
+impl Sockets {
+    /// No sockets yet. Where they are told that accept comes with it.
+    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Bound>) {
+        let (opened, accepting) = mpsc::unbounded_channel();
+        let none = Self {
+            held: Vec::new(),
+            opened,
+        };
+        (none, accepting)
+    }
+
+    /// The sockets for these listeners: those that there are, under another name if need be, and new ones.
+    ///
+    /// # Errors
+    /// When one cannot be bound; nothing has changed then.
+    pub(super) fn plan(&self, listeners: &[Listener]) -> anyhow::Result<Vec<Planned>> {
+        let planned = listeners.iter().map(|listener| {
+            let mut held = self.held.iter().map(|held| &held.planned);
+            let same = held.clone().find(|held| held.is_listener(listener));
+            let same = same.or_else(|| {
+                let is_there = |held: &&Planned| held.bind.is_at(&listener.bind);
+                held.find(|held| is_there(held) && !listener.bind.is_any())
+            });
+            match same {
+                Some(same) => Ok(same.again(listener)),
+                None => Planned::bind(listener),
+            }
+        });
+        planned.collect()
+    }
+
+    /// Where each listener accepts.
+    pub(super) fn places(&self) -> Vec<(ListenerName, Bind)> {
+        let held = self.held.iter().map(|held| &held.planned);
+        held.map(|held| (held.name.clone(), held.place.clone()))
+            .collect()
+    }
+
+    /// The addresses of the listeners that have one.
+    pub(super) fn addresses(&self) -> Vec<(String, SocketAddr)> {
+        let places = self.places().into_iter();
+        let addresses = places.filter_map(|(name, place)| match place {
+            Bind::Tcp(address) => Some((name.to_string(), address)),
+            Bind::Unix { .. } => None,
+        });
+        addresses.collect()
+    }
+
+    /// Closes the listeners that have no place in a plan. What is answered waits until they have.
+    pub(super) fn close_those_without(
+        &mut self,
+        plan: &[Planned],
+    ) -> impl Future<Output = ()> + use<> {
+        let is_planned = |held: &mut Held| {
+            let name = &held.planned.name;
+            plan.iter().any(|planned| planned.name == *name)
+        };
+        let gone = self.held.extract_if(.., |held| !is_planned(held));
+        closed(gone.collect())
+    }
+
+    /// Has the listeners of a plan accept, and closes those that it moves elsewhere. What is answered waits until
+    /// these have.
+    pub(super) fn accept(&mut self, plan: Vec<Planned>) -> impl Future<Output = ()> + use<> {
+        let mut before = std::mem::take(&mut self.held);
+        for planned in plan {
+            let is_same = |held: &mut Held| {
+                held.planned.name == planned.name
+                    && Arc::ptr_eq(&held.planned.socket, &planned.socket)
+            };
+            let same = before.extract_if(.., is_same).next();
+            let closing = match same {
+                Some(held) => held.closing,
+                None => self.open(&planned),
+            };
+            let held = Held { planned, closing };
+            if let Err(error) = held.planned.socket.permit(&held.planned.bind) {
+                let listener = &held.planned.name;
+                tracing::error!(%listener, %error, "the permissions of a socket cannot be set");
+            }
+            self.held.push(held);
+        }
+        closed(before)
+    }
+
+    fn open(&self, planned: &Planned) -> watch::Sender<bool> {
+        let (closing, closed) = watch::channel(false);
+        tracing::info!(listener = %planned.name, address = %planned.place, "listening");
+        let bound = Bound {
+            name: planned.name.clone(),
+            socket: Arc::clone(&planned.socket),
+            closing: closed,
+        };
+        // Nobody accepts any more when the process is about to stop.
+        self.opened.send(bound).ok();
+        closing
+    }
+}
+
+/// Closes listeners, and waits until they accept no more.
+async fn closed(gone: Vec<Held>) {
+    for held in &gone {
+        let (name, place) = (&held.planned.name, &held.planned.place);
+        tracing::info!(listener = %name, address = %place, "no longer listening");
+        held.closing.send_replace(true);
+    }
+    let all = join_all(gone.iter().map(|held| held.closing.closed()));
+    tokio::time::timeout(CLOSED_WITHIN, all).await.ok();
+}
+
+/// How long a reload waits for a listener to close: it takes the connections that are waiting first.
+const CLOSED_WITHIN: Duration = Duration::from_secs(1);

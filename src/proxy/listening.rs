@@ -1,0 +1,243 @@
+//! The sockets that connections are accepted at, and what is served at each.
+
+use std::fs::Permissions;
+use std::io;
+use std::net::TcpListener;
+use std::os::unix::fs::FileTypeExt;
+use std::os::unix::fs::MetadataExt;
+use std::os::unix::fs::PermissionsExt;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use pingora::protocols::l4::listener::Listener as RawListener;
+use tokio::sync::watch;
+
+use crate::config::Announcers;
+use crate::config::Bind;
+use crate::config::Http2;
+use crate::model::name::ListenerName;
+use crate::proxy::context::Transport;
+use crate::proxy::tls::Terminator;
+
+/// A listener that has been bound and is about to accept.
+#[derive(Debug)]
+pub struct Bound {
+    /// Its name in the configuration.
+    pub name: ListenerName,
+    /// The socket, listening.
+    pub socket: Arc<Socket>,
+    /// Turns true when it is to accept no more; whoever told it so knows by the end of this that it does not.
+    pub closing: watch::Receiver<bool>,
+}
+
+/// What is served at a listener.
+#[derive(Clone, Debug)]
+pub struct ListenerRuntime {
+    /// Who announces clients; nobody without.
+    pub announcers: Option<Announcers>,
+    /// Whether HTTP/2 is understood without TLS.
+    pub h2c: Http2,
+    /// TLS; absent on a plain listener.
+    pub tls: Option<Arc<Terminator>>,
+}
+
+impl ListenerRuntime {
+    /// How its connections are protected.
+    #[must_use]
+    pub const fn transport(&self) -> Transport {
+        match self.tls {
+            None => Transport::Plain,
+            Some(_) => Transport::Tls,
+        }
+    }
+}
+
+/// A socket that is listened at, for as long as this is there.
+#[derive(Debug)]
+pub enum Socket {
+    /// At an address.
+    Tcp(TcpListener),
+    /// In the file system.
+    Unix(UnixSocket),
+}
+
+impl Socket {
+    /// Begins to listen.
+    ///
+    /// # Errors
+    /// When the system refuses, or somebody else listens there.
+    pub fn bind(bind: &Bind) -> io::Result<Self> {
+        match bind {
+            Bind::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
+            Bind::Unix { path, mode } => UnixSocket::bind(path, *mode).map(Self::Unix),
+        }
+    }
+
+    /// Where it listens: as it was asked to, with the port that the system chose.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn place(&self, asked: &Bind) -> io::Result<Bind> {
+        match self {
+            Self::Tcp(socket) => socket.local_addr().map(Bind::Tcp),
+            Self::Unix(_) => Ok(asked.clone()),
+        }
+    }
+
+    /// Changes who may connect, where that is a matter of permissions.
+    ///
+    /// # Errors
+    /// When the system refuses.
+    pub fn permit(&self, bind: &Bind) -> io::Result<()> {
+        match bind {
+            Bind::Tcp(_) => Ok(()),
+            Bind::Unix { path, mode } => {
+                std::fs::set_permissions(path, Permissions::from_mode(*mode))
+            }
+        }
+    }
+
+    /// What accepts its connections in this runtime.
+    pub(super) fn acceptor(&self) -> io::Result<RawListener> {
+        match self {
+            Self::Tcp(socket) => {
+                let socket = socket.try_clone()?;
+                socket.set_nonblocking(true)?;
+                Ok(tokio::net::TcpListener::from_std(socket)?.into())
+            }
+            Self::Unix(socket) => {
+                let socket = socket.listener.try_clone()?;
+                socket.set_nonblocking(true)?;
+                Ok(tokio::net::UnixListener::from_std(socket)?.into())
+            }
+        }
+    }
+}
+
+/// A socket in the file system. The file is taken away with it, unless another one has taken its place.
+#[derive(Debug)]
+pub struct UnixSocket {
+    listener: UnixListener,
+    path: PathBuf,
+    file: FileId,
+}
+
+/// What tells one file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileId {
+    device: u64,
+    inode: u64,
+}
+
+impl FileId {
+    fn of(path: &Path) -> io::Result<Self> {
+        let about = std::fs::symlink_metadata(path)?;
+        Ok(Self {
+            device: about.dev(),
+            inode: about.ino(),
+        })
+    }
+}
+
+impl UnixSocket {
+    /// Takes the place of a socket that nobody listens at any more. It comes there with its permissions.
+    fn bind(path: &Path, mode: u32) -> io::Result<Self> {
+        check_free(path)?;
+        let draft = path.with_added_extension("new");
+        match std::fs::remove_file(&draft) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        let listener = UnixListener::bind(&draft)?;
+        std::fs::set_permissions(&draft, Permissions::from_mode(mode))?;
+        let file = FileId::of(&draft)?;
+        std::fs::rename(&draft, path)?;
+        Ok(Self {
+            listener,
+            path: path.to_owned(),
+            file,
+        })
+    }
+}
+
+impl Drop for UnixSocket {
+    fn drop(&mut self) {
+        if FileId::of(&self.path).is_ok_and(|there| there == self.file) {
+            std::fs::remove_file(&self.path).ok();
+        }
+    }
+}
+
+/// Whether a socket may take this place: there is nothing, or a socket without a listener.
+fn check_free(path: &Path) -> io::Result<()> {
+    let there = match std::fs::symlink_metadata(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        there => there?,
+    };
+    if !there.file_type().is_socket() {
+        let why = "there is a file that is no socket";
+        return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
+    }
+    match UnixStream::connect(path) {
+        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(path: &Path, mode: u32) -> Bind {
+        Bind::Unix {
+            path: path.to_owned(),
+            mode,
+        }
+    }
+
+    #[test]
+    fn a_socket_of_the_file_system_has_its_permissions_and_goes_with_its_listener() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let socket = Socket::bind(&at(&path, 0o600)).unwrap();
+        let mode = || std::fs::metadata(&path).unwrap().permissions().mode() & 0o777;
+        assert_eq!(mode(), 0o600);
+        socket.permit(&at(&path, 0o666)).unwrap();
+        assert_eq!(mode(), 0o666);
+        UnixStream::connect(&path).unwrap();
+        drop(socket);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_stale_socket_is_replaced_and_one_in_use_or_another_file_is_not() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        drop(UnixListener::bind(&path).unwrap());
+        let socket = Socket::bind(&at(&path, 0o600)).unwrap();
+        let second = Socket::bind(&at(&path, 0o600)).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        let file = folder.path().join("notes");
+        std::fs::write(&file, "kept").unwrap();
+        let third = Socket::bind(&at(&file, 0o600)).unwrap_err();
+        assert_eq!(third.kind(), io::ErrorKind::AlreadyExists);
+        assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
+        drop(socket);
+    }
+
+    #[test]
+    fn a_socket_that_took_the_place_of_another_outlives_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let old = Socket::bind(&at(&path, 0o600)).unwrap();
+        std::fs::rename(&path, folder.path().join("moved")).unwrap();
+        let new = Socket::bind(&at(&path, 0o600)).unwrap();
+        drop(old);
+        UnixStream::connect(&path).unwrap();
+        drop(new);
+    }
+}
