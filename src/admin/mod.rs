@@ -11,6 +11,7 @@ use std::sync::Arc;
 use crate::ports::audit_trail::AuditTrail;
 use crate::ports::control::Control;
 use crate::ports::keys::Keys;
+use crate::ports::pools::Pools;
 use crate::ports::sessions::Sessions;
 
 pub mod client;
@@ -31,6 +32,8 @@ pub struct Desk {
     pub control: Arc<dyn Control>,
     /// Its keys.
     pub keys: Arc<dyn Keys>,
+    /// Its pools.
+    pub pools: Arc<dyn Pools>,
     /// Its sessions.
     pub sessions: Arc<dyn Sessions>,
     /// Where it is noted who asked for what.

@@ -10,35 +10,26 @@ use tokio::sync::oneshot;
 
 use crate::app::lasting::Lasting;
 use crate::app::ops::Node;
+use crate::app::pool_status;
 use crate::app::record::Record;
 use crate::app::reload::Ask;
 use crate::config::Config;
 use crate::crypto::certificates::TermState;
-use crate::decision::upstream::Member;
-use crate::decision::upstream::MemberState;
 use crate::logbook::moment::rfc3339_seconds;
 use crate::model::time::Timestamp;
 use crate::ports::control::CertificateStatus;
 use crate::ports::control::Control;
 use crate::ports::control::ListenerStatus;
-use crate::ports::control::NameFault;
-use crate::ports::control::NameStatus;
 use crate::ports::control::NodeStatus;
 use crate::ports::control::PeerStatus;
-use crate::ports::control::PoolStatus;
 use crate::ports::control::ReloadError;
 use crate::ports::control::ReloadReport;
-use crate::ports::control::UpstreamStatus;
 use crate::ports::control::UsersStatus;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::proxy::live::Live;
-use crate::proxy::member::MemberRuntime;
-use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::tls::Terminator;
-use crate::proxy::upstream::Naming;
-use crate::proxy::upstream::UpstreamRuntime;
 use crate::telemetry::metrics::Circuit;
 use crate::telemetry::metrics::PeerSnapshot;
 
@@ -69,7 +60,7 @@ impl Control for NodeControl {
             readiness: word(self.node.readiness()).to_owned(),
             configuration: self.record.status(),
             listeners: self.listeners(&serving, now),
-            pools: serving.pools.values().map(|at| pool(&at.pool)).collect(),
+            pools: pool_status::of_all(&serving),
             sessions: engine.as_ref().map(|own| own.sessions),
             users: self.users(),
             peers,
@@ -135,57 +126,6 @@ pub(super) fn shown(path: &Path) -> String {
         .unwrap_or_else(|_| path.to_owned())
         .display()
         .to_string()
-}
-
-fn pool(pool: &PoolRuntime) -> PoolStatus {
-    let primaries = pool.upstreams.primary.len();
-    let upstreams = pool.upstreams.members().flat_map(|(index, upstream)| {
-        let tier = if index < primaries {
-            "primary"
-        } else {
-            "secondary"
-        };
-        let members = upstream.members().into_iter();
-        members.map(move |at| member(&at, tier))
-    });
-    let names = pool.upstreams.members().map(|(_, upstream)| upstream);
-    let names = names.filter(|upstream| upstream.upstream.is_name());
-    PoolStatus {
-        name: pool.config.name.to_string(),
-        upstreams: upstreams.collect(),
-        names: names.map(|upstream| name(upstream)).collect(),
-    }
-}
-
-fn member(member: &MemberRuntime, tier: &str) -> UpstreamStatus {
-    let is_name = member.upstream.is_name();
-    UpstreamStatus {
-        address: member.shown.clone(),
-        name: is_name.then(|| member.authority.clone()),
-        tier: tier.to_owned(),
-        state: match member.state() {
-            MemberState::Down => "down",
-            MemberState::Healthy => "healthy",
-            MemberState::Suspected => "suspected",
-        }
-        .to_owned(),
-        weight: member.weight(),
-        in_flight: member.in_flight(),
-    }
-}
-
-fn name(upstream: &UpstreamRuntime) -> NameStatus {
-    NameStatus {
-        name: upstream.authority.clone(),
-        addresses: upstream.members().len(),
-        failing: match upstream.naming() {
-            Naming::Working => None,
-            Naming::Failing { since, why } => Some(NameFault {
-                since: rfc3339_seconds(since),
-                why,
-            }),
-        },
-    }
 }
 
 fn peer(peer: &PeerSnapshot) -> PeerStatus {

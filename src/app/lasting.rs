@@ -11,6 +11,7 @@ use parking_lot::Mutex;
 use crate::app::assembly::Ports;
 use crate::app::branding;
 use crate::app::doubts::unnamed_hosts;
+use crate::app::drains::DrainFile;
 use crate::app::engine::Engine;
 use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
@@ -50,6 +51,8 @@ pub(super) struct Lasting {
     upgrades: Arc<Upgrades>,
     /// The sockets of the listeners.
     pub(super) sockets: Mutex<Sockets>,
+    /// Which upstreams are taken out.
+    pub(super) drains: Arc<DrainFile>,
     pub(super) keys: Arc<KeyRing>,
     pub(super) key_watch: Arc<KeyWatch>,
     names: CookieNames,
@@ -69,6 +72,7 @@ impl Lasting {
         let upgrades = Upgrades::new(id_bytes(ports.entropy.as_ref()));
         Ok(Self {
             upgrades: Arc::new(upgrades),
+            drains: Arc::new(DrainFile::read(config)),
             terms: engine.cookie_terms(&settings),
             names: CookieNames::new(&config.deployment),
             settings,
@@ -115,6 +119,7 @@ impl Lasting {
             streams: Arc::clone(&self.streams),
             counts: Arc::clone(&self.counts),
             access: self.logs.access(config)?,
+            pools: self.drains.pool_parts(&self.ports.clock),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
         };

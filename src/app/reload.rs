@@ -206,6 +206,7 @@ impl Reloader {
         self.pools = beginning.watch;
         self.running = Arc::new(config);
         moved.await;
+        self.lasting.drains.fit(&self.running, &self.live).await;
         before
     }
 }

@@ -36,6 +36,7 @@ use crate::app::key_verbs::NodeKeys;
 use crate::app::lasting::Lasting;
 use crate::app::logs;
 use crate::app::ops::Node;
+use crate::app::pool_verbs::NodePools;
 use crate::app::pools::PoolWatch;
 use crate::app::record::Record;
 use crate::app::reload::Reloader;
@@ -102,9 +103,14 @@ impl Core {
             cluster: origin.config.cluster.clone(),
             clock: Arc::clone(&lasting.ports.clock),
         };
+        let pools = NodePools {
+            drains: Arc::clone(&lasting.drains),
+            live: Arc::clone(&assembled.live),
+        };
         let desk = Desk {
             control: Arc::new(control),
             keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
+            pools: Arc::new(pools),
             sessions: Arc::new(sessions),
             audit: Arc::clone(&lasting.ports.audit),
         };

@@ -31,6 +31,7 @@ mod man;
 mod node;
 mod pages;
 mod pki;
+mod pool;
 mod reload;
 mod run;
 mod sessions;
@@ -51,6 +52,7 @@ mod users;
   portway reload --config gateway.yaml
   portway status --config gateway.yaml
   portway sessions list --user alice
+  portway pool drain app 10.0.0.1:8080 --wait
   portway demo")]
 struct Cli {
     #[command(subcommand)]
@@ -83,6 +85,8 @@ enum Verb {
     Pages(pages::PagesArgs),
     /// Makes a private CA for the back-channel and enrols nodes with it
     Pki(pki::PkiArgs),
+    /// Shows the pools of a running gateway, takes an upstream out and lets it in again
+    Pool(pool::PoolArgs),
     /// Has a running gateway read its configuration again, and says what came of it
     Reload(reload::ReloadArgs),
     /// Runs the gateway until SIGTERM
@@ -119,6 +123,7 @@ pub fn run() -> ExitCode {
         Verb::Man(args) => man::run(&args),
         Verb::Pages(args) => pages::run(&args),
         Verb::Pki(args) => pki::run(&args),
+        Verb::Pool(args) => pool::run(&args),
         Verb::Reload(args) => reload::run(&args),
         Verb::Run(args) => run::run(&args),
         Verb::Sessions(args) => sessions::run(&args),

@@ -152,7 +152,7 @@ fn pool(pool: &PoolStatus) -> Vec<String> {
             upstream.address,
             name.map(|name| format!(" of {name}")).unwrap_or_default(),
             upstream.tier,
-            upstream.state,
+            super::pool::state(upstream),
             upstream.in_flight
         )
     });
@@ -293,6 +293,7 @@ mod tests {
                     name: Some("app.test:80".to_owned()),
                     tier: "primary".to_owned(),
                     state: "down".to_owned(),
+                    is_drained: false,
                     weight: 1,
                     in_flight: 0,
                 }],

@@ -10,6 +10,8 @@ use http::HeaderName;
 
 pub use self::budget::BudgetTerms;
 pub use self::budget::RetryBudget;
+pub use self::drains::Drains;
+pub use self::drains::Place;
 pub use self::health::ActiveHealth;
 pub use self::health::Answer;
 pub use self::health::Change;
@@ -23,6 +25,7 @@ pub use self::tiers::choose;
 pub use self::tiers::is_any_left;
 
 mod budget;
+mod drains;
 mod health;
 mod tiers;
 

@@ -237,8 +237,11 @@ pub struct UpstreamStatus {
     pub name: Option<String>,
     /// `primary` or `secondary`.
     pub tier: String,
-    /// `healthy`, `suspected` after failed requests, or `down`.
+    /// `healthy`, `suspected` after failed requests, `drained`, or `down`.
     pub state: String,
+    /// Whether it is taken out by `portway pool drain`; it may be down besides.
+    #[serde(default)]
+    pub is_drained: bool,
     /// Its share of the requests.
     pub weight: u32,
     /// Requests that it is serving.

@@ -13,6 +13,7 @@ pub mod identity_provider;
 pub mod keys;
 pub mod peer_channel;
 pub mod peer_service;
+pub mod pools;
 pub mod resolver;
 pub mod session_engine;
 pub mod session_store;

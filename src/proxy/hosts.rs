@@ -14,11 +14,11 @@ use crate::decision::routing::RouteTable;
 use crate::model::claim::HostLimits;
 use crate::model::name::ListenerName;
 use crate::model::name::PoolName;
-use crate::ports::clock::Clock;
 use crate::proxy::allowances::Allowances;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::StatusCounts;
+use crate::proxy::pool::PoolParts;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::ServingError;
 use crate::proxy::serving::ServingParts;
@@ -144,14 +144,14 @@ impl Target {
     pub(super) fn new(
         pool: &Arc<Pool>,
         before: Option<&Arc<Self>>,
-        clock: &Arc<dyn Clock>,
+        parts: &PoolParts,
     ) -> Result<Arc<Self>, ServingError> {
         if let Some(same) = before.filter(|before| before.pool.config == *pool) {
             return Ok(Arc::clone(same));
         }
         let peer = PeerTemplate::new(pool)?;
         let before = before.map(|before| before.pool.as_ref());
-        let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, clock));
+        let pool = Arc::new(PoolRuntime::new(Arc::clone(pool), before, parts));
         Ok(Arc::new(Self { pool, peer }))
     }
 }

@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::sync::atomic::AtomicU64;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -22,7 +23,6 @@ use crate::decision::upstream::PassiveHealth;
 use crate::decision::upstream::stable_hash;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
-use crate::telemetry::metrics::UpstreamHealth;
 use crate::telemetry::metrics::UpstreamSnapshot;
 
 /// A member of a pool at run time.
@@ -47,6 +47,7 @@ pub(super) struct Standing {
     in_flight: AtomicUsize,
     requests: AtomicU64,
     failures: AtomicU64,
+    is_drained: AtomicBool,
     passive: Mutex<PassiveHealth>,
     active: Mutex<ActiveHealth>,
 }
@@ -62,6 +63,7 @@ impl Standing {
             in_flight: AtomicUsize::new(0),
             requests: AtomicU64::new(0),
             failures: AtomicU64::new(0),
+            is_drained: AtomicBool::new(false),
             passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
             active: Mutex::new(active),
         }
@@ -70,6 +72,16 @@ impl Standing {
     /// Requests that were ever sent there.
     pub(super) fn requests(&self) -> u64 {
         self.requests.load(Ordering::Relaxed)
+    }
+
+    /// Failed requests that were ever sent there.
+    pub(super) fn failures(&self) -> u64 {
+        self.failures.load(Ordering::Relaxed)
+    }
+
+    /// Takes it out on the word of whoever runs the gateway, or lets it in again.
+    pub(super) fn set_drained(&self, is_drained: bool) {
+        self.is_drained.store(is_drained, Ordering::Relaxed);
     }
 
     /// Goes by other settings, with what is known so far. What only a check could take back is forgotten
@@ -129,16 +141,20 @@ impl MemberRuntime {
         &self.standing
     }
 
-    pub(super) fn snapshot(&self) -> UpstreamSnapshot {
+    /// Whether whoever runs the gateway has taken it out.
+    #[must_use]
+    pub fn is_drained(&self) -> bool {
+        self.standing.is_drained.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn snapshot(&self, tier: &'static str) -> UpstreamSnapshot {
         UpstreamSnapshot {
             upstream: self.authority.clone(),
             address: self.shown.clone(),
-            health: match self.state() {
-                MemberState::Healthy => UpstreamHealth::Up,
-                MemberState::Down | MemberState::Suspected => UpstreamHealth::Down,
-            },
+            tier,
+            state: self.state(),
             requests: self.standing.requests(),
-            failures: self.standing.failures.load(Ordering::Relaxed),
+            failures: self.standing.failures(),
             in_flight: self.in_flight(),
         }
     }
@@ -210,6 +226,8 @@ impl Member for MemberRuntime {
     fn state(&self) -> MemberState {
         if self.standing.active.lock().is_down() {
             MemberState::Down
+        } else if self.is_drained() {
+            MemberState::Drained
         } else if self.standing.passive.lock().is_out(self.clock.now()) {
             MemberState::Suspected
         } else {

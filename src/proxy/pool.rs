@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::config::Pool;
 use crate::config::Upstream;
+use crate::decision::upstream::Drains;
 use crate::decision::upstream::RetryBudget;
 use crate::decision::upstream::Tiers;
 use crate::model::time::Timestamp;
@@ -34,6 +35,8 @@ pub struct PoolRuntime {
     pub upstreams: Tiers<Arc<UpstreamRuntime>>,
     /// The members of all upstreams, as requests choose among them.
     members: ArcSwap<Members>,
+    /// Which upstreams of all pools are taken out.
+    drains: Arc<ArcSwap<Drains>>,
     /// Held while the members change: names are resolved side by side.
     changing: Mutex<()>,
     /// Counts choices, for taking turns.
@@ -43,6 +46,20 @@ pub struct PoolRuntime {
     budget: Mutex<RetryBudget>,
 }
 
+/// What pools share with each other, and with those of other configurations.
+pub struct PoolParts {
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+    /// Which upstreams of all pools are taken out.
+    pub drains: Arc<ArcSwap<Drains>>,
+}
+
+impl std::fmt::Debug for PoolParts {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("PoolParts").finish_non_exhaustive()
+    }
+}
+
 /// The members of a pool, in tiers.
 pub type Members = Tiers<Arc<MemberRuntime>>;
 
@@ -50,7 +67,11 @@ impl PoolRuntime {
     /// Puts a pool together. An upstream that was in the pool `before`, and is spoken to as it was then, goes
     /// on as it is: with its addresses, their health and the requests in flight.
     #[must_use]
-    pub fn new(config: Arc<Pool>, before: Option<&Self>, clock: &Arc<dyn Clock>) -> Self {
+    pub fn new(
+        config: Arc<Pool>,
+        before: Option<&Self>,
+        parts: &PoolParts,
+    ) -> Self {
         let before = before.filter(|before| match (&before.config.tls, &config.tls) {
             (None, None) => true,
             (Some(before), Some(tls)) => before.expects_the_same(tls),
@@ -58,14 +79,14 @@ impl PoolRuntime {
         });
         let upstream = |upstream: &Upstream| {
             let same = before.and_then(|before| before.upstream(upstream));
-            Arc::new(UpstreamRuntime::new(upstream, &config, same, clock))
+            Arc::new(UpstreamRuntime::new(upstream, &config, same, &parts.clock))
         };
         let upstreams = Tiers {
             primary: config.primary.iter().map(upstream).collect(),
             secondary: config.secondary.iter().map(upstream).collect(),
             failover_threshold: config.failover_threshold,
         };
-        Self {
+        let pool = Self {
             members: ArcSwap::from_pointee(members_of(&upstreams)),
             config,
             upstreams,
@@ -74,7 +95,10 @@ impl PoolRuntime {
             retries: AtomicU64::new(0),
             retries_refused: AtomicU64::new(0),
             budget: Mutex::default(),
-        }
+            drains: Arc::clone(&parts.drains),
+        };
+        pool.keep_drained();
+        pool
     }
 
     /// The members as they are now; to be let go of soon.
@@ -100,8 +124,18 @@ impl PoolRuntime {
     ) -> Option<Turnover> {
         let _held = self.changing.lock();
         let turnover = upstream.resolved_to(resolved, &self.config)?;
+        upstream.keep_drained(&self.config.name, &self.drains.load());
         self.members.store(Arc::new(members_of(&self.upstreams)));
         Some(turnover)
+    }
+
+    /// Takes out the members that are drained now, and lets the others in.
+    pub fn keep_drained(&self) {
+        let _held = self.changing.lock();
+        let drains = self.drains.load();
+        for (_, upstream) in self.upstreams.members() {
+            upstream.keep_drained(&self.config.name, &drains);
+        }
     }
 
     fn upstream(&self, upstream: &Upstream) -> Option<&UpstreamRuntime> {
@@ -134,13 +168,15 @@ impl PoolRuntime {
     #[must_use]
     pub fn snapshot(&self) -> PoolSnapshot {
         let members = self.members();
+        let primary = members.primary.iter().map(|at| at.snapshot("primary"));
+        let secondary = members.secondary.iter().map(|at| at.snapshot("secondary"));
         let names = self.upstreams.members().map(|(_, upstream)| upstream);
         let names = names.filter(|upstream| upstream.upstream.is_name());
         PoolSnapshot {
             pool: self.config.name.to_string(),
             retries: self.retries.load(Ordering::Relaxed),
             retries_refused: self.retries_refused.load(Ordering::Relaxed),
-            upstreams: members.members().map(|(_, at)| at.snapshot()).collect(),
+            upstreams: primary.chain(secondary).collect(),
             names: names.map(|upstream| name_snapshot(upstream)).collect(),
         }
     }

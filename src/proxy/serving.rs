@@ -42,6 +42,7 @@ use crate::proxy::hosts::Target;
 use crate::proxy::limiters::Limiters;
 use crate::proxy::listening::ListenerRuntime;
 use crate::proxy::pages::Pages;
+use crate::proxy::pool::PoolParts;
 use crate::proxy::streams::Streams;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::tls::Terminator;
@@ -122,6 +123,8 @@ pub struct ServingParts {
     pub counts: Arc<RequestCounts>,
     /// The access log, where there is one.
     pub access: Option<Arc<AccessLog>>,
+    /// What pools share.
+    pub pools: PoolParts,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Randomness.
@@ -184,7 +187,7 @@ impl Serving {
         let mut pools = BTreeMap::new();
         for (name, pool) in &config.pools {
             let same = before.and_then(|before| before.pools.get(name));
-            let target = Target::new(pool, same, &parts.clock)?;
+            let target = Target::new(pool, same, &parts.pools)?;
             pools.insert(name.clone(), target);
         }
         let client_auths = client_auths(config, before)?;

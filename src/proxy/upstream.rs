@@ -12,6 +12,8 @@ use parking_lot::Mutex;
 
 use crate::config::Pool;
 use crate::config::Upstream;
+use crate::decision::upstream::Drains;
+use crate::model::name::PoolName;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::resolver::Family;
@@ -142,6 +144,14 @@ impl UpstreamRuntime {
         let members = known.members.iter().map(|member| member.standing());
         for standing in members.chain(known.gone.iter().map(|gone| &gone.standing)) {
             standing.retune(pool);
+        }
+    }
+
+    /// Takes out those of its members that are drained, and lets the others in.
+    pub(super) fn keep_drained(&self, pool: &PoolName, drains: &Drains) {
+        for member in &self.known.lock().members {
+            let is_drained = drains.holds(pool.as_str(), &self.authority, &member.shown);
+            member.standing().set_drained(is_drained);
         }
     }
 

@@ -15,7 +15,6 @@ pub use crate::telemetry::metrics::edge::EdgeSnapshot;
 pub use crate::telemetry::metrics::edge::HostSnapshot;
 pub use crate::telemetry::metrics::edge::NameSnapshot;
 pub use crate::telemetry::metrics::edge::PoolSnapshot;
-pub use crate::telemetry::metrics::edge::UpstreamHealth;
 pub use crate::telemetry::metrics::edge::UpstreamSnapshot;
 use crate::telemetry::metrics::edge::encode_pools;
 pub use crate::telemetry::metrics::federation::Circuit;
@@ -214,6 +213,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
+    use crate::decision::upstream::MemberState;
     use crate::model::name::ClusterId;
 
     fn peer(name: &str, skew: Option<f64>, circuit: Circuit) -> PeerSnapshot {
@@ -247,7 +247,8 @@ mod tests {
                 upstreams: vec![UpstreamSnapshot {
                     upstream: "app.test:80".to_owned(),
                     address: "10.0.0.1:80".to_owned(),
-                    health: UpstreamHealth::Down,
+                    tier: "primary",
+                    state: MemberState::Drained,
                     requests: 7,
                     failures: 2,
                     in_flight: 0,
@@ -289,6 +290,9 @@ mod tests {
             "portway_requests_total{status=\"2xx\"} 7",
             "portway_virtual_host_requests_total{virtual_host=\"app.test\",access=\"protected\",status=\"2xx\"} 7",
             "portway_upstream_up{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 0",
+            "portway_upstream_state{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\",state=\"drained\"} 1",
+            "portway_upstream_state{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\",state=\"down\"} 0",
+            "portway_pool_healthy{pool=\"app\",tier=\"primary\"} 0",
             "portway_upstream_failures_total{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 2",
             "portway_upstream_addresses{pool=\"app\",upstream=\"app.test:80\"} 1",
             "portway_upstream_resolved{pool=\"app\",upstream=\"app.test:80\"} 0",

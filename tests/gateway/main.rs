@@ -49,6 +49,7 @@ mod ops;
 mod password;
 mod pki;
 mod policy;
+mod pool_drain;
 mod programs;
 mod proxy_protocol;
 mod reload;

@@ -13,6 +13,8 @@ use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 
 mod keys;
+mod parameters;
+mod pools;
 mod reload;
 mod sessions;
 mod status;
@@ -43,6 +45,10 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
     match (&question.method, path.as_slice()) {
         (&Method::GET, ["status"]) => status::show(desk),
         (&Method::GET, ["keys"]) => keys::list(desk).await,
+        (&Method::GET, ["pools"]) => pools::list(desk, question.query.as_deref()),
+        (&Method::GET, ["pools", "idle"]) => {
+            pools::idle(desk, question.query.as_deref()).await
+        }
         (&Method::GET, ["sessions"]) => sessions::list(desk, question.query.as_deref()).await,
         (&Method::GET, ["sessions", "show"]) => {
             sessions::show(desk, question.query.as_deref()).await
@@ -52,6 +58,8 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
             desk.audit.note(question.given("keys rotate"));
             keys::rotate(desk).await
         }
+        (&Method::POST, ["pools", "drain"]) => pools::drain(desk, question).await,
+        (&Method::POST, ["pools", "undrain"]) => pools::undrain(desk, question).await,
         (&Method::POST, ["reload"]) => {
             desk.audit.note(question.given("reload"));
             reload::reload(desk).await
@@ -59,8 +67,9 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
         (&Method::POST, ["sessions", "end"]) => sessions::end(desk, question).await,
         (
             _,
-            ["keys" | "reload" | "sessions" | "status"]
+            ["keys" | "pools" | "reload" | "sessions" | "status"]
             | ["keys", "retire" | "rotate"]
+            | ["pools", "drain" | "idle" | "undrain"]
             | ["sessions", "end" | "show"],
         ) => Reply::refused(
             StatusCode::METHOD_NOT_ALLOWED,

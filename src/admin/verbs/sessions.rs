@@ -5,7 +5,6 @@
 //! there is about some. `POST /v1/sessions/end` ends those that its body names, as
 //! [`crate::ports::sessions::Doomed`].
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 use std::time::Duration;
 
@@ -15,6 +14,8 @@ use ipnet::IpNet;
 use crate::admin::Desk;
 use crate::admin::reply::Reply;
 use crate::admin::verbs::Question;
+use crate::admin::verbs::parameters::Parameters;
+use crate::admin::verbs::parameters::misread;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::ports::sessions::Chosen;
@@ -76,23 +77,7 @@ fn answer<T: serde::Serialize>(told: Result<T, SessionsError>) -> Reply {
     }
 }
 
-/// The parameters of a query, each once.
-struct Parameters(HashMap<String, String>);
-
 impl Parameters {
-    fn read(query: Option<&str>, known: &[&str]) -> Result<Self, Reply> {
-        let mut all = HashMap::new();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
-            if !known.contains(&&*name) {
-                return Err(misread(&format!("there is no parameter `{name}`")));
-            }
-            if all.insert(name.to_string(), value.into_owned()).is_some() {
-                return Err(misread(&format!("`{name}` is there twice")));
-            }
-        }
-        Ok(Self(all))
-    }
-
     fn filter(&self) -> Result<SessionFilter, Reply> {
         let limit: Option<usize> = self.number("limit")?;
         Ok(SessionFilter {
@@ -119,24 +104,6 @@ impl Parameters {
             None => Ok(None),
         }
     }
-
-    fn number<N: std::str::FromStr<Err = std::num::ParseIntError>>(
-        &self,
-        name: &str,
-    ) -> Result<Option<N>, Reply> {
-        self.parsed(name, str::parse)
-    }
-
-    fn parsed<T, E: std::fmt::Display>(
-        &self,
-        name: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<Option<T>, Reply> {
-        let value = self.0.get(name).map(|text| parse(text));
-        value
-            .transpose()
-            .map_err(|error| misread(&format!("`{name}`: {error}")))
-    }
 }
 
 fn network(text: &str) -> Result<IpNet, &'static str> {
@@ -144,8 +111,4 @@ fn network(text: &str) -> Result<IpNet, &'static str> {
     alone
         .or_else(|| text.parse().ok())
         .ok_or("it is neither an address nor a network such as 10.0.0.0/8")
-}
-
-fn misread(why: &(impl ToString + ?Sized)) -> Reply {
-    Reply::refused(StatusCode::BAD_REQUEST, why)
 }

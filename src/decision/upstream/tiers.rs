@@ -27,11 +27,38 @@ pub trait Member {
 pub enum MemberState {
     /// An active check found it out of order: it is never chosen.
     Down,
+    /// Whoever runs the gateway has taken it out: it is never chosen.
+    Drained,
     /// It is chosen.
     Healthy,
     /// Requests to it failed lately: it is chosen when no healthy member is left, because a pool never
     /// ejects its last members on suspicion.
     Suspected,
+}
+
+impl MemberState {
+    /// Every state.
+    pub const ALL: [Self; 4] = [Self::Healthy, Self::Suspected, Self::Drained, Self::Down];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Down => "down",
+            Self::Drained => "drained",
+            Self::Healthy => "healthy",
+            Self::Suspected => "suspected",
+        }
+    }
+
+    /// Whether a member in this state is ever chosen.
+    #[must_use]
+    pub const fn may_be_chosen(self) -> bool {
+        match self {
+            Self::Healthy | Self::Suspected => true,
+            Self::Down | Self::Drained => false,
+        }
+    }
 }
 
 /// The members of a pool.
@@ -80,7 +107,7 @@ pub struct Chosen<'t, M> {
 /// With fewer healthy primaries than `failover_threshold` the healthy secondaries join them
 /// (MDC-TOPO-2); as soon as enough primaries are back, only they are chosen. Without any healthy
 /// member the suspected ones are tried, primaries before secondaries. `None` means that all that is
-/// left is down or tried.
+/// left is down, drained or tried.
 ///
 /// A key stays with its member while members come and go: it moves only when its own member goes, or
 /// to one that comes (weighted rendezvous hashing, W-05). That holds across tiers too (W-06).
@@ -117,7 +144,7 @@ pub fn choose<'t, M: Member>(
 #[must_use]
 pub fn is_any_left<M: Member>(tiers: &Tiers<M>, tried: &[usize]) -> bool {
     let is_open =
-        |index: &usize, member: &M| member.state() != MemberState::Down && !tried.contains(index);
+        |index: &usize, member: &M| member.state().may_be_chosen() && !tried.contains(index);
     tiers
         .members()
         .any(|(index, member)| is_open(&index, member))

@@ -17,6 +17,7 @@ use crate::decision::upstream::MemberState;
 use crate::decision::upstream::Pick;
 use crate::decision::upstream::choose;
 use crate::model::name::PoolName;
+use crate::proxy::pool::PoolParts;
 use crate::proxy::pool::PoolRuntime;
 
 struct TestClock(AtomicU64);
@@ -67,8 +68,14 @@ fn pool(hosts: &[&str]) -> Pool {
 }
 
 fn running(hosts: &[&str], clock: &Arc<TestClock>) -> PoolRuntime {
-    let clock: Arc<dyn Clock> = clock.clone();
-    PoolRuntime::new(Arc::new(pool(hosts)), None, &clock)
+    PoolRuntime::new(Arc::new(pool(hosts)), None, &parts(clock))
+}
+
+fn parts(clock: &Arc<TestClock>) -> PoolParts {
+    PoolParts {
+        clock: clock.clone(),
+        drains: Arc::default(),
+    }
 }
 
 fn answer(addresses: &[IpAddr], unknown: Option<Family>) -> Resolved {
@@ -179,10 +186,9 @@ fn a_changed_pool_goes_on_with_the_addresses_of_the_one_before() {
     resolve(&before, &["10.0.0.1", "10.0.0.2"]);
     member(&before, "10.0.0.1:80").failed(clock.now());
     before.upstreams.primary[0].not_resolved("it rains".to_owned());
-    let clock: Arc<dyn Clock> = clock;
     let mut config = pool(&["new.test", "app.test"]);
     config.primary[1].weight = 7;
-    let after = PoolRuntime::new(Arc::new(config), Some(&before), &clock);
+    let after = PoolRuntime::new(Arc::new(config), Some(&before), &parts(&clock));
     assert_eq!(shown(&after), ["10.0.0.1:80", "10.0.0.2:80"]);
     let stays = member(&after, "10.0.0.1:80");
     assert_eq!((stays.weight(), stays.state()), (7, MemberState::Suspected));

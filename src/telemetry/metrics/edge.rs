@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use crate::decision::upstream::MemberState;
 use crate::telemetry::histogram::HistogramSnapshot;
 use crate::telemetry::metrics::page::Page;
 
@@ -76,23 +77,16 @@ pub struct UpstreamSnapshot {
     pub upstream: String,
     /// IP address and port.
     pub address: String,
-    /// Whether requests are sent there.
-    pub health: UpstreamHealth,
+    /// `primary` or `secondary`.
+    pub tier: &'static str,
+    /// Whether requests are sent there, and why not.
+    pub state: MemberState,
     /// Requests that were sent there.
     pub requests: u64,
     /// Those that failed there.
     pub failures: u64,
     /// Those that are there now.
     pub in_flight: usize,
-}
-
-/// Whether requests are sent to an upstream.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum UpstreamHealth {
-    /// Not while another one is well.
-    Down,
-    /// They are.
-    Up,
 }
 
 impl EdgeSnapshot {
@@ -238,8 +232,9 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
             "portway_upstream_up",
             "Whether an upstream is sent requests",
         ),
-        each(|upstream| u64::from(upstream.health == UpstreamHealth::Up)),
+        each(|upstream| u64::from(upstream.state == MemberState::Healthy)),
     )?;
+    encode_states(pools, page)?;
     page.gauge_family(
         (
             "portway_upstream_in_flight",
@@ -248,6 +243,46 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
         each(|upstream| upstream.in_flight as u64),
     )?;
     encode_names(pools, page)
+}
+
+/// Writes why upstreams are sent requests or not, and how many of each tier are.
+fn encode_states(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::Result {
+    let states = pools.iter().flat_map(|pool| {
+        let upstreams = pool.upstreams.iter();
+        upstreams.flat_map(|upstream| {
+            MemberState::ALL.map(|state| {
+                let labels = [
+                    ("pool", pool.pool.clone()),
+                    ("upstream", upstream.upstream.clone()),
+                    ("address", upstream.address.clone()),
+                    ("state", state.as_str().to_owned()),
+                ];
+                (labels, u64::from(upstream.state == state))
+            })
+        })
+    });
+    page.gauge_family(
+        (
+            "portway_upstream_state",
+            "1 for the state that an upstream is in, 0 for the others",
+        ),
+        states,
+    )?;
+    let tiers = pools.iter().flat_map(|pool| {
+        ["primary", "secondary"].map(|tier| {
+            let labels = [("pool", pool.pool.clone()), ("tier", tier.to_owned())];
+            let of_tier = pool.upstreams.iter().filter(|at| at.tier == tier);
+            let healthy = of_tier.filter(|at| at.state == MemberState::Healthy);
+            (labels, healthy.count() as u64)
+        })
+    });
+    page.gauge_family(
+        (
+            "portway_pool_healthy",
+            "Upstreams of a tier that are sent requests",
+        ),
+        tiers,
+    )
 }
 
 /// Writes what there is to tell of upstreams that are given by name.
