@@ -25,6 +25,7 @@ use crate::proxy::pool::PoolParts;
 pub(super) struct DrainFile {
     path: PathBuf,
     now: Arc<ArcSwap<Drains>>,
+    ejecting: Arc<Mutex<()>>,
     /// Held while they change.
     changing: Mutex<()>,
 }
@@ -52,6 +53,7 @@ impl DrainFile {
         let file = Self {
             path,
             now: Arc::new(ArcSwap::from_pointee(drains)),
+            ejecting: Arc::default(),
             changing: Mutex::default(),
         };
         file.forget_others(config);
@@ -66,6 +68,7 @@ impl DrainFile {
         PoolParts {
             clock: Arc::clone(clock),
             drains: Arc::clone(&self.now),
+            ejecting: Arc::clone(&self.ejecting),
         }
     }
 
@@ -140,7 +143,8 @@ fn read(path: &Path) -> anyhow::Result<Drains> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(Drains::default()),
         text => text.context("the file cannot be read")?,
     };
-    let written: Written = serde_json::from_slice(&text).context("the file cannot be understood")?;
+    let written: Written =
+        serde_json::from_slice(&text).context("the file cannot be understood")?;
     if written.version > VERSION {
         anyhow::bail!("its version {} is newer than this program", written.version);
     }

@@ -40,14 +40,21 @@ pub(super) fn of(pool: &PoolRuntime) -> PoolStatus {
 
 fn member(member: &MemberRuntime, tier: &str) -> UpstreamStatus {
     let is_name = member.upstream.is_name();
+    let (ejections, ejected_until) = member.ejections();
+    let (requests, failures) = member.requests();
     UpstreamStatus {
         address: member.shown.clone(),
         name: is_name.then(|| member.authority.clone()),
         tier: tier.to_owned(),
         state: member.state().as_str().to_owned(),
         weight: member.weight(),
+        percent_of_share: Some(member.percent_of_share()).filter(|percent| *percent < 100),
         in_flight: member.in_flight(),
         is_drained: member.is_drained(),
+        ejected_until: ejected_until.map(rfc3339_seconds),
+        ejections,
+        requests,
+        failures,
     }
 }
 
@@ -64,4 +71,3 @@ fn name(upstream: &UpstreamRuntime) -> NameStatus {
         },
     }
 }
-

@@ -176,7 +176,10 @@ fn may_undrain(
     which: &UpstreamName,
 ) -> Result<(), PoolsError> {
     let text = which.upstream.to_ascii_lowercase();
-    if drains.iter().any(|at| at.pool == which.pool && is_meant(at, &text)) {
+    if drains
+        .iter()
+        .any(|at| at.pool == which.pool && is_meant(at, &text))
+    {
         return Ok(());
     }
     let with_name = places(pool, which)?.into_iter().find(|place| {

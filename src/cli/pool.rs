@@ -205,7 +205,10 @@ fn say_changed(change: &PoolChange, named: &str, what: &str) {
         super::say(&format!("nothing changes: {named} is {what} already\n"));
     }
     for upstream in &change.changed {
-        super::say(&format!("{upstream} of the pool {} is {what}\n", change.pool.name));
+        super::say(&format!(
+            "{upstream} of the pool {} is {what}\n",
+            change.pool.name
+        ));
     }
 }
 
@@ -237,7 +240,14 @@ fn listed(pools: &[PoolStatus]) -> String {
 pub(super) fn state(upstream: &UpstreamStatus) -> String {
     let also_drained = upstream.is_drained && upstream.state != "drained";
     let drained = if also_drained { ", drained" } else { "" };
-    format!("{}{drained}", upstream.state)
+    let until = upstream.ejected_until.as_ref();
+    let until = until.filter(|_| upstream.state == "ejected");
+    let until = until.map(|until| format!(" until {until}"));
+    let until = until.unwrap_or_default();
+    let share = upstream.percent_of_share;
+    let share = share.map(|percent| format!(", new: {percent}% of its share"));
+    let share = share.unwrap_or_default();
+    format!("{}{until}{drained}{share}", upstream.state)
 }
 
 fn span(text: &str) -> Result<Duration, String> {
@@ -264,6 +274,8 @@ mod tests {
             is_drained,
             weight: 2,
             in_flight: 3,
+            ejected_until: (state == "ejected").then(|| "2026-11-23T08:00:00Z".to_owned()),
+            ..UpstreamStatus::default()
         }
     }
 
@@ -275,14 +287,16 @@ mod tests {
                 upstream("10.0.0.1:80", "drained", true),
                 upstream("10.0.0.2:80", "down", true),
                 upstream("10.0.0.3:80", "healthy", false),
+                upstream("10.0.0.4:80", "ejected", false),
             ],
             names: Vec::new(),
         }];
         let expected = "\
-POOL  UPSTREAM                    TIER     STATE          WEIGHT  IN FLIGHT
-app   10.0.0.1:80 of app.test:80  primary  drained        2       3
-app   10.0.0.2:80 of app.test:80  primary  down, drained  2       3
-app   10.0.0.3:80 of app.test:80  primary  healthy        2       3
+POOL  UPSTREAM                    TIER     STATE                               WEIGHT  IN FLIGHT
+app   10.0.0.1:80 of app.test:80  primary  drained                             2       3
+app   10.0.0.2:80 of app.test:80  primary  down, drained                       2       3
+app   10.0.0.3:80 of app.test:80  primary  healthy                             2       3
+app   10.0.0.4:80 of app.test:80  primary  ejected until 2026-11-23T08:00:00Z  2       3
 ";
         assert_eq!(listed(&pools), expected);
     }

@@ -293,9 +293,8 @@ mod tests {
                     name: Some("app.test:80".to_owned()),
                     tier: "primary".to_owned(),
                     state: "down".to_owned(),
-                    is_drained: false,
                     weight: 1,
-                    in_flight: 0,
+                    ..UpstreamStatus::default()
                 }],
                 names: vec![unresolved("app.test:80")],
             }],

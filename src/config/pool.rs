@@ -5,6 +5,7 @@ use std::time::Duration;
 use crate::config::listener::CertificateSource;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
+use crate::decision::upstream::OutlierTerms;
 use crate::model::name::HostName;
 use crate::model::name::PoolName;
 
@@ -29,6 +30,10 @@ pub struct Pool {
     pub max_fails: u32,
     /// The window of `max_fails`, and how long an upstream stays out.
     pub fail_timeout: Duration,
+    /// Ejects upstreams that answer with errors; none are where it is absent.
+    pub outliers: Option<OutlierTerms>,
+    /// For how long an upstream that has just come, or come back, gets less than its share.
+    pub slow_start: Option<Duration>,
     /// Asks upstreams regularly whether they are well.
     pub health_check: Option<HealthCheck>,
     /// How long an upstream may take.

@@ -16,6 +16,10 @@ pub use self::health::ActiveHealth;
 pub use self::health::Answer;
 pub use self::health::Change;
 pub use self::health::PassiveHealth;
+pub use self::outlier::Outcome;
+pub use self::outlier::Outlier;
+pub use self::outlier::OutlierTerms;
+pub use self::outlier::Verdict;
 pub use self::tiers::Chosen;
 pub use self::tiers::Member;
 pub use self::tiers::MemberState;
@@ -23,11 +27,14 @@ pub use self::tiers::Pick;
 pub use self::tiers::Tiers;
 pub use self::tiers::choose;
 pub use self::tiers::is_any_left;
+pub use self::warming::percent_of_share;
 
 mod budget;
 mod drains;
 mod health;
+mod outlier;
 mod tiers;
+mod warming;
 
 /// How a request chooses among the healthy members of a pool.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -106,6 +113,10 @@ const fn mix(mut z: u64) -> u64 {
 impl<M: Member> Member for Arc<M> {
     fn weight(&self) -> u32 {
         self.as_ref().weight()
+    }
+
+    fn percent_of_share(&self) -> u32 {
+        self.as_ref().percent_of_share()
     }
 
     fn state(&self) -> MemberState {

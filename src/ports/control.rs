@@ -228,7 +228,7 @@ pub struct NameFault {
 }
 
 /// An upstream, as it is.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct UpstreamStatus {
     /// Host and port.
     pub address: String,
@@ -237,15 +237,30 @@ pub struct UpstreamStatus {
     pub name: Option<String>,
     /// `primary` or `secondary`.
     pub tier: String,
-    /// `healthy`, `suspected` after failed requests, `drained`, or `down`.
+    /// `healthy`, `suspected` after failed requests, `ejected` after answers with errors, `drained`, or `down`.
     pub state: String,
     /// Whether it is taken out by `portway pool drain`; it may be down besides.
     #[serde(default)]
     pub is_drained: bool,
+    /// Until when it is ejected, as RFC 3339 has it; none while it is not.
+    #[serde(default)]
+    pub ejected_until: Option<String>,
+    /// How often it was ejected.
+    #[serde(default)]
+    pub ejections: u64,
     /// Its share of the requests.
     pub weight: u32,
+    /// How much of that it gets now, in percent; none where it is all of it.
+    #[serde(default)]
+    pub percent_of_share: Option<u32>,
     /// Requests that it is serving.
     pub in_flight: usize,
+    /// Requests that were ever sent there.
+    #[serde(default)]
+    pub requests: u64,
+    /// Those of them that failed there.
+    #[serde(default)]
+    pub failures: u64,
 }
 
 /// Another data centre, as seen from here.

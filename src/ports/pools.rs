@@ -97,7 +97,9 @@ pub enum PoolsError {
     #[error("the work broke off; the log says why")]
     BrokeOff,
     /// Nobody would be left to answer.
-    #[error("no other upstream of the pool {pool} takes requests; --even-if-last drains {upstream} all the same")]
+    #[error(
+        "no other upstream of the pool {pool} takes requests; --even-if-last drains {upstream} all the same"
+    )]
     Last {
         /// The pool.
         pool: String,

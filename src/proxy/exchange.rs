@@ -28,6 +28,7 @@ use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
 use crate::proxy::entered;
 use crate::proxy::homeward;
+use crate::proxy::outliers;
 use crate::proxy::retry;
 
 /// What connects a request to an upstream of HTTP/2, and how long pingora may wait there for each part of the
@@ -110,6 +111,7 @@ pub(super) fn head_comes(
     head: &ResponseHeader,
     ctx: &mut RequestContext,
 ) -> pingora::Result<()> {
+    outliers::answered(ctx, head.status);
     retry::give_up(session, ctx, head.status)?;
     access::is_answered(ctx, head.status.as_u16());
     let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) else {

@@ -27,6 +27,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::exchange;
 use crate::proxy::framing::PerHop;
 use crate::proxy::hosts::Target;
+use crate::proxy::outliers;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::retry;
 use crate::proxy::serving::Serving;
@@ -139,6 +140,7 @@ pub(super) fn could_not_connect(session: &Session, ctx: &mut RequestContext, err
     };
     if let Some(at) = admitted.in_flight.take().filter(|_| tells) {
         at.member().failed(ctx.serving.clock.now());
+        outliers::failed(admitted, &at);
     }
     let Some(target) = target_of(admitted) else {
         return;
@@ -192,6 +194,10 @@ pub(super) fn was_broken_off(
         at.member().failed(ctx.serving.clock.now());
         if late && exchange::is_shared(ctx) {
             at.member().connects_anew();
+        }
+        // Of an answer that is given up its status has been taken in.
+        if let Some(admitted) = ctx.admitted.as_ref().filter(|_| !is_given_up) {
+            outliers::failed(admitted, &at);
         }
     }
     let failure = match (late, unanswered) {

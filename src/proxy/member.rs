@@ -5,24 +5,16 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicBool;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::Ordering;
 
-use parking_lot::Mutex;
-
-use crate::config::Pool;
 use crate::config::Upstream;
-use crate::decision::upstream::ActiveHealth;
 use crate::decision::upstream::Answer;
 use crate::decision::upstream::Change;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
-use crate::decision::upstream::PassiveHealth;
 use crate::decision::upstream::stable_hash;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::proxy::standing::Standing;
 use crate::telemetry::metrics::UpstreamSnapshot;
 
 /// A member of a pool at run time.
@@ -40,62 +32,6 @@ pub struct MemberRuntime {
     generation: AtomicU64,
     standing: Arc<Standing>,
     clock: Arc<dyn Clock>,
-}
-
-/// How a member is; one for all configurations that the member is part of.
-pub(super) struct Standing {
-    in_flight: AtomicUsize,
-    requests: AtomicU64,
-    failures: AtomicU64,
-    is_drained: AtomicBool,
-    passive: Mutex<PassiveHealth>,
-    active: Mutex<ActiveHealth>,
-}
-
-impl Standing {
-    pub(super) fn new(pool: &Pool) -> Self {
-        let check = pool.health_check.as_ref();
-        let active = ActiveHealth::new(
-            check.map_or(1, |check| check.healthy_after),
-            check.map_or(1, |check| check.unhealthy_after),
-        );
-        Self {
-            in_flight: AtomicUsize::new(0),
-            requests: AtomicU64::new(0),
-            failures: AtomicU64::new(0),
-            is_drained: AtomicBool::new(false),
-            passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
-            active: Mutex::new(active),
-        }
-    }
-
-    /// Requests that were ever sent there.
-    pub(super) fn requests(&self) -> u64 {
-        self.requests.load(Ordering::Relaxed)
-    }
-
-    /// Failed requests that were ever sent there.
-    pub(super) fn failures(&self) -> u64 {
-        self.failures.load(Ordering::Relaxed)
-    }
-
-    /// Takes it out on the word of whoever runs the gateway, or lets it in again.
-    pub(super) fn set_drained(&self, is_drained: bool) {
-        self.is_drained.store(is_drained, Ordering::Relaxed);
-    }
-
-    /// Goes by other settings, with what is known so far. What only a check could take back is forgotten
-    /// where nothing is checked any more.
-    pub(super) fn retune(&self, pool: &Pool) {
-        self.passive
-            .lock()
-            .retune(pool.max_fails, pool.fail_timeout);
-        let mut active = self.active.lock();
-        match &pool.health_check {
-            Some(check) => active.retune(check.healthy_after, check.unhealthy_after),
-            None => *active = ActiveHealth::new(1, 1),
-        }
-    }
 }
 
 impl MemberRuntime {
@@ -141,10 +77,27 @@ impl MemberRuntime {
         &self.standing
     }
 
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
+    /// How often it was ejected, and until when it is, if it is.
+    #[must_use]
+    pub fn ejections(&self) -> (u64, Option<Timestamp>) {
+        let until = self.standing.ejected_until(self.clock.now());
+        (self.standing.ejections(), until)
+    }
+
+    /// Requests that were ever sent there, and those of them that failed.
+    #[must_use]
+    pub fn requests(&self) -> (u64, u64) {
+        (self.standing.requests(), self.standing.failures())
+    }
+
     /// Whether whoever runs the gateway has taken it out.
     #[must_use]
     pub fn is_drained(&self) -> bool {
-        self.standing.is_drained.load(Ordering::Relaxed)
+        self.standing.is_drained()
     }
 
     pub(super) fn snapshot(&self, tier: &'static str) -> UpstreamSnapshot {
@@ -155,6 +108,7 @@ impl MemberRuntime {
             state: self.state(),
             requests: self.standing.requests(),
             failures: self.standing.failures(),
+            ejections: self.standing.ejections(),
             in_flight: self.in_flight(),
         }
     }
@@ -162,16 +116,13 @@ impl MemberRuntime {
     /// Counts a request as in flight until the guard is dropped.
     #[must_use]
     pub fn enter(self: &Arc<Self>, now: Timestamp) -> InFlight {
-        self.standing.in_flight.fetch_add(1, Ordering::Relaxed);
-        self.standing.requests.fetch_add(1, Ordering::Relaxed);
-        self.standing.passive.lock().picked(now);
+        self.standing.enter(now);
         InFlight(Arc::clone(self))
     }
 
     /// A request failed at it.
     pub fn failed(&self, now: Timestamp) {
-        self.standing.failures.fetch_add(1, Ordering::Relaxed);
-        if self.standing.passive.lock().failed(now) == Some(Change::Down) {
+        if self.standing.failed(now) == Some(Change::Down) {
             tracing::warn!(
                 upstream = self.authority,
                 address = self.address_of_name(),
@@ -182,7 +133,7 @@ impl MemberRuntime {
 
     /// A request was answered by it.
     pub fn succeeded(&self, now: Timestamp) {
-        if self.standing.passive.lock().succeeded(now) == Some(Change::Up) {
+        if self.standing.succeeded(now) == Some(Change::Up) {
             tracing::info!(
                 upstream = self.authority,
                 address = self.address_of_name(),
@@ -193,7 +144,7 @@ impl MemberRuntime {
 
     /// Takes over the answer of a health check.
     pub fn checked(&self, answer: Answer) {
-        match self.standing.active.lock().report(answer) {
+        match self.standing.checked(answer, self.clock.now()) {
             Some(Change::Down) => {
                 tracing::warn!(
                     upstream = self.authority,
@@ -213,7 +164,7 @@ impl MemberRuntime {
     }
 
     /// The address, where the upstream does not say it already.
-    fn address_of_name(&self) -> Option<&str> {
+    pub(super) fn address_of_name(&self) -> Option<&str> {
         self.upstream.is_name().then_some(self.shown.as_str())
     }
 }
@@ -223,20 +174,16 @@ impl Member for MemberRuntime {
         self.upstream.weight
     }
 
+    fn percent_of_share(&self) -> u32 {
+        self.standing.percent_of_share(|| self.clock.now())
+    }
+
     fn state(&self) -> MemberState {
-        if self.standing.active.lock().is_down() {
-            MemberState::Down
-        } else if self.is_drained() {
-            MemberState::Drained
-        } else if self.standing.passive.lock().is_out(self.clock.now()) {
-            MemberState::Suspected
-        } else {
-            MemberState::Healthy
-        }
+        self.standing.state(self.clock.now())
     }
 
     fn in_flight(&self) -> usize {
-        self.standing.in_flight.load(Ordering::Relaxed)
+        self.standing.in_flight()
     }
 
     fn seed(&self) -> u64 {
@@ -267,6 +214,6 @@ impl InFlight {
 
 impl Drop for InFlight {
     fn drop(&mut self) {
-        self.0.standing.in_flight.fetch_sub(1, Ordering::Relaxed);
+        self.0.standing.leave();
     }
 }

@@ -44,6 +44,9 @@ pub struct PoolRuntime {
     retries: AtomicU64,
     retries_refused: AtomicU64,
     budget: Mutex<RetryBudget>,
+    /// Held while a member is ejected.
+    pub(super) ejecting: Arc<Mutex<()>>,
+    spared: AtomicU64,
 }
 
 /// What pools share with each other, and with those of other configurations.
@@ -52,6 +55,8 @@ pub struct PoolParts {
     pub clock: Arc<dyn Clock>,
     /// Which upstreams of all pools are taken out.
     pub drains: Arc<ArcSwap<Drains>>,
+    /// Held while a member of any of them is ejected: earlier configurations share members with later ones.
+    pub ejecting: Arc<Mutex<()>>,
 }
 
 impl std::fmt::Debug for PoolParts {
@@ -67,11 +72,7 @@ impl PoolRuntime {
     /// Puts a pool together. An upstream that was in the pool `before`, and is spoken to as it was then, goes
     /// on as it is: with its addresses, their health and the requests in flight.
     #[must_use]
-    pub fn new(
-        config: Arc<Pool>,
-        before: Option<&Self>,
-        parts: &PoolParts,
-    ) -> Self {
+    pub fn new(config: Arc<Pool>, before: Option<&Self>, parts: &PoolParts) -> Self {
         let before = before.filter(|before| match (&before.config.tls, &config.tls) {
             (None, None) => true,
             (Some(before), Some(tls)) => before.expects_the_same(tls),
@@ -79,7 +80,11 @@ impl PoolRuntime {
         });
         let upstream = |upstream: &Upstream| {
             let same = before.and_then(|before| before.upstream(upstream));
-            Arc::new(UpstreamRuntime::new(upstream, &config, same, &parts.clock))
+            let made = UpstreamRuntime::new(upstream, &config, same, &parts.clock);
+            if before.is_some() && same.is_none() {
+                made.joins();
+            }
+            Arc::new(made)
         };
         let upstreams = Tiers {
             primary: config.primary.iter().map(upstream).collect(),
@@ -95,6 +100,8 @@ impl PoolRuntime {
             retries: AtomicU64::new(0),
             retries_refused: AtomicU64::new(0),
             budget: Mutex::default(),
+            ejecting: Arc::clone(&parts.ejecting),
+            spared: AtomicU64::new(0),
             drains: Arc::clone(&parts.drains),
         };
         pool.keep_drained();
@@ -176,9 +183,15 @@ impl PoolRuntime {
             pool: self.config.name.to_string(),
             retries: self.retries.load(Ordering::Relaxed),
             retries_refused: self.retries_refused.load(Ordering::Relaxed),
+            ejections_spared: self.spared.load(Ordering::Relaxed),
             upstreams: primary.chain(secondary).collect(),
             names: names.map(|upstream| name_snapshot(upstream)).collect(),
         }
+    }
+
+    /// A member was not ejected, because the pool could not do without it.
+    pub(super) fn spare(&self) {
+        self.spared.fetch_add(1, Ordering::Relaxed);
     }
 
     /// The next turn.

@@ -19,7 +19,7 @@ use crate::ports::clock::Clock;
 use crate::ports::resolver::Family;
 use crate::ports::resolver::Resolved;
 use crate::proxy::member::MemberRuntime;
-use crate::proxy::member::Standing;
+use crate::proxy::standing::Standing;
 
 /// An upstream at run time.
 pub struct UpstreamRuntime {
@@ -42,6 +42,8 @@ struct Known {
     /// Requests that were sent to members which nothing else is known of any more.
     forgotten: u64,
     naming: Naming,
+    /// Whether it came into a pool that was served before, so that its first members are new there.
+    joins: bool,
 }
 
 #[derive(Clone)]
@@ -98,6 +100,7 @@ impl UpstreamRuntime {
                     gone: before.gone.clone(),
                     forgotten: before.forgotten,
                     naming: before.naming.clone(),
+                    joins: before.joins,
                 }
             }
             (None, Ok(ip)) => {
@@ -114,6 +117,15 @@ impl UpstreamRuntime {
             authority: upstream.authority(),
             known: Mutex::new(known),
             clock: Arc::clone(clock),
+        }
+    }
+
+    /// Comes into a pool that was served before.
+    pub(super) fn joins(&self) {
+        let mut known = self.known.lock();
+        known.joins = true;
+        for member in &known.members {
+            member.standing().is_new(self.clock.now());
         }
     }
 
@@ -149,9 +161,10 @@ impl UpstreamRuntime {
 
     /// Takes out those of its members that are drained, and lets the others in.
     pub(super) fn keep_drained(&self, pool: &PoolName, drains: &Drains) {
+        let now = self.clock.now();
         for member in &self.known.lock().members {
             let is_drained = drains.holds(pool.as_str(), &self.authority, &member.shown);
-            member.standing().set_drained(is_drained);
+            member.standing().set_drained(is_drained, now);
         }
     }
 
@@ -196,15 +209,22 @@ impl UpstreamRuntime {
             strangers: 0,
         };
         let before = std::mem::take(&mut known.members);
+        // Whoever answers first has nobody beside it to leave requests to.
+        let is_joined = known.joins || !before.is_empty();
         for address in &addresses {
             if let Some(stays) = before.iter().find(|member| member.address == *address) {
                 known.members.push(Arc::clone(stays));
                 continue;
             }
-            let standing = known.come_back(*address).unwrap_or_else(|| {
+            let known_yet = known.come_back(*address);
+            let is_stranger = known_yet.is_none();
+            let standing = known_yet.unwrap_or_else(|| {
                 turnover.strangers += 1;
                 Arc::new(Standing::new(pool))
             });
+            if is_joined && is_stranger {
+                standing.is_new(now);
+            }
             let member = MemberRuntime::new(&self.upstream, *address, standing, &self.clock);
             known.members.push(Arc::new(member));
             turnover.come.push(*address);

@@ -244,6 +244,7 @@ mod tests {
                 pool: "app".to_owned(),
                 retries: 1,
                 retries_refused: 2,
+                ejections_spared: 6,
                 upstreams: vec![UpstreamSnapshot {
                     upstream: "app.test:80".to_owned(),
                     address: "10.0.0.1:80".to_owned(),
@@ -251,6 +252,7 @@ mod tests {
                     state: MemberState::Drained,
                     requests: 7,
                     failures: 2,
+                    ejections: 5,
                     in_flight: 0,
                 }],
                 names: vec![NameSnapshot {
@@ -293,6 +295,8 @@ mod tests {
             "portway_upstream_state{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\",state=\"drained\"} 1",
             "portway_upstream_state{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\",state=\"down\"} 0",
             "portway_pool_healthy{pool=\"app\",tier=\"primary\"} 0",
+            "portway_upstream_ejections_total{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 5",
+            "portway_upstream_ejections_spared_total{pool=\"app\"} 6",
             "portway_upstream_failures_total{pool=\"app\",upstream=\"app.test:80\",address=\"10.0.0.1:80\"} 2",
             "portway_upstream_addresses{pool=\"app\",upstream=\"app.test:80\"} 1",
             "portway_upstream_resolved{pool=\"app\",upstream=\"app.test:80\"} 0",

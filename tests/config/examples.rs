@@ -99,6 +99,7 @@ virtual_hosts: [{ host: a.test, routes: [{ path: /, access: protected, policy: [
     said(&pool.failover_threshold, &other.failover_threshold);
     said(&pool.max_fails, &other.max_fails);
     said(&pool.fail_timeout, &other.fail_timeout);
+    said(&pool.slow_start, &other.slow_start);
     said(&pool.timeouts, &other.timeouts);
     said(&pool.connect_retries, &other.connect_retries);
     said(&pool.retry_budget, &other.retry_budget);

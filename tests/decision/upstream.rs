@@ -25,11 +25,16 @@ struct Node {
     state: MemberState,
     in_flight: usize,
     seed: u64,
+    percent: u32,
 }
 
 impl Member for Node {
     fn weight(&self) -> u32 {
         self.weight
+    }
+
+    fn percent_of_share(&self) -> u32 {
+        self.percent
     }
 
     fn state(&self) -> MemberState {
@@ -51,6 +56,7 @@ fn node(name: &str, weight: u32) -> Node {
         state: MemberState::Healthy,
         in_flight: 0,
         seed: stable_hash(name.as_bytes()),
+        percent: 100,
     }
 }
 
@@ -216,6 +222,29 @@ fn of_two_drawn_at_random_the_less_busy_is_chosen() {
 }
 
 #[test]
+fn a_new_member_gets_as_much_of_its_share_as_it_is_due_and_moves_no_key() {
+    let whole = tiers(&[2, 2, 1], &[], 1);
+    let mut new = whole.clone();
+    new.primary[0].percent = 10;
+    // Of 2 × 10, 2 × 100 and 1 × 100 hundredths.
+    assert_eq!(counts(&new, 320), [20, 200, 100]);
+    let mut drawn = [0u32; 3];
+    for random in 0..12_000 {
+        let random = stable_hash(&u64::to_be_bytes(random));
+        drawn[index(&new, Pick::Two(random)).unwrap()] += 1;
+    }
+    assert!(drawn[0] < 1500, "{drawn:?}");
+    for (member, in_flight) in new.primary.iter_mut().zip([1, 9, 9]) {
+        member.in_flight = in_flight;
+    }
+    // One request is as much for it as ten for its equal.
+    assert!((0..50).all(|turn| index(&new, Pick::Least(turn)) == Some(1)));
+    for key in 0..2000 {
+        assert_eq!(owner(&new, key), owner(&whole, key));
+    }
+}
+
+#[test]
 fn w_05_hashed_keys_follow_the_weights() {
     let tiers = tiers(&[1, 2, 5], &[], 1);
     let mut chosen = [0u32; 3];
@@ -355,6 +384,8 @@ fn state() -> impl Strategy<Value = MemberState> {
         MemberState::Healthy,
         MemberState::Healthy,
         MemberState::Suspected,
+        MemberState::Ejected,
+        MemberState::Drained,
         MemberState::Down,
     ])
 }
@@ -393,9 +424,11 @@ fn rank(tiers: &Tiers<Node>, tried: &[usize], index: usize) -> Option<u8> {
     match member.1.state {
         _ if tried.contains(&index) => None,
         MemberState::Healthy if index < primaries || joined => Some(0),
-        MemberState::Healthy | MemberState::Down => None,
+        MemberState::Healthy | MemberState::Down | MemberState::Drained => None,
         MemberState::Suspected if index < primaries => Some(1),
         MemberState::Suspected => Some(2),
+        MemberState::Ejected if index < primaries => Some(3),
+        MemberState::Ejected => Some(4),
     }
 }
 
@@ -403,14 +436,14 @@ proptest! {
     #![proptest_config(super::cases(2048))]
 
     #[test]
-    fn the_chosen_member_is_never_down_or_tried_and_of_the_best_kind(
+    fn the_chosen_member_is_never_down_drained_or_tried_and_of_the_best_kind(
         tiers in pool(),
         tried in prop::collection::vec(0usize..12, 0..6),
         turn in any::<u64>(),
-        kind in 0usize..3,
+        kind in 0usize..4,
     ) {
         let key = turn.to_be_bytes();
-        let pick = [Pick::Turn(turn), Pick::Least(turn), Pick::Key(&key)][kind];
+        let pick = [Pick::Turn(turn), Pick::Least(turn), Pick::Key(&key), Pick::Two(turn)][kind];
         let chosen = choose(&tiers, pick, &tried);
         let ranks = (0..tiers.members().count()).filter_map(|index| rank(&tiers, &tried, index));
         let best = ranks.min();

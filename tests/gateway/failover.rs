@@ -14,7 +14,7 @@ use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::yaml::POLICIES;
 
-const CONNECTIONS: usize = 16;
+pub(super) const CONNECTIONS: usize = 16;
 /// What may be lost in all: at the first kill one request in two is on its way at that primary. Of those
 /// that are, only answers that had begun and connections made anew are lost; all others are repeated.
 const LOST_MAX: usize = CONNECTIONS / 2;
@@ -100,7 +100,7 @@ async fn serving(gateway: &Gateway, browser: &Browser, names: &str) -> String {
 }
 
 /// Starts `wrk` with a browser's session.
-fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Child {
+pub(super) fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Child {
     std::process::Command::new(wrk)
         .args(["-t1", "-d10s", "--timeout", "5s", "-c"])
         .arg(CONNECTIONS.to_string())
@@ -121,16 +121,16 @@ fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Child {
 }
 
 /// What `wrk` counted.
-struct Seen {
-    requests: usize,
+pub(super) struct Seen {
+    pub(super) requests: usize,
     /// Answers that were no success.
-    errors: usize,
+    pub(super) errors: usize,
     /// Connections that failed in one way or another.
-    broken: usize,
+    pub(super) broken: usize,
 }
 
 impl Seen {
-    fn read(said: &str) -> Self {
+    pub(super) fn read(said: &str) -> Self {
         let line = |label: &str| {
             let mut lines = said.lines().map(str::trim);
             lines.find(|line| line.contains(label)).unwrap_or_default()

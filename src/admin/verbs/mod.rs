@@ -46,9 +46,7 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
         (&Method::GET, ["status"]) => status::show(desk),
         (&Method::GET, ["keys"]) => keys::list(desk).await,
         (&Method::GET, ["pools"]) => pools::list(desk, question.query.as_deref()),
-        (&Method::GET, ["pools", "idle"]) => {
-            pools::idle(desk, question.query.as_deref()).await
-        }
+        (&Method::GET, ["pools", "idle"]) => pools::idle(desk, question.query.as_deref()).await,
         (&Method::GET, ["sessions"]) => sessions::list(desk, question.query.as_deref()).await,
         (&Method::GET, ["sessions", "show"]) => {
             sessions::show(desk, question.query.as_deref()).await

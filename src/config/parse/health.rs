@@ -15,6 +15,7 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::parse::scalar::word_problem;
 use crate::config::problem::Problem;
+use crate::decision::upstream::OutlierTerms;
 use crate::model::name::HostName;
 
 impl Reading<'_> {
@@ -99,6 +100,54 @@ impl Reading<'_> {
         range
     }
 
+    /// A span, or `none`.
+    pub(super) fn span_or_none(&mut self, found: &Found<'_>) -> Option<Option<Duration>> {
+        if self.text(found)? == "none" {
+            return Some(None);
+        }
+        self.duration(found).map(Some)
+    }
+
+    /// When upstreams are ejected.
+    pub(super) fn outliers(&mut self, found: &Found<'_>) -> Option<OutlierTerms> {
+        let section = self.section(found, OUTLIER_KEYS)?;
+        let mut terms = OUTLIERS;
+        let many = 0..=100_000;
+        for (key, count) in [
+            ("consecutive_5xx", &mut terms.consecutive_5xx),
+            ("consecutive_failures", &mut terms.consecutive_failures),
+        ] {
+            self.set(&section, key, count, |this, found| {
+                this.number(found, many.clone())
+            });
+        }
+        for (key, span) in [
+            ("ejection", &mut terms.ejection),
+            ("ejection_max", &mut terms.ejection_max),
+            ("interval", &mut terms.interval),
+        ] {
+            self.set(&section, key, span, Self::duration);
+        }
+        self.set(
+            &section,
+            "ejected_percent_max",
+            &mut terms.percent_max,
+            |this, found| this.number(found, 1..=100),
+        );
+        if terms.ejection_max < terms.ejection {
+            let place = section.first_of(&["ejection_max", "ejection"]);
+            let place = place.map_or(&section.found, |(_, found)| found);
+            let (key, than) = ("ejection_max", "ejection");
+            self.fault(place, Problem::Shorter { key, than });
+        }
+        if terms.consecutive_5xx == 0 && terms.consecutive_failures == 0 {
+            let place = "a pool with `consecutive_5xx: 0` and `consecutive_failures: 0`";
+            let key = "outliers";
+            self.fault_at_key(found, Problem::NoEffect { key, place });
+        }
+        Some(terms)
+    }
+
     /// Time-outs, each with a default.
     pub(super) fn timeouts(&mut self, found: &Found<'_>, default: Timeouts) -> Option<Timeouts> {
         let section = self.section(found, TIMEOUT_KEYS)?;
@@ -122,12 +171,7 @@ impl Reading<'_> {
             &mut timeouts.write_idle,
             Self::duration,
         );
-        self.set(&section, "total", &mut timeouts.total, |this, found| {
-            if this.text(found)? == "none" {
-                return Some(None);
-            }
-            this.duration(found).map(Some)
-        });
+        self.set(&section, "total", &mut timeouts.total, Self::span_or_none);
         Some(timeouts)
     }
 
@@ -171,6 +215,23 @@ fn difference(left: &Timeouts, right: &Timeouts) -> Option<&'static str> {
         .map(|(key, _)| key)
 }
 
+/// As Envoy has them.
+const OUTLIERS: OutlierTerms = OutlierTerms {
+    consecutive_5xx: 5,
+    consecutive_failures: 5,
+    ejection: Duration::from_secs(30),
+    ejection_max: Duration::from_mins(5),
+    interval: Duration::from_secs(10),
+    percent_max: 10,
+};
+pub(super) const OUTLIER_KEYS: &[&str] = &[
+    "consecutive_5xx",
+    "consecutive_failures",
+    "ejected_percent_max",
+    "ejection",
+    "ejection_max",
+    "interval",
+];
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
     "healthy_after",
     "http",

@@ -77,6 +77,11 @@ impl Reading<'_> {
             this.number(found, 0..=1000)
         });
         let fail_timeout = self.or(&section, "fail_timeout", FAIL_TIMEOUT, Self::duration);
+        let outliers = section.get("outliers").map(|found| self.outliers(found));
+        let mut slow_start = None;
+        self.set(&section, "slow_start", &mut slow_start, |this, found| {
+            this.span_or_none(found)
+        });
         let health_check = section
             .get("health_check")
             .map(|found| self.health_check(found));
@@ -98,6 +103,8 @@ impl Reading<'_> {
             failover_threshold,
             max_fails,
             fail_timeout,
+            outliers: outliers.map_or(Some(None), |terms| terms.map(Some))?,
+            slow_start,
             health_check: health_check.map_or(Some(None), |check| check.map(Some))?,
             timeouts,
             connect_retries,
@@ -324,10 +331,12 @@ pub(super) const KEYS: &[&str] = &[
     "health_check",
     "http2",
     "max_fails",
+    "outliers",
     "primary",
     "retry_budget",
     "scheme",
     "secondary",
+    "slow_start",
     "timeouts",
     "tls",
 ];

@@ -11,6 +11,12 @@ pub trait Member {
     /// Its share of the requests; 0 counts as 1.
     fn weight(&self) -> u32;
 
+    /// How much of that share it gets now, in percent: less while it is new. Keys go by the whole share, or
+    /// their clients would move twice.
+    fn percent_of_share(&self) -> u32 {
+        100
+    }
+
     /// How well it is.
     fn state(&self) -> MemberState;
 
@@ -29,6 +35,8 @@ pub enum MemberState {
     Down,
     /// Whoever runs the gateway has taken it out: it is never chosen.
     Drained,
+    /// It answered with errors where others did well: it is chosen when nobody else is left.
+    Ejected,
     /// It is chosen.
     Healthy,
     /// Requests to it failed lately: it is chosen when no healthy member is left, because a pool never
@@ -38,7 +46,13 @@ pub enum MemberState {
 
 impl MemberState {
     /// Every state.
-    pub const ALL: [Self; 4] = [Self::Healthy, Self::Suspected, Self::Drained, Self::Down];
+    pub const ALL: [Self; 5] = [
+        Self::Healthy,
+        Self::Suspected,
+        Self::Ejected,
+        Self::Drained,
+        Self::Down,
+    ];
 
     /// The word for it.
     #[must_use]
@@ -46,6 +60,7 @@ impl MemberState {
         match self {
             Self::Down => "down",
             Self::Drained => "drained",
+            Self::Ejected => "ejected",
             Self::Healthy => "healthy",
             Self::Suspected => "suspected",
         }
@@ -55,7 +70,7 @@ impl MemberState {
     #[must_use]
     pub const fn may_be_chosen(self) -> bool {
         match self {
-            Self::Healthy | Self::Suspected => true,
+            Self::Ejected | Self::Healthy | Self::Suspected => true,
             Self::Down | Self::Drained => false,
         }
     }
@@ -106,8 +121,8 @@ pub struct Chosen<'t, M> {
 /// `tried` holds the places of members that this request has failed with; they count as unhealthy.
 /// With fewer healthy primaries than `failover_threshold` the healthy secondaries join them
 /// (MDC-TOPO-2); as soon as enough primaries are back, only they are chosen. Without any healthy
-/// member the suspected ones are tried, primaries before secondaries. `None` means that all that is
-/// left is down, drained or tried.
+/// member the suspected ones are tried, then the ejected ones, primaries before secondaries. `None`
+/// means that all that is left is down, drained or tried.
 ///
 /// A key stays with its member while members come and go: it moves only when its own member goes, or
 /// to one that comes (weighted rendezvous hashing, W-05). That holds across tiers too (W-06).
@@ -135,9 +150,14 @@ pub fn choose<'t, M: Member>(
     } else {
         primaries.clone()
     };
-    among(tiers, pick, open(MemberState::Healthy, first))
-        .or_else(|| among(tiers, pick, open(MemberState::Suspected, primaries)))
-        .or_else(|| among(tiers, pick, open(MemberState::Suspected, secondaries)))
+    among(tiers, pick, open(MemberState::Healthy, first)).or_else(|| {
+        let states = [MemberState::Suspected, MemberState::Ejected];
+        let last = states
+            .into_iter()
+            .flat_map(|state| [(state, primaries.clone()), (state, secondaries.clone())]);
+        let mut last = last.map(|(state, places)| open(state, places));
+        last.find_map(|is_open| among(tiers, pick, is_open))
+    })
 }
 
 /// Whether `choose` would find a member; no turn is used up by asking.
@@ -161,10 +181,11 @@ fn among<'t, M: Member>(
             .filter(|(index, member)| is_open(*index, member))
     };
     let found = match pick {
-        Pick::Key(key) => drawn(open(), stable_hash(key)),
+        Pick::Key(key) => drawn(open(), stable_hash(key), weight),
         Pick::Least(turn) => open().min_by(|(_, a), (_, b)| {
-            load_order(*a, *b)
-                .then_with(|| affinity(mix(turn), *b).total_cmp(&affinity(mix(turn), *a)))
+            load_order(*a, *b).then_with(|| {
+                affinity(mix(turn), *b, weight).total_cmp(&affinity(mix(turn), *a, weight))
+            })
         }),
         Pick::Turn(turn) => in_turn(open(), turn),
         Pick::Two(random) => of_two(open, random),
@@ -176,27 +197,34 @@ fn weight<M: Member>(member: &M) -> u64 {
     u64::from(member.weight().max(1))
 }
 
-/// Compares running requests per weight, without dividing.
+/// The weight as far as it counts now.
+fn share<M: Member>(member: &M) -> u64 {
+    weight(member) * u64::from(member.percent_of_share().clamp(1, 100))
+}
+
+/// Compares running requests per share, without dividing.
 fn load_order<M: Member>(a: &M, b: &M) -> Ordering {
-    let load = |of: &M, against: &M| (of.in_flight() as u128) * u128::from(weight(against));
+    let load = |of: &M, against: &M| (of.in_flight() as u128) * u128::from(share(against));
     load(a, b).cmp(&load(b, a))
 }
 
-/// How much a key and a member belong together: the highest wins, each in proportion to its weight.
-fn affinity<M: Member>(key: u64, member: &M) -> f64 {
+/// How much a key and a member belong together: the highest wins, each in proportion to what it weighs.
+fn affinity<M: Member>(key: u64, member: &M, weigh: impl Fn(&M) -> u64) -> f64 {
     const BITS: u32 = 53;
     let hash = mix(key ^ mix(member.seed()));
     // Strictly between 0 and 1, so that the logarithm is finite and not zero.
     let uniform = ((hash >> (u64::BITS - BITS)) as f64 + 0.5) / (1u64 << BITS) as f64;
-    f64::from(member.weight().max(1)) / -uniform.ln()
+    weigh(member) as f64 / -uniform.ln()
 }
 
-/// The member that a number draws, as often as its weight says.
+/// The member that a number draws, as often as what it weighs says.
 fn drawn<'t, M: Member>(
     open: impl Iterator<Item = (usize, &'t M)>,
     number: u64,
+    weigh: impl Fn(&M) -> u64 + Copy,
 ) -> Option<(usize, &'t M)> {
-    open.max_by(|(_, a), (_, b)| affinity(number, *a).total_cmp(&affinity(number, *b)))
+    let affinity = |member| affinity(number, member, weigh);
+    open.max_by(|(_, a), (_, b)| affinity(*a).total_cmp(&affinity(*b)))
 }
 
 /// The less busy of two different members that a random number draws. Nodes that know nothing of each other do
@@ -205,15 +233,16 @@ fn of_two<'t, M: Member, I>(open: impl Fn() -> I, random: u64) -> Option<(usize,
 where
     I: Iterator<Item = (usize, &'t M)>,
 {
-    let first = drawn(open(), random)?;
+    let first = drawn(open(), random, share)?;
     let others = open().filter(|(index, _)| *index != first.0);
-    let second = drawn(others, mix(random));
+    let second = drawn(others, mix(random), share);
     let less_busy = second.filter(|second| load_order(second.1, first.1).is_lt());
     less_busy.or(Some(first))
 }
 
 /// Whose turn it is: in a round of as many turns as all weights together, each member has as many as
-/// its weight, as far apart as can be.
+/// its weight, as far apart as can be. (A share is a hundred times the weight, or less: a round of shares that
+/// are whole is a hundred rounds of weights, turn for turn.)
 ///
 /// The heaviest member takes every so many-th turn; the turns that it leaves are dealt out among the
 /// others in the same way. So a member's turns follow each other at most as often as it outweighs all
@@ -223,7 +252,7 @@ fn in_turn<'t, M: Member>(
     turn: u64,
 ) -> Option<(usize, &'t M)> {
     let mut open: Vec<_> = open
-        .map(|(index, member)| (weight(member), index, member))
+        .map(|(index, member)| (share(member), index, member))
         .collect();
     if let [(_, index, member)] = open.as_slice() {
         return Some((*index, *member));

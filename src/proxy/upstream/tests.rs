@@ -51,6 +51,8 @@ fn pool(hosts: &[&str]) -> Pool {
         failover_threshold: 1,
         max_fails: 1,
         fail_timeout: Duration::from_secs(10),
+        outliers: None,
+        slow_start: None,
         health_check: None,
         timeouts: Timeouts {
             connect: Duration::from_secs(1),
@@ -75,6 +77,7 @@ fn parts(clock: &Arc<TestClock>) -> PoolParts {
     PoolParts {
         clock: clock.clone(),
         drains: Arc::default(),
+        ejecting: Arc::default(),
     }
 }
 

@@ -53,6 +53,8 @@ pub struct PoolSnapshot {
     pub retries: u64,
     /// Those that were not tried, because the budget was spent.
     pub retries_refused: u64,
+    /// Times that a member was not ejected, because the pool could not do without it.
+    pub ejections_spared: u64,
     /// The members of its upstreams.
     pub upstreams: Vec<UpstreamSnapshot>,
     /// Its upstreams that are given by name.
@@ -85,6 +87,8 @@ pub struct UpstreamSnapshot {
     pub requests: u64,
     /// Those that failed there.
     pub failures: u64,
+    /// How often it was ejected.
+    pub ejections: u64,
     /// Those that are there now.
     pub in_flight: usize,
 }
@@ -234,6 +238,7 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
         ),
         each(|upstream| u64::from(upstream.state == MemberState::Healthy)),
     )?;
+    encode_ejections(pools, page)?;
     encode_states(pools, page)?;
     page.gauge_family(
         (
@@ -243,6 +248,36 @@ pub(super) fn encode_pools(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::
         each(|upstream| upstream.in_flight as u64),
     )?;
     encode_names(pools, page)
+}
+
+/// Writes how often upstreams were ejected, and how often one was not that should have been.
+fn encode_ejections(pools: &[PoolSnapshot], page: &mut Page<'_>) -> fmt::Result {
+    let ejections = pools.iter().flat_map(|pool| {
+        pool.upstreams.iter().map(|upstream| {
+            let labels = [
+                ("pool", pool.pool.clone()),
+                ("upstream", upstream.upstream.clone()),
+                ("address", upstream.address.clone()),
+            ];
+            (labels, upstream.ejections)
+        })
+    });
+    page.counter_family(
+        (
+            "portway_upstream_ejections",
+            "Times that an upstream was ejected because it answered with errors",
+        ),
+        ejections,
+    )?;
+    page.counter_family(
+        (
+            "portway_upstream_ejections_spared",
+            "Answers and failures that would have ejected an upstream which the pool could not do without",
+        ),
+        pools
+            .iter()
+            .map(|pool| ([("pool", pool.pool.clone())], pool.ejections_spared)),
+    )
 }
 
 /// Writes why upstreams are sent requests or not, and how many of each tier are.

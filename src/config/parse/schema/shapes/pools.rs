@@ -23,6 +23,8 @@ pub(super) static POOL: Shape = section(
         key("fail_timeout", Kind::Duration)
             .default("10s")
             .about("The span that `max_fails` counts in, and how long an upstream stays out."),
+        key("outliers", Kind::Section(&OUTLIERS)),
+        key("slow_start", TOTAL).default("none"),
         key("health_check", Kind::Section(&HEALTH_CHECK)),
         key("timeouts", Kind::Section(&POOL_TIMEOUTS))
             .implied()
@@ -90,6 +92,30 @@ static WEIGHTED: Shape = section(
             .about("The share of the requests."),
     ],
     pool::UPSTREAM_KEYS,
+);
+
+static OUTLIERS: Shape = section(
+    &[
+        key("consecutive_5xx", Kind::Number(0, 100_000))
+            .default("5")
+            .about("Answers of 500 to 599, or failures, in a row; 0 never ejects for them."),
+        key("consecutive_failures", Kind::Number(0, 100_000))
+            .default("5")
+            .about("Failures in a row: not connected, broken off, late; 0 never ejects for them."),
+        key("ejection", Kind::Duration)
+            .default("30s")
+            .about("The first ejection; the second in a row is twice as long, and so on."),
+        key("ejection_max", Kind::Duration)
+            .default("5m")
+            .about("The longest."),
+        key("interval", Kind::Duration)
+            .default("10s")
+            .about("For each such span without an ejection the next one is a step shorter."),
+        key("ejected_percent_max", Kind::Number(1, 100))
+            .default("10")
+            .about("Of a hundred members so many at a time, and one in any case."),
+    ],
+    health::OUTLIER_KEYS,
 );
 
 static HEALTH_CHECK: Shape = section(
