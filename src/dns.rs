@@ -22,11 +22,13 @@ use self::servers::Servers;
 use crate::config::names::Families;
 use crate::config::names::NameRules;
 use crate::ports::resolver::Family;
+use crate::ports::resolver::Offered;
 use crate::ports::resolver::ResolveError;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Resolver;
 
 mod servers;
+mod services;
 
 /// Resolves names with the hosts file and with name servers: the configured ones, or those of the system.
 ///
@@ -161,12 +163,26 @@ impl Resolver for HickoryResolver {
                 valid_for: answer.valid_for.clamp(rules.ttl_min, rules.ttl_max),
                 unknown: answer.unknown,
             }),
-            Err(error) => Err(ResolveError {
-                name: name.to_owned(),
-                ask_again: ask_again(&error, &rules),
-                source: Box::new(error),
-            }),
+            Err(error) => Err(unresolved(name, error, &rules)),
         }
+    }
+
+    async fn offered(&self, service: &str) -> Result<Offered, ResolveError> {
+        let rules = self.rules();
+        let asked = async { self.servers()?.offered(service, rules.families).await };
+        let mut offered = asked
+            .await
+            .map_err(|error| unresolved(service, error, &rules))?;
+        offered.valid_for = offered.valid_for.clamp(rules.ttl_min, rules.ttl_max);
+        Ok(offered)
+    }
+}
+
+fn unresolved(name: &str, error: AskError, rules: &NameRules) -> ResolveError {
+    ResolveError {
+        name: name.to_owned(),
+        ask_again: ask_again(&error, rules),
+        source: Box::new(error),
     }
 }
 

@@ -43,23 +43,11 @@ const FENCES: &[(&str, &[&str])] = &[
     ("hmac", &["crypto/"]),
     (
         "hyper",
-        &[
-            "admin/",
-            "backchannel/",
-            "demo/",
-            "ops.rs",
-            "proxy/health.rs",
-        ],
+        &["admin/", "backchannel/", "demo/", "ops.rs", "proxy/health"],
     ),
     (
         "hyper_util",
-        &[
-            "admin/",
-            "backchannel/",
-            "demo/",
-            "ops.rs",
-            "proxy/health.rs",
-        ],
+        &["admin/", "backchannel/", "demo/", "ops.rs", "proxy/health"],
     ),
     ("mimalloc", &["main.rs"]),
     ("minijinja", &["proxy/pages"]),

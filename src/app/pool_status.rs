@@ -7,6 +7,7 @@ use crate::ports::control::NameStatus;
 use crate::ports::control::PoolStatus;
 use crate::ports::control::UpstreamStatus;
 use crate::proxy::member::MemberRuntime;
+use crate::proxy::member::Rank;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::upstream::Naming;
@@ -21,13 +22,11 @@ pub(super) fn of_all(serving: &Serving) -> Vec<PoolStatus> {
 pub(super) fn of(pool: &PoolRuntime) -> PoolStatus {
     let primaries = pool.upstreams.primary.len();
     let upstreams = pool.upstreams.members().flat_map(|(index, upstream)| {
-        let tier = if index < primaries {
-            "primary"
-        } else {
-            "secondary"
-        };
         let members = upstream.members().into_iter();
-        members.map(move |at| member(&at, tier))
+        members.map(move |at| {
+            let is_primary = index < primaries && at.rank == Rank::First;
+            member(&at, if is_primary { "primary" } else { "secondary" })
+        })
     });
     let names = pool.upstreams.members().map(|(_, upstream)| upstream);
     let names = names.filter(|upstream| upstream.upstream.is_name());
@@ -44,13 +43,14 @@ fn member(member: &MemberRuntime, tier: &str) -> UpstreamStatus {
     let (requests, failures) = member.requests();
     UpstreamStatus {
         address: member.shown.clone(),
-        name: is_name.then(|| member.authority.clone()),
+        name: is_name.then(|| member.name.clone()),
         tier: tier.to_owned(),
         state: member.state().as_str().to_owned(),
         weight: member.weight(),
         percent_of_share: Some(member.percent_of_share()).filter(|percent| *percent < 100),
         in_flight: member.in_flight(),
         is_drained: member.is_drained(),
+        check_fault: member.check_fault(),
         ejected_until: ejected_until.map(rfc3339_seconds),
         ejections,
         requests,

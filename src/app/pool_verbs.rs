@@ -153,7 +153,7 @@ fn places(pool: &PoolRuntime, which: &UpstreamName) -> Result<Vec<Place>, PoolsE
     }
     let of_names = members(pool).filter(|member| member.shown == text);
     let places: Vec<Place> = of_names
-        .map(|member| place(&member.authority, Some(&member.shown)))
+        .map(|member| place(&member.name, Some(&member.shown)))
         .collect();
     if places.is_empty() {
         let UpstreamName { pool, upstream } = which.clone();
@@ -202,7 +202,7 @@ fn is_meant(place: &Place, text: &str) -> bool {
 
 fn covers(place: &Place, member: &MemberRuntime) -> bool {
     let address = place.address.as_ref();
-    place.upstream == member.authority && address.is_none_or(|one| *one == member.shown)
+    place.upstream == member.name && address.is_none_or(|one| *one == member.shown)
 }
 
 fn members(pool: &PoolRuntime) -> impl Iterator<Item = Arc<MemberRuntime>> {

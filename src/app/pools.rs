@@ -10,6 +10,8 @@ use tokio::sync::oneshot;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+use crate::config::Pool;
+use crate::config::Probe;
 use crate::model::name::PoolName;
 use crate::proxy::health::Checks;
 use crate::proxy::naming;
@@ -17,6 +19,7 @@ use crate::proxy::naming::Asking;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::serving::Serving;
 use crate::proxy::tls;
+use crate::proxy::tls::TlsError;
 
 /// The watch over all pools that are served.
 #[derive(Default)]
@@ -96,14 +99,23 @@ fn watch(
     }
 }
 
-/// How health checks speak TLS: verified as the pool's requests are.
+/// How health checks speak TLS: verified as the pool's requests are, unless they say otherwise.
 fn health_tls(pool: &PoolRuntime) -> Option<TlsConnector> {
-    let settings = pool.config.tls.as_ref()?;
-    match tls::client(settings) {
+    match connector(&pool.config)? {
         Ok(connector) => Some(connector),
         Err(error) => {
             tracing::error!(pool = %pool.config.name, %error, "health checks cannot speak TLS");
             None
         }
     }
+}
+
+/// Makes what the health check of a pool speaks TLS with, if it does.
+pub(super) fn connector(pool: &Pool) -> Option<Result<TlsConnector, TlsError>> {
+    let check = pool.health_check.as_ref()?;
+    let protocol = match check.probe {
+        Probe::Grpc { .. } => Some(&b"h2"[..]),
+        Probe::Http { .. } | Probe::Tcp | Probe::Tls(_) => None,
+    };
+    Some(tls::client(check.tls(pool)?, protocol))
 }

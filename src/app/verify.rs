@@ -10,7 +10,9 @@ use std::fmt::Write;
 use std::path::Path;
 
 use crate::app::places;
+use crate::app::pools::connector;
 use crate::config::Config;
+use crate::config::Probe;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::Security;
@@ -78,7 +80,18 @@ fn pools(config: &Config) -> Vec<String> {
         let error = PeerTemplate::new(pool).err()?;
         Some(format!("error: {}\n", chain_of(&error)))
     });
-    refused.collect()
+    let checks = config.pools.values().filter_map(|pool| {
+        let own = pool.health_check.as_ref().map(|check| &check.probe);
+        let Some(Probe::Tls(_)) = own else {
+            return None;
+        };
+        let error = connector(pool)?.err()?;
+        let (name, said) = (&pool.name, chain_of(&error));
+        Some(format!(
+            "error: the health check of the pool {name} cannot speak TLS: {said}\n"
+        ))
+    });
+    refused.chain(checks).collect()
 }
 
 /// A users file that is not there yet is no fault: `portway users add` makes it.

@@ -196,6 +196,13 @@ impl Resolver for TestResolver {
             unknown: None,
         })
     }
+
+    async fn offered(
+        &self,
+        service: &str,
+    ) -> Result<crate::ports::resolver::Offered, ResolveError> {
+        panic!("nobody asks for the service {service}")
+    }
 }
 
 /// Answers `LastAccess` with a greeting of who asked, after a while if a test says so.

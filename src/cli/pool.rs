@@ -247,7 +247,10 @@ pub(super) fn state(upstream: &UpstreamStatus) -> String {
     let share = upstream.percent_of_share;
     let share = share.map(|percent| format!(", new: {percent}% of its share"));
     let share = share.unwrap_or_default();
-    format!("{}{until}{drained}{share}", upstream.state)
+    let fault = upstream.check_fault.as_ref();
+    let fault = fault.map(|why| format!(" (check: {why})"));
+    let fault = fault.unwrap_or_default();
+    format!("{}{until}{drained}{share}{fault}", upstream.state)
 }
 
 fn span(text: &str) -> Result<Duration, String> {

@@ -5,15 +5,23 @@ use std::net::IpAddr;
 use crate::config::Upstream;
 
 impl Upstream {
-    /// Host and port; an IPv6 address has brackets.
+    /// Host and port; an IPv6 address has brackets. Of a service its name alone.
     #[must_use]
     pub fn authority(&self) -> String {
         let Self { host, port, .. } = self;
-        if host.contains(':') {
+        if self.is_service() {
+            host.clone()
+        } else if host.contains(':') {
             format!("[{host}]:{port}")
         } else {
             format!("{host}:{port}")
         }
+    }
+
+    /// Whether it is a service, which name servers know the hosts of (RFC 2782).
+    #[must_use]
+    pub const fn is_service(&self) -> bool {
+        self.port == 0
     }
 
     /// Whether the host is a name, which has to be resolved.

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::listener::CertificateSource;
+use crate::decision::text_test::TextPattern;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
 use crate::decision::upstream::OutlierTerms;
@@ -47,9 +48,9 @@ pub struct Pool {
 /// One address requests are forwarded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// A host name or an IP address, without brackets.
+    /// A host name or an IP address, without brackets; or the name of a service.
     pub host: String,
-    /// The port.
+    /// The port; 0 is that of a service, whose hosts have ports of their own.
     pub port: u16,
     /// Its share of the requests, at least 1.
     pub weight: u32,
@@ -99,6 +100,8 @@ pub enum Verify {
 pub struct HealthCheck {
     /// What is asked.
     pub probe: Probe,
+    /// The port that is asked at; the upstream's own by default.
+    pub port: Option<u16>,
     /// Between two questions to one upstream.
     pub interval: Duration,
     /// For one answer.
@@ -109,9 +112,27 @@ pub struct HealthCheck {
     pub unhealthy_after: u32,
 }
 
+impl HealthCheck {
+    /// How the check of a pool speaks TLS, if it does.
+    #[must_use]
+    pub fn tls<'p>(&'p self, pool: &'p Pool) -> Option<&'p UpstreamTls> {
+        match &self.probe {
+            Probe::Grpc { .. } | Probe::Http { .. } | Probe::Tcp => pool.tls.as_ref(),
+            Probe::Tls(own) => Some(own),
+        }
+    }
+}
+
 /// What a health check asks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Probe {
+    /// A call of `grpc.health.v1.Health/Check`, which must answer SERVING.
+    Grpc {
+        /// The service that is asked after; the server as a whole, where it is empty.
+        service: String,
+        /// The authority of the call; the upstream's address by default.
+        host: Option<HostName>,
+    },
     /// A GET whose status must lie in the range.
     Http {
         /// The path and query.
@@ -120,9 +141,13 @@ pub enum Probe {
         host: Option<HostName>,
         /// Lowest and highest good status.
         status: (u16, u16),
+        /// What must be somewhere in the body.
+        body: Option<TextPattern>,
     },
     /// A TCP connection, and a TLS handshake where the pool has TLS.
     Tcp,
+    /// A TLS handshake of its own, whatever the pool speaks.
+    Tls(Box<UpstreamTls>),
 }
 
 /// How long an upstream may take.

@@ -29,7 +29,7 @@ use crate::ports::resolver::Family;
 
 /// Name servers, and how names are completed for them.
 pub(super) struct Servers {
-    client: TokioResolver,
+    pub(super) client: TokioResolver,
     /// Domains in which names are looked for that are not whole.
     search: Vec<Name>,
     /// A name with fewer dots is looked for in those first.
@@ -54,6 +54,8 @@ pub(super) enum AskError {
     NoName(Option<Duration>),
     #[error("the name has no addresses")]
     NoAddresses(Option<Duration>),
+    #[error("the name server knows no such service")]
+    NoService(Option<Duration>),
     #[error("the name server answers {0}")]
     Refused(ResponseCode),
     #[error("no name server answers")]
@@ -68,14 +70,14 @@ impl AskError {
     /// How long this answer holds; none where it is no answer, or says nothing of it.
     pub(super) fn valid_for(&self) -> Option<Duration> {
         match self {
-            Self::NoName(holds) | Self::NoAddresses(holds) => *holds,
+            Self::NoName(holds) | Self::NoAddresses(holds) | Self::NoService(holds) => *holds,
             Self::Refused(_) | Self::Silent(_) | Self::Name(_) | Self::Settings(_) => None,
         }
     }
 
     const fn is_an_answer(&self) -> bool {
         match self {
-            Self::NoName(_) | Self::NoAddresses(_) | Self::Refused(_) => true,
+            Self::NoName(_) | Self::NoAddresses(_) | Self::NoService(_) | Self::Refused(_) => true,
             Self::Silent(_) | Self::Name(_) | Self::Settings(_) => false,
         }
     }
@@ -139,10 +141,23 @@ impl Servers {
     /// the C library does; servers that are silent end the search, so that a name is not found in another
     /// place than usual because of them.
     pub(super) async fn ask(&self, name: &str, families: Families) -> Result<Answer, AskError> {
+        let asked = move |candidate: Name| async move { self.ask_for(&candidate, families).await };
+        self.first_answer(name, asked).await
+    }
+
+    /// The first answer about one of the names that a name may stand for.
+    pub(super) async fn first_answer<T, Asked>(
+        &self,
+        name: &str,
+        ask: impl Fn(Name) -> Asked,
+    ) -> Result<T, AskError>
+    where
+        Asked: Future<Output = Result<T, AskError>>,
+    {
         let mut refused = None;
         let mut last = None;
         for candidate in self.candidates(name)? {
-            match self.ask_for(&candidate, families).await {
+            match ask(candidate).await {
                 Ok(answer) => return Ok(answer),
                 Err(error) if !error.is_an_answer() => return Err(error),
                 Err(error @ AskError::Refused(_)) => refused = refused.or(Some(error)),
@@ -173,7 +188,11 @@ impl Servers {
         Ok(candidates)
     }
 
-    async fn ask_for(&self, name: &Name, families: Families) -> Result<Answer, AskError> {
+    pub(super) async fn ask_for(
+        &self,
+        name: &Name,
+        families: Families,
+    ) -> Result<Answer, AskError> {
         let questions = record_types(families)
             .map(|(kind, family)| async move { (family, self.records(name, kind).await) });
         together(join_all(questions).await)
@@ -235,7 +254,7 @@ fn together(answers: Vec<(Family, Result<Records, AskError>)>) -> Result<Answer,
 }
 
 /// Tells what a server has said from what nobody has.
-fn sorted(error: NetError) -> AskError {
+pub(super) fn sorted(error: NetError) -> AskError {
     if let NetError::Dns(DnsError::ResponseCode(code)) = error {
         return AskError::Refused(code);
     }

@@ -242,6 +242,9 @@ pub struct UpstreamStatus {
     /// Whether it is taken out by `portway pool drain`; it may be down besides.
     #[serde(default)]
     pub is_drained: bool,
+    /// Why its last health check failed; none where it passed, or nothing is checked.
+    #[serde(default)]
+    pub check_fault: Option<String>,
     /// Until when it is ejected, as RFC 3339 has it; none while it is not.
     #[serde(default)]
     pub ejected_until: Option<String>,

@@ -16,6 +16,30 @@ pub struct Resolved {
     pub unknown: Option<Family>,
 }
 
+/// What offers a service (RFC 2782), and how long that may be used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Offered {
+    /// Where it is offered, at least once.
+    pub targets: Vec<Target>,
+    /// How long the answer holds.
+    pub valid_for: Duration,
+}
+
+/// Where a service is offered.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Target {
+    /// The host, without a trailing dot.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// Those with the lowest number come first.
+    pub priority: u16,
+    /// The share among those of one priority.
+    pub weight: u16,
+    /// The addresses of the host, at least one.
+    pub addresses: Vec<IpAddr>,
+}
+
 /// A kind of addresses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Family {
@@ -57,4 +81,10 @@ pub trait Resolver: Send + Sync + 'static {
     /// # Errors
     /// When the name does not exist, has no addresses, or no server answered.
     async fn resolve(&self, name: &str) -> Result<Resolved, ResolveError>;
+
+    /// Looks up where a service is offered, with the addresses there. Hosts that have none are left out.
+    ///
+    /// # Errors
+    /// When the name does not exist, nothing offers the service, or no server answered, also about one host.
+    async fn offered(&self, service: &str) -> Result<Offered, ResolveError>;
 }

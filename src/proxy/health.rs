@@ -1,27 +1,24 @@
 //! Asks upstreams regularly whether they are well.
 //!
-//! What an answer means for a member is `decision::upstream`'s; these loops run until they are dropped.
+//! What is asked is `ask`'s and `grpc`'s; what an answer means for a member is `decision::upstream`'s; these loops run until they are dropped.
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
-use http_body_util::Empty;
-use hyper::client::conn::http1;
-use hyper_util::rt::TokioIo;
-use rustls::pki_types::ServerName;
-use tokio::io::AsyncRead;
-use tokio::io::AsyncWrite;
-use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsConnector;
 
+pub use self::ask::CheckError;
+use self::ask::Whom;
+use self::ask::ask;
 use crate::config::HealthCheck;
-use crate::config::Probe;
-use crate::decision::upstream::Answer;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
+
+mod ask;
+mod grpc;
 
 /// The checks of the members of an upstream, which come and go.
 pub struct Checks {
@@ -48,8 +45,8 @@ impl Checks {
     pub fn cover(&mut self, members: &[Arc<MemberRuntime>]) {
         let pool = &self.pool.config;
         // Asking in plain where TLS is spoken would take every member out.
-        let can_ask = self.tls.is_some() || pool.tls.is_none();
-        let Some(check) = pool.health_check.as_ref().filter(|_| can_ask) else {
+        let can_ask = |check: &&HealthCheck| self.tls.is_some() || check.tls(pool).is_none();
+        let Some(check) = pool.health_check.as_ref().filter(can_ask) else {
             return;
         };
         self.running.retain(|address, task| {
@@ -97,80 +94,24 @@ async fn check(
     check: HealthCheck,
     tls: Option<TlsConnector>,
 ) {
-    let named = pool
-        .config
-        .tls
-        .as_ref()
-        .and_then(|tls| tls.server_name.clone());
+    let named = check.tls(&pool.config);
+    let named = named.and_then(|tls| tls.server_name.clone());
     let name = named.map_or_else(
         || member.upstream.host.clone(),
         |name| name.as_str().to_owned(),
     );
+    let port = check.port.unwrap_or_else(|| member.address.port());
+    let whom = Whom {
+        address: SocketAddr::new(member.address.ip(), port),
+        server_name: &name,
+        authority: &member.authority,
+    };
     let mut ticks = tokio::time::interval(check.interval);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        let asked = ask(
-            member.address,
-            &check.probe,
-            tls.as_ref(),
-            (&name, &member.authority),
-        );
+        let asked = ask(&whom, &check, tls.as_ref());
         let well = tokio::time::timeout(check.timeout, asked).await;
-        let answer = if matches!(well, Ok(Some(()))) {
-            Answer::Good
-        } else {
-            Answer::Bad
-        };
-        member.checked(answer);
-    }
-}
-
-async fn ask(
-    address: SocketAddr,
-    probe: &Probe,
-    tls: Option<&TlsConnector>,
-    names: (&str, &str),
-) -> Option<()> {
-    let (server_name, authority) = names;
-    let tcp = TcpStream::connect(address).await.ok()?;
-    match tls {
-        None => speak(tcp, probe, authority).await,
-        Some(tls) => {
-            let name = ServerName::try_from(server_name.to_owned()).ok()?;
-            speak(tls.connect(name, tcp).await.ok()?, probe, authority).await
-        }
-    }
-}
-
-async fn speak<S>(stream: S, probe: &Probe, authority: &str) -> Option<()>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let Probe::Http {
-        path,
-        host,
-        status: (lowest, highest),
-    } = probe
-    else {
-        return Some(());
-    };
-    let (mut sender, connection) = http1::handshake(TokioIo::new(stream)).await.ok()?;
-    let host = host.as_ref().map_or(authority, |host| host.as_str());
-    let request = http::Request::get(path)
-        .header(http::header::HOST, host)
-        .header(http::header::USER_AGENT, "portway-health-check")
-        .header(http::header::CONNECTION, "close")
-        .body(Empty::<bytes::Bytes>::new())
-        .ok()?;
-    let answered = async {
-        let status = sender.send_request(request).await.ok()?.status().as_u16();
-        (*lowest..=*highest).contains(&status).then_some(())
-    };
-    tokio::pin!(answered);
-    // The end of the connection may arrive together with the answer; the answer counts.
-    tokio::select! {
-        answer = &mut answered => answer,
-        _ = connection => answered.await,
+        member.checked(well.unwrap_or(Err(CheckError::Late)));
     }
 }

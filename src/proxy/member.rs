@@ -5,24 +5,30 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering;
 
 use crate::config::Upstream;
-use crate::decision::upstream::Answer;
 use crate::decision::upstream::Change;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
 use crate::decision::upstream::stable_hash;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::proxy::health::CheckError;
 use crate::proxy::standing::Standing;
 use crate::telemetry::metrics::UpstreamSnapshot;
 
 /// A member of a pool at run time.
 pub struct MemberRuntime {
-    /// The upstream that it is part of, as configured.
+    /// The upstream that it is part of; of a service the host that offers it.
     pub upstream: Upstream,
-    /// Host and port of the upstream as written, for the `Host` header.
+    /// Host and port of that, for the `Host` header.
     pub authority: String,
+    /// What the upstream is called: host and port as configured, or the service.
+    pub name: String,
+    /// When requests are sent there.
+    pub rank: Rank,
     /// Where to connect to.
     pub address: SocketAddr,
     /// The address as it is shown to operators.
@@ -36,12 +42,17 @@ pub struct MemberRuntime {
 
 impl MemberRuntime {
     pub(super) fn new(
-        upstream: &Upstream,
-        address: SocketAddr,
+        name: &str,
+        wanted: &Wanted,
         standing: Arc<Standing>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let authority = upstream.authority();
+        let Wanted {
+            address,
+            upstream,
+            rank,
+        } = wanted;
+        let (address, authority) = (*address, upstream.authority());
         let (shown, seed) = if upstream.is_name() {
             let shown = address.to_string();
             // Two names may lead to one address, and are two members then.
@@ -53,6 +64,8 @@ impl MemberRuntime {
         Self {
             upstream: upstream.clone(),
             authority,
+            name: name.to_owned(),
+            rank: *rank,
             address,
             shown,
             seed,
@@ -71,6 +84,12 @@ impl MemberRuntime {
     /// himself.
     pub(super) fn connects_anew(&self) {
         self.generation.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Where and as what it was wanted.
+    pub(super) fn is_as(&self, wanted: &Wanted) -> bool {
+        let same = (self.address, self.rank) == (wanted.address, wanted.rank);
+        same && self.upstream == wanted.upstream
     }
 
     pub(super) const fn standing(&self) -> &Arc<Standing> {
@@ -102,7 +121,7 @@ impl MemberRuntime {
 
     pub(super) fn snapshot(&self, tier: &'static str) -> UpstreamSnapshot {
         UpstreamSnapshot {
-            upstream: self.authority.clone(),
+            upstream: self.name.clone(),
             address: self.shown.clone(),
             tier,
             state: self.state(),
@@ -124,7 +143,7 @@ impl MemberRuntime {
     pub fn failed(&self, now: Timestamp) {
         if self.standing.failed(now) == Some(Change::Down) {
             tracing::warn!(
-                upstream = self.authority,
+                upstream = self.name,
                 address = self.address_of_name(),
                 "pool member down: requests fail there"
             );
@@ -135,26 +154,35 @@ impl MemberRuntime {
     pub fn succeeded(&self, now: Timestamp) {
         if self.standing.succeeded(now) == Some(Change::Up) {
             tracing::info!(
-                upstream = self.authority,
+                upstream = self.name,
                 address = self.address_of_name(),
                 "pool member up: requests are answered there"
             );
         }
     }
 
-    /// Takes over the answer of a health check.
-    pub fn checked(&self, answer: Answer) {
-        match self.standing.checked(answer, self.clock.now()) {
+    /// Why its last health check failed, if it did.
+    #[must_use]
+    pub fn check_fault(&self) -> Option<String> {
+        self.standing.check_fault()
+    }
+
+    /// Takes over the outcome of a health check.
+    pub fn checked(&self, outcome: Result<(), CheckError>) {
+        let fault = outcome.err().map(|error| with_causes(&error));
+        let why = fault.clone().unwrap_or_default();
+        match self.standing.checked(fault, self.clock.now()) {
             Some(Change::Down) => {
                 tracing::warn!(
-                    upstream = self.authority,
+                    upstream = self.name,
                     address = self.address_of_name(),
+                    error = why,
                     "pool member down: its health check fails"
                 );
             }
             Some(Change::Up) => {
                 tracing::info!(
-                    upstream = self.authority,
+                    upstream = self.name,
                     address = self.address_of_name(),
                     "pool member up: its health check passes"
                 );
@@ -198,6 +226,39 @@ impl std::fmt::Debug for MemberRuntime {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
+}
+
+/// An error with its causes, in one line.
+fn with_causes(error: &dyn std::error::Error) -> String {
+    let mut said = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let more = error.to_string();
+        if !said.ends_with(&more) {
+            said.push_str(": ");
+            said.push_str(&more);
+        }
+        cause = error.source();
+    }
+    said.replace(char::is_control, "\u{fffd}")
+}
+
+/// A member that there is to be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Wanted {
+    pub(super) address: SocketAddr,
+    /// The host that has the address, with its port and its share.
+    pub(super) upstream: Upstream,
+    pub(super) rank: Rank,
+}
+
+/// When requests are sent to a member.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Rank {
+    /// With those of its tier.
+    First,
+    /// With the secondaries: a service names others that come before it.
+    Later,
 }
 
 /// A request in flight at a member.

@@ -11,7 +11,9 @@ use std::time::Duration;
 use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 
+use crate::config::Upstream;
 use crate::decision::upstream::stable_hash;
+use crate::ports::resolver::Offered;
 use crate::ports::resolver::ResolveError;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Resolver;
@@ -38,11 +40,23 @@ impl Asking {
         }
     }
 
-    async fn ask(&self, name: &str) -> Result<Resolved, ResolveError> {
+    async fn ask(&self, upstream: &Upstream) -> Result<Found, ResolveError> {
         // Nobody closes it.
         let _room = self.room.acquire().await;
-        self.resolver.resolve(name).await
+        let name = &upstream.host;
+        if upstream.is_service() {
+            self.resolver.offered(name).await.map(Found::Hosts)
+        } else {
+            self.resolver.resolve(name).await.map(Found::Addresses)
+        }
     }
+}
+
+/// What came of a question.
+enum Found {
+    Addresses(Resolved),
+    /// Those that offer a service.
+    Hosts(Offered),
 }
 
 impl std::fmt::Debug for Asking {
@@ -84,15 +98,22 @@ pub async fn follow(
 
 /// Asks once, and answers how long what came of it holds.
 async fn look(pool: &PoolRuntime, upstream: &UpstreamRuntime, asking: &Asking) -> Duration {
-    match asking.ask(&upstream.upstream.host).await {
-        Ok(resolved) => {
+    match asking.ask(&upstream.upstream).await {
+        Ok(found) => {
             if upstream.is_resolved() {
                 tracing::info!(upstream = upstream.authority, "a name is resolved again");
             }
-            if let Some(turnover) = pool.resolved_to(upstream, &resolved) {
+            let (turnover, valid_for) = match found {
+                Found::Addresses(resolved) => {
+                    let turnover = pool.resolved_to(upstream, &resolved);
+                    (turnover, resolved.valid_for)
+                }
+                Found::Hosts(offered) => (pool.offered_by(upstream, &offered), offered.valid_for),
+            };
+            if let Some(turnover) = turnover {
                 tell(upstream, &turnover);
             }
-            resolved.valid_for
+            valid_for
         }
         Err(error) => {
             let pause = error.ask_again;
@@ -111,11 +132,21 @@ async fn look(pool: &PoolRuntime, upstream: &UpstreamRuntime, asking: &Asking) -
 
 /// Logs other addresses. Answers that name some of many addresses by turns would be told of for ever.
 fn tell(upstream: &UpstreamRuntime, turnover: &Turnover) {
-    if turnover.strangers == 0 && !turnover.come.is_empty() {
+    let come_by_turns = turnover.strangers == 0 && !turnover.come.is_empty();
+    let are_the_same = turnover.come.is_empty() && turnover.gone.is_empty();
+    if come_by_turns || are_the_same {
         return;
     }
     let list = |all: &[SocketAddr]| {
-        let all = all.iter().map(|address| address.ip().to_string());
+        let is_service = upstream.upstream.is_service();
+        let shown = |address: &SocketAddr| {
+            if is_service {
+                address.to_string()
+            } else {
+                address.ip().to_string()
+            }
+        };
+        let all = all.iter().map(shown);
         all.collect::<Vec<_>>().join(", ")
     };
     tracing::info!(

@@ -52,7 +52,7 @@ impl PoolRuntime {
         match member.standing().note(terms, outcome, || member.now()) {
             None => {}
             Some(Verdict::Back) => tracing::info!(
-                upstream = member.authority,
+                upstream = member.name,
                 address = member.address_of_name(),
                 "pool member back: it answers well after its ejection"
             ),
@@ -75,7 +75,7 @@ impl PoolRuntime {
         }
         let span = member.standing().eject(terms, member.now());
         tracing::warn!(
-            upstream = member.authority,
+            upstream = member.name,
             address = member.address_of_name(),
             ?span,
             "pool member ejected: it answers with errors"

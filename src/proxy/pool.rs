@@ -18,8 +18,10 @@ use crate::decision::upstream::RetryBudget;
 use crate::decision::upstream::Tiers;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::ports::resolver::Offered;
 use crate::ports::resolver::Resolved;
 use crate::proxy::member::MemberRuntime;
+use crate::proxy::member::Rank;
 use crate::proxy::upstream::Naming;
 use crate::proxy::upstream::Turnover;
 use crate::proxy::upstream::UpstreamRuntime;
@@ -131,9 +133,26 @@ impl PoolRuntime {
     ) -> Option<Turnover> {
         let _held = self.changing.lock();
         let turnover = upstream.resolved_to(resolved, &self.config)?;
+        self.has_turned(upstream);
+        Some(turnover)
+    }
+
+    /// Takes over what offers one of its upstreams, which is a service, in the same way.
+    pub(super) fn offered_by(
+        &self,
+        upstream: &UpstreamRuntime,
+        offered: &Offered,
+    ) -> Option<Turnover> {
+        let _held = self.changing.lock();
+        let turnover = upstream.offered_by(offered, &self.config)?;
+        self.has_turned(upstream);
+        Some(turnover)
+    }
+
+    /// Lets requests choose among the members as they are now.
+    fn has_turned(&self, upstream: &UpstreamRuntime) {
         upstream.keep_drained(&self.config.name, &self.drains.load());
         self.members.store(Arc::new(members_of(&self.upstreams)));
-        Some(turnover)
     }
 
     /// Takes out the members that are drained now, and lets the others in.
@@ -202,10 +221,14 @@ impl PoolRuntime {
 }
 
 fn members_of(upstreams: &Tiers<Arc<UpstreamRuntime>>) -> Members {
-    let all = |tier: &[Arc<UpstreamRuntime>]| tier.iter().flat_map(|at| at.members()).collect();
+    let of = |tier: &[Arc<UpstreamRuntime>]| -> Vec<Arc<MemberRuntime>> {
+        tier.iter().flat_map(|at| at.members()).collect()
+    };
+    let is_first = |member: &Arc<MemberRuntime>| member.rank == Rank::First;
+    let (primary, later): (Vec<_>, Vec<_>) = of(&upstreams.primary).into_iter().partition(is_first);
     Tiers {
-        primary: all(&upstreams.primary),
-        secondary: all(&upstreams.secondary),
+        primary,
+        secondary: later.into_iter().chain(of(&upstreams.secondary)).collect(),
         failover_threshold: upstreams.failover_threshold,
     }
 }

@@ -43,6 +43,8 @@ pub(super) struct Standing {
     passive: Mutex<PassiveHealth>,
     active: Mutex<ActiveHealth>,
     outlier: Mutex<Outlier>,
+    /// Why the last health check failed, if it did.
+    check_fault: Mutex<Option<String>>,
 }
 
 impl Standing {
@@ -67,6 +69,7 @@ impl Standing {
             passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
             active: Mutex::new(active),
             outlier: Mutex::default(),
+            check_fault: Mutex::default(),
         }
     }
 
@@ -81,7 +84,10 @@ impl Standing {
         let mut active = self.active.lock();
         match &pool.health_check {
             Some(check) => active.retune(check.healthy_after, check.unhealthy_after),
-            None => *active = ActiveHealth::new(1, 1),
+            None => {
+                *active = ActiveHealth::new(1, 1);
+                *self.check_fault.lock() = None;
+            }
         }
         self.is_down.store(active.is_down(), Ordering::Relaxed);
         drop(active);
@@ -190,8 +196,18 @@ impl Standing {
         self.passive.lock().succeeded(now)
     }
 
-    /// Takes over the answer of a health check.
-    pub(super) fn checked(&self, answer: Answer, now: Timestamp) -> Option<Change> {
+    /// Why its last health check failed, if it did.
+    pub(super) fn check_fault(&self) -> Option<String> {
+        self.check_fault.lock().clone()
+    }
+
+    /// Takes over the outcome of a health check: why it failed, if it did.
+    pub(super) fn checked(&self, fault: Option<String>, now: Timestamp) -> Option<Change> {
+        let answer = match fault {
+            None => Answer::Good,
+            Some(_) => Answer::Bad,
+        };
+        *self.check_fault.lock() = fault;
         let mut active = self.active.lock();
         let change = active.report(answer);
         if change == Some(Change::Up) {

@@ -180,12 +180,12 @@ pub fn table(tls: &ListenerTls, provider: &CryptoProvider) -> Result<Certificate
     })
 }
 
-/// Makes the client side of TLS towards upstreams, for health checks. With [`Verify::Off`] any
-/// certificate is taken, as the operator wrote.
+/// Makes the client side of TLS towards upstreams, for health checks; the protocol is the one that has to be
+/// spoken, where it matters. With [`Verify::Off`] any certificate is taken, as the operator wrote.
 ///
 /// # Errors
 /// When the CA or the gateway's own certificate cannot be used.
-pub fn client(tls: &UpstreamTls) -> Result<TlsConnector, TlsError> {
+pub fn client(tls: &UpstreamTls, protocol: Option<&[u8]>) -> Result<TlsConnector, TlsError> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let builder = rustls::ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
@@ -195,7 +195,7 @@ pub fn client(tls: &UpstreamTls) -> Result<TlsConnector, TlsError> {
             .dangerous()
             .with_custom_certificate_verifier(Arc::new(TakeAny(provider))),
     };
-    let config = match &tls.client {
+    let mut config = match &tls.client {
         None => builder.with_no_client_auth(),
         Some(source) => {
             let refused = |error| TlsError::Certificate {
@@ -207,6 +207,7 @@ pub fn client(tls: &UpstreamTls) -> Result<TlsConnector, TlsError> {
             builder.with_client_auth_cert(chain, key)?
         }
     };
+    config.alpn_protocols = protocol.map(<[u8]>::to_vec).into_iter().collect();
     Ok(TlsConnector::from(Arc::new(config)))
 }
 

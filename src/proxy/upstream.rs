@@ -3,6 +3,7 @@
 //!
 //! Asking for the addresses is `naming`'s; how a member is, `member`'s.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,8 +18,12 @@ use crate::model::name::PoolName;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::resolver::Family;
+use crate::ports::resolver::Offered;
 use crate::ports::resolver::Resolved;
+use crate::ports::resolver::Target;
 use crate::proxy::member::MemberRuntime;
+use crate::proxy::member::Rank;
+use crate::proxy::member::Wanted;
 use crate::proxy::standing::Standing;
 
 /// An upstream at run time.
@@ -87,15 +92,17 @@ impl UpstreamRuntime {
         before: Option<&Self>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let member =
-            |address, standing| Arc::new(MemberRuntime::new(upstream, address, standing, clock));
+        let name = upstream.authority();
+        let member = |wanted: &Wanted, standing| {
+            Arc::new(MemberRuntime::new(&name, wanted, standing, clock))
+        };
         let known = match (before, upstream.host.parse::<IpAddr>()) {
             (Some(before), _) => {
                 let before = before.known.lock();
                 let members = before.members.iter();
                 Known {
                     members: members
-                        .map(|old| member(old.address, Arc::clone(old.standing())))
+                        .map(|old| member(&of(upstream, old), Arc::clone(old.standing())))
                         .collect(),
                     gone: before.gone.clone(),
                     forgotten: before.forgotten,
@@ -104,9 +111,13 @@ impl UpstreamRuntime {
                 }
             }
             (None, Ok(ip)) => {
-                let address = SocketAddr::new(ip, upstream.port);
+                let wanted = Wanted {
+                    address: SocketAddr::new(ip, upstream.port),
+                    upstream: upstream.clone(),
+                    rank: Rank::First,
+                };
                 Known {
-                    members: vec![member(address, Arc::new(Standing::new(pool)))],
+                    members: vec![member(&wanted, Arc::new(Standing::new(pool)))],
                     ..Known::default()
                 }
             }
@@ -114,7 +125,7 @@ impl UpstreamRuntime {
         };
         Self {
             upstream: upstream.clone(),
-            authority: upstream.authority(),
+            authority: name,
             known: Mutex::new(known),
             clock: Arc::clone(clock),
         }
@@ -191,15 +202,27 @@ impl UpstreamRuntime {
     /// Takes over what its name resolved to: members whose addresses stay go on as they are. `None` where
     /// all stay.
     pub(super) fn resolved_to(&self, resolved: &Resolved, pool: &Pool) -> Option<Turnover> {
-        let now = self.clock.now();
         let mut known = self.known.lock();
         let addresses = self.addresses(&known.members, resolved);
-        if known
-            .members
-            .iter()
-            .map(|member| member.address)
-            .eq(addresses.iter().copied())
-        {
+        let wanted = addresses.into_iter().map(|address| Wanted {
+            address,
+            upstream: self.upstream.clone(),
+            rank: Rank::First,
+        });
+        self.become_of(&mut known, &wanted.collect::<Vec<_>>(), pool)
+    }
+
+    /// Takes over what offers it as a service. `None` where all stay as they are.
+    pub(super) fn offered_by(&self, offered: &Offered, pool: &Pool) -> Option<Turnover> {
+        let wanted = self.targets(&offered.targets);
+        self.become_of(&mut self.known.lock(), &wanted, pool)
+    }
+
+    fn become_of(&self, known: &mut Known, wanted: &[Wanted], pool: &Pool) -> Option<Turnover> {
+        let now = self.clock.now();
+        let same = known.members.len() == wanted.len();
+        let mut pairs = known.members.iter().zip(wanted);
+        if same && pairs.all(|(member, wanted)| member.is_as(wanted)) {
             return None;
         }
         known.forget(now);
@@ -211,12 +234,12 @@ impl UpstreamRuntime {
         let before = std::mem::take(&mut known.members);
         // Whoever answers first has nobody beside it to leave requests to.
         let is_joined = known.joins || !before.is_empty();
-        for address in &addresses {
-            if let Some(stays) = before.iter().find(|member| member.address == *address) {
-                known.members.push(Arc::clone(stays));
+        for one in wanted {
+            if let Some(stays) = before.iter().find(|member| member.address == one.address) {
+                known.members.push(self.staying(stays, one));
                 continue;
             }
-            let known_yet = known.come_back(*address);
+            let known_yet = known.come_back(one.address);
             let is_stranger = known_yet.is_none();
             let standing = known_yet.unwrap_or_else(|| {
                 turnover.strangers += 1;
@@ -225,12 +248,12 @@ impl UpstreamRuntime {
             if is_joined && is_stranger {
                 standing.is_new(now);
             }
-            let member = MemberRuntime::new(&self.upstream, *address, standing, &self.clock);
+            let member = MemberRuntime::new(&self.authority, one, standing, &self.clock);
             known.members.push(Arc::new(member));
-            turnover.come.push(*address);
+            turnover.come.push(one.address);
         }
         for member in before {
-            if !addresses.contains(&member.address) {
+            if !wanted.iter().any(|one| one.address == member.address) {
                 turnover.gone.push(member.address);
                 known.gone.push(Gone {
                     address: member.address,
@@ -240,6 +263,51 @@ impl UpstreamRuntime {
             }
         }
         Some(turnover)
+    }
+
+    /// A member whose address stays, with what else is wanted of it now.
+    fn staying(&self, member: &Arc<MemberRuntime>, wanted: &Wanted) -> Arc<MemberRuntime> {
+        if member.is_as(wanted) {
+            return Arc::clone(member);
+        }
+        let standing = Arc::clone(member.standing());
+        let member = MemberRuntime::new(&self.authority, wanted, standing, &self.clock);
+        Arc::new(member)
+    }
+
+    /// The members that a service is to have, each address once and in order. Those of the lowest priority come
+    /// first; of too many the others are left out.
+    fn targets(&self, targets: &[Target]) -> Vec<Wanted> {
+        let lowest = targets.iter().map(|target| target.priority).min();
+        let wanted = targets.iter().flat_map(|target| {
+            let weight = self
+                .upstream
+                .weight
+                .saturating_mul(target.weight.max(1).into());
+            let upstream = Upstream {
+                host: target.host.clone(),
+                port: target.port,
+                weight,
+            };
+            let rank = if Some(target.priority) == lowest {
+                Rank::First
+            } else {
+                Rank::Later
+            };
+            let addresses = target.addresses.iter();
+            addresses.map(move |ip| Wanted {
+                address: SocketAddr::new(*ip, target.port),
+                upstream: upstream.clone(),
+                rank,
+            })
+        });
+        let mut wanted: Vec<Wanted> = wanted.collect();
+        wanted.sort_by_key(|one| (one.rank, one.address));
+        let mut seen = BTreeSet::new();
+        wanted.retain(|one| seen.insert(one.address));
+        wanted.truncate(MEMBERS_MAX);
+        wanted.sort_by_key(|one| one.address);
+        wanted
     }
 
     /// The addresses that members are to have: those of the answer, and of a family that it says nothing
@@ -256,6 +324,20 @@ impl UpstreamRuntime {
         all.into_iter()
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
+    }
+}
+
+/// What a member of an earlier configuration is in this one: a host of a service stays what it is.
+fn of(upstream: &Upstream, old: &MemberRuntime) -> Wanted {
+    let upstream = if upstream.is_service() {
+        old.upstream.clone()
+    } else {
+        upstream.clone()
+    };
+    Wanted {
+        address: old.address,
+        upstream,
+        rank: old.rank,
     }
 }
 

@@ -157,7 +157,7 @@ fn a_route_that_streams_has_no_size_but_its_own() {
 }
 
 #[test]
-fn a_health_check_asks_by_http_or_tcp() {
+fn a_health_check_asks_by_http_tcp_tls_or_grpc() {
     let probe = |text: &str| {
         let config = pool(&format!("primary: [a:1]\n    health_check: {text}"));
         config
@@ -175,8 +175,24 @@ fn a_health_check_asks_by_http_or_tcp() {
         path: "/h?x=1".to_owned(),
         host: None,
         status: (204, 204),
+        body: None,
     };
     assert_eq!(probe("{ http: { path: '/h?x=1', status: 204 } }"), http);
+    let grpc = |service: &str| Probe::Grpc {
+        service: service.to_owned(),
+        host: None,
+    };
+    assert_eq!(probe("{ grpc: {} }"), grpc(""));
+    assert_eq!(probe("{ grpc: { service: a.B } }"), grpc("a.B"));
+    for (text, verify) in [
+        ("{ tls: true }", Verify::Full),
+        ("{ tls: { verify: false } }", Verify::Off),
+    ] {
+        let Probe::Tls(tls) = probe(text) else {
+            panic!("{text}");
+        };
+        assert_eq!(tls.verify, verify);
+    }
 }
 
 #[test]

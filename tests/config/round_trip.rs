@@ -150,32 +150,41 @@ fn upstream() -> impl Strategy<Value = Upstream> {
     (host, 1_u16.., 1_u32..=1000).prop_map(|(host, port, weight)| Upstream { host, port, weight })
 }
 
+/// What bodies have to match.
+const BODY: &str = "\"up\"|[a-f]$";
+
 fn check() -> impl Strategy<Value = Option<HealthCheck>> {
-    let http = ("/[a-z0-9/?=&]{0,12}", 100_u16..=599, 0_u16..100).prop_map(|(path, low, more)| {
-        Probe::Http {
+    let body = option::of(Just(TextPattern::anywhere(BODY).unwrap()));
+    let http = ("/[a-z0-9/?=&]{0,12}", 100_u16..=599, 0_u16..100, body).prop_map(
+        |(path, low, more, body)| Probe::Http {
             path,
             host: None,
             status: (low, (low + more).min(599)),
-        }
+            body,
+        },
+    );
+    let grpc = "[a-zA-Z][a-zA-Z0-9.]{0,12}".prop_map(|service| Probe::Grpc {
+        service,
+        host: None,
     });
-    let probe = prop_oneof![Just(Probe::Tcp), http];
+    let probe = prop_oneof![Just(Probe::Tcp), http, grpc];
     let parts = (
-        probe,
+        (probe, option::of(1_u16..)),
         duration(1000),
         duration(1000),
         1_u32..1000,
         1_u32..1000,
     );
-    let check =
-        parts.prop_map(
-            |(probe, timeout, more, healthy_after, unhealthy_after)| HealthCheck {
-                probe,
-                interval: timeout + more,
-                timeout,
-                healthy_after,
-                unhealthy_after,
-            },
-        );
+    let check = parts.prop_map(
+        |((probe, port), timeout, more, healthy_after, unhealthy_after)| HealthCheck {
+            probe,
+            port,
+            interval: timeout + more,
+            timeout,
+            healthy_after,
+            unhealthy_after,
+        },
+    );
     option::of(check)
 }
 
@@ -307,15 +316,26 @@ fn write_pool(out: &mut String, index: usize, pool: &PoolSettings) {
             Probe::Http {
                 path,
                 status: (low, high),
+                body,
                 ..
             } => {
-                format!("http: {{ path: {}, status: {low}-{high} }}", quote(path))
+                let body = body.as_ref();
+                let body = body.map(|_| format!(", body: {}", quote(BODY)));
+                let body = body.unwrap_or_default();
+                format!(
+                    "http: {{ path: {}, status: {low}-{high}{body} }}",
+                    quote(path)
+                )
             }
+            Probe::Grpc { service, .. } => format!("grpc: {{ service: {} }}", quote(service)),
+            Probe::Tls(_) => panic!("none is made"),
         };
+        let port = check.port.map(|port| format!("port: {port}, "));
+        let port = port.unwrap_or_default();
         let (interval, timeout) = (show(check.interval), show(check.timeout));
         writeln!(
             out,
-            "    health_check: {{ {probe}, interval: {interval}, timeout: {timeout}, healthy_after: {}, unhealthy_after: {} }}",
+            "    health_check: {{ {probe}, {port}interval: {interval}, timeout: {timeout}, healthy_after: {}, unhealthy_after: {} }}",
             check.healthy_after, check.unhealthy_after
         )
         .unwrap();

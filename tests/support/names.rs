@@ -12,6 +12,7 @@ use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::Record;
 use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::proto::rr::rdata::SOA;
+use hickory_resolver::proto::rr::rdata::SRV;
 use parking_lot::Mutex;
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -29,6 +30,7 @@ pub(crate) struct NameServer {
 #[derive(Default)]
 struct Zone {
     names: BTreeMap<String, Entry>,
+    services: BTreeMap<String, Vec<SRV>>,
     is_silent: bool,
     /// How often each name was asked for, by A records.
     asked: BTreeMap<String, usize>,
@@ -66,6 +68,18 @@ impl NameServer {
             ttl,
         };
         self.zone.lock().names.insert(name.to_owned(), entry);
+    }
+
+    /// Has a service offered by these and no others: priority, weight, port and host, for a second.
+    pub(crate) fn offer(&self, service: &str, by: &[(u16, u16, u16, &str)]) {
+        let records = by.iter().map(|(priority, weight, port, host)| {
+            SRV::new(*priority, *weight, *port, Name::from_ascii(host).unwrap())
+        });
+        let records = records.collect();
+        self.zone
+            .lock()
+            .services
+            .insert(service.to_owned(), records);
     }
 
     /// Knows a name no more.
@@ -134,8 +148,15 @@ impl Zone {
             data.filter(|data| data.record_type() == query.query_type())
                 .map(|data| Record::from_rdata(query.name().clone(), entry.ttl, data))
         });
-        let records: Vec<Record> = records.collect();
-        if entry.is_none() {
+        let mut records: Vec<Record> = records.collect();
+        let offered = self.services.get(&name);
+        if query.query_type() == RecordType::SRV {
+            let all = offered.into_iter().flatten().cloned();
+            let all =
+                all.map(|record| Record::from_rdata(query.name().clone(), 1, RData::SRV(record)));
+            records.extend(all);
+        }
+        if entry.is_none() && offered.is_none() {
             answer.metadata.response_code = ResponseCode::NXDomain;
         }
         if records.is_empty() {

@@ -14,7 +14,6 @@ use crate::config::mdc::Security;
 use crate::config::parse::mdc::Site;
 use crate::config::parse::peer::Around;
 use crate::config::parse::peer::Known;
-use crate::config::parse::pool::Tier;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
@@ -22,6 +21,7 @@ use crate::config::parse::security::Above;
 use crate::config::parse::security::Exposed;
 use crate::config::parse::security::Given;
 use crate::config::parse::security::is_loopback;
+use crate::config::parse::tier::Tier;
 use crate::config::problem::advice::Advice;
 
 /// Who may connect, and how.

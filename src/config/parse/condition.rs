@@ -155,8 +155,21 @@ impl Reading<'_> {
     }
 
     fn text_pattern(&mut self, found: &Found<'_>) -> Option<TextPattern> {
+        self.pattern(found, TextPattern::whole)
+    }
+
+    /// A pattern that some part of a body has to match.
+    pub(super) fn body_pattern(&mut self, found: &Found<'_>) -> Option<TextPattern> {
+        self.pattern(found, TextPattern::anywhere)
+    }
+
+    fn pattern(
+        &mut self,
+        found: &Found<'_>,
+        compile: fn(&str) -> Result<TextPattern, regex::Error>,
+    ) -> Option<TextPattern> {
         let text = self.text(found)?;
-        TextPattern::whole(&text)
+        compile(&text)
             .map_err(|error| {
                 let reason = error.to_string();
                 let last = reason.lines().last().unwrap_or_default();

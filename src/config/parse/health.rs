@@ -9,20 +9,27 @@ use crate::config::HealthCheck;
 use crate::config::Pool;
 use crate::config::Probe;
 use crate::config::Timeouts;
+use crate::config::UpstreamTls;
+use crate::config::parse::pool::VERIFIED;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
-use crate::config::parse::scalar::word_problem;
 use crate::config::problem::Problem;
 use crate::decision::upstream::OutlierTerms;
 use crate::model::name::HostName;
 
 impl Reading<'_> {
-    pub(super) fn health_check(&mut self, found: &Found<'_>) -> Option<HealthCheck> {
+    /// A health check of a pool that is spoken to by this TLS, or in plain.
+    pub(super) fn health_check(
+        &mut self,
+        found: &Found<'_>,
+        tls: Option<UpstreamTls>,
+    ) -> Option<HealthCheck> {
         let section = self.section(found, HEALTH_CHECK_KEYS)?;
         let mut check = HealthCheck {
             probe: Probe::Tcp,
+            port: None,
             interval: Duration::from_secs(5),
             timeout: Duration::from_secs(2),
             healthy_after: 2,
@@ -48,24 +55,58 @@ impl Reading<'_> {
             let place = place.map_or(&section.found, |(_, found)| found);
             self.fault(place, Problem::HealthCheckTimeout);
         }
-        check.probe = self.probe(&section)?;
+        self.set(&section, "port", &mut check.port, |this, found| {
+            this.number(found, 1..=u16::MAX).map(Some)
+        });
+        check.probe = self.probe(&section, tls)?;
         Some(check)
     }
 
-    fn probe(&mut self, section: &Section<'_>) -> Option<Probe> {
-        match (section.get("http"), section.get("tcp")) {
-            (Some(found), None) => self.http_probe(found),
-            (None, Some(found)) => {
-                if !self.switch(found)? {
-                    self.fault(found, word_problem("false", vec!["true"]));
-                }
+    fn probe(&mut self, section: &Section<'_>, tls: Option<UpstreamTls>) -> Option<Probe> {
+        let written = PROBES
+            .iter()
+            .filter_map(|key| Some((*key, section.get(key)?)));
+        let written: Vec<_> = written.collect();
+        let [(kind, found)] = written.as_slice() else {
+            self.fault(&section.found, Problem::MissingOneOf(PROBES));
+            return None;
+        };
+        match *kind {
+            "grpc" => self.grpc_probe(found),
+            "http" => self.http_probe(found),
+            "tcp" => {
+                self.only_true(found);
                 Some(Probe::Tcp)
             }
-            (Some(_), Some(_)) | (None, None) => {
-                self.fault(&section.found, Problem::MissingOneOf(PROBES));
-                None
+            _ if found.is_map() => {
+                let own = self.upstream_tls(found)?;
+                Some(Probe::Tls(Box::new(own)))
+            }
+            _ => {
+                self.only_true(found);
+                Some(Probe::Tls(Box::new(tls.unwrap_or(VERIFIED))))
             }
         }
+    }
+
+    fn grpc_probe(&mut self, found: &Found<'_>) -> Option<Probe> {
+        let section = self.section(found, GRPC_KEYS)?;
+        let host = section.get("host");
+        let host = host.map(|found| self.name(found, "a host name", HostName::parse));
+        let service = section.get("service").map(|found| {
+            self.shaped(
+                found,
+                ("the name of a gRPC service", "shop.v1.Orders"),
+                |text| {
+                    let is_name = text.bytes().all(|byte| byte.is_ascii_graphic());
+                    (is_name && text.len() <= SERVICE_MAX).then(|| text.to_owned())
+                },
+            )
+        });
+        Some(Probe::Grpc {
+            service: service.unwrap_or_else(|| Some(String::new()))?,
+            host: host.map_or(Some(None), |name| name.map(Some))?,
+        })
     }
 
     fn http_probe(&mut self, found: &Found<'_>) -> Option<Probe> {
@@ -73,6 +114,7 @@ impl Reading<'_> {
         let status = self.or(&section, "status", STATUS, Self::status_range);
         let host = section.get("host");
         let host = host.map(|found| self.name(found, "a host name", HostName::parse));
+        let body = section.get("body").map(|found| self.body_pattern(found));
         let path = self.required(&section, "path")?;
         let path = self.shaped(path, ("a path", "/health"), |text| {
             let visible = text
@@ -84,6 +126,7 @@ impl Reading<'_> {
             path: path?,
             host: host.map_or(Some(None), |name| name.map(Some))?,
             status,
+            body: body.map_or(Some(None), |pattern| pattern.map(Some))?,
         })
     }
 
@@ -233,15 +276,20 @@ pub(super) const OUTLIER_KEYS: &[&str] = &[
     "interval",
 ];
 pub(super) const HEALTH_CHECK_KEYS: &[&str] = &[
+    "grpc",
     "healthy_after",
     "http",
     "interval",
+    "port",
     "tcp",
     "timeout",
+    "tls",
     "unhealthy_after",
 ];
-const PROBES: &[&str] = &["http", "tcp"];
-pub(super) const PROBE_KEYS: &[&str] = &["host", "path", "status"];
+const PROBES: &[&str] = &["http", "tcp", "tls", "grpc"];
+pub(super) const PROBE_KEYS: &[&str] = &["body", "host", "path", "status"];
+pub(super) const GRPC_KEYS: &[&str] = &["host", "service"];
+const SERVICE_MAX: usize = 1024;
 pub(super) const TIMEOUT_KEYS: &[&str] =
     &["connect", "first_byte", "read_idle", "total", "write_idle"];
 const STATUS: (u16, u16) = (200, 399);

@@ -73,6 +73,7 @@ pub mod schema;
 mod security;
 mod settings;
 mod throttle;
+mod tier;
 
 pub use include::INCLUDABLE;
 pub use response::is_reserved_header;

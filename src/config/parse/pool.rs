@@ -19,6 +19,7 @@ use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
+use crate::config::parse::tier::Tier;
 use crate::config::problem::Problem;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
@@ -84,7 +85,7 @@ impl Reading<'_> {
         });
         let health_check = section
             .get("health_check")
-            .map(|found| self.health_check(found));
+            .map(|found| self.health_check(found, tls_of(protocol.as_ref())));
         let timeouts = self.or(&section, "timeouts", TIMEOUTS, |this, found| {
             this.timeouts(found, TIMEOUTS)
         });
@@ -164,12 +165,7 @@ impl Reading<'_> {
                 self.fault_at_key(found, Problem::NoEffect { key: "tls", place });
                 None
             }
-            (Scheme::Https | Scheme::H2, None) => Some(Some(UpstreamTls {
-                server_name: None,
-                ca_pem: None,
-                verify: Verify::Full,
-                client: None,
-            })),
+            (Scheme::Https | Scheme::H2, None) => Some(Some(VERIFIED)),
             (Scheme::Https | Scheme::H2, Some(found)) => self.upstream_tls(found).map(Some),
         };
         let http2 = match (scheme, section.get("http2")) {
@@ -194,7 +190,7 @@ impl Reading<'_> {
         })
     }
 
-    fn upstream_tls(&mut self, found: &Found<'_>) -> Option<UpstreamTls> {
+    pub(super) fn upstream_tls(&mut self, found: &Found<'_>) -> Option<UpstreamTls> {
         let section = self.section(found, TLS_KEYS)?;
         let verify = self.or(&section, "verify", true, Self::switch);
         let server_name = section.get("server_name");
@@ -215,55 +211,6 @@ impl Reading<'_> {
             server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
             ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
             verify: if verify { Verify::Full } else { Verify::Off },
-        })
-    }
-
-    fn tier(&mut self, found: &Found<'_>, tier: Tier) -> Option<Vec<Upstream>> {
-        let items = match tier {
-            Tier::Primary => self.some_list(found)?,
-            Tier::Secondary => self.list(found)?,
-        };
-        self.each(&items, |this, item| this.upstream(item, UPSTREAM))
-    }
-
-    /// An address, or an address with a weight; `what` says of what.
-    pub(super) fn upstream(&mut self, found: &Found<'_>, what: &'static str) -> Option<Upstream> {
-        if !found.is_map() {
-            return self.upstream_address(found, what, 1);
-        }
-        let section = self.section(found, UPSTREAM_KEYS)?;
-        self.weighted(&section, what)
-    }
-
-    /// `address` and `weight` of a section.
-    pub(super) fn weighted(
-        &mut self,
-        section: &Section<'_>,
-        what: &'static str,
-    ) -> Option<Upstream> {
-        let weight = self.or(section, "weight", 1, |this, found| {
-            this.number(found, 1..=WEIGHT_MAX)
-        });
-        let address = self.required(section, "address")?;
-        self.upstream_address(address, what, weight)
-    }
-
-    fn upstream_address(
-        &mut self,
-        found: &Found<'_>,
-        what: &'static str,
-        weight: u32,
-    ) -> Option<Upstream> {
-        self.shaped(found, (what, "10.0.0.1:8080"), |text| {
-            let (host, port) = text.rsplit_once(':')?;
-            let port = port.parse().ok().filter(|port: &u16| *port > 0)?;
-            let name = HostName::parse(host).ok()?;
-            let host = name
-                .as_str()
-                .trim_start_matches('[')
-                .trim_end_matches(']')
-                .to_owned();
-            Some(Upstream { host, port, weight })
         })
     }
 
@@ -297,6 +244,19 @@ impl Reading<'_> {
     }
 }
 
+/// The TLS of what a pool speaks, as far as it was understood.
+fn tls_of(protocol: Option<&(Option<UpstreamTls>, Option<Http2Terms>)>) -> Option<UpstreamTls> {
+    protocol.and_then(|(tls, _)| tls.clone())
+}
+
+/// TLS that nothing is said about.
+pub(super) const VERIFIED: UpstreamTls = UpstreamTls {
+    server_name: None,
+    ca_pem: None,
+    verify: Verify::Full,
+    client: None,
+};
+
 #[derive(Clone, Copy)]
 enum Scheme {
     H2,
@@ -315,12 +275,6 @@ impl Scheme {
             Self::Https => "a pool with `scheme: https`",
         }
     }
-}
-
-#[derive(Clone, Copy)]
-pub(super) enum Tier {
-    Primary,
-    Secondary,
 }
 
 pub(super) const KEYS: &[&str] = &[
@@ -351,7 +305,6 @@ pub(super) const TLS_KEYS: &[&str] = &[
     "verify",
 ];
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
-pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
 pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];
 pub(super) const HTTP2_KEYS: &[&str] = &["streams"];
 const SCHEMES: &[(&str, Scheme)] = &[
@@ -387,5 +340,3 @@ pub(super) const TIMEOUTS: Timeouts = Timeouts {
     total: None,
 };
 const FAIL_TIMEOUT: Duration = Duration::from_secs(10);
-const WEIGHT_MAX: u32 = 1000;
-const UPSTREAM: &str = "the address and port of an upstream";

@@ -9,7 +9,6 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::config::Timeouts;
-use crate::decision::upstream::Answer;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
 use crate::decision::upstream::Member;
@@ -17,6 +16,7 @@ use crate::decision::upstream::MemberState;
 use crate::decision::upstream::Pick;
 use crate::decision::upstream::choose;
 use crate::model::name::PoolName;
+use crate::proxy::health::CheckError;
 use crate::proxy::pool::PoolParts;
 use crate::proxy::pool::PoolRuntime;
 
@@ -154,7 +154,7 @@ fn an_address_that_comes_back_soon_is_as_well_as_it_was() {
     let pool = running(&["app.test"], &clock);
     resolve(&pool, &["10.0.0.1", "10.0.0.2"]);
     let ill = member(&pool, "10.0.0.2:80");
-    ill.checked(Answer::Bad);
+    ill.checked(Err(CheckError::Late));
     drop(ill.enter(clock.now()));
     resolve(&pool, &["10.0.0.1"]);
     let turnover = resolve(&pool, &["10.0.0.2"]).unwrap();
@@ -197,6 +197,54 @@ fn a_changed_pool_goes_on_with_the_addresses_of_the_one_before() {
     assert_eq!((stays.weight(), stays.state()), (7, MemberState::Suspected));
     let naming = after.upstreams.primary[1].naming();
     assert!(matches!(naming, Naming::Failing { why, .. } if why == "it rains"));
+}
+
+#[test]
+fn a_service_has_the_hosts_ports_and_shares_that_are_offered_and_keeps_what_stays() {
+    let clock = clock();
+    let mut config = pool(&["_http._tcp.app.test"]);
+    (config.primary[0].port, config.primary[0].weight) = (0, 2);
+    let pool = PoolRuntime::new(Arc::new(config), None, &parts(&clock));
+    let target = |host: &str, priority, weight, address: &str| Target {
+        host: host.to_owned(),
+        port: 8080,
+        priority,
+        weight,
+        addresses: vec![address.parse().unwrap()],
+    };
+    let offer = |targets: Vec<Target>| {
+        let offered = Offered {
+            targets,
+            valid_for: Duration::from_secs(60),
+        };
+        pool.offered_by(&pool.upstreams.primary[0], &offered)
+    };
+    let first = vec![
+        target("two.test", 20, 5, "10.0.0.2"),
+        target("one.test", 10, 3, "10.0.0.1"),
+        // The same address is one member, of the host that comes first.
+        target("again.test", 20, 9, "10.0.0.1"),
+    ];
+    assert_eq!(offer(first.clone()).unwrap().come.len(), 2);
+    assert_eq!(offer(first), None);
+    let tiers = |members: &[Arc<MemberRuntime>]| -> Vec<String> {
+        let each = members.iter();
+        each.map(|at| format!("{} {} {}", at.authority, at.shown, at.weight()))
+            .collect()
+    };
+    let members = pool.members();
+    assert_eq!(tiers(&members.primary), ["one.test:8080 10.0.0.1:8080 6"]);
+    assert_eq!(
+        tiers(&members.secondary),
+        ["two.test:8080 10.0.0.2:8080 10"]
+    );
+    assert_eq!(members.primary[0].name, "_http._tcp.app.test");
+    member(&pool, "10.0.0.1:8080").failed(clock.now());
+    // Without a weight it counts as one, and it is as well as it was.
+    let turnover = offer(vec![target("one.test", 10, 0, "10.0.0.1")]).unwrap();
+    assert_eq!((turnover.come.len(), turnover.gone.len()), (0, 1));
+    let stays = member(&pool, "10.0.0.1:8080");
+    assert_eq!((stays.weight(), stays.state()), (2, MemberState::Suspected));
 }
 
 #[test]
@@ -245,7 +293,7 @@ proptest! {
                 .members()
                 .map(|(_, at)| (at.address, Arc::clone(at)))
                 .collect();
-            let expected: std::collections::BTreeSet<IpAddr> = all.into_iter().collect();
+            let expected: BTreeSet<IpAddr> = all.into_iter().collect();
             prop_assert!(now.keys().map(SocketAddr::ip).eq(expected));
             let turnover = turnover.unwrap_or(Turnover { come: vec![], gone: vec![], strangers: 0 });
             for (address, member) in &now {

@@ -288,6 +288,13 @@ impl Resolver for Literal {
             unknown: None,
         })
     }
+
+    async fn offered(
+        &self,
+        service: &str,
+    ) -> Result<crate::ports::resolver::Offered, ResolveError> {
+        panic!("nobody asks for the service {service}")
+    }
 }
 
 pub(in crate::backchannel) fn world(clock: Arc<dyn Clock>) -> World {

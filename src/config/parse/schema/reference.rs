@@ -216,7 +216,7 @@ mod tests {
         for row in [
             "| `session.idle_timeout` | duration | `30m` | with `mdc` |",
             "| `pools.NAME.primary` | list: text, or section | required |  |",
-            "| `listeners[].bind` | text | required | yes |",
+            "| `listeners[].bind` | text | required |  |",
             "| `limits.header_timeout` | duration | `10s` |  |",
             "| `mdc.peers[].cluster_id` | text | required | yes |",
         ] {

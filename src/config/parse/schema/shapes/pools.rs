@@ -7,6 +7,7 @@ use crate::config::parse::schema::Shape;
 use crate::config::parse::schema::shapes::forwarding::RETRY_BUDGET;
 use crate::config::parse::schema::shapes::key;
 use crate::config::parse::schema::shapes::section;
+use crate::config::parse::tier;
 
 pub(super) static POOL: Shape = section(
     &[
@@ -14,8 +15,8 @@ pub(super) static POOL: Shape = section(
         key("tls", Kind::Section(&UPSTREAM_TLS)),
         key("http2", Kind::Section(&HTTP2)).about("HTTP/2, only with `scheme: h2` or `h2c`."),
         key("balance", BALANCE).default("round_robin"),
-        key("primary", Kind::List(&UPSTREAM)).required(),
-        key("secondary", Kind::List(&UPSTREAM)).default("[]"),
+        key("primary", Kind::List(&MEMBER)).required(),
+        key("secondary", Kind::List(&MEMBER)).default("[]"),
         key("failover_threshold", Kind::Number(0, 10_000))
             .default("1")
             .about("The secondaries join below this many healthy primaries."),
@@ -79,6 +80,19 @@ static HASH: Shape = section(
     pool::HASH_KEYS,
 );
 
+const MEMBER: Kind = Kind::AnyOf(&[Kind::Text, Kind::Section(&MEMBER_PARTS)]);
+
+static MEMBER_PARTS: Shape = section(
+    &[
+        key("address", Kind::Text).about("Host and port."),
+        key("service", Kind::Text).about("In place of an address: a service, by its SRV records."),
+        key("weight", Kind::Number(1, 1000))
+            .default("1")
+            .about("The share of the requests."),
+    ],
+    tier::MEMBER_KEYS,
+);
+
 /// The address of an upstream, alone or with its weight.
 pub(super) const UPSTREAM: Kind = Kind::AnyOf(&[Kind::Text, Kind::Section(&WEIGHTED)]);
 
@@ -91,7 +105,7 @@ static WEIGHTED: Shape = section(
             .default("1")
             .about("The share of the requests."),
     ],
-    pool::UPSTREAM_KEYS,
+    tier::UPSTREAM_KEYS,
 );
 
 static OUTLIERS: Shape = section(
@@ -122,12 +136,47 @@ static HEALTH_CHECK: Shape = section(
     &[
         key("http", Kind::Section(&PROBE)).about("Asks by a GET."),
         key("tcp", Kind::Words(&["true"])).about("Asks by a connection alone."),
+        key("tls", CHECK_TLS)
+            .about("Asks by a TLS handshake, as the pool's `tls` says, or as is said here."),
+        key("grpc", Kind::Section(&GRPC)).about("Asks by a call of grpc.health.v1.Health."),
+        key("port", Kind::Number(1, 65_535))
+            .about("The port to ask at; by default the upstream's."),
         key("interval", Kind::Duration).default("5s"),
         key("timeout", Kind::Duration).default("2s"),
         key("healthy_after", Kind::Number(1, 1000)).default("2"),
         key("unhealthy_after", Kind::Number(1, 1000)).default("3"),
     ],
     health::HEALTH_CHECK_KEYS,
+);
+
+const CHECK_TLS: Kind = Kind::AnyOf(&[Kind::Words(&["true"]), Kind::Section(&CHECK_TLS_PARTS)]);
+
+static CHECK_TLS_PARTS: Shape = section(
+    &[
+        key("server_name", Kind::Text)
+            .about("The name that the certificate carries; by default the upstream's host."),
+        key("ca", Kind::Text).about("The authorities to trust in PEM form, in place of a file."),
+        key("ca_file", Kind::Text)
+            .about("The authorities to trust; by default those of the platform."),
+        key("verify", Kind::Switch)
+            .default("true")
+            .about("Chain, time and name are checked; false accepts any certificate."),
+        key("certificate", Kind::Text).about("The chain in PEM form, in place of a file."),
+        key("certificate_file", Kind::Text)
+            .about("What the check shows for itself where an upstream asks."),
+        key("key", Kind::Secret).about("The private key in PEM form, in place of a file."),
+        key("key_file", Kind::Text).about("Its private key."),
+    ],
+    pool::TLS_KEYS,
+);
+
+static GRPC: Shape = section(
+    &[
+        key("service", Kind::Text).about("The service to ask after; by default the whole server."),
+        key("host", Kind::Text)
+            .about("The authority of the call; by default the upstream's address."),
+    ],
+    health::GRPC_KEYS,
 );
 
 static PROBE: Shape = section(
@@ -137,6 +186,8 @@ static PROBE: Shape = section(
             .about("The path and query."),
         key("host", Kind::Text),
         key("status", Kind::Text).default("200-399"),
+        key("body", Kind::Text)
+            .about("A regular expression that has to match somewhere in the first 64 KiB."),
     ],
     health::PROBE_KEYS,
 );
