@@ -205,10 +205,25 @@ impl Edge {
         });
     }
 
-    async fn run(&self, mut stream: RawStream, mut accepted: Accepted, shutdown: &ShutdownWatch) {
-        if stream.set_nodelay().is_err() {
+    async fn run(&self, stream: RawStream, mut accepted: Accepted, shutdown: &ShutdownWatch) {
+        let Some(opened) = self.open(stream, &mut accepted).await else {
             return;
-        }
+        };
+        let Accepted {
+            facts,
+            terms,
+            place,
+            open,
+            ..
+        } = accepted;
+        let connection = Connection::new(&self.proxy, &self.live, facts, &terms);
+        connection.run(opened, shutdown).await;
+        drop((place, open));
+    }
+
+    /// Ends what comes before the first request.
+    async fn open(&self, mut stream: RawStream, accepted: &mut Accepted) -> Option<Opened> {
+        stream.set_nodelay().ok()?;
         let mut late = pin!(sleep(accepted.terms.limits.handshake_timeout));
         if accepted.listener.announcers.is_some() {
             let announced = within(&mut late, announcement(&mut stream)).await;
@@ -216,30 +231,17 @@ impl Edge {
                 let sender = Some(accepted.facts.peer.ip());
                 let why = "a connection was not announced; closed";
                 self.complain(&self.live.look(), sender, why);
-                return;
+                return None;
             };
-            if !self.is_admitted(announcement, &mut accepted) {
-                return;
-            }
+            self.admit(announcement, accepted)?;
         }
-        if let Some(opened) = self.open(stream, &mut accepted, late).await {
-            let Accepted {
-                facts,
-                terms,
-                place,
-                open,
-                ..
-            } = accepted;
-            let connection = Connection::new(&self.proxy, &self.live, facts, &terms);
-            connection.run(opened, shutdown).await;
-            drop((place, open));
-        }
+        self.agree(stream, accepted, late).await
     }
 
-    /// Notes whose connection it is, and counts it as one of theirs.
-    fn is_admitted(&self, announcement: Announcement, accepted: &mut Accepted) -> bool {
+    /// Notes whose connection it is, and counts it as one of theirs; none where they have too many.
+    fn admit(&self, announcement: Announcement, accepted: &mut Accepted) -> Option<()> {
         let Announcement::Client { from, to } = announcement else {
-            return true;
+            return Some(());
         };
         let facts = &mut accepted.facts;
         (facts.peer, facts.local) = (from, to);
@@ -248,11 +250,11 @@ impl Edge {
         if !is_admitted {
             self.turn_away(&serving, Some(from.ip()));
         }
-        is_admitted
+        is_admitted.then_some(())
     }
 
-    /// Ends what comes before the first request.
-    async fn open(
+    /// Agrees on TLS and on the protocol.
+    async fn agree(
         &self,
         mut stream: RawStream,
         accepted: &mut Accepted,

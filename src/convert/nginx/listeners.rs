@@ -175,7 +175,7 @@ impl Listeners {
             return None;
         }
         if listen.args.iter().any(|arg| arg == "proxy_protocol") {
-            let why = "listeners do not read the PROXY protocol: nobody could be heard here";
+            let why = "write it with `proxy_protocol`, and name in `from` who may announce: nginx hears everybody";
             site.ledger.dropped(listen, why);
             return None;
         }
@@ -193,7 +193,7 @@ impl Listeners {
         if address.is_none() {
             site.ledger.dropped(
                 listen,
-                "listeners have an address of TCP, not a name or a Unix socket",
+                "names are not resolved; a socket of the file system is written as `bind: unix:/…`",
             );
         }
         address
