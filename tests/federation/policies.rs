@@ -54,6 +54,8 @@ async fn without_retrieval_a_session_is_made_from_the_cookie_and_nobody_asked_md
     sign_out(&mut bob, &pair.a).await;
     pair.cut();
     assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
+    // What the process has written may still be on its way.
+    pair.b.wait_for_log("session adopted").await;
     let log = pair.b.log();
     let told = log.lines().find(|line| line.contains("session adopted"));
     assert!(told.unwrap().contains("questions=0"), "{log}");
