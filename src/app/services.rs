@@ -368,6 +368,9 @@ impl ServiceWithDependents for EdgeService {
             }
             break;
         }
+        // What a reload opens from now on is closed at once.
+        self.listeners.close();
+        while self.listeners.try_recv().is_ok() {}
         self.draining.wait_for(|drain| *drain).await.ok();
         let open = self.edge.drain().await;
         if open > 0 {

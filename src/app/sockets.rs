@@ -5,6 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::Weak;
 use std::time::Duration;
 
 use anyhow::Context;
@@ -29,7 +30,13 @@ pub(super) struct Sockets {
 /// A listener that accepts.
 #[derive(Debug)]
 struct Held {
-    planned: Planned,
+    name: ListenerName,
+    /// As configured.
+    bind: Bind,
+    /// As it is.
+    place: Bind,
+    /// Whoever accepts holds it: a socket that stayed open would take connections that nobody serves.
+    socket: Weak<Socket>,
     /// Says that it is to accept no more. Nobody hears it any more once it does not.
     closing: watch::Sender<bool>,
 }
@@ -67,19 +74,21 @@ impl Planned {
             socket: Arc::new(socket),
         })
     }
+}
 
-    /// The same socket, as a listener asks for it.
-    fn again(&self, listener: &Listener) -> Self {
+impl Held {
+    /// The same socket, as a listener asks for it; none where nobody accepts there any more.
+    fn again(&self, listener: &Listener) -> Option<Planned> {
         let place = match &self.place {
             Bind::Tcp(_) => self.place.clone(),
             Bind::Unix { .. } => listener.bind.clone(),
         };
-        Self {
+        Some(Planned {
             name: listener.name.clone(),
             bind: listener.bind.clone(),
             place,
-            socket: Arc::clone(&self.socket),
-        }
+            socket: self.socket.upgrade()?,
+        })
     }
 
     fn is_listener(&self, listener: &Listener) -> bool {
@@ -104,14 +113,14 @@ impl Sockets {
     /// When one cannot be bound; nothing has changed then.
     pub(super) fn plan(&self, listeners: &[Listener]) -> anyhow::Result<Vec<Planned>> {
         let planned = listeners.iter().map(|listener| {
-            let mut held = self.held.iter().map(|held| &held.planned);
+            let mut held = self.held.iter();
             let same = held.clone().find(|held| held.is_listener(listener));
             let same = same.or_else(|| {
-                let is_there = |held: &&Planned| held.bind.is_at(&listener.bind);
+                let is_there = |held: &&Held| held.bind.is_at(&listener.bind);
                 held.find(|held| is_there(held) && !listener.bind.is_any())
             });
-            match same {
-                Some(same) => Ok(same.again(listener)),
+            match same.and_then(|same| same.again(listener)) {
+                Some(same) => Ok(same),
                 None => Planned::bind(listener),
             }
         });
@@ -120,7 +129,7 @@ impl Sockets {
 
     /// Where each listener accepts.
     pub(super) fn places(&self) -> Vec<(ListenerName, Bind)> {
-        let held = self.held.iter().map(|held| &held.planned);
+        let held = self.held.iter();
         held.map(|held| (held.name.clone(), held.place.clone()))
             .collect()
     }
@@ -140,10 +149,7 @@ impl Sockets {
         &mut self,
         plan: &[Planned],
     ) -> impl Future<Output = ()> + use<> {
-        let is_planned = |held: &mut Held| {
-            let name = &held.planned.name;
-            plan.iter().any(|planned| planned.name == *name)
-        };
+        let is_planned = |held: &mut Held| plan.iter().any(|planned| planned.name == held.name);
         let gone = self.held.extract_if(.., |held| !is_planned(held));
         closed(gone.collect())
     }
@@ -154,20 +160,30 @@ impl Sockets {
         let mut before = std::mem::take(&mut self.held);
         for planned in plan {
             let is_same = |held: &mut Held| {
-                held.planned.name == planned.name
-                    && Arc::ptr_eq(&held.planned.socket, &planned.socket)
+                held.name == planned.name
+                    && std::ptr::eq(held.socket.as_ptr(), Arc::as_ptr(&planned.socket))
             };
             let same = before.extract_if(.., is_same).next();
             let closing = match same {
                 Some(held) => held.closing,
                 None => self.open(&planned),
             };
-            let held = Held { planned, closing };
-            if let Err(error) = held.planned.socket.permit(&held.planned.bind) {
-                let listener = &held.planned.name;
-                tracing::error!(%listener, %error, "the permissions of a socket cannot be set");
+            let Planned {
+                name,
+                bind,
+                place,
+                socket,
+            } = planned;
+            if let Err(error) = socket.permit(&bind) {
+                tracing::error!(listener = %name, %error, "the permissions of a socket cannot be set");
             }
-            self.held.push(held);
+            self.held.push(Held {
+                name,
+                bind,
+                place,
+                socket: Arc::downgrade(&socket),
+                closing,
+            });
         }
         closed(before)
     }
@@ -189,7 +205,7 @@ impl Sockets {
 /// Closes listeners, and waits until they accept no more.
 async fn closed(gone: Vec<Held>) {
     for held in &gone {
-        let (name, place) = (&held.planned.name, &held.planned.place);
+        let (name, place) = (&held.name, &held.place);
         tracing::info!(listener = %name, address = %place, "no longer listening");
         held.closing.send_replace(true);
     }

@@ -367,7 +367,7 @@ virtual_hosts:
     let mut browser = Browser::new(&gateway);
     for (path, location) in [
         ("/moved/upstream", format!("https://app.test:{port}/target")),
-        ("/moved/named", "http://internal.test/target".to_owned()),
+        ("/moved/named", format!("https://app.test:{port}/target")),
         ("/moved/x", format!("http://app.test:{port}/target")),
     ] {
         let answer = browser
