@@ -14,6 +14,7 @@ use crate::admin::client;
 use crate::admin::client::AskError;
 use crate::config::load;
 use crate::config::load::StateDirError;
+use crate::logbook::causes::with_causes;
 
 /// Which node.
 #[derive(Debug, Args)]
@@ -86,21 +87,6 @@ pub(super) fn refused(error: &NodeError) -> ExitCode {
             | AskError::NotRunning(_),
         ) => UNREACHABLE,
     })
-}
-
-/// An error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !said.ends_with(&more) {
-            said.push_str(": ");
-            said.push_str(&more);
-        }
-        cause = error.source();
-    }
-    said
 }
 
 const FAILED: u8 = 1;

@@ -6,6 +6,7 @@
 
 pub mod access;
 pub mod allowance;
+pub mod causes;
 pub mod chain;
 
 pub mod escape;

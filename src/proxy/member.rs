@@ -13,6 +13,7 @@ use crate::decision::upstream::Change;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::MemberState;
 use crate::decision::upstream::stable_hash;
+use crate::logbook::causes::with_causes;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::proxy::health::CheckError;
@@ -169,7 +170,9 @@ impl MemberRuntime {
 
     /// Takes over the outcome of a health check.
     pub fn checked(&self, outcome: Result<(), CheckError>) {
-        let fault = outcome.err().map(|error| with_causes(&error));
+        let fault = outcome
+            .err()
+            .map(|error| with_causes(&error).replace(char::is_control, "\u{fffd}"));
         let why = fault.clone().unwrap_or_default();
         match self.standing.checked(fault, self.clock.now()) {
             Some(Change::Down) => {
@@ -226,21 +229,6 @@ impl std::fmt::Debug for MemberRuntime {
             .field("address", &self.address)
             .finish_non_exhaustive()
     }
-}
-
-/// An error with its causes, in one line.
-fn with_causes(error: &dyn std::error::Error) -> String {
-    let mut said = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let more = error.to_string();
-        if !said.ends_with(&more) {
-            said.push_str(": ");
-            said.push_str(&more);
-        }
-        cause = error.source();
-    }
-    said.replace(char::is_control, "\u{fffd}")
 }
 
 /// A member that there is to be.
