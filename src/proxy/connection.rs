@@ -79,7 +79,10 @@ impl Connection {
         };
         let running = ServerApp::process_new(&self, Box::new(stream), shutdown);
         if opened.is_http2 {
-            self.or_is_unused(running).await;
+            tokio::select! {
+                () = self.or_is_unused(running) => {}
+                () = self.facts.resets.are_too_many() => self.is_flooded(),
+            }
         } else {
             running.await;
         }
@@ -88,6 +91,12 @@ impl Connection {
         {
             linger(stream).await;
         }
+    }
+
+    fn is_flooded(&self) {
+        let client = self.facts.peer;
+        tracing::info!(%client, "too many streams were taken back before their answers; closed");
+        self.given_up.store(true, Ordering::Relaxed);
     }
 
     /// Runs a connection of HTTP/2, unless it sends no request within the time for a header: it would be

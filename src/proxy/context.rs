@@ -24,6 +24,7 @@ use crate::proxy::line::RequestLine;
 use crate::proxy::member::InFlight;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::memory::ConnectionMemory;
+use crate::proxy::resets::Resets;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 use crate::proxy::watch::RequestWatch;
@@ -61,6 +62,8 @@ pub struct ConnectionFacts {
     pub line: Arc<RequestLine>,
     /// What its last request leaves to the next.
     pub memory: Arc<ConnectionMemory>,
+    /// What of its streams is taken back.
+    pub resets: Arc<Resets>,
 }
 
 impl ConnectionFacts {

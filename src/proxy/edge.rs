@@ -190,6 +190,7 @@ impl Edge {
             local: ends.local,
             line: Arc::default(),
             memory: Arc::default(),
+            resets: Arc::default(),
         };
         let accepted = Accepted {
             listener,

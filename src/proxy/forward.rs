@@ -166,6 +166,10 @@ pub(super) fn was_broken_off(
         }
         error.set_retry(false);
     }
+    if !late && retry::is_swept_along(session, ctx, error) {
+        error.set_retry(true);
+        return;
+    }
     let is_given_up = error.etype() == &retry::ANOTHER;
     if is_given_up {
         error.as_up();

@@ -47,6 +47,7 @@ pub mod pages;
 pub mod pool;
 pub mod portal;
 pub mod refusal;
+pub mod resets;
 mod retry;
 pub mod service;
 pub mod serving;

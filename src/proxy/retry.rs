@@ -13,6 +13,7 @@ use crate::decision::retry::Body;
 use crate::decision::retry::Failure;
 use crate::decision::retry::may_repeat;
 use crate::proxy::connect;
+use crate::proxy::context::Admitted;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::RequestContext;
 use crate::proxy::forward::target_of;
@@ -95,6 +96,25 @@ pub(super) fn has_another_turn(ctx: &mut RequestContext) -> bool {
 /// Whether an upstream has said that it did not begin with a request.
 pub(super) fn is_turned_away(error: &Error) -> bool {
     error.etype() == &ErrorType::H2Error && error.retry == RetryType::Decided(true)
+}
+
+/// Whether a request whose connection ended under it, which others may have brought about that shared it, gets
+/// another turn: once, and where nothing is the matter if its upstream had begun with it (RFC 9110 §9.2.2).
+pub(super) fn is_swept_along(
+    session: &mut Session,
+    ctx: &mut RequestContext,
+    error: &Error,
+) -> bool {
+    let ended = error.root_cause().downcast_ref::<h2::Error>();
+    let has_ended = ended.is_some_and(|why| why.is_remote() && why.is_go_away() || why.is_io());
+    let is_first = |admitted: &Admitted| admitted.turned_away == 0;
+    has_ended
+        && ctx.admitted.as_deref().is_some_and(is_first)
+        && ctx.body.bytes == 0
+        && session.as_mut().is_body_done()
+        && session.req_header().method.is_idempotent()
+        && !is_answered(session)
+        && has_another_turn(ctx)
 }
 
 /// Whether all of a request that an upstream did not begin with is still at hand.

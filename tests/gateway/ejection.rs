@@ -87,19 +87,6 @@ async fn ask(gateway: &Gateway, times: usize) -> Vec<u16> {
     statuses
 }
 
-/// The states of all upstreams, in their order.
-async fn states(gateway: &Gateway) -> Vec<String> {
-    let status = gateway.status().await;
-    let upstreams = status
-        .pointer("/pools/0/upstreams")
-        .unwrap()
-        .as_array()
-        .unwrap();
-    let each = upstreams.iter();
-    each.map(|at| at.get("state").unwrap().as_str().unwrap().to_owned())
-        .collect()
-}
-
 #[tokio::test]
 async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itself() {
     let (one, two) = (Moody::start().await, Moody::start().await);
@@ -111,7 +98,7 @@ async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itsel
     let errors = statuses.iter().filter(|status| **status == 500).count();
     assert_eq!((errors, one.bad()), (3, 3), "{}", gateway.log());
     assert!(gateway.log().contains("pool member ejected"));
-    assert_eq!(states(&gateway).await, ["ejected", "healthy"]);
+    assert_eq!(gateway.upstream_states().await, ["ejected", "healthy"]);
     let list = gateway.verb(&["pool", "list"]).await;
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("ejected until 2"), "{list}");
@@ -135,7 +122,7 @@ async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itsel
     })
     .await;
     gateway.wait_for_log("pool member back").await;
-    assert_eq!(states(&gateway).await, ["healthy", "healthy"]);
+    assert_eq!(gateway.upstream_states().await, ["healthy", "healthy"]);
 }
 
 #[tokio::test]
@@ -147,7 +134,7 @@ async fn the_last_upstream_is_never_ejected_and_an_ejected_one_is_better_than_no
     one.is(false);
     two.is(false);
     assert_eq!(ask(&gateway, 30).await, [500; 30]);
-    let mut states = states(&gateway).await;
+    let mut states = gateway.upstream_states().await;
     states.sort_unstable();
     assert_eq!(states, ["ejected", "healthy"]);
     let spared = "portway_upstream_ejections_spared_total{pool=\"app\"}";
@@ -177,7 +164,7 @@ async fn answers_that_are_tried_again_elsewhere_count_for_an_ejection() {
     one.is(false);
     assert_eq!(ask(&gateway, 20).await, [200; 20], "nobody notices");
     assert_eq!(one.bad(), 3, "{}", gateway.log());
-    assert_eq!(states(&gateway).await, ["ejected", "healthy"]);
+    assert_eq!(gateway.upstream_states().await, ["ejected", "healthy"]);
 }
 
 /// Under load: who answers with errors is ejected after a few of them, whoever recovers serves again, and
@@ -252,7 +239,7 @@ async fn all_fall_ill(gateway: &Gateway, all: &[Moody; 3]) {
         one.is(false);
     }
     until("two are ejected", PATIENCE, || async {
-        let states = states(gateway).await;
+        let states = gateway.upstream_states().await;
         let count = |state: &str| states.iter().filter(|its| *its == state).count();
         assert!(count("healthy") > 0, "the last was ejected");
         (count("ejected") == 2).then_some(())
@@ -262,7 +249,7 @@ async fn all_fall_ill(gateway: &Gateway, all: &[Moody; 3]) {
         one.is(true);
     }
     until("all are back", PATIENCE, || async {
-        (states(gateway).await == ["healthy"; 3]).then_some(())
+        (gateway.upstream_states().await == ["healthy"; 3]).then_some(())
     })
     .await;
 }

@@ -241,6 +241,57 @@ async fn what_an_upstream_did_not_begin_with_is_sent_again_whatever_it_is_w_08()
     }
 }
 
+#[tokio::test]
+async fn a_connection_that_others_overran_costs_a_question_nothing_and_is_no_failure() {
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let upstream = Multiplexed::start(Manner::Calming).await;
+        let gateway = before(upstream.address(), "max_fails: 1, fail_timeout: 1h").await;
+        let mut browser = Browser::new(&gateway).over(protocol);
+        browser.get("https://app.test/").await.expect(200);
+        assert_eq!(upstream.connections(), 2);
+        assert_eq!(gateway.upstream_states().await, ["healthy"]);
+    }
+}
+
+#[tokio::test]
+async fn what_an_upstream_may_have_done_is_not_asked_for_again_when_its_connection_ends() {
+    for protocol in [Protocol::H1, Protocol::H2] {
+        let upstream = Multiplexed::start(Manner::Calming).await;
+        let gateway = before(upstream.address(), "").await;
+        let mut browser = Browser::new(&gateway).over(protocol);
+        let post = Request::post("https://app.test/");
+        browser.send(post).await.expect(502);
+        assert_eq!(upstream.connections(), 1);
+    }
+}
+
+#[tokio::test]
+async fn who_takes_back_one_request_after_the_other_is_closed_cve_2023_44487() {
+    let upstream = Multiplexed::start(Manner::Plain).await;
+    let gateway = before(upstream.address(), "").await;
+    let other = Browser::new(&gateway).over(Protocol::H2);
+    let mut ticks = other.open(Request::get("https://app.test/ticks")).await;
+    let mut caller = Caller::new(&gateway).await;
+    let mut taken_back = 0;
+    while !caller.driving.is_finished() && taken_back < 1000 {
+        let (_, mut up) = caller.call("/hang", &[]).await;
+        until("it is upstream", PATIENCE, || async {
+            (upstream.open() == 2 || caller.driving.is_finished()).then_some(())
+        })
+        .await;
+        up.send_reset(h2::Reason::CANCEL);
+        taken_back += 1;
+        until("it is gone upstream", PATIENCE, || async {
+            (upstream.open() == 1).then_some(())
+        })
+        .await;
+    }
+    assert!((100..110).contains(&taken_back), "{taken_back}");
+    assert!(gateway.log().contains("taken back before their answers"));
+    let tick = ticks.next().await.unwrap().unwrap();
+    assert!(tick.starts_with(b"tick"), "{tick:?}");
+}
+
 fn over_both(request: &Request) -> [(&Request, Protocol); 2] {
     [(request, Protocol::H1), (request, Protocol::H2)]
 }

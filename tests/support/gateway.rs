@@ -251,6 +251,15 @@ impl Gateway {
         serde_json::from_slice(&output.stdout).unwrap()
     }
 
+    /// The state of each upstream of its first pool, in order.
+    pub(crate) async fn upstream_states(&self) -> Vec<String> {
+        let status = self.status().await;
+        let upstreams = status.pointer("/pools/0/upstreams").unwrap();
+        let each = upstreams.as_array().unwrap().iter();
+        each.map(|at| at.get("state").unwrap().as_str().unwrap().to_owned())
+            .collect()
+    }
+
     /// Asks its control socket, and reads the answer.
     pub(crate) async fn control(&self, method: http::Method, path: &str) -> serde_json::Value {
         let socket = self.folder().join("state/control.sock");

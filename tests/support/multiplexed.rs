@@ -65,6 +65,8 @@ pub(crate) enum Manner {
     Tls(&'static [&'static [u8]]),
     /// At once, and the first is ended as soon as a request has come, before anything is done about it.
     GoingAway,
+    /// At once, and the first is ended over too many frames as soon as a request has come.
+    Calming,
 }
 
 impl Multiplexed {
@@ -128,8 +130,9 @@ async fn accept(listener: TcpListener, manner: Manner, state: Arc<State>) {
 async fn begin(stream: TcpStream, manner: Manner, before: usize, state: Arc<State>) {
     match manner {
         Manner::Plain => serve(stream, state).await,
-        Manner::GoingAway if before == 0 => go_away(stream).await,
-        Manner::GoingAway => serve(stream, state).await,
+        Manner::GoingAway if before == 0 => go_away(stream, 0, Reason::NO_ERROR).await,
+        Manner::Calming if before == 0 => go_away(stream, 1, Reason::ENHANCE_YOUR_CALM).await,
+        Manner::GoingAway | Manner::Calming => serve(stream, state).await,
         Manner::Tls(protocols) => {
             if let Ok(stream) = acceptor(protocols).accept(stream).await {
                 serve(stream, state).await;
@@ -153,10 +156,11 @@ fn acceptor(protocols: &[&[u8]]) -> TlsAcceptor {
     TlsAcceptor::from(Arc::new(config))
 }
 
-/// Reads until a request has come, and says then that none was looked at (RFC 9113 §6.8).
-async fn go_away(mut stream: TcpStream) {
+/// Reads until a request has come, and says then that none after `last` was looked at, and why no more are
+/// (RFC 9113 §6.8).
+async fn go_away(mut stream: TcpStream, last: u32, why: Reason) {
     const SETTINGS: [u8; 9] = [0, 0, 0, 4, 0, 0, 0, 0, 0];
-    const GO_AWAY: [u8; 17] = [0, 0, 8, 7, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    const GO_AWAY: [u8; 9] = [0, 0, 8, 7, 0, 0, 0, 0, 0];
     stream.write_all(&SETTINGS).await.unwrap();
     let mut preface = [0; 24];
     stream.read_exact(&mut preface).await.unwrap();
@@ -172,7 +176,13 @@ async fn go_away(mut stream: TcpStream) {
             break;
         }
     }
-    stream.write_all(&GO_AWAY).await.unwrap();
+    let [last, why] = [last, u32::from(why)].map(u32::to_be_bytes);
+    let frame = [GO_AWAY.as_slice(), &last, &why].concat();
+    stream.write_all(&frame).await.unwrap();
+    // What was begun with is broken off, what was not is told to go elsewhere.
+    if why != [0; 4] {
+        return;
+    }
     // Reading on lets the other end close first, so that nothing it has sent resets the connection.
     while stream.read(&mut preface).await.is_ok_and(|read| read > 0) {}
 }
