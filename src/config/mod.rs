@@ -45,6 +45,7 @@ pub use crate::config::session::StoreKind;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 use crate::decision::address_rules::AddressRules;
+use crate::decision::compression::Compression;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
@@ -267,6 +268,8 @@ pub struct Route {
     pub tolerance: Tolerance,
     /// What is done with CORS preflights on a protected route.
     pub preflight: Preflight,
+    /// How answers are compressed, where they are.
+    pub compression: Option<Arc<Compression>>,
     /// What answers say about caching.
     pub caching: Caching,
     /// What requests are tried again after at another upstream, if they may be repeated.

@@ -8,6 +8,7 @@ pub mod address_rules;
 pub mod admission;
 pub mod adoption;
 pub mod authorization;
+pub mod compression;
 pub mod cookies;
 pub mod endpoints;
 pub mod explanation;

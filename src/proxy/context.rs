@@ -19,6 +19,7 @@ use crate::proxy::access::OpenLine;
 use crate::proxy::allowances::Share;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::client_auth::Greeting;
+use crate::proxy::compression::Compressor;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::member::InFlight;
@@ -95,6 +96,8 @@ pub struct RequestContext {
     pub admitted: Option<Box<Admitted>>,
     /// How much of the body has arrived, in bytes, and since when.
     pub body: BodyProgress,
+    /// Encodes the answer, where it is compressed.
+    pub compressor: Option<Box<Compressor>>,
     /// What is noted of it in case that it is not forwarded.
     pub noted: Noted,
     /// Its access line, until it is written.

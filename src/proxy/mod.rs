@@ -10,6 +10,7 @@ pub mod allowances;
 pub mod answer;
 pub mod arrival;
 pub mod client_auth;
+pub mod compression;
 pub mod connect;
 mod connection;
 mod connections;

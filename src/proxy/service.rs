@@ -31,6 +31,7 @@ use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
 use crate::proxy::answer;
 use crate::proxy::answer::Voice;
+use crate::proxy::compression;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::Link;
@@ -85,6 +86,7 @@ impl ProxyHttp for Portway {
             serving,
             admitted: None,
             body: BodyProgress::default(),
+            compressor: None,
             noted: Noted::default(),
             line: None,
             is_over: false,
@@ -239,6 +241,7 @@ impl ProxyHttp for Portway {
             return Ok(());
         };
         homeward::ready(head, admitted, ctx.id, &ctx.serving)
+            .and_then(|()| compression::begin(session, head, ctx))
             .map_err(|_| Error::explain(ErrorType::HTTPStatus(502), "the answer has an odd head"))
     }
 
@@ -267,6 +270,15 @@ impl ProxyHttp for Portway {
         Ok(())
     }
 
+    async fn response_trailer_filter(
+        &self,
+        _: &mut Session,
+        _: &mut HeaderMap,
+        ctx: &mut Self::CTX,
+    ) -> pingora::Result<Option<Bytes>> {
+        compression::end_at_trailers(ctx)
+    }
+
     fn response_body_filter(
         &self,
         _: &mut Session,
@@ -274,6 +286,7 @@ impl ProxyHttp for Portway {
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<Option<Duration>> {
+        compression::encode(ctx, body, end_of_stream)?;
         let bytes = body.as_ref().map_or(0, Bytes::len);
         Ok(shaping::answer_waits(ctx, bytes, end_of_stream))
     }

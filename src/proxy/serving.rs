@@ -35,6 +35,7 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
 use crate::proxy::client_auth::ClientAuth;
+use crate::proxy::compression::COMPRESSED_MAX;
 use crate::proxy::connect::PeerTemplateError;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::hosts::HostRuntime;
@@ -87,6 +88,8 @@ pub struct Serving {
     pub limits: Limits,
     /// Places for bodies that are being read to be kept.
     pub(super) kept_bodies: Semaphore,
+    /// Places for answers that are being compressed, whatever they began with.
+    pub(super) compressing: Arc<Semaphore>,
     /// What a connection keeps from its beginning to its end.
     pub connection: Arc<ConnectionTerms>,
     /// The listeners.
@@ -240,6 +243,10 @@ impl Serving {
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
             kept_bodies: Semaphore::new(config.limits.kept.posts_max),
+            compressing: before.map_or_else(
+                || Arc::new(Semaphore::new(COMPRESSED_MAX)),
+                |before| Arc::clone(&before.compressing),
+            ),
             connection: Arc::new(ConnectionTerms::of(&config.limits)),
             listeners,
             client_auths,

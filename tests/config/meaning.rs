@@ -10,6 +10,7 @@ use portway::config::Probe;
 use portway::config::UpstreamHost;
 use portway::config::Verify;
 use portway::config::client_certificates::ClientMode;
+use portway::decision::compression::Coding;
 use portway::decision::forwarded_headers::ForwardedHeaders;
 use portway::decision::path::Oddity;
 use portway::decision::policy::Condition;
@@ -36,6 +37,42 @@ fn health_and_metrics_are_told_to_this_machine_unless_it_says_otherwise() {
     assert_eq!(told("ops: {}\n").as_deref(), Some("127.0.0.1:9090"));
     let other = told("ops: { bind: '[::1]:9100' }\n");
     assert_eq!(other.as_deref(), Some("[::1]:9100"));
+}
+
+#[test]
+fn a_route_compresses_as_its_virtual_host_unless_it_says_otherwise() {
+    let text = "listeners: [{ name: http, bind: '127.0.0.1:0' }]
+pools: { p: { primary: ['a:1'] } }
+virtual_hosts:
+  - host: a.test
+    plain_http: serve
+    compression: { level: 7, algorithms: [br], min_size: 2KiB }
+    routes:
+      - { path: /a, access: excluded, pool: p }
+      - { path: /b, access: excluded, pool: p, compression: off }
+      - { path: /c, access: excluded, pool: p, compression: on }
+  - { host: b.test, plain_http: serve, routes: [{ path: /, access: excluded, pool: p }] }
+";
+    let config = parsed(text);
+    let routes = config.virtual_hosts.iter().flat_map(|host| &host.routes);
+    let said = routes.map(|route| {
+        let compression = route.compression.as_ref()?;
+        Some((
+            compression.level,
+            compression.bytes_min,
+            compression.codings.clone(),
+        ))
+    });
+    let usual = vec![Coding::Zstd, Coding::Brotli, Coding::Gzip];
+    assert_eq!(
+        said.collect::<Vec<_>>(),
+        [
+            Some((7, 2048, vec![Coding::Brotli])),
+            None,
+            Some((4, 1024, usual)),
+            None,
+        ]
+    );
 }
 
 #[test]

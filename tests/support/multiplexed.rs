@@ -74,7 +74,8 @@ impl Multiplexed {
     /// `/hang` (no answer), `/still` (the head of an answer and no more), `/ticks` (an endless answer, a tick
     /// every 20 ms), `/echo` (what it is sent, piece by piece, with trailers), `/late-echo` (the same, its head
     /// with the first piece), `/refuse` (turned away by a reset), `/refuse-once` (only the first time),
-    /// `/reset` (broken off), `/sum` (how many bytes it was sent), and answers `ok` with trailers elsewhere.
+    /// `/reset` (broken off), `/sum` (how many bytes it was sent), `/text` (a text, its end with no byte of it),
+    /// `/noted-text` (the same with trailers), and answers `ok` with trailers elsewhere.
     pub(crate) async fn start(manner: Manner) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
@@ -239,6 +240,14 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
         "/refuse" => respond.send_reset(Reason::REFUSED_STREAM),
         "/refuse-once" if before == 0 => respond.send_reset(Reason::REFUSED_STREAM),
         "/reset" => respond.send_reset(Reason::INTERNAL_ERROR),
+        "/text" => {
+            let mut up = text(&mut respond).await;
+            up.send_data(Bytes::new(), true).unwrap();
+        }
+        "/noted-text" => {
+            let mut up = text(&mut respond).await;
+            up.send_trailers(trailers()).unwrap();
+        }
         "/sum" => {
             let bytes = sum(body).await;
             done(respond, format!("{bytes}").into());
@@ -248,6 +257,16 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             done(respond, Bytes::from_static(b"ok"));
         }
     }
+}
+
+/// Begins an answer with [`TEXT`], without a length.
+async fn text(respond: &mut SendResponse<Bytes>) -> SendStream<Bytes> {
+    let head = Response::builder().header("content-type", "text/plain");
+    let mut up = respond
+        .send_response(head.body(()).unwrap(), false)
+        .unwrap();
+    send(&mut up, Bytes::from_static(TEXT)).await.unwrap();
+    up
 }
 
 async fn gone(respond: &mut SendResponse<Bytes>) {
@@ -322,3 +341,6 @@ async fn sum(mut body: RecvStream) -> usize {
     }
     bytes
 }
+
+/// What `/text` says.
+pub(crate) const TEXT: &[u8] = b"all that there is to say";

@@ -3,6 +3,7 @@
 //! Their routes are `route`.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use http::HeaderName;
 
@@ -22,6 +23,7 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::route::Needed;
 use crate::config::problem::Problem;
+use crate::decision::compression::Compression;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
@@ -29,12 +31,15 @@ use crate::decision::template::Template;
 use crate::model::name::ListenerName;
 
 /// What the rest of the file declares and virtual hosts refer to.
+#[derive(Clone, Copy)]
 pub(super) struct Declared<'c> {
     pub(super) listeners: &'c Listeners,
     pub(super) policies: &'c Policies,
     pub(super) pools: &'c Pools,
     pub(super) body_bytes_max: u64,
     pub(super) forwarded_headers: ForwardedHeaders,
+    /// How a virtual host compresses answers where a route does not say it; none outside of one.
+    pub(super) compression: Option<&'c Arc<Compression>>,
     /// The outer `None` is an absent section, the inner one a faulty section.
     pub(super) authentication: Option<Option<&'c Authentication>>,
     /// Likewise.
@@ -43,6 +48,16 @@ pub(super) struct Declared<'c> {
     /// What holds for sessions everywhere; none where that is not said here.
     pub(super) session: Option<&'c SessionSettings>,
     pub(super) preset_headers: &'c [(HeaderName, Template)],
+}
+
+impl<'c> Declared<'c> {
+    /// What routes of a virtual host refer to.
+    const fn within(&self, compression: Option<&'c Arc<Compression>>) -> Self {
+        Self {
+            compression,
+            ..*self
+        }
+    }
 }
 
 impl Reading<'_> {
@@ -95,8 +110,10 @@ impl Reading<'_> {
         let limits = session.and_then(|found| self.host_limits(found, declared.session));
         let allowance = self.allowance(&section, None);
         let rules = self.header_rules(&section);
+        let compression = self.compression(&section, None);
+        let within = declared.within(compression.as_ref());
         let routes = self.required(&section, "routes").cloned();
-        let routes = routes.and_then(|found| self.routes(&found, declared, needed));
+        let routes = routes.and_then(|found| self.routes(&found, &within, needed));
         let mut routes = routes?;
         for route in &mut routes {
             route.headers = std::mem::take(&mut route.headers).or(&rules);
@@ -255,6 +272,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
 
 pub(super) const KEYS: &[&str] = &[
     "client_certificates",
+    "compression",
     "headers",
     "host",
     "hosts",

@@ -40,6 +40,7 @@ mod back_channel;
 mod branding;
 mod client_certificates;
 mod common_rules;
+mod compression;
 mod condition;
 mod destination;
 mod doubt;
@@ -221,6 +222,7 @@ impl Reading<'_> {
         let common = self.common_rules(&section);
         let pools = self.pools(section.get("pools"));
         let declared = Declared {
+            compression: None,
             listeners: &listeners,
             policies: &common.policies,
             pools: &pools,

@@ -94,6 +94,7 @@ impl Reading<'_> {
         let retry_on = self.or(&section, "retry_on", RetryOn::default(), Self::retry_on);
         let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
         let headers = self.header_rules(&section);
+        let compression = self.compression(&section, declared.compression);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
         });
@@ -119,6 +120,7 @@ impl Reading<'_> {
             upstream_host,
             tolerance,
             preflight,
+            compression,
             caching,
             retry_on,
             rewrite,
@@ -282,6 +284,7 @@ pub(super) const KEYS: &[&str] = &[
     "body_size",
     "caching",
     "challenge",
+    "compression",
     "denied",
     "exact",
     "failure_url",

@@ -21,6 +21,7 @@ use crate::config::parse::schema::shapes::clients::ALLOWANCE;
 use crate::config::parse::schema::shapes::clients::CLIENT_CERTIFICATES;
 use crate::config::parse::schema::shapes::clients::MAINTENANCE;
 use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
+use crate::config::parse::schema::shapes::forwarding::COMPRESSION;
 use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS;
 use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS_DEFAULT;
 use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
@@ -294,6 +295,7 @@ static VIRTUAL_HOST: Shape = section(
         )
         .default("off"),
         key("session", Kind::Section(&HOST_SESSION)),
+        key("compression", COMPRESSION).default("off"),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
@@ -348,6 +350,7 @@ static ROUTE: Shape = section(
             .unwritten(),
         key("rewrite", Kind::Section(&REWRITE)),
         key("headers", Kind::Section(&HEADER_RULES)),
+        key("compression", COMPRESSION),
     ],
     route::KEYS,
 );

@@ -1,5 +1,6 @@
 //! The sections about how routes forward requests, or answer them by themselves.
 
+use crate::config::parse::compression;
 use crate::config::parse::destination;
 use crate::config::parse::header_rules;
 use crate::config::parse::pool;
@@ -50,6 +51,30 @@ pub(super) static REWRITE: Shape = section(
         key("with", Kind::Text).about("What comes in their place; `$1` is the first group."),
     ],
     rewrite::KEYS,
+);
+
+pub(super) const COMPRESSION: Kind =
+    Kind::AnyOf(&[Kind::Words(&["off", "on"]), Kind::Section(&COMPRESSED)]);
+
+static COMPRESSED: Shape = section(
+    &[
+        key(
+            "algorithms",
+            Kind::List(&Kind::Words(&["br", "gzip", "zstd"])),
+        )
+        .default("[zstd, br, gzip]")
+        .about("The first counts where a client likes several alike."),
+        key("level", Kind::Number(1, 9))
+            .default("4")
+            .about("From quick to small."),
+        key("min_size", Kind::Size)
+            .default("1KiB")
+            .about("Shorter answers stay as they are, if their length is known."),
+        key("types", Kind::List(&Kind::Text))
+            .default(compression::TYPES_DEFAULT)
+            .about("Media types, with `*` for any text, once in each."),
+    ],
+    compression::KEYS,
 );
 
 pub(super) static HEADER_RULES: Shape = section(
