@@ -113,8 +113,7 @@ pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
     let lasting = Lasting::new(config, (ports, Arc::new(logs)), held, sockets)?;
     let serving = lasting.serving(config, &planned, None)?;
     warn_of_certificates(config, &serving, lasting.ports.clock.now());
-    // There is none to close.
-    drop(lasting.sockets.lock().accept(planned));
+    lasting.sockets.lock().accept(planned);
     Ok(Assembled {
         listeners,
         ops,

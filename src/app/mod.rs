@@ -39,6 +39,7 @@ mod assembly;
 pub mod branding;
 mod changes;
 mod control;
+mod descriptors;
 pub(crate) mod doubts;
 mod drains;
 mod engine;
@@ -92,6 +93,7 @@ pub struct Running {
 /// When something that the configuration names cannot be used.
 pub fn start(origin: Origin) -> anyhow::Result<Running> {
     pingora::tls::install_default_crypto_provider();
+    descriptors::raise(&origin.config.limits);
     let stop = Arc::new(Notify::new());
     let hang_ups = HangUps::listen()?;
     let assembled = assembly::assemble(&origin.config)?;

@@ -202,10 +202,9 @@ impl Reloader {
         let removed = self.lasting.sockets.lock().close_those_without(&sockets);
         removed.await;
         let before = self.live.swap(Arc::new(serving));
-        let moved = self.lasting.sockets.lock().accept(sockets);
+        self.lasting.sockets.lock().accept(sockets);
         self.pools = beginning.watch;
         self.running = Arc::new(config);
-        moved.await;
         self.lasting.drains.fit(&self.running, &self.live).await;
         before
     }

@@ -317,10 +317,8 @@ impl EdgeService {
     fn accept(&self, bound: Bound, tasks: &mut Tasks) {
         let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
         tasks.spawn_until_asked("a listener", async move {
-            let (name, closing) = (bound.name.clone(), bound.closing.clone());
-            if let Err(error) = edge.accept(bound, draining).await {
-                tracing::error!(listener = %name, %error, "the listener cannot be used");
-            }
+            let closing = bound.closing.clone();
+            edge.accept(bound, draining).await;
             if *closing.borrow() {
                 Ending::AsAsked
             } else {

@@ -17,6 +17,7 @@ use crate::config::Bind;
 use crate::config::Listener;
 use crate::model::name::ListenerName;
 use crate::proxy::listening::Bound;
+use crate::proxy::listening::Entrance;
 use crate::proxy::listening::Socket;
 
 /// The sockets that are listened at, in the order of the listeners.
@@ -91,6 +92,11 @@ impl Held {
         })
     }
 
+    fn is_as(&self, planned: &Planned) -> bool {
+        let is_there = std::ptr::eq(self.socket.as_ptr(), Arc::as_ptr(&planned.socket));
+        self.name == planned.name && is_there
+    }
+
     fn is_listener(&self, listener: &Listener) -> bool {
         self.name == listener.name && self.bind.is_at(&listener.bind)
     }
@@ -144,26 +150,22 @@ impl Sockets {
         addresses.collect()
     }
 
-    /// Closes the listeners that have no place in a plan. What is answered waits until they have.
+    /// Closes the listeners that a plan does not have where they are, so that no connection is taken for that of
+    /// a listener elsewhere. What is answered waits until they have.
     pub(super) fn close_those_without(
         &mut self,
         plan: &[Planned],
     ) -> impl Future<Output = ()> + use<> {
-        let is_planned = |held: &mut Held| plan.iter().any(|planned| planned.name == held.name);
+        let is_planned = |held: &mut Held| plan.iter().any(|planned| held.is_as(planned));
         let gone = self.held.extract_if(.., |held| !is_planned(held));
         closed(gone.collect())
     }
 
-    /// Has the listeners of a plan accept, and closes those that it moves elsewhere. What is answered waits until
-    /// these have.
-    pub(super) fn accept(&mut self, plan: Vec<Planned>) -> impl Future<Output = ()> + use<> {
+    /// Has the listeners of a plan accept, those that are left of before and others.
+    pub(super) fn accept(&mut self, plan: Vec<Planned>) {
         let mut before = std::mem::take(&mut self.held);
         for planned in plan {
-            let is_same = |held: &mut Held| {
-                held.name == planned.name
-                    && std::ptr::eq(held.socket.as_ptr(), Arc::as_ptr(&planned.socket))
-            };
-            let same = before.extract_if(.., is_same).next();
+            let same = before.extract_if(.., |held| held.is_as(&planned)).next();
             let closing = match same {
                 Some(held) => held.closing,
                 None => self.open(&planned),
@@ -185,14 +187,16 @@ impl Sockets {
                 closing,
             });
         }
-        closed(before)
     }
 
     fn open(&self, planned: &Planned) -> watch::Sender<bool> {
         let (closing, closed) = watch::channel(false);
         tracing::info!(listener = %planned.name, address = %planned.place, "listening");
         let bound = Bound {
-            name: planned.name.clone(),
+            entrance: Arc::new(Entrance {
+                listener: planned.name.clone(),
+                bind: planned.bind.clone(),
+            }),
             socket: Arc::clone(&planned.socket),
             closing: closed,
         };

@@ -160,8 +160,8 @@ impl Serving {
             };
         };
         let greeting = connection.greeting.as_deref();
-        let greeted = greeting.and_then(|greeting| self.hosts.find(greeting.name.as_deref()?));
-        let greeted = greeted.filter(|host| host.is_on(&connection.listener));
+        let greeted = greeting
+            .and_then(|greeting| self.host_at(greeting.name.as_deref()?, &connection.entrance));
         let asked = greeted.and_then(|host| host.client_auth.as_ref());
         match (asks, asked) {
             (None, None) => return Ok(None),

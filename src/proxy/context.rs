@@ -13,7 +13,6 @@ use crate::decision::header_rules::HeaderChanges;
 use crate::decision::response::Given;
 use crate::gate::admit::GitoResponse;
 use crate::model::id::RequestId;
-use crate::model::name::ListenerName;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
 use crate::proxy::allowances::Share;
@@ -22,6 +21,7 @@ use crate::proxy::client_auth::Greeting;
 use crate::proxy::compression::Compressor;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
+use crate::proxy::listening::Entrance;
 use crate::proxy::member::InFlight;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::memory::ConnectionMemory;
@@ -47,8 +47,8 @@ pub struct Current {
 /// What is known of a connection.
 #[derive(Clone, Debug)]
 pub struct ConnectionFacts {
-    /// The listener that accepted it.
-    pub listener: ListenerName,
+    /// Where it came in.
+    pub entrance: Arc<Entrance>,
     /// Whether it is TLS.
     pub transport: Transport,
     /// What the handshake came to, on a TLS connection.

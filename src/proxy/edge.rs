@@ -29,7 +29,6 @@ use crate::config::Http2;
 use crate::decision::forwarded::is_trusted;
 use crate::decision::proxy_header::Announcement;
 use crate::logbook::access::Decision;
-use crate::model::name::ListenerName;
 use crate::model::network::Network;
 use crate::proxy::access;
 use crate::proxy::connection::Connection;
@@ -39,6 +38,7 @@ use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Transport;
 use crate::proxy::counts::OpenConnection;
 use crate::proxy::listening::Bound;
+use crate::proxy::listening::Entrance;
 use crate::proxy::listening::ListenerRuntime;
 use crate::proxy::live::Live;
 use crate::proxy::opening::Opened;
@@ -87,15 +87,10 @@ impl Edge {
 
     /// Accepts on a listener until the shutdown begins or the listener is closed. Who has connected by then is
     /// served; connections end with the answer that they are on.
-    ///
-    /// # Errors
-    /// When the socket cannot be used by the runtime.
-    pub async fn accept(
-        self: Arc<Self>,
-        mut bound: Bound,
-        mut shutdown: ShutdownWatch,
-    ) -> std::io::Result<()> {
-        let listener = bound.socket.acceptor()?;
+    pub async fn accept(self: Arc<Self>, mut bound: Bound, mut shutdown: ShutdownWatch) {
+        let Some(listener) = acceptor(&mut bound, &mut shutdown).await else {
+            return;
+        };
         let leaving = Arc::new(watch::Sender::new(false));
         loop {
             let accepted = tokio::select! {
@@ -103,12 +98,11 @@ impl Edge {
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 _ = bound.closing.wait_for(|close| *close) => break,
             };
-            self.take(accepted, &bound.name, &leaving).await;
+            self.take(accepted, &bound.entrance, &leaving).await;
         }
-        self.take_the_waiting(&listener, &bound.name, &leaving)
+        self.take_the_waiting(&listener, &bound.entrance, &leaving)
             .await;
         leaving.send_replace(true);
-        Ok(())
     }
 
     /// Closes idle connections, waits for running requests within the drain time-out, and answers how many
@@ -125,12 +119,12 @@ impl Edge {
     async fn take_the_waiting(
         self: &Arc<Self>,
         listener: &RawListener,
-        name: &ListenerName,
+        entrance: &Arc<Entrance>,
         leaving: &Arc<watch::Sender<bool>>,
     ) {
         let waiting = async {
             loop {
-                self.take(listener.accept().await, name, leaving).await;
+                self.take(listener.accept().await, entrance, leaving).await;
             }
         };
         timeout(LAST_LOOK, waiting).await.ok();
@@ -139,12 +133,13 @@ impl Edge {
     async fn take(
         self: &Arc<Self>,
         accepted: std::io::Result<RawStream>,
-        listener: &ListenerName,
+        entrance: &Arc<Entrance>,
         leaving: &Arc<watch::Sender<bool>>,
     ) {
         match accepted {
-            Ok(stream) => self.begin(stream, listener, leaving),
+            Ok(stream) => self.begin(stream, entrance, leaving),
             Err(error) => {
+                let listener = &entrance.listener;
                 tracing::warn!(%listener, %error, "a connection was not accepted");
                 // Out of descriptors, most likely: trying again at once would only spin.
                 sleep(ACCEPT_PAUSE).await;
@@ -155,12 +150,12 @@ impl Edge {
     fn begin(
         self: &Arc<Self>,
         stream: RawStream,
-        name: &ListenerName,
+        entrance: &Arc<Entrance>,
         leaving: &Arc<watch::Sender<bool>>,
     ) {
         let serving = self.live.look();
         // Whether it speaks TLS is known of listeners that are served, and of no others.
-        let Some(listener) = serving.listeners.get(name).map(Arc::clone) else {
+        let Some(listener) = serving.listener_at(entrance).map(Arc::clone) else {
             return;
         };
         let Some(ends) = Ends::of(&stream, &listener) else {
@@ -182,7 +177,7 @@ impl Edge {
             return;
         };
         let facts = ConnectionFacts {
-            listener: name.clone(),
+            entrance: Arc::clone(entrance),
             transport: listener.transport(),
             tls: None,
             greeting: None,
@@ -347,6 +342,23 @@ impl Ends {
     }
 }
 
+/// What accepts at a socket: as soon as the system has a descriptor for it. None where it is not wanted any more.
+async fn acceptor(bound: &mut Bound, shutdown: &mut ShutdownWatch) -> Option<RawListener> {
+    loop {
+        let error = match bound.socket.acceptor() {
+            Ok(listener) => return Some(listener),
+            Err(error) => error,
+        };
+        let listener = &bound.entrance.listener;
+        tracing::error!(%listener, %error, "the listener cannot be used; trying again");
+        tokio::select! {
+            () = sleep(ACCEPTOR_PAUSE) => {}
+            _ = shutdown.wait_for(|stop| *stop) => return None,
+            _ = bound.closing.wait_for(|close| *close) => return None,
+        }
+    }
+}
+
 fn may_announce(sender: Option<IpAddr>, listener: &ListenerRuntime) -> bool {
     match (&listener.announcers, sender) {
         (None | Some(Announcers::Anybody), _) => true,
@@ -365,6 +377,7 @@ async fn within<T>(late: &mut Pin<&mut Sleep>, work: impl Future<Output = T>) ->
 }
 
 const THIS_MACHINE: IpAddr = IpAddr::V4(Ipv4Addr::LOCALHOST);
+const ACCEPTOR_PAUSE: Duration = Duration::from_secs(1);
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// How long a listener that closes still takes connections.
 const LAST_LOOK: Duration = Duration::from_millis(20);

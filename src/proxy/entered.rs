@@ -77,8 +77,7 @@ impl Serving {
         (claim, session): (&Claim, Arc<Session>),
         now: Timestamp,
     ) -> bool {
-        let host = self.hosts.find(entered.host.as_str());
-        let Some(host) = host.filter(|host| host.is_on(&entered.connection.listener)) else {
+        let Some(host) = self.host_at(entered.host.as_str(), &entered.connection.entrance) else {
             return false;
         };
         let Ok(client) = self.client_of(&entered.connection, Some(host)) else {

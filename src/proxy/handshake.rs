@@ -16,9 +16,9 @@ use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 
 use crate::decision::facts::TlsFacts;
-use crate::model::name::ListenerName;
 use crate::proxy::client_auth::Greeting;
 use crate::proxy::linger::linger;
+use crate::proxy::listening::Entrance;
 use crate::proxy::serving::Serving;
 use crate::proxy::tls::Terminator;
 
@@ -48,7 +48,7 @@ pub(super) enum HandshakeError {
 pub(super) async fn secure(
     mut stream: RawStream,
     terminator: &Terminator,
-    (serving, listener): (Arc<Serving>, &ListenerName),
+    (serving, entrance): (Arc<Serving>, &Entrance),
 ) -> Result<Secured, HandshakeError> {
     let mut seen = Vec::with_capacity(HELLO_USUAL);
     if stream.read_buf(&mut seen).await? == 0 {
@@ -72,8 +72,9 @@ pub(super) async fn secure(
     }
     let name = server_name(&mut stream, &mut seen).await?;
     stream.rewind(&seen);
-    let host = name.as_deref().and_then(|name| serving.hosts.find(name));
-    let host = host.filter(|host| host.is_on(listener));
+    let host = name
+        .as_deref()
+        .and_then(|name| serving.host_at(name, entrance));
     let auth = host.and_then(|host| host.client_auth.as_ref());
     let asking = auth.and_then(|auth| terminator.asking(auth));
     let is_asked = asking.is_some();

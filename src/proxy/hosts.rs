@@ -18,8 +18,11 @@ use crate::proxy::allowances::Allowances;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplate;
 use crate::proxy::counts::StatusCounts;
+use crate::proxy::listening::Entrance;
+use crate::proxy::listening::ListenerRuntime;
 use crate::proxy::pool::PoolParts;
 use crate::proxy::pool::PoolRuntime;
+use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingError;
 use crate::proxy::serving::ServingParts;
 
@@ -120,11 +123,23 @@ impl HostRuntime {
             routes: RouteTable::new(entries.collect()),
         }
     }
+}
 
-    /// Whether the host is served on a listener.
+impl Serving {
+    /// What is served where a connection came in; nothing once the listener is elsewhere.
     #[must_use]
-    pub fn is_on(&self, listener: &ListenerName) -> bool {
-        self.listeners.is_empty() || self.listeners.contains(listener)
+    pub fn listener_at(&self, entrance: &Entrance) -> Option<&Arc<ListenerRuntime>> {
+        let listener = self.listeners.get(&entrance.listener);
+        listener.filter(|listener| listener.bind.is_at(&entrance.bind))
+    }
+
+    /// The virtual host of a name, as far as it is served where a connection came in.
+    #[must_use]
+    pub fn host_at(&self, name: &str, entrance: &Entrance) -> Option<&HostRuntime> {
+        let host = self.hosts.find(name)?;
+        let is_meant = host.listeners.is_empty()
+            || host.listeners.contains(&entrance.listener) && self.listener_at(entrance).is_some();
+        is_meant.then_some(host)
     }
 }
 

@@ -58,8 +58,8 @@ impl Serving {
             return Err(Refusal::Internal);
         };
         let head = session.req_header();
-        let listener = &current.connection.listener;
-        if self.is_asked_for_readiness(listener, &head.method, head.uri.path()) {
+        let entrance = &current.connection.entrance;
+        if self.is_asked_for_readiness(&entrance.listener, &head.method, head.uri.path()) {
             return Ok(Step::Readiness);
         }
         let arrived = ctx.serving.arrive(session, &current.connection)?;
@@ -70,10 +70,8 @@ impl Serving {
             self.client_of(&current.connection, None)?;
             return Ok(self.own_or_https(Place::Collector, arrived, head));
         }
-        let host = self.hosts.find(arrived.host.as_str());
-        let host = host
-            .filter(|host| host.is_on(listener))
-            .ok_or(Refusal::Misdirected)?;
+        let host = self.host_at(arrived.host.as_str(), entrance);
+        let host = host.ok_or(Refusal::Misdirected)?;
         match (arrived.origin.scheme, host.plain_http) {
             (Scheme::Http, PlainHttp::Refuse) => return Err(Refusal::Misdirected),
             (Scheme::Http, PlainHttp::Redirect) => {

@@ -22,11 +22,20 @@ use crate::model::name::ListenerName;
 use crate::proxy::context::Transport;
 use crate::proxy::tls::Terminator;
 
+/// Where a connection came in. A listener may be elsewhere by the time that a request comes by it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Entrance {
+    /// The listener's name in the configuration.
+    pub listener: ListenerName,
+    /// Where it was then, as configured.
+    pub bind: Bind,
+}
+
 /// A listener that has been bound and is about to accept.
 #[derive(Debug)]
 pub struct Bound {
-    /// Its name in the configuration.
-    pub name: ListenerName,
+    /// What its connections come in by.
+    pub entrance: Arc<Entrance>,
     /// The socket, listening.
     pub socket: Arc<Socket>,
     /// Turns true when it is to accept no more; whoever told it so knows by the end of this that it does not.
@@ -36,6 +45,8 @@ pub struct Bound {
 /// What is served at a listener.
 #[derive(Clone, Debug)]
 pub struct ListenerRuntime {
+    /// Where it is, as configured.
+    pub bind: Bind,
     /// Who announces clients; nobody without.
     pub announcers: Option<Announcers>,
     /// Whether HTTP/2 is understood without TLS.

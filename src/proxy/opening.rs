@@ -71,7 +71,7 @@ pub(super) async fn secured(
     serving: Arc<Serving>,
     facts: &mut ConnectionFacts,
 ) -> Result<Opened, HandshakeError> {
-    let secured = secure(stream, terminator, (serving, &facts.listener)).await?;
+    let secured = secure(stream, terminator, (serving, &facts.entrance)).await?;
     facts.tls = secured.facts;
     facts.greeting = secured.greeting;
     Ok(Opened {

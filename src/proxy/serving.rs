@@ -199,6 +199,7 @@ impl Serving {
             let same = before.and_then(|before| before.terminator(&listener.name));
             let auths = auths_on(listener, config, &client_auths);
             let runtime = ListenerRuntime {
+                bind: listener.bind.clone(),
                 announcers: listener.proxy_protocol.clone(),
                 h2c: listener.h2c,
                 tls: terminator(listener, &auths, same)?,

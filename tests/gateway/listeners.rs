@@ -155,6 +155,76 @@ async fn a_listener_moves_to_another_port_and_two_change_places() {
     assert_eq!(ask(at(one)).await, "ConnectionRefused");
 }
 
+/// What happens at the moment of the change is what counts: whoever connects then is served by one listener or
+/// the other, and never in plain where TLS is spoken before and after.
+#[tokio::test]
+async fn listeners_that_change_names_are_never_taken_for_each_other() {
+    let upstream = Recorder::start().await;
+    let (plain, secret) = (free_port(), free_port());
+    let pair = |of_plain: &str, of_secret: &str| {
+        let plain = format!("{{ name: {of_plain}, bind: \"127.0.0.1:{plain}\" }}");
+        let secret = format!("{{ name: {of_secret}, bind: \"127.0.0.1:{secret}\", {TLS} }}");
+        config(&[&plain, &secret], upstream.address())
+    };
+    let gateway = Gateway::start(&pair("one", "two")).await;
+    let stop = Arc::new(AtomicBool::new(false));
+    let asking = [at(plain), at(secret)].map(|address| {
+        let stop = Arc::clone(&stop);
+        tokio::spawn(async move {
+            let mut heard = Vec::new();
+            while !stop.load(Ordering::Relaxed) {
+                let answer = ask(address).await;
+                let status = answer.lines().next().unwrap_or_default().to_owned();
+                heard.push(status);
+            }
+            heard
+        })
+    });
+    for _ in 0..10 {
+        gateway.reload_with(&pair("two", "one")).await;
+        gateway.reload_with(&pair("one", "two")).await;
+    }
+    stop.store(true, Ordering::Relaxed);
+    for (asking, status) in asking.into_iter().zip(["200 OK", "400 Bad Request"]) {
+        let heard = asking.await.unwrap();
+        let expected = format!("HTTP/1.1 {status}");
+        let other = heard.iter().find(|heard| **heard != expected);
+        assert_eq!(other, None, "of {}", heard.len());
+        assert!(heard.len() > 20, "{}", heard.len());
+    }
+}
+
+/// A connection belongs where it came in, though the listener of that name is elsewhere by now.
+#[tokio::test]
+async fn a_connection_from_before_a_move_does_not_reach_hosts_of_the_listener_that_moved() {
+    let upstream = Recorder::start().await;
+    let (public, private) = (free_port(), free_port());
+    let web = |port: u16| format!("{{ name: web, bind: \"127.0.0.1:{port}\" }}");
+    let inner = "  - host: inner.test
+    plain_http: serve
+    listeners: [web]
+    routes: [{ path: /, access: excluded, pool: app }]
+";
+    let before = config(&[STEADY, &web(public)], upstream.address());
+    let after = format!(
+        "{}{inner}",
+        config(&[STEADY, &web(private)], upstream.address())
+    );
+    let gateway = Gateway::start(&before).await;
+    let mut kept = TcpStream::connect(at(public)).await.unwrap();
+    let first = "GET / HTTP/1.1\r\nHost: app.test\r\n\r\n";
+    kept.write_all(first.as_bytes()).await.unwrap();
+    let mut heard = [0; 12];
+    kept.read_exact(&mut heard).await.unwrap();
+    assert_eq!(&heard, b"HTTP/1.1 200");
+    gateway.reload_with(&after).await;
+    let second = "GET / HTTP/1.1\r\nHost: inner.test\r\nConnection: close\r\n\r\n";
+    let moved = TcpStream::connect(at(private)).await.unwrap();
+    assert!(is_good(&say(moved, second).await));
+    let rest = say(kept, second).await;
+    assert!(rest.contains("HTTP/1.1 421 "), "{rest}");
+}
+
 #[tokio::test]
 async fn a_port_that_is_taken_refuses_the_reload_and_nothing_changes() {
     let (first, second) = (Recorder::start().await, Recorder::start().await);
