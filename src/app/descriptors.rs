@@ -16,9 +16,7 @@ pub(super) fn raise(limits: &Limits) {
         allowed = getrlimit(Resource::Nofile);
     }
     let connections = u64::try_from(limits.connections_max).unwrap_or(u64::MAX);
-    let wanted = connections
-        .saturating_mul(PER_CONNECTION)
-        .saturating_add(BESIDE);
+    let wanted = connections.saturating_mul(PER_CONNECTION);
     if let Some(allowed) = allowed.current.filter(|allowed| *allowed < wanted) {
         tracing::warn!(
             allowed,
@@ -30,5 +28,3 @@ pub(super) fn raise(limits: &Limits) {
 
 /// The client's and the upstream's.
 const PER_CONNECTION: u64 = 2;
-/// Listeners, files, peers.
-const BESIDE: u64 = 256;

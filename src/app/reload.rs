@@ -195,15 +195,16 @@ impl Reloader {
         self.change_users(users, trigger);
         self.lasting.engine.retune(&config);
         self.lasting.key_watch.retune(&config);
-        for target in serving.pools.values() {
-            target.pool.take_charge();
-        }
         warn_of_certificates(&config, &serving, self.lasting.ports.clock.now());
         let removed = self.lasting.sockets.lock().close_those_without(&sockets);
         removed.await;
         let before = self.live.swap(Arc::new(serving));
         self.lasting.sockets.lock().accept(sockets);
         self.pools = beginning.watch;
+        // Checks of before have ended: nothing that they find is held against anybody now.
+        for target in self.live.look().pools.values() {
+            target.pool.take_charge();
+        }
         self.running = Arc::new(config);
         self.lasting.drains.fit(&self.running, &self.live).await;
         before

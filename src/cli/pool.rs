@@ -180,10 +180,10 @@ fn busy_after(
         let mut query = Serializer::new(String::new());
         query.append_pair("pool", &which.pool);
         query.append_pair("upstream", &which.upstream);
-        query.append_pair("within", &within.as_secs().to_string());
+        query.append_pair("within", &within.as_millis().to_string());
         let busy: Busy = node::get(node, &format!("/v1/pools/idle?{}", query.finish()))?;
         wait = wait.saturating_sub(within);
-        if busy.in_flight == 0 || wait < Duration::from_secs(1) {
+        if busy.in_flight == 0 || wait.is_zero() {
             return Ok(busy.in_flight);
         }
     }

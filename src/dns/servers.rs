@@ -60,6 +60,8 @@ pub(super) enum AskError {
     Refused(ResponseCode),
     #[error("no name server answers")]
     Silent(#[source] NetError),
+    #[error("no name server answers about all addresses of a host")]
+    Half,
     #[error("the name cannot be asked for")]
     Name(#[source] hickory_resolver::proto::ProtoError),
     #[error("the configuration of the resolver cannot be used")]
@@ -71,14 +73,16 @@ impl AskError {
     pub(super) fn valid_for(&self) -> Option<Duration> {
         match self {
             Self::NoName(holds) | Self::NoAddresses(holds) | Self::NoService(holds) => *holds,
-            Self::Refused(_) | Self::Silent(_) | Self::Name(_) | Self::Settings(_) => None,
+            Self::Refused(_) | Self::Silent(_) | Self::Half | Self::Name(_) | Self::Settings(_) => {
+                None
+            }
         }
     }
 
     const fn is_an_answer(&self) -> bool {
         match self {
             Self::NoName(_) | Self::NoAddresses(_) | Self::NoService(_) | Self::Refused(_) => true,
-            Self::Silent(_) | Self::Name(_) | Self::Settings(_) => false,
+            Self::Silent(_) | Self::Half | Self::Name(_) | Self::Settings(_) => false,
         }
     }
 }

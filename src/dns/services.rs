@@ -8,6 +8,7 @@ use hickory_resolver::proto::rr::RData;
 use hickory_resolver::proto::rr::RecordType;
 use hickory_resolver::proto::rr::rdata::SRV;
 
+use super::servers::Answer;
 use super::servers::AskError;
 use super::servers::Servers;
 use super::servers::sorted;
@@ -47,7 +48,8 @@ impl Servers {
                 (!record.target.is_root()).then_some(record)
             })
             .collect();
-        records.sort_by_key(|record| record.priority);
+        // Of too many the same are left out each time, however the answer turns.
+        records.sort_by_key(|record| (record.priority, record.target.clone(), record.port));
         records.truncate(TARGETS_MAX);
         let asked = records
             .iter()
@@ -55,6 +57,9 @@ impl Servers {
         let mut targets = Vec::new();
         for (record, answer) in records.iter().zip(join_all(asked).await) {
             match answer {
+                Ok(Answer {
+                    unknown: Some(_), ..
+                }) => return Err(AskError::Half),
                 Ok(answer) => {
                     valid_for = valid_for.min(answer.valid_for);
                     targets.push(Target {

@@ -145,7 +145,7 @@ impl PeerTemplate {
         peer.group_key = self.group;
         peer.options.alpn = ALPN::H1;
         if let Some(terms) = &self.http2 {
-            peer.group_key ^= member.generation();
+            peer.group_key ^= member.standing().connection();
             speak_http2(&mut peer, terms);
         }
         peer.options.connection_timeout = Some(timeouts.connect);

@@ -25,6 +25,7 @@ use tokio::time::sleep;
 use tokio::time::timeout;
 
 use crate::config::Announcers;
+use crate::config::Bind;
 use crate::config::Http2;
 use crate::decision::forwarded::is_trusted;
 use crate::decision::proxy_header::Announcement;
@@ -317,11 +318,11 @@ struct Ends {
 impl Ends {
     /// Those of a connection over the file system are this machine's, at the usual port.
     fn of(stream: &RawStream, listener: &ListenerRuntime) -> Option<Self> {
-        let digest = stream.get_socket_digest()?;
-        if let Some(local) = digest.local_addr().and_then(|at| at.as_inet()) {
+        if matches!(listener.bind, Bind::Tcp(_)) {
+            let digest = stream.get_socket_digest()?;
             return Some(Self {
                 peer: *digest.peer_addr()?.as_inet()?,
-                local: *local,
+                local: *digest.local_addr()?.as_inet()?,
                 is_unix: false,
             });
         }

@@ -90,6 +90,9 @@ impl Serving {
         let RouteFound::Found(route) = host.routes.find(&path, &entered.method) else {
             return false;
         };
+        if !route.config.addresses.let_in(entered.address) {
+            return false;
+        }
         let asked = Asked {
             access: route.config.access,
             policy: &route.config.policy,

@@ -20,6 +20,7 @@ use pingora::protocols::http::v1::common::is_expect_continue_req;
 use pingora::proxy::Session;
 
 use crate::config::Flow;
+use crate::config::Limits;
 use crate::config::Route;
 use crate::proxy::access;
 use crate::proxy::activity;
@@ -58,7 +59,7 @@ pub(super) fn begins(session: &mut Session, socket: RawFd, ctx: &RequestContext)
     if session.is_upgrade_req() || session.as_mut().is_body_done() {
         watch.await_first_byte(first_byte(admitted));
     } else if route.flow == Flow::Streaming {
-        watch.await_either(next_byte(admitted, ctx));
+        watch.await_either(next_byte(admitted, &ctx.serving.limits));
     } else {
         watch.await_body(ctx.serving.body_idle(&route.timeouts));
     }
@@ -128,7 +129,9 @@ pub(super) fn head_comes(
     if is_tunnel {
         current.watch.lift_total();
     }
-    current.watch.await_next_byte(next_byte(admitted, ctx));
+    current
+        .watch
+        .await_next_byte(next_byte(admitted, &ctx.serving.limits));
     if let Some(at) = &admitted.in_flight {
         at.member().succeeded(ctx.serving.clock.now());
     }
@@ -141,7 +144,9 @@ pub(super) fn head_comes(
 /// A piece of the answer's body has come.
 pub(super) fn body_comes(session: &Session, ctx: &mut RequestContext) {
     if let (Some(current), Some(admitted)) = (&ctx.current, &ctx.admitted) {
-        let age = current.watch.await_next_byte(next_byte(admitted, ctx));
+        let age = current
+            .watch
+            .await_next_byte(next_byte(admitted, &ctx.serving.limits));
         activity::answer_moved(session, ctx, age);
     }
 }
@@ -162,8 +167,11 @@ pub(super) fn is_dropped(ctx: &RequestContext) {
     }
     let admitted = ctx.admitted.as_ref();
     if let Some(at) = admitted.and_then(|admitted| admitted.in_flight.as_ref()) {
-        at.member().connects_anew();
+        at.member().standing().connects_anew();
         at.member().failed(ctx.serving.clock.now());
+        if let Some(admitted) = admitted {
+            outliers::failed(admitted, at);
+        }
     }
 }
 
@@ -190,7 +198,9 @@ pub(super) fn stream_moves(ctx: &RequestContext, end: bool) -> Duration {
         current.watch.await_first_byte(first_byte(admitted));
         return current.watch.age();
     }
-    current.watch.await_either(next_byte(admitted, ctx))
+    current
+        .watch
+        .await_either(next_byte(admitted, &ctx.serving.limits))
 }
 
 /// How long the first byte of an answer may take. Where pingora keeps the time it comes first: it can still have
@@ -207,11 +217,11 @@ pub(super) fn first_byte(admitted: &Admitted) -> Duration {
 
 /// How long the next byte may take. What waits on a connection with others to be read cannot be seen, so a
 /// client is given its time beside that of the upstream.
-fn next_byte(admitted: &Admitted, ctx: &RequestContext) -> Duration {
+pub(super) fn next_byte(admitted: &Admitted, limits: &Limits) -> Duration {
     let read_idle = admitted.route.config.timeouts.read_idle;
     match admitted.link {
         Link::Own => read_idle,
-        Link::Shared => read_idle.saturating_add(ctx.serving.limits.send_timeout),
+        Link::Shared => read_idle.saturating_add(limits.send_timeout),
         Link::SharedAndTimed => Duration::MAX,
     }
 }

@@ -197,7 +197,7 @@ pub(super) fn was_broken_off(
     if let Some(at) = at.filter(|_| tells && (!late || unanswered)) {
         at.member().failed(ctx.serving.clock.now());
         if late && exchange::is_shared(ctx) {
-            at.member().connects_anew();
+            at.member().standing().connects_anew();
         }
         // Of an answer that is given up its status has been taken in.
         if let Some(admitted) = ctx.admitted.as_ref().filter(|_| !is_given_up) {

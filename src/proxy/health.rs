@@ -24,7 +24,7 @@ mod grpc;
 pub struct Checks {
     pool: Arc<PoolRuntime>,
     tls: Option<TlsConnector>,
-    running: BTreeMap<SocketAddr, AbortHandle>,
+    running: BTreeMap<SocketAddr, (Arc<MemberRuntime>, AbortHandle)>,
     /// They end with it.
     tasks: JoinSet<()>,
 }
@@ -49,8 +49,8 @@ impl Checks {
         let Some(check) = pool.health_check.as_ref().filter(can_ask) else {
             return;
         };
-        self.running.retain(|address, task| {
-            let stays = members.iter().any(|member| member.address == *address);
+        self.running.retain(|_, (checked, task)| {
+            let stays = members.iter().any(|member| member.is_checked_as(checked));
             if !stays {
                 task.abort();
             }
@@ -58,11 +58,11 @@ impl Checks {
         });
         for member in members {
             if !self.running.contains_key(&member.address) {
-                let (pool, member) = (Arc::clone(&self.pool), Arc::clone(member));
-                let address = member.address;
-                let checking = self::check(pool, member, check.clone(), self.tls.clone());
+                let (pool, checked) = (Arc::clone(&self.pool), Arc::clone(member));
+                let checking = self::check(pool, checked, check.clone(), self.tls.clone());
                 let task = self.tasks.spawn(checking);
-                self.running.insert(address, task);
+                let checked = Arc::clone(member);
+                self.running.insert(member.address, (checked, task));
             }
         }
     }

@@ -5,8 +5,6 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::sync::atomic::AtomicU64;
-use std::sync::atomic::Ordering;
 
 use crate::config::Upstream;
 use crate::decision::upstream::Change;
@@ -36,7 +34,6 @@ pub struct MemberRuntime {
     pub shown: String,
     seed: u64,
     /// Sets connections that carry many requests apart from those made before one of them was late.
-    generation: AtomicU64,
     standing: Arc<Standing>,
     clock: Arc<dyn Clock>,
 }
@@ -70,27 +67,21 @@ impl MemberRuntime {
             address,
             shown,
             seed,
-            generation: AtomicU64::new(0),
             standing,
             clock: Arc::clone(clock),
         }
-    }
-
-    /// Which of the connections that carry many requests the next one may go by.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Relaxed)
-    }
-
-    /// The next request goes by another connection: this one may hang, and who is on it already finds out by
-    /// himself.
-    pub(super) fn connects_anew(&self) {
-        self.generation.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Where and as what it was wanted.
     pub(super) fn is_as(&self, wanted: &Wanted) -> bool {
         let same = (self.address, self.rank) == (wanted.address, wanted.rank);
         same && self.upstream == wanted.upstream
+    }
+
+    /// Whether a check of one is a check of the other: of the same host, at the same address.
+    pub(super) fn is_checked_as(&self, other: &Self) -> bool {
+        let (one, two) = (&self.upstream, &other.upstream);
+        self.address == other.address && one.host == two.host && one.port == two.port
     }
 
     pub(super) const fn standing(&self) -> &Arc<Standing> {

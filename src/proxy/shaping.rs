@@ -11,6 +11,7 @@ use crate::decision::rate::ByteRate;
 use crate::decision::rate::table::Place;
 use crate::proxy::context::RequestContext;
 use crate::proxy::counts::Direction;
+use crate::proxy::exchange;
 use crate::proxy::serving::Serving;
 
 /// The rates of one request.
@@ -83,8 +84,8 @@ pub(super) fn answer_waits(ctx: &mut RequestContext, bytes: usize, end: bool) ->
     let wait = shaping.wait(Direction::Down, bytes, &ctx.serving)?;
     if !end && let Some(current) = &ctx.current {
         // The upstream is not heard meanwhile, which is no fault of its.
-        let read_idle = admitted.route.config.timeouts.read_idle;
-        current.watch.await_next_byte(read_idle + wait);
+        let next = exchange::next_byte(admitted, &ctx.serving.limits);
+        current.watch.await_next_byte(next.saturating_add(wait));
     }
     Some(wait)
 }

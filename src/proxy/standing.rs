@@ -43,6 +43,8 @@ pub(super) struct Standing {
     passive: Mutex<PassiveHealth>,
     active: Mutex<ActiveHealth>,
     outlier: Mutex<Outlier>,
+    /// How many connections that carry many requests were given up.
+    given_up: AtomicU64,
     /// Why the last health check failed, if it did.
     check_fault: Mutex<Option<String>>,
 }
@@ -69,8 +71,21 @@ impl Standing {
             passive: Mutex::new(PassiveHealth::new(pool.max_fails, pool.fail_timeout)),
             active: Mutex::new(active),
             outlier: Mutex::default(),
+            given_up: AtomicU64::new(0),
             check_fault: Mutex::default(),
         }
+    }
+
+    /// Which of the connections that carry many requests the next one may go by. They come round again: pingora
+    /// holds on to one that a request was dropped on, and looks after it once it is asked for.
+    pub(super) fn connection(&self) -> u64 {
+        self.given_up.load(Ordering::Relaxed) % CONNECTIONS_MAX
+    }
+
+    /// The next request goes by another connection: this one may hang, and who is on it already finds out by
+    /// himself.
+    pub(super) fn connects_anew(&self) {
+        self.given_up.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Goes by other settings, with what is known so far. What only a check could take back is forgotten
@@ -257,3 +272,6 @@ fn slow_start_of(pool: &Pool) -> u64 {
     let millis = pool.slow_start.unwrap_or_default().as_millis();
     u64::try_from(millis).unwrap_or(u64::MAX)
 }
+
+/// More connections of a member are not kept apart.
+const CONNECTIONS_MAX: u64 = 8;

@@ -265,6 +265,43 @@ async fn what_an_upstream_may_have_done_is_not_asked_for_again_when_its_connecti
     }
 }
 
+/// A request with a body whose client speaks HTTP/2 is dropped when its answer is late; nobody asks for its
+/// connection again but by chance.
+#[tokio::test]
+async fn late_answers_cost_no_more_than_some_connections_and_their_upstream_its_place() {
+    let (first, second) = (
+        Multiplexed::start(Manner::Plain).await,
+        Multiplexed::start(Manner::Plain).await,
+    );
+    let pool = |limit: &str, first_byte: &str| {
+        yaml::pool(&format!(
+            "primary: [\"{}\"], secondary: [\"{}\"], scheme: h2c, max_fails: 0, \
+             outliers: {{ consecutive_5xx: 0, consecutive_failures: {limit} }}, timeouts: {{ first_byte: {first_byte} }}",
+            first.address(),
+            second.address()
+        ))
+    };
+    let gateway = Gateway::start(&pool("100", "50ms")).await;
+    let browser = Browser::new(&gateway).over(Protocol::H2);
+    let late = async |times: usize| {
+        for _ in 0..times {
+            let post = Request::post("https://app.test/hang").body("x");
+            drop(browser.try_send(post).await.unwrap_err());
+        }
+    };
+    late(1).await;
+    assert_eq!(first.connections(), 1);
+    // What is known of a connection outlives the configuration.
+    gateway.reload_with(&pool("100", "60ms")).await;
+    late(1).await;
+    assert_eq!(first.connections(), 2);
+    late(20).await;
+    assert_eq!((first.connections(), first.heads().len()), (8, 22));
+    gateway.reload_with(&pool("3", "50ms")).await;
+    late(3).await;
+    assert_eq!(gateway.upstream_states().await, ["ejected", "healthy"]);
+}
+
 #[tokio::test]
 async fn who_takes_back_one_request_after_the_other_is_closed_cve_2023_44487() {
     let upstream = Multiplexed::start(Manner::Plain).await;

@@ -116,6 +116,19 @@ async fn hosts_of_a_higher_priority_number_join_when_the_first_are_gone() {
 }
 
 #[tokio::test]
+async fn half_an_answer_about_a_host_takes_nobody_away() {
+    let rig = start(|one, _| vec![(10, 1, one, "one.test.")]).await;
+    rig.names.set("one.test", &["127.0.0.1", "::1"], 1);
+    until("both addresses are known", PATIENCE, || async {
+        (rig.members().await.len() == 2).then_some(())
+    })
+    .await;
+    rig.names.set_lost_for_ipv6(true);
+    rig.gateway.wait_for_log("a name was not resolved").await;
+    assert_eq!(rig.members().await.len(), 2, "{}", rig.gateway.log());
+}
+
+#[tokio::test]
 async fn a_service_that_nobody_offers_any_more_stays_where_it_was() {
     let rig = start(|one, _| {
         vec![

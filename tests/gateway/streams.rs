@@ -187,6 +187,26 @@ async fn streams_that_would_not_be_let_in_any_more_are_cut_soon_after_a_reload_a
     assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
 }
 
+#[tokio::test]
+async fn a_stream_from_an_address_that_is_kept_out_now_is_cut_soon_after_a_reload_d_13() {
+    let application = Application::start().await;
+    let yaml = yaml::applications(&[application.address()]);
+    let gateway = Gateway::start(&yaml).await;
+    let alice = Browser::signed_in(&gateway, "alice").await;
+    let socket = websocket::open(&alice, "https://app.test/ws", &[]).await;
+    let mut socket = socket.unwrap();
+    echo(&mut socket, "hello").await;
+    let rule = |rule: &str| {
+        let route = format!("path: /, addresses: [{{ {rule} }}], access: protected");
+        yaml.replace("path: /, access: protected", &route)
+    };
+    gateway.reload_with(&rule("allow: 127.0.0.1")).await;
+    echo(&mut socket, "still here").await;
+    gateway.reload_with(&rule("deny: all")).await;
+    let end = within("the WebSocket closes", PATIENCE, socket.next()).await;
+    assert!(!matches!(end, Some(Ok(Message::Text(_)))), "{end:?}");
+}
+
 /// Opens a stream and waits for its first piece.
 async fn begun(browser: &Browser, path: &str) -> Live {
     let mut live = browser

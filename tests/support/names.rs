@@ -32,6 +32,8 @@ struct Zone {
     names: BTreeMap<String, Entry>,
     services: BTreeMap<String, Vec<SRV>>,
     is_silent: bool,
+    /// Whether nobody knows about addresses of IPv6 at the moment.
+    is_lost_for_ipv6: bool,
     /// How often each name was asked for, by A records.
     asked: BTreeMap<String, usize>,
 }
@@ -92,6 +94,11 @@ impl NameServer {
         self.zone.lock().is_silent = is_silent;
     }
 
+    /// Fails to answer about addresses of IPv6, or answers again.
+    pub(crate) fn set_lost_for_ipv6(&self, is_lost: bool) {
+        self.zone.lock().is_lost_for_ipv6 = is_lost;
+    }
+
     /// How often a name was asked for so far.
     pub(crate) fn asked(&self, name: &str) -> usize {
         self.zone.lock().asked.get(name).copied().unwrap_or(0)
@@ -142,6 +149,10 @@ impl Zone {
             return None;
         }
         let mut answer = question.into_response();
+        if self.is_lost_for_ipv6 && query.query_type() == RecordType::AAAA {
+            answer.metadata.response_code = ResponseCode::ServFail;
+            return answer.to_vec().ok();
+        }
         let entry = self.names.get(&name);
         let records = entry.into_iter().flat_map(|entry| {
             let data = entry.addresses.iter().map(|at| RData::from(*at));

@@ -3,7 +3,7 @@
 //! `GET /v1/pools?pool=` tells of them as [`crate::ports::pools::PoolList`]. `POST /v1/pools/drain` takes the
 //! upstream out that its body names, as [`crate::ports::pools::Draining`], and `POST /v1/pools/undrain` lets in
 //! those of [`crate::ports::pools::Undraining`]. `GET /v1/pools/idle?pool=&upstream=&within=` waits until no
-//! request runs at one, the span in seconds, and answers [`crate::ports::pools::Busy`].
+//! request runs at one, the span in milliseconds, and answers [`crate::ports::pools::Busy`].
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ pub(super) fn list(desk: &Desk, query: Option<&str>) -> Reply {
 
 pub(super) async fn idle(desk: &Desk, query: Option<&str>) -> Reply {
     let asked = Parameters::read(query, &["pool", "upstream", "within"]).and_then(|asked| {
-        let within = asked.number("within")?.map(Duration::from_secs);
+        let within = asked.number("within")?.map(Duration::from_millis);
         match (asked.text("pool"), asked.text("upstream")) {
             (Some(pool), Some(upstream)) => Ok((
                 UpstreamName {
