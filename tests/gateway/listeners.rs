@@ -155,6 +155,16 @@ async fn a_listener_moves_to_another_port_and_two_change_places() {
     assert_eq!(ask(at(one)).await, "ConnectionRefused");
 }
 
+/// The status lines of what is asked in plain until it is to stop.
+async fn statuses(address: SocketAddr, stop: Arc<AtomicBool>) -> Vec<String> {
+    let mut heard = Vec::new();
+    while !stop.load(Ordering::Relaxed) {
+        let answer = ask(address).await;
+        heard.push(answer.lines().next().unwrap_or_default().to_owned());
+    }
+    heard
+}
+
 /// What happens at the moment of the change is what counts: whoever connects then is served by one listener or
 /// the other, and never in plain where TLS is spoken before and after.
 #[tokio::test]
@@ -168,18 +178,7 @@ async fn listeners_that_change_names_are_never_taken_for_each_other() {
     };
     let gateway = Gateway::start(&pair("one", "two")).await;
     let stop = Arc::new(AtomicBool::new(false));
-    let asking = [at(plain), at(secret)].map(|address| {
-        let stop = Arc::clone(&stop);
-        tokio::spawn(async move {
-            let mut heard = Vec::new();
-            while !stop.load(Ordering::Relaxed) {
-                let answer = ask(address).await;
-                let status = answer.lines().next().unwrap_or_default().to_owned();
-                heard.push(status);
-            }
-            heard
-        })
-    });
+    let asking = [plain, secret].map(|port| tokio::spawn(statuses(at(port), Arc::clone(&stop))));
     for _ in 0..10 {
         gateway.reload_with(&pair("two", "one")).await;
         gateway.reload_with(&pair("one", "two")).await;
