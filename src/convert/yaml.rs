@@ -76,14 +76,17 @@ impl Yaml {
         match self {
             Self::Flow(words) => format!("[{}]", words.join(", ")),
             Self::Scalar(text) => text.clone(),
-            Self::List(_) | Self::Map(_) => String::new(),
+            Self::List(_) => "[]".to_owned(),
+            Self::Map(_) => "{}".to_owned(),
         }
     }
 
+    /// Whether it takes lines of its own, which what is empty does not.
     const fn is_block(&self) -> bool {
         match self {
             Self::Flow(_) | Self::Scalar(_) => false,
-            Self::List(_) | Self::Map(_) => true,
+            Self::List(items) => !items.is_empty(),
+            Self::Map(entries) => !entries.is_empty(),
         }
     }
 }

@@ -319,6 +319,159 @@ fn a_location_that_refuses_by_look_around_refuses_more() {
     assert!(made.yaml.contains("status: 403"), "{}", made.yaml);
 }
 
+#[test]
+fn compression_is_nginxs_with_what_it_does_where_nothing_is_said() {
+    let text = "gzip on;
+        server { server_name a.test; gzip_types text/css TEXT/HTML; gzip_comp_level 6; gzip_min_length 1k;
+        location / { proxy_pass http://10.0.0.1; }
+        location /all { gzip_types * text/css; gzip_proxied any; gzip_vary on; proxy_pass http://10.0.0.1; }
+        location /off { gzip off; proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    for lines in [
+        "compression: { algorithms: [gzip], level: 6, min_size: 1KiB, types: [text/html, text/css] }",
+        "compression: { algorithms: [gzip], level: 6, min_size: 1KiB, types: [*] }",
+    ] {
+        assert_eq!(flat(&made.yaml).matches(lines).count(), 1, "{}", made.yaml);
+    }
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        0,
+        "{}",
+        made.report.text()
+    );
+    let alone =
+        converted("server { server_name a.test; location / { gzip on; proxy_pass http://b; } }");
+    let usual = "{ algorithms: [gzip], level: 1, min_size: 20B, types: [text/html] }";
+    assert!(flat(&alone.unwrap().yaml).contains(usual));
+}
+
+#[test]
+fn clients_are_announced_by_those_whom_nginx_believes() {
+    let text = "set_real_ip_from 10.0.0.0/8; set_real_ip_from unix:; real_ip_header proxy_protocol;
+        server { listen 80 proxy_protocol; listen unix:/run/a.sock proxy_protocol; server_name a.test;
+        location / { proxy_pass http://10.0.0.1; } }
+        server { listen unix:/run/b.sock; listen 81 http2; server_name b.test;
+        location / { proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    let yaml = flat(&made.yaml);
+    for listener in [
+        "{ bind: 0.0.0.0:80, name: http, proxy_protocol: { from: [10.0.0.0/8] } }",
+        "{ bind: unix:/run/a.sock, mode: 0666, name: http-unix, proxy_protocol: {} }",
+        "{ bind: unix:/run/b.sock, mode: 0666, name: http-unix-2 }",
+        "{ bind: 0.0.0.0:81, h2c: true, name: http-81 }",
+    ] {
+        assert!(yaml.contains(listener), "{yaml}");
+    }
+    assert!(!yaml.contains("trusted_proxies"), "{yaml}");
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        0,
+        "{}",
+        made.report.text()
+    );
+    // Whom nobody names anybody could be.
+    let open = "server { listen 80 proxy_protocol; listen 81; server_name a.test; return 200 a; }";
+    let open = converted(open).unwrap();
+    assert!(!open.yaml.contains("proxy_protocol"), "{}", open.yaml);
+    assert_eq!(
+        open.report.count(Verdict::Dropped),
+        1,
+        "{}",
+        open.report.text()
+    );
+}
+
+#[test]
+fn rules_about_sockets_of_the_file_system_let_nobody_else_in() {
+    let of = |rules: &str| {
+        let text = format!(
+            "server {{ listen unix:/run/a.sock; server_name a.test;
+            location / {{ {rules} proxy_pass http://10.0.0.1; }} }}"
+        );
+        flat(&converted(&text).unwrap().yaml)
+    };
+    let denied = of("deny unix:;");
+    assert!(
+        denied.contains("addresses: [{ deny: 127.0.0.1 }]"),
+        "{denied}"
+    );
+    let allowed = of("allow unix:; deny all;");
+    assert!(allowed.contains("addresses: [{ deny: all }]"), "{allowed}");
+}
+
+#[test]
+fn upstreams_that_begin_slowly_or_are_services_do_so_here() {
+    let text = "upstream a { server 10.0.0.1:81 slow_start=30s weight=2; server 10.0.0.2:81 slow_start=30s; }
+        upstream b { server b.internal service=http resolve; server b.internal service=_x._tcp weight=3; }
+        upstream c { server c.internal service=one.two; server 10.0.0.3; }
+        server { server_name a.test; location / { proxy_pass http://a; }
+        location /b { proxy_pass http://b; } location /c { proxy_pass http://c; } }";
+    let made = converted(text).unwrap();
+    let yaml = flat(&made.yaml);
+    for part in [
+        "slow_start: 30s",
+        "{ service: _http._tcp.b.internal }",
+        "{ service: _x._tcp.b.internal, weight: 3 }",
+    ] {
+        assert_eq!(yaml.matches(part).count(), 1, "{yaml}");
+    }
+    let lost = made.report.directives.iter();
+    let lost = lost.filter(|entry| entry.verdict == Verdict::Dropped);
+    let lost: Vec<&str> = lost.map(|entry| entry.directive.as_str()).collect();
+    assert_eq!(lost, ["server c.internal service=one.two"]);
+}
+
+#[test]
+fn grpc_goes_by_http_2_with_the_directives_of_its_own() {
+    let text = "upstream calls { server 10.0.0.1:50051; }
+        server { listen 443 ssl http2; server_name a.test; ssl_certificate a.crt; ssl_certificate_key a.key;
+        proxy_read_timeout 5m; grpc_read_timeout 10m;
+        location /orders { grpc_pass grpc://calls; grpc_set_header X-From edge; proxy_set_header X-No no; }
+        location /secret { grpc_pass grpcs://calls; grpc_ssl_verify on; }
+        location /bare { grpc_pass 10.0.0.2:50051; }
+        location / { proxy_pass http://calls; } }";
+    let made = converted(text).unwrap();
+    let yaml = flat(&made.yaml);
+    for part in [
+        "calls: { primary: [10.0.0.1:50051], scheme: h2c }",
+        "calls-2: { primary: [10.0.0.1:50051] }",
+        "calls-tls: { primary: [10.0.0.1:50051], scheme: h2 }",
+        "10.0.0.2-50051: { primary: [10.0.0.2:50051], scheme: h2c }",
+        "X-From: edge",
+    ] {
+        assert_eq!(yaml.matches(part).count(), 1, "{part}: {yaml}");
+    }
+    assert_eq!(yaml.matches("streaming: true").count(), 3, "{yaml}");
+    assert_eq!(yaml.matches("read_idle: 10m").count(), 3, "{yaml}");
+    assert_eq!(yaml.matches("read_idle: 5m").count(), 1, "{yaml}");
+    assert!(!yaml.contains("X-No"), "{yaml}");
+}
+
+/// A configuration on one line, its maps and lists between brackets.
+fn flat(yaml: &str) -> String {
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+    shown(&value)
+}
+
+fn shown(value: &serde_json::Value) -> String {
+    let joined = |items: Vec<String>| items.join(", ");
+    match value {
+        serde_json::Value::Array(items) => {
+            format!("[{}]", joined(items.iter().map(shown).collect()))
+        }
+        serde_json::Value::Object(map) if map.is_empty() => "{}".to_owned(),
+        serde_json::Value::Object(map) => {
+            let entries = map.iter();
+            let entries = entries.map(|(key, value)| format!("{key}: {}", shown(value)));
+            format!("{{ {} }}", joined(entries.collect()))
+        }
+        serde_json::Value::String(text) => text.clone(),
+        serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {
+            value.to_string()
+        }
+    }
+}
+
 fn converted(text: &str) -> Result<Conversion, ConvertError> {
     let read = |path: &Path| {
         let is_there = path == Path::new("a.conf");

@@ -4,6 +4,9 @@ use std::collections::BTreeSet;
 use std::hash::DefaultHasher;
 use std::hash::Hash;
 use std::hash::Hasher;
+use std::io::Read;
+
+use flate2::read::GzDecoder;
 
 use crate::client::Answer;
 use crate::client::Framing;
@@ -133,7 +136,7 @@ impl Found {
             framing(one.framing),
             framing(other.framing),
         );
-        self.note(About::AnswerBody, shown(&one.body), shown(&other.body));
+        self.note(About::AnswerBody, shown(&meant(one)), shown(&meant(other)));
         self.note(About::Echoed, shown(&one.echoed), shown(&other.echoed));
         self.note(About::Keeps, one.keeps(), other.keeps());
         let trailers = |answer: &Answer| lines(&answer.trailers);
@@ -195,6 +198,21 @@ fn without_ids(value: &str) -> String {
         if is_id { "{id}" } else { word }
     });
     words.collect::<Vec<&str>>().join("=")
+}
+
+/// A body as clients take it: two encoders need not find the same bytes for it.
+fn meant(answer: &Answer) -> Vec<u8> {
+    let mut encoded = answer.headers.iter();
+    let is_encoded = encoded.any(|header| {
+        header.name.eq_ignore_ascii_case("content-encoding") && header.value == "gzip"
+    });
+    let mut decoded = Vec::new();
+    let mut decoder = GzDecoder::new(answer.body.as_slice());
+    // What an upstream only calls encoded stays as it is.
+    match decoder.read_to_end(&mut decoded) {
+        Ok(_) if is_encoded => decoded,
+        Ok(_) | Err(_) => answer.body.clone(),
+    }
 }
 
 fn lines(headers: &[Header]) -> String {

@@ -429,13 +429,25 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "compression",
-        what: "`gzip` is not done",
-        why: "the report says so",
+        what: "`Vary: Accept-Encoding` is always said of what is compressed for others",
+        why: "caches would give compressed answers to who cannot read them",
         is: Is::Part(|exchange, it| {
-            let about = it.is_back("content-encoding")
-                || it.is_back("vary")
-                || [About::AnswerBody, About::AnswerFraming].contains(&it.about);
-            about && exchange.configuration.text.contains("gzip on;")
+            let compresses = exchange.configuration.text.contains("gzip on;");
+            it.is_back("vary") && compresses && it.portway.contains("<Accept-Encoding>")
+        }),
+    },
+    Row {
+        name: "not compressed",
+        what: "The answer to a request for a part stays as it is, also where it is the whole; so does one to `HEAD`, \
+               and one that announces trailers",
+        why: "who asks for a part may have another part already, of the plain bytes; trailers would be lost",
+        is: Is::Part(|exchange, it| {
+            let mut headers = ["accept-ranges", "content-encoding", "etag", "vary"].iter();
+            let about =
+                headers.any(|header| it.is_back(header)) || it.about == About::AnswerFraming;
+            let part = exchange.sent.value("Range").is_some() || exchange.sent.method == "HEAD";
+            let trailers = exchange.sent.value("X-Want") == Some("trailers");
+            about && exchange.configuration.text.contains("gzip on;") && (part || trailers)
         }),
     },
     Row {
@@ -514,9 +526,11 @@ fn canonical(target: &str) -> Option<String> {
     Some(format!("{}{query}", path.as_str()))
 }
 
-/// A target with braces as themselves, which nginx escapes where it changes a path.
+/// A target with characters as themselves that nginx escapes where it changes a path.
 fn bare(target: &str) -> String {
-    target.replace("%7B", "{").replace("%7D", "}")
+    let escapes = [("%7B", "{"), ("%7D", "}"), ("%7C", "|"), ("%5E", "^")];
+    let plain = |text: String, (escape, character)| text.replace(escape, character);
+    escapes.into_iter().fold(target.to_owned(), plain)
 }
 
 impl Exchange<'_> {

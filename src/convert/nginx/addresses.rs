@@ -36,12 +36,22 @@ pub(super) fn rules(site: &Site<'_>, scope: &Scope<'_>) -> Option<Entry> {
     }
     let mut items: Vec<(&str, Vec<String>)> = Vec::new();
     for rule in rules {
-        let Some(network) = network(rule.first()) else {
-            let why = "nobody comes from there: listeners have addresses of TCP";
-            site.ledger.kept(rule, why);
-            continue;
+        let network = match network(rule.first()) {
+            Some(network) => {
+                site.ledger.kept(rule, "`addresses`");
+                network
+            }
+            None if rule.name == "deny" => {
+                let why = "`addresses`: who comes by a socket of the file system is 127.0.0.1";
+                site.ledger.changed(rule, why);
+                "127.0.0.1".to_owned()
+            }
+            None => {
+                let why = "who comes by a socket of the file system is 127.0.0.1, as others are";
+                site.ledger.dropped(rule, why);
+                continue;
+            }
         };
-        site.ledger.kept(rule, "`addresses`");
         match items.last_mut() {
             // Neighbours that say the same stand together.
             Some((effect, networks))

@@ -3,6 +3,7 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
+use crate::convert::nginx::announced::announcers;
 use crate::convert::nginx::scope::Scope;
 use crate::convert::nginx::site::Site;
 use crate::convert::nginx::tree::Directive;
@@ -17,11 +18,21 @@ pub(super) enum Speaks {
     Https,
 }
 
-/// An address that is listened on.
+/// Where is listened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Bind {
+    Tcp(SocketAddr),
+    /// A socket of the file system, by its path as it is written.
+    Unix(String),
+}
+
+/// A place that is listened at.
 #[derive(Clone, Debug)]
 struct Listener {
-    address: SocketAddr,
+    bind: Bind,
     speaks: Speaks,
+    /// Who announces clients by the PROXY protocol; none where nobody does.
+    announcers: Option<Vec<String>>,
     name: String,
     http2: bool,
     /// Files of the chain and the key, the default server's first.
@@ -48,7 +59,7 @@ impl Listeners {
     pub(super) fn of(servers: &[&Directive]) -> Self {
         let inside = servers.iter().flat_map(|server| server.inside());
         let listens = inside.filter(|inner| inner.name == "listen");
-        let addresses = listens.filter_map(|listen| address_of(listen.first()));
+        let addresses = listens.filter_map(|listen| tcp(listen.first()));
         let all = addresses.filter(|address| address.ip().is_unspecified());
         Self {
             all: Vec::new(),
@@ -73,14 +84,19 @@ impl Listeners {
         let all_tls = switch.is_some_and(|switch| switch.first() == "on");
         let http2 = scope.one("http2");
         if let Some(http2) = http2 {
-            site.ledger.kept(http2, "`tls.http2`");
+            site.ledger
+                .kept(http2, "`tls.http2`, and `h2c` without TLS");
         }
         let all_http2 = http2.is_some_and(|http2| http2.first() == "on");
         let listens = scope.own("listen");
         let mut heard = Vec::new();
         let mut bare = false;
         for listen in &listens {
-            let Some(address) = self.address(site, listen) else {
+            let Some(bind) = self.bind(site, listen) else {
+                continue;
+            };
+            let is_file = matches!(bind, Bind::Unix(_));
+            let Ok(announcers) = announcers(site, scope, listen, is_file) else {
                 continue;
             };
             let says = |word: &str| listen.args.iter().any(|arg| arg == word);
@@ -92,8 +108,9 @@ impl Listeners {
                 continue;
             }
             parameters(site, listen);
-            let listener = self.entry(address, speaks);
+            let listener = self.entry(bind, speaks);
             listener.http2 |= all_http2 || says("http2");
+            listener.announced_by(announcers);
             if tls {
                 listener.offer(&certificates, says("default_server") || says("default"));
             }
@@ -104,8 +121,8 @@ impl Listeners {
             }
         }
         if listens.is_empty() {
-            let address = SocketAddr::from(([0, 0, 0, 0], 80));
-            let listener = self.entry(address, Speaks::Http);
+            let bind = Bind::Tcp(SocketAddr::from(([0, 0, 0, 0], 80)));
+            let listener = self.entry(bind, Speaks::Http);
             let (name, speaks) = (listener.name.clone(), listener.speaks);
             heard.push(Heard { name, speaks });
         }
@@ -125,23 +142,24 @@ impl Listeners {
         Yaml::List(used.map(|listener| Item::new(listener.section())).collect())
     }
 
-    fn entry(&mut self, address: SocketAddr, speaks: Speaks) -> &mut Listener {
+    fn entry(&mut self, bind: Bind, speaks: Speaks) -> &mut Listener {
         let mut listeners = self.all.iter();
-        let place = listeners.position(|listener| is_one(listener.address, address));
+        let place = listeners.position(|listener| is_one(&listener.bind, &bind));
         // Where all addresses of both kinds are meant, IPv6 takes both; one server with TLS is enough for it.
         if let Some(known) = place.and_then(|place| self.all.get_mut(place)) {
-            if address.is_ipv6() {
-                known.address = address;
+            if matches!(bind, Bind::Tcp(address) if address.is_ipv6()) {
+                known.bind = bind.clone();
             }
             if speaks == Speaks::Https {
                 known.speaks = speaks;
             }
         }
         let place = place.unwrap_or_else(|| {
-            let name = self.free_name(address, speaks);
+            let name = self.free_name(&bind, speaks);
             self.all.push(Listener {
-                address,
+                bind,
                 speaks,
+                announcers: None,
                 name,
                 http2: false,
                 certificates: Vec::new(),
@@ -152,16 +170,15 @@ impl Listeners {
         &mut self.all[place]
     }
 
-    fn free_name(&self, address: SocketAddr, speaks: Speaks) -> String {
+    fn free_name(&self, bind: &Bind, speaks: Speaks) -> String {
         let (word, usual) = match speaks {
             Speaks::Http => ("http", 80),
             Speaks::Https => ("https", 443),
         };
-        let port = address.port();
-        let by_port = if port == usual {
-            word.to_owned()
-        } else {
-            format!("{word}-{port}")
+        let by_port = match bind {
+            Bind::Tcp(address) if address.port() == usual => word.to_owned(),
+            Bind::Tcp(address) => format!("{word}-{}", address.port()),
+            Bind::Unix(_) => format!("{word}-unix"),
         };
         let numbered = (2_u32..).map(|number| format!("{by_port}-{number}"));
         let mut names = std::iter::once(by_port.clone()).chain(numbered);
@@ -169,18 +186,16 @@ impl Listeners {
         names.find(is_free).unwrap_or_default()
     }
 
-    fn address(&self, site: &Site<'_>, listen: &Directive) -> Option<SocketAddr> {
+    fn bind(&self, site: &Site<'_>, listen: &Directive) -> Option<Bind> {
         if listen.args.iter().any(|arg| arg == "quic") {
             site.ledger.dropped(listen, "HTTP/3 is not spoken");
             return None;
         }
-        if listen.args.iter().any(|arg| arg == "proxy_protocol") {
-            let why = "write it with `proxy_protocol`, and name in `from` who may announce: nginx hears everybody";
-            site.ledger.dropped(listen, why);
-            return None;
-        }
         let written = listen.first();
-        let address = address_of(written);
+        if let Some(path) = written.strip_prefix("unix:") {
+            return Some(Bind::Unix(site.path(path)));
+        }
+        let address = tcp(written);
         let beside = |address: &SocketAddr| {
             !address.ip().is_unspecified() && self.everywhere.contains(&address.port())
         };
@@ -191,12 +206,9 @@ impl Listeners {
             return None;
         }
         if address.is_none() {
-            site.ledger.dropped(
-                listen,
-                "names are not resolved; a socket of the file system is written as `bind: unix:/…`",
-            );
+            site.ledger.dropped(listen, "names are not resolved");
         }
-        address
+        address.map(Bind::Tcp)
     }
 }
 
@@ -217,11 +229,39 @@ impl Listener {
         }
     }
 
+    /// One `listen` that has clients announced is enough for its socket.
+    fn announced_by(&mut self, more: Option<Vec<String>>) {
+        let Some(more) = more else {
+            return;
+        };
+        let known = self.announcers.get_or_insert_default();
+        known.extend(more);
+        known.sort_unstable();
+        known.dedup();
+    }
+
     fn section(&self) -> Yaml {
+        let bind = match &self.bind {
+            Bind::Tcp(address) => address.to_string(),
+            Bind::Unix(path) => format!("unix:{path}"),
+        };
         let mut entries = vec![
             Entry::new("name", Yaml::text(&self.name)),
-            Entry::new("bind", Yaml::text(&self.address.to_string())),
+            Entry::new("bind", Yaml::text(&bind)),
         ];
+        if matches!(self.bind, Bind::Unix(_)) {
+            // nginx lets everybody connect to its sockets.
+            entries.push(Entry::new("mode", Yaml::text("0666")));
+        }
+        if let Some(from) = &self.announcers {
+            let from = Entry::new("from", Yaml::words(from.clone()));
+            let from = matches!(self.bind, Bind::Tcp(_)).then_some(from);
+            let section = Yaml::Map(from.into_iter().collect());
+            entries.push(Entry::new("proxy_protocol", section));
+        }
+        if self.speaks == Speaks::Http && self.http2 {
+            entries.push(Entry::new("h2c", Yaml::plain(true)));
+        }
         if self.speaks == Speaks::Https {
             let pair = |(chain, key): &(String, String)| {
                 Item::new(Yaml::Map(vec![
@@ -243,13 +283,17 @@ impl Listener {
 }
 
 /// Whether one socket serves both: that of all addresses of IPv6 takes those of IPv4, too.
-fn is_one(one: SocketAddr, other: SocketAddr) -> bool {
+fn is_one(one: &Bind, other: &Bind) -> bool {
+    let (Bind::Tcp(here), Bind::Tcp(there)) = (one, other) else {
+        return one == other;
+    };
+    let (one, other) = (*here, *there);
     let both_all = one.ip().is_unspecified() && other.ip().is_unspecified();
     one == other || (both_all && one.port() == other.port())
 }
 
 /// `80`, `*:80`, `10.0.0.1`, `10.0.0.1:80`, `[::]:80`.
-fn address_of(written: &str) -> Option<SocketAddr> {
+fn tcp(written: &str) -> Option<SocketAddr> {
     if let Ok(address) = written.parse() {
         return Some(address);
     }
@@ -291,6 +335,8 @@ fn parameters(site: &Site<'_>, listen: &Directive) {
             .map_or(parameter.as_str(), |(name, _)| name)
         {
             "ssl" | "http2" => {}
+            // It has a word of its own.
+            "proxy_protocol" => lost = true,
             "default_server" | "default" => {
                 lost = true;
                 let why = "names that no server has are refused, also here (W-01)";

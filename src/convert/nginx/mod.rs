@@ -22,8 +22,10 @@ use site::Site;
 use tree::Directive;
 
 mod addresses;
+mod announced;
 mod answers;
 mod client_certificates;
+mod compression;
 mod directives;
 mod headers;
 mod hosts;
@@ -33,6 +35,7 @@ mod lex;
 mod limits;
 mod listeners;
 mod locations;
+mod members;
 mod pools;
 mod process;
 mod proxying;

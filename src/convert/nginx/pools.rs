@@ -1,14 +1,15 @@
 //! `upstream` and what `proxy_pass` names → pools, one for each set of upstreams and way to speak to them.
 
 use crate::convert::nginx::ledger::Ledger;
-use crate::convert::nginx::quantities::duration;
-use crate::convert::nginx::quantities::time;
+use crate::convert::nginx::members::Shared;
+use crate::convert::nginx::members::Tier;
+use crate::convert::nginx::members::address;
+use crate::convert::nginx::members::is_placeholder;
 use crate::convert::nginx::site::comments_of;
 use crate::convert::nginx::tree::Directive;
 use crate::convert::yaml::Entry;
 use crate::convert::yaml::Item;
 use crate::convert::yaml::Yaml;
-use crate::model::name::HostName;
 
 /// A variable that has to be set, because the file has a placeholder.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,8 @@ pub(super) struct Pools<'t> {
 pub(super) struct Manner {
     /// The section `tls`; none in plain.
     pub(super) tls: Option<Vec<Entry>>,
+    /// Whether by HTTP/2.
+    pub(super) http2: bool,
     /// Further upstreams for one request.
     pub(super) retries: Option<u64>,
 }
@@ -193,112 +196,21 @@ impl<'t> Pools<'t> {
 
 impl Manner {
     fn write(&self, entries: &mut Vec<Entry>) {
-        if let Some(tls) = &self.tls {
-            let mut secured = vec![Entry::new("scheme", Yaml::text("https"))];
-            if !tls.is_empty() {
-                secured.push(Entry::new("tls", Yaml::Map(tls.clone())));
-            }
-            secured.append(entries);
-            *entries = secured;
-        }
+        let scheme = match (self.tls.is_some(), self.http2) {
+            (true, true) => Some("h2"),
+            (true, false) => Some("https"),
+            (false, true) => Some("h2c"),
+            (false, false) => None,
+        };
+        let scheme = scheme.map(|scheme| Entry::new("scheme", Yaml::text(scheme)));
+        let tls = self.tls.clone().filter(|tls| !tls.is_empty());
+        let tls = tls.map(|tls| Entry::new("tls", Yaml::Map(tls)));
+        let before: Vec<Entry> = scheme.into_iter().chain(tls).collect();
+        entries.splice(0..0, before);
         if let Some(retries) = self.retries {
             entries.push(Entry::new("connect_retries", Yaml::plain(retries)));
         }
     }
-}
-
-#[derive(Clone, Copy)]
-enum Tier {
-    Primary,
-    Secondary,
-}
-
-/// What nginx says of each upstream and Portway of a pool: the first that says something counts.
-#[derive(Default)]
-struct Shared {
-    max_fails: Option<String>,
-    fail_timeout: Option<String>,
-}
-
-impl Shared {
-    fn entries(self) -> Vec<Entry> {
-        let pairs = [
-            ("max_fails", self.max_fails),
-            ("fail_timeout", self.fail_timeout),
-        ];
-        let there =
-            |(key, value): (&str, Option<String>)| Some(Entry::new(key, Yaml::plain(value?)));
-        pairs.into_iter().filter_map(there).collect()
-    }
-
-    /// One upstream; none where it is out of use.
-    fn member(
-        &mut self,
-        ledger: &Ledger,
-        server: &Directive,
-        address: &str,
-    ) -> Option<(Item, Tier)> {
-        let mut tier = Tier::Primary;
-        let mut weight = None;
-        let mut down = false;
-        let mut plain = true;
-        for parameter in server.args.iter().skip(1) {
-            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-            match (key, value) {
-                ("backup", _) => tier = Tier::Secondary,
-                ("down", _) => down = true,
-                ("weight", value) if value.parse().is_ok_and(|n: u32| (1..=1000).contains(&n)) => {
-                    weight = Some(value.to_owned());
-                }
-                ("max_fails", value) if value.parse().is_ok_and(|n: u32| n <= 1000) => {
-                    plain &= agreed(&mut self.max_fails, value);
-                }
-                ("fail_timeout", value) if time(value).is_some_and(|time| !time.is_zero()) => {
-                    let value = time(value).map(duration).unwrap_or_default();
-                    plain &= agreed(&mut self.fail_timeout, &value);
-                }
-                ("resolve", _) => {}
-                _ => {
-                    ledger.dropped(server, format!("`{parameter}` has no counterpart"));
-                }
-            }
-        }
-        if down {
-            ledger.kept(server, "left out, as it is `down`");
-            return None;
-        }
-        if address.starts_with('$') {
-            let variable = address
-                .trim_start_matches("${")
-                .split(':')
-                .next()
-                .unwrap_or_default();
-            let why = format!("a placeholder: set {variable} to the address and port of the node");
-            ledger.changed(server, why);
-        } else if plain {
-            ledger.kept(server, "an upstream of the pool");
-        } else {
-            ledger.changed(
-                server,
-                "`max_fails` and `fail_timeout` are those of the pool",
-            );
-        }
-        let address = Yaml::template(address);
-        let value = match weight {
-            None => address,
-            Some(weight) => Yaml::Map(vec![
-                Entry::new("address", address),
-                Entry::new("weight", Yaml::plain(weight)),
-            ]),
-        };
-        let comments = server.comments.clone();
-        Some((Item { comments, value }, tier))
-    }
-}
-
-/// Notes a value unless another one was there; whether they are the same.
-fn agreed(place: &mut Option<String>, value: &str) -> bool {
-    *place.get_or_insert_with(|| value.to_owned()) == value
 }
 
 fn balance(ledger: &Ledger, block: &Directive) -> Vec<Entry> {
@@ -369,28 +281,6 @@ fn of_address(authority: &str, manner: &Manner) -> Result<Entry, String> {
         "",
         Yaml::Map(vec![Entry::new("primary", primary)]),
     ))
-}
-
-fn address(written: &str, port: &str) -> Result<String, String> {
-    if written.starts_with("unix:") {
-        return Err("upstreams are reached by TCP, not by a Unix socket".to_owned());
-    }
-    let (host, port) = match written.rsplit_once(':') {
-        Some((host, port)) if !written.ends_with(']') => (host, port),
-        _ => (written, port),
-    };
-    let is_port = port.parse().is_ok_and(|port: u16| port > 0);
-    if !is_port || HostName::parse(host).is_err() {
-        return Err(format!("`{written}` is no address of an upstream"));
-    }
-    Ok(format!("{host}:{port}"))
-}
-
-/// Whether a host is one that documents write in the place of an address: `xxx.xxx.xxx.xxx`.
-fn is_placeholder(host: &str) -> bool {
-    let is_blank =
-        |label: &str| !label.is_empty() && label.bytes().all(|b| matches!(b, b'x' | b'X'));
-    host.contains('.') && host.split('.').all(is_blank)
 }
 
 /// Shorter than the name of a pool may be, so that a number fits behind it.

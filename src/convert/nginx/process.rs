@@ -4,8 +4,7 @@
 use std::net::IpAddr;
 use std::net::SocketAddr;
 
-use ipnet::IpNet;
-
+use crate::convert::nginx::announced::is_network;
 use crate::convert::nginx::quantities::bytes;
 use crate::convert::nginx::quantities::duration;
 use crate::convert::nginx::quantities::size;
@@ -73,19 +72,25 @@ fn threads(site: &Site<'_>, main: &[Directive]) -> Option<Entry> {
 
 fn trusted(site: &Site<'_>, blocks: &Blocks<'_>) -> Option<Entry> {
     let mut networks: Vec<String> = Vec::new();
-    for directive in named(&blocks.around, "set_real_ip_from") {
-        let written = directive.first();
-        if written.parse::<IpNet>().is_ok() || written.parse::<IpAddr>().is_ok() {
-            site.ledger
-                .kept(directive, "`trusted_proxies`, for all virtual hosts");
-            networks.push(written.to_owned());
-        } else {
-            site.ledger
-                .dropped(directive, "proxies are trusted by address or network");
+    for (directive, is_announced) in believed(blocks) {
+        match directive.first() {
+            written if is_announced && (is_network(written) || written == "unix:") => {
+                site.ledger
+                    .kept(directive, "`proxy_protocol.from` of listeners");
+            }
+            written if is_network(written) => {
+                site.ledger
+                    .kept(directive, "`trusted_proxies`, for all virtual hosts");
+                networks.push(written.to_owned());
+            }
+            _ => site
+                .ledger
+                .dropped(directive, "proxies are trusted by address or network"),
         }
     }
     for directive in named(&blocks.around, "real_ip_header") {
         match directive.first().to_ascii_lowercase().as_str() {
+            "proxy_protocol" => site.ledger.kept(directive, "`proxy_protocol` of listeners"),
             "x-forwarded-for" => site.ledger.kept(directive, "believed of `trusted_proxies`"),
             _ => site
                 .ledger
@@ -106,6 +111,21 @@ fn trusted(site: &Site<'_>, blocks: &Blocks<'_>) -> Option<Entry> {
     }
     networks.dedup();
     (!networks.is_empty()).then(|| Entry::new("trusted_proxies", Yaml::words(networks)))
+}
+
+/// Each `set_real_ip_from`, and whether it is about the PROXY protocol: its block goes by that, or the file does.
+fn believed<'t>(blocks: &Blocks<'t>) -> Vec<(&'t Directive, bool)> {
+    let header = |block: &&'t [Directive]| {
+        let mut headers = block.iter().filter(|own| own.name == "real_ip_header");
+        headers.next().map(Directive::first)
+    };
+    let whole = blocks.around.first().and_then(header);
+    let each = blocks.around.iter().flat_map(|block| {
+        let is_announced = header(block).or(whole) == Some("proxy_protocol");
+        let from = block.iter().filter(|own| own.name == "set_real_ip_from");
+        from.map(move |from| (from, is_announced))
+    });
+    each.collect()
 }
 
 fn access_log(site: &Site<'_>, blocks: &Blocks<'_>) -> Option<Entry> {

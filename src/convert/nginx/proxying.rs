@@ -2,6 +2,7 @@
 
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::spelled;
+use crate::convert::nginx::members::scheme;
 use crate::convert::nginx::pools::Manner;
 use crate::convert::nginx::routes::Place;
 use crate::convert::nginx::scope::Scope;
@@ -68,11 +69,8 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
             "`${variable}` may lead anywhere, and pools are named"
         ));
     }
-    let (tls, rest) = match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(rest), _) => (Some(tls(site, scope)), rest),
-        (None, Some(rest)) => (None, rest),
-        (None, None) => return Err("it is neither http nor https".to_owned()),
-    };
+    let (secured, rest) = scheme(url, scope)?;
+    let tls = secured.then(|| tls(site, scope));
     let end = rest.find('/').filter(|_| !rest.starts_with("unix:"));
     let (authority, path) = match end.and_then(|end| rest.split_at_checked(end)) {
         Some((authority, path)) => (authority, Some(path)),
@@ -80,6 +78,7 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
     };
     let manner = Manner {
         tls,
+        http2: scope.is_grpc(),
         retries: retries(site, scope),
     };
     let pool = site

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use crate::convert::nginx::addresses;
 use crate::convert::nginx::answers;
+use crate::convert::nginx::compression;
 use crate::convert::nginx::headers;
 use crate::convert::nginx::headers::Goal;
 use crate::convert::nginx::limits;
@@ -131,6 +132,9 @@ fn proxied(site: &Site<'_>, place: &Place<'_, '_>, upstream: Upstream) -> (Strin
         ),
         Entry::new("timeouts", timeouts(site, scope)),
     ]);
+    if scope.is_grpc() {
+        keys.push(Entry::new("streaming", Yaml::plain(true)));
+    }
     keys.extend(upstream.keys);
     let goal = Goal {
         known: place.known,
@@ -138,6 +142,7 @@ fn proxied(site: &Site<'_>, place: &Place<'_, '_>, upstream: Upstream) -> (Strin
     };
     keys.extend(headers::keys(site, scope, &goal));
     keys.extend(limits::keys(site, scope));
+    keys.extend(compression::key(site, scope));
     (upstream.pool, keys)
 }
 
@@ -306,12 +311,6 @@ const CLOSED: &str = "nginx let in only some here. Nobody is let in until `acces
                       whom, with `pool` in place of `respond`.";
 const TO_PROTECT: &str =
     "the route answers 403 until it is protected: `access: protected` with a policy";
-const OTHER_UPSTREAMS: &[&str] = &[
-    "fastcgi_pass",
-    "grpc_pass",
-    "memcached_pass",
-    "scgi_pass",
-    "uwsgi_pass",
-];
+const OTHER_UPSTREAMS: &[&str] = &["fastcgi_pass", "memcached_pass", "scgi_pass", "uwsgi_pass"];
 const FILES: &[&str] = &["root", "alias", "try_files"];
 const NGINX_TIMEOUT: Duration = Duration::from_mins(1);

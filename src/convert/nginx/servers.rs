@@ -278,7 +278,7 @@ fn collect<'t>(
         };
         let inner = scope.inside(location.inside());
         collect(site, &inner, Some(&paths), found);
-        found.push((paths, (location, inner)));
+        found.push((paths, (location, inner.by_what_passes())));
     }
 }
 

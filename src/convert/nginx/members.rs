@@ -1,0 +1,187 @@
+//! `server` of an `upstream` → an upstream of a pool, and what nginx says of each and Portway of a pool.
+
+use crate::convert::nginx::ledger::Ledger;
+use crate::convert::nginx::quantities::duration;
+use crate::convert::nginx::quantities::time;
+use crate::convert::nginx::scope::Scope;
+use crate::convert::nginx::tree::Directive;
+use crate::convert::yaml::Entry;
+use crate::convert::yaml::Item;
+use crate::convert::yaml::Yaml;
+use crate::model::name::HostName;
+
+/// Where an upstream stands in its pool.
+#[derive(Clone, Copy)]
+pub(super) enum Tier {
+    Primary,
+    Secondary,
+}
+
+/// What nginx says of each upstream and Portway of a pool: the first that says something counts.
+#[derive(Default)]
+pub(super) struct Shared {
+    max_fails: Option<String>,
+    fail_timeout: Option<String>,
+    slow_start: Option<String>,
+}
+
+impl Shared {
+    pub(super) fn entries(self) -> Vec<Entry> {
+        let pairs = [
+            ("max_fails", self.max_fails),
+            ("fail_timeout", self.fail_timeout),
+            ("slow_start", self.slow_start),
+        ];
+        let there =
+            |(key, value): (&str, Option<String>)| Some(Entry::new(key, Yaml::plain(value?)));
+        pairs.into_iter().filter_map(there).collect()
+    }
+
+    /// One upstream; none where it is out of use.
+    pub(super) fn member(
+        &mut self,
+        ledger: &Ledger,
+        server: &Directive,
+        address: &str,
+    ) -> Option<(Item, Tier)> {
+        let mut tier = Tier::Primary;
+        let mut weight = None;
+        let mut down = false;
+        let mut plain = true;
+        let mut service = None;
+        for parameter in server.args.iter().skip(1) {
+            let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            match (key, value) {
+                ("backup", _) => tier = Tier::Secondary,
+                ("down", _) => down = true,
+                ("weight", value) if value.parse().is_ok_and(|n: u32| (1..=1000).contains(&n)) => {
+                    weight = Some(value.to_owned());
+                }
+                ("max_fails", value) if value.parse().is_ok_and(|n: u32| n <= 1000) => {
+                    plain &= agreed(&mut self.max_fails, value);
+                }
+                ("fail_timeout", value) if time(value).is_some_and(|time| !time.is_zero()) => {
+                    let value = time(value).map(duration).unwrap_or_default();
+                    plain &= agreed(&mut self.fail_timeout, &value);
+                }
+                ("slow_start", value) if time(value).is_some() => {
+                    let value = time(value).filter(|time| !time.is_zero());
+                    let value = value.map_or_else(|| "none".to_owned(), duration);
+                    plain &= agreed(&mut self.slow_start, &value);
+                }
+                ("service", name) => service = Some(name),
+                ("resolve", _) => {}
+                _ => {
+                    ledger.dropped(server, format!("`{parameter}` has no counterpart"));
+                }
+            }
+        }
+        if down {
+            ledger.kept(server, "left out, as it is `down`");
+            return None;
+        }
+        let Some(value) = written(server, address, service, weight) else {
+            let why = "a service has a name such as `_http._tcp.app.internal`";
+            ledger.dropped(server, why);
+            return None;
+        };
+        if address.starts_with('$') {
+            let variable = address
+                .trim_start_matches("${")
+                .split(':')
+                .next()
+                .unwrap_or_default();
+            let why = format!("a placeholder: set {variable} to the address and port of the node");
+            ledger.changed(server, why);
+        } else if plain {
+            ledger.kept(server, "an upstream of the pool");
+        } else {
+            ledger.changed(
+                server,
+                "`max_fails`, `fail_timeout` and `slow_start` are those of the pool",
+            );
+        }
+        let comments = server.comments.clone();
+        Some((Item { comments, value }, tier))
+    }
+}
+
+/// The item for an upstream; none where its service has no name that can be asked for.
+fn written(
+    server: &Directive,
+    address: &str,
+    service: Option<&str>,
+    weight: Option<String>,
+) -> Option<Yaml> {
+    let weight = weight.map(|weight| Entry::new("weight", Yaml::plain(weight)));
+    let of = |first| Yaml::Map(std::iter::once(first).chain(weight.clone()).collect());
+    let address = Yaml::template(address);
+    match service {
+        Some(service) => {
+            let name = service_of(service, server.first())?;
+            Some(of(Entry::new("service", Yaml::text(&name))))
+        }
+        None if weight.is_some() => Some(of(Entry::new("address", address))),
+        None => Some(address),
+    }
+}
+
+/// Notes a value unless another one was there; whether they are the same.
+fn agreed(place: &mut Option<String>, value: &str) -> bool {
+    *place.get_or_insert_with(|| value.to_owned()) == value
+}
+
+/// Whether an address is spoken to by TLS, and what stands behind the scheme, which gRPC may leave out.
+///
+/// # Errors
+/// Why it is no address.
+pub(super) fn scheme<'u>(url: &'u str, scope: &Scope<'_>) -> Result<(bool, &'u str), &'static str> {
+    let (secure, plain) = if scope.is_grpc() {
+        ("grpcs://", "grpc://")
+    } else {
+        ("https://", "http://")
+    };
+    match (url.strip_prefix(secure), url.strip_prefix(plain)) {
+        (Some(rest), _) => Ok((true, rest)),
+        (None, Some(rest)) => Ok((false, rest)),
+        (None, None) if scope.is_grpc() && !url.contains("://") => Ok((false, url)),
+        (None, None) => Err("it is no scheme of an upstream"),
+    }
+}
+
+/// The address of an upstream; `port` where it has none.
+///
+/// # Errors
+/// Why it is none.
+pub(super) fn address(written: &str, port: &str) -> Result<String, String> {
+    if written.starts_with("unix:") {
+        return Err("upstreams are reached by TCP, not by a Unix socket".to_owned());
+    }
+    let (host, port) = match written.rsplit_once(':') {
+        Some((host, port)) if !written.ends_with(']') => (host, port),
+        _ => (written, port),
+    };
+    let is_port = port.parse().is_ok_and(|port: u16| port > 0);
+    if !is_port || HostName::parse(host).is_err() {
+        return Err(format!("`{written}` is no address of an upstream"));
+    }
+    Ok(format!("{host}:{port}"))
+}
+
+/// The name of a service, as nginx puts it together.
+fn service_of(service: &str, host: &str) -> Option<String> {
+    let name = if service.contains('.') {
+        format!("{service}.{host}")
+    } else {
+        format!("_{service}._tcp.{host}")
+    };
+    let are_marked = name.split('.').take(2).all(|label| label.starts_with('_'));
+    (are_marked && HostName::parse(&name).is_ok()).then_some(name)
+}
+
+/// Whether a host is one that documents write in the place of an address: `xxx.xxx.xxx.xxx`.
+pub(super) fn is_placeholder(host: &str) -> bool {
+    let is_blank =
+        |label: &str| !label.is_empty() && label.bytes().all(|b| matches!(b, b'x' | b'X'));
+    host.contains('.') && host.split('.').all(is_blank)
+}
