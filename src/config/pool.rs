@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use crate::config::listener::CertificateSource;
+use crate::decision::proxy_header::HeaderVersion;
 use crate::decision::text_test::TextPattern;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
@@ -19,6 +20,8 @@ pub struct Pool {
     pub tls: Option<UpstreamTls>,
     /// HTTP/2 towards the upstreams; absent for HTTP/1.1.
     pub http2: Option<Http2Terms>,
+    /// How upstreams are told by the PROXY protocol whose requests a connection carries; they are not without.
+    pub proxy_protocol: Option<HeaderVersion>,
     /// How a request chooses among the healthy.
     pub balance: Balance,
     /// The upstreams of this data centre.

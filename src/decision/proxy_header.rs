@@ -33,6 +33,77 @@ pub enum ProxyHeader {
     Absent,
 }
 
+/// A version of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum HeaderVersion {
+    /// A line of text.
+    V1,
+    /// In binary form.
+    V2,
+}
+
+impl HeaderVersion {
+    /// Both, by their names.
+    pub const WORDS: &'static [(&'static str, Self)] = &[("v1", Self::V1), ("v2", Self::V2)];
+}
+
+/// Writes a header. Addresses of two families are both told as IPv6.
+#[must_use]
+pub fn write(version: HeaderVersion, announcement: Announcement) -> Vec<u8> {
+    let ends = match announcement {
+        Announcement::Client { from, to } => Some(of_one_family(from, to)),
+        Announcement::Sender => None,
+    };
+    match version {
+        HeaderVersion::V1 => write_text(ends).into_bytes(),
+        HeaderVersion::V2 => write_binary(ends),
+    }
+}
+
+fn of_one_family(from: SocketAddr, to: SocketAddr) -> (SocketAddr, SocketAddr) {
+    let canonical = |end: SocketAddr| SocketAddr::new(end.ip().to_canonical(), end.port());
+    let (from, to) = (canonical(from), canonical(to));
+    if from.is_ipv4() == to.is_ipv4() {
+        return (from, to);
+    }
+    let wide = |end: SocketAddr| match end.ip() {
+        IpAddr::V4(ip) => SocketAddr::new(ip.to_ipv6_mapped().into(), end.port()),
+        IpAddr::V6(_) => end,
+    };
+    (wide(from), wide(to))
+}
+
+fn write_text(ends: Option<(SocketAddr, SocketAddr)>) -> String {
+    let Some((from, to)) = ends else {
+        return "PROXY UNKNOWN\r\n".to_owned();
+    };
+    let family = if from.is_ipv4() { "TCP4" } else { "TCP6" };
+    let (from_ip, to_ip) = (from.ip(), to.ip());
+    let (from_port, to_port) = (from.port(), to.port());
+    format!("PROXY {family} {from_ip} {to_ip} {from_port} {to_port}\r\n")
+}
+
+fn write_binary(ends: Option<(SocketAddr, SocketAddr)>) -> Vec<u8> {
+    let (command, family, rest) = match ends {
+        None => (LOCAL, UNSPECIFIED, Vec::new()),
+        Some((from, to)) => {
+            let octets = |end: SocketAddr| match end.ip() {
+                IpAddr::V4(ip) => ip.octets().to_vec(),
+                IpAddr::V6(ip) => ip.octets().to_vec(),
+            };
+            let family = if from.is_ipv4() {
+                TCP_OVER_IPV4
+            } else {
+                TCP_OVER_IPV6
+            };
+            let ports = [from.port().to_be_bytes(), to.port().to_be_bytes()].concat();
+            (PROXY, family, [octets(from), octets(to), ports].concat())
+        }
+    };
+    let length = u16::try_from(rest.len()).unwrap_or_default().to_be_bytes();
+    [SIGNATURE, &[command, family], &length, &rest].concat()
+}
+
 /// Reads the header at the beginning of a connection. It takes at most [`HEADER_BYTES_MAX`] bytes; with that many
 /// it is never unfinished.
 #[must_use]
@@ -188,6 +259,44 @@ mod tests {
         ] {
             let expected = ProxyHeader::Whole(Announcement::Sender, unknown.len());
             assert_eq!(read(unknown.as_bytes()), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_again(from in any::<SocketAddr>(), to in any::<SocketAddr>()) {
+            let ends = |end: SocketAddr| (end.ip().to_canonical(), end.port());
+            for version in [HeaderVersion::V1, HeaderVersion::V2] {
+                let written = write(version, Announcement::Client { from, to });
+                let ProxyHeader::Whole(Announcement::Client { from: read_from, to: read_to }, length) =
+                    read(&written)
+                else {
+                    panic!("{written:?}");
+                };
+                prop_assert_eq!(length, written.len());
+                prop_assert_eq!((ends(read_from), ends(read_to)), (ends(from), ends(to)));
+            }
+        }
+    }
+
+    #[test]
+    fn headers_are_written_as_the_text_has_them() {
+        let between = client("192.0.2.7:56324", "10.0.0.1:443");
+        let line = write(HeaderVersion::V1, between);
+        assert_eq!(line, b"PROXY TCP4 192.0.2.7 10.0.0.1 56324 443\r\n");
+        assert_eq!(
+            write(HeaderVersion::V2, between),
+            binary(PROXY, TCP_OVER_IPV4, V4)
+        );
+        let mixed = client("192.0.2.7:1", "[2001:db8::1]:2");
+        let line = write(HeaderVersion::V1, mixed);
+        assert_eq!(line, b"PROXY TCP6 ::ffff:192.0.2.7 2001:db8::1 1 2\r\n");
+        for version in [HeaderVersion::V1, HeaderVersion::V2] {
+            let own = write(version, Announcement::Sender);
+            assert_eq!(
+                read(&own),
+                ProxyHeader::Whole(Announcement::Sender, own.len())
+            );
         }
     }
 

@@ -20,6 +20,7 @@ use crate::decision::retry::Failure;
 use crate::decision::upstream::stable_hash;
 use crate::ports::entropy::id_bytes;
 use crate::proxy::activity;
+use crate::proxy::announcing;
 use crate::proxy::connect;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::Link;
@@ -44,6 +45,10 @@ pub(super) fn choose_peer(
     let headers = &session.req_header().headers;
     let chosen = connect::choose_member(&target.pool, admitted, headers, ctx.id)?;
     let mut peer = target.peer.peer(&chosen, &timeouts);
+    if let (Some(version), Some(current)) = (target.pool.config.proxy_protocol, &ctx.current) {
+        let whose = (current.connection.as_ref(), admitted.arrived.as_ref());
+        announcing::announce(&mut peer, version, whose, timeouts.connect);
+    }
     if admitted.arrived.per_hop == PerHop::Plain {
         // pingora looks for ten names one by one; there is nothing to find but `Connection`, see `outbound`.
         peer.options.http_upstream_request_policy = HttpUpstreamRequestPolicy::preserve();

@@ -14,6 +14,8 @@ pub use self::ask::CheckError;
 use self::ask::Whom;
 use self::ask::ask;
 use crate::config::HealthCheck;
+use crate::decision::proxy_header::Announcement;
+use crate::decision::proxy_header::write;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 
@@ -100,9 +102,14 @@ async fn check(
         || member.upstream.host.clone(),
         |name| name.as_str().to_owned(),
     );
+    // Who listens at another port is asked as he would be by anybody.
+    let announces = pool.config.proxy_protocol.filter(|_| check.port.is_none());
+    let announcement = announces.map(|version| write(version, Announcement::Sender));
+    let announcement = announcement.unwrap_or_default();
     let port = check.port.unwrap_or_else(|| member.address.port());
     let whom = Whom {
         address: SocketAddr::new(member.address.ip(), port),
+        announcement: &announcement,
         server_name: &name,
         authority: &member.authority,
     };

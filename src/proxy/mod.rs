@@ -7,6 +7,7 @@
 pub mod access;
 mod activity;
 pub mod allowances;
+mod announcing;
 pub mod answer;
 pub mod arrival;
 pub mod client_auth;

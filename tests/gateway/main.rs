@@ -55,6 +55,7 @@ mod policy;
 mod pool_drain;
 mod programs;
 mod proxy_protocol;
+mod proxy_protocol_out;
 mod reload;
 mod repeated;
 mod replay;

@@ -21,6 +21,7 @@ use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
 use crate::config::parse::tier::Tier;
 use crate::config::problem::Problem;
+use crate::decision::proxy_header::HeaderVersion;
 use crate::decision::upstream::Balance;
 use crate::decision::upstream::BudgetTerms;
 use crate::decision::upstream::HashOf;
@@ -79,10 +80,7 @@ impl Reading<'_> {
         });
         let fail_timeout = self.or(&section, "fail_timeout", FAIL_TIMEOUT, Self::duration);
         let outliers = section.get("outliers").map(|found| self.outliers(found));
-        let mut slow_start = None;
-        self.set(&section, "slow_start", &mut slow_start, |this, found| {
-            this.span_or_none(found)
-        });
+        let slow_start = self.or(&section, "slow_start", None, Self::span_or_none);
         let health_check = section
             .get("health_check")
             .map(|found| self.health_check(found, tls_of(protocol.as_ref())));
@@ -94,10 +92,12 @@ impl Reading<'_> {
         });
         let retry_budget = self.or(&section, "retry_budget", BUDGET, Self::retry_budget);
         let (tls, http2) = protocol?;
+        let proxy_protocol = self.announced(&section, http2);
         Some(Pool {
             name: name.ok()?,
             tls,
             http2,
+            proxy_protocol,
             balance,
             primary: primary?,
             secondary: secondary.unwrap_or_else(|| Some(Vec::new()))?,
@@ -179,6 +179,23 @@ impl Reading<'_> {
             (Scheme::H2 | Scheme::H2c, Some(found)) => self.http2_terms(found).map(Some),
         };
         Some((tls?, http2?))
+    }
+
+    /// How upstreams are told of clients. A connection of HTTP/2 carries the requests of many.
+    fn announced(
+        &mut self,
+        section: &Section<'_>,
+        http2: Option<Http2Terms>,
+    ) -> Option<HeaderVersion> {
+        let found = section.get("proxy_protocol")?;
+        if http2.is_some() {
+            let (key, place) = (
+                "proxy_protocol",
+                "a pool of HTTP/2, where clients share connections",
+            );
+            self.fault_at_key(found, Problem::NoEffect { key, place });
+        }
+        self.word(found, HeaderVersion::WORDS)
     }
 
     fn http2_terms(&mut self, found: &Found<'_>) -> Option<Http2Terms> {
@@ -287,6 +304,7 @@ pub(super) const KEYS: &[&str] = &[
     "max_fails",
     "outliers",
     "primary",
+    "proxy_protocol",
     "retry_budget",
     "scheme",
     "secondary",

@@ -220,7 +220,7 @@ const DIRECTIVES: &[(&str, Fate)] = &[
     ("proxy_pass_header", Fate::Inherited("what nginx keeps back by itself, such as `Server`, is not among `headers.response.remove` of the virtual host")),
     ("proxy_pass_request_body", Fate::Dropped("bodies are passed on")),
     ("proxy_pass_request_headers", Fate::Dropped("headers are passed on")),
-    ("proxy_protocol", Fate::Dropped("upstreams are not sent the PROXY protocol")),
+    ("proxy_protocol", Fate::Dropped("of `stream`, which is not converted: pools have `proxy_protocol`")),
     ("proxy_read_timeout", Fate::Inherited("`timeouts.first_byte` and `timeouts.read_idle`; nginx's 60 s are written out")),
     ("proxy_redirect", Fate::Inherited("a `Location` is mapped back where `rewrite` changes a prefix")),
     ("proxy_request_buffering", Fate::Changed(STREAMED)),

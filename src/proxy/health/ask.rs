@@ -12,6 +12,7 @@ use hyper_util::rt::TokioIo;
 use rustls::pki_types::ServerName;
 use tokio::io::AsyncRead;
 use tokio::io::AsyncWrite;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 
@@ -55,6 +56,8 @@ pub enum CheckError {
 /// Whom a check asks, and by which names.
 pub(super) struct Whom<'c> {
     pub(super) address: SocketAddr,
+    /// What comes before anything else is said, TLS included.
+    pub(super) announcement: &'c [u8],
     /// The name that its certificate carries.
     pub(super) server_name: &'c str,
     /// What its `Host` is, unless the check says otherwise.
@@ -68,7 +71,9 @@ pub(super) async fn ask(
     tls: Option<&TlsConnector>,
 ) -> Result<(), CheckError> {
     let tcp = TcpStream::connect(whom.address).await;
-    let tcp = tcp.map_err(CheckError::Connect)?;
+    let mut tcp = tcp.map_err(CheckError::Connect)?;
+    let announced = tcp.write_all(whom.announcement).await;
+    announced.map_err(CheckError::Connect)?;
     let Some(tls) = tls else {
         return speak(tcp, &check.probe, ("http", whom.authority)).await;
     };

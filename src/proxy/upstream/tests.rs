@@ -45,6 +45,7 @@ fn pool(hosts: &[&str]) -> Pool {
         name: PoolName::parse("app").unwrap(),
         tls: None,
         http2: None,
+        proxy_protocol: None,
         balance: Balance::RoundRobin,
         primary: hosts.iter().map(upstream).collect(),
         secondary: Vec::new(),

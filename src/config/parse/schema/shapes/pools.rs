@@ -25,6 +25,7 @@ pub(super) static POOL: Shape = section(
             .default("10s")
             .about("The span that `max_fails` counts in, and how long an upstream stays out."),
         key("outliers", Kind::Section(&OUTLIERS)),
+        key("proxy_protocol", Kind::Words(&["v1", "v2"])),
         key("slow_start", TOTAL).default("none"),
         key("health_check", Kind::Section(&HEALTH_CHECK)),
         key("timeouts", Kind::Section(&POOL_TIMEOUTS))

@@ -1,0 +1,85 @@
+//! Connections to upstreams that begin with a header of the PROXY protocol, which says whose requests they carry.
+//!
+//! One is used for one connection of one client only: what its header says is true of all of its requests.
+
+use std::io;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use pingora::Error;
+use pingora::ErrorType;
+use pingora::connectors::L4Connect;
+use pingora::protocols::l4::socket::SocketAddr as Place;
+use pingora::protocols::l4::stream::Stream;
+use pingora::upstreams::peer::HttpPeer;
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+
+use crate::decision::proxy_header::Announcement;
+use crate::decision::proxy_header::HeaderVersion;
+use crate::decision::proxy_header::write;
+use crate::decision::upstream::stable_hash;
+use crate::proxy::arrival::Arrived;
+use crate::proxy::context::ConnectionFacts;
+
+/// Has an upstream told whose request a connection is for.
+pub(super) fn announce(
+    peer: &mut HttpPeer,
+    version: HeaderVersion,
+    (connection, arrived): (&ConnectionFacts, &Arrived),
+    timeout: Duration,
+) {
+    let header = write(version, announcement(connection, arrived));
+    // No connection that told of another client is taken.
+    peer.group_key ^= stable_hash(&header);
+    let connecting = Announced { header, timeout };
+    peer.options.custom_l4 = Some(std::sync::Arc::new(connecting));
+}
+
+/// Where the client is behind trusted proxies, its port is not known.
+fn announcement(connection: &ConnectionFacts, arrived: &Arrived) -> Announcement {
+    let client = arrived.origin.client.to_canonical();
+    let is_own = client == connection.peer.ip().to_canonical();
+    let port = if is_own { connection.peer.port() } else { 0 };
+    Announcement::Client {
+        from: SocketAddr::new(client, port),
+        to: connection.local,
+    }
+}
+
+/// Connects, and says the header before anything else, TLS included.
+#[derive(Debug)]
+struct Announced {
+    header: Vec<u8>,
+    /// For both together: pingora sets no time for connections that are made for it.
+    timeout: Duration,
+}
+
+#[async_trait]
+impl L4Connect for Announced {
+    async fn connect(&self, place: &Place) -> pingora::Result<Stream> {
+        let Place::Inet(address) = place else {
+            return Error::e_explain(ErrorType::InternalError, "no address of TCP");
+        };
+        let connecting = async {
+            let mut stream = TcpStream::connect(address).await?;
+            stream.set_nodelay(true)?;
+            stream.write_all(&self.header).await?;
+            Ok(stream)
+        };
+        match tokio::time::timeout(self.timeout, connecting).await {
+            Ok(Ok(stream)) => Ok(Stream::from(stream)),
+            Ok(Err(error)) => Error::e_because(kind(&error), "not connected", error),
+            Err(late) => Error::e_because(ErrorType::ConnectTimedout, "not connected", late),
+        }
+    }
+}
+
+fn kind(error: &io::Error) -> ErrorType {
+    if error.kind() == io::ErrorKind::ConnectionRefused {
+        ErrorType::ConnectRefused
+    } else {
+        ErrorType::ConnectError
+    }
+}
