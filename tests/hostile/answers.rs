@@ -16,11 +16,19 @@ use crate::wire::mark;
 
 const HOST: &str = "Host: plain.test\r\n";
 
+/// The same for a virtual host that compresses.
+const PACKED: &str = "Host: packed.test\r\nAccept-Encoding: gzip\r\n";
+
 /// An answer that hides another, marked one.
 const HIDDEN: &str = "HTTP/1.1 200 OK\r\nContent-Length: 4\r\nX-Evil: MARK\r\n\r\nevil";
 
 /// What may come of an answer: an error, or one answer of which nothing is left over.
-fn fault(gateway: &Gateway, name: &str, answer: &[u8], then: Then) -> Option<String> {
+fn fault(
+    gateway: &Gateway,
+    (name, answer): (&str, &[u8]),
+    then: Then,
+    host: &str,
+) -> Option<String> {
     let mark = mark();
     let path = format!("/{mark}/odd");
     let answer: Vec<u8> = String::from_utf8_lossy(answer)
@@ -35,7 +43,7 @@ fn fault(gateway: &Gateway, name: &str, answer: &[u8], then: Then) -> Option<Str
         },
     );
     let mut wire = gateway.plain();
-    wire.send(format!("GET {path} HTTP/1.1\r\n{HOST}\r\n"));
+    wire.send(format!("GET {path} HTTP/1.1\r\n{host}\r\n"));
     let (mut all, _) = wire.read_to_end(Duration::from_millis(80));
     // On the same connection, and on others, each gets its own.
     let next = format!("/{mark}/next");
@@ -70,13 +78,12 @@ fn fault(gateway: &Gateway, name: &str, answer: &[u8], then: Then) -> Option<Str
     None
 }
 
-#[test]
-fn an_odd_answer_is_an_error_or_one_answer_and_the_next_client_gets_their_own() {
-    let gateway = Gateway::shared();
+/// Answers that readers take in different ways, each by its name.
+fn odd_answers() -> Vec<(&'static str, Vec<u8>)> {
     let with = |lines: &str, body: &str| {
         format!("HTTP/1.1 200 OK\r\n{lines}\r\n{body}{HIDDEN}").into_bytes()
     };
-    let cases: Vec<(&str, Vec<u8>)> = vec![
+    vec![
         ("cl_twice", with("Content-Length: 5\r\nContent-Length: 5\r\n", "hello")),
         ("cl_twice_different", with("Content-Length: 5\r\nContent-Length: 50\r\n", "hello")),
         ("cl_list", with("Content-Length: 5, 5\r\n", "hello")),
@@ -125,11 +132,32 @@ fn an_odd_answer_is_an_error_or_one_answer_and_the_next_client_gets_their_own() 
         ("two_answers", with("Content-Length: 5\r\n", "hello")),
         ("connection_close", with("Connection: close\r\nContent-Length: 5\r\n", "hello")),
         ("connection_names_cl", with("Connection: Content-Length\r\nContent-Length: 5\r\n", "hello")),
-    ];
+    ]
+}
+
+#[test]
+fn an_odd_answer_is_an_error_or_one_answer_and_the_next_client_gets_their_own() {
+    expect_no_fault(&odd_answers(), HOST);
+}
+
+#[test]
+fn an_odd_answer_is_none_the_better_for_being_compressed() {
+    let mut answers = odd_answers();
+    for (_, answer) in &mut answers {
+        let typed = "HTTP/1.1 200 OK\r\nContent-Type: text/html\r\n";
+        let text = String::from_utf8_lossy(answer);
+        let text = text.replacen("HTTP/1.1 200 OK\r\n", typed, 1);
+        *answer = text.into_bytes();
+    }
+    expect_no_fault(&answers, PACKED);
+}
+
+fn expect_no_fault(cases: &[(&str, Vec<u8>)], host: &str) {
+    let gateway = Gateway::shared();
     let mut faults = Vec::new();
-    for (name, answer) in &cases {
+    for (name, answer) in cases {
         for then in [Then::Keep, Then::Close] {
-            faults.extend(fault(&gateway, name, answer, then));
+            faults.extend(fault(&gateway, (name, answer), then, host));
         }
     }
     assert!(
