@@ -132,7 +132,7 @@ impl PeerTemplate {
                     .server_name
                     .as_ref()
                     .map(|name| name.as_str().to_owned());
-                let name = named.unwrap_or_else(|| member.upstream.host.clone());
+                let name = named.unwrap_or_else(|| member.certificate_name().to_owned());
                 let mut peer = HttpPeer::new(address, true, name);
                 let full = tls.verify == Verify::Full;
                 peer.options.verify_cert = full;

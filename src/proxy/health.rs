@@ -99,7 +99,7 @@ async fn check(
     let named = check.tls(&pool.config);
     let named = named.and_then(|tls| tls.server_name.clone());
     let name = named.map_or_else(
-        || member.upstream.host.clone(),
+        || member.certificate_name().to_owned(),
         |name| name.as_str().to_owned(),
     );
     // Who listens at another port is asked as he would be by anybody.

@@ -78,6 +78,17 @@ impl MemberRuntime {
         same && self.upstream == wanted.upstream
     }
 
+    /// The name that its certificate is to have, where nothing else is configured: of a service its domain, for
+    /// whoever can forge an answer of a name server chooses the hosts (RFC 9525 §6.1).
+    #[must_use]
+    pub fn certificate_name(&self) -> &str {
+        if self.name == self.authority {
+            return &self.upstream.host;
+        }
+        let domain = self.name.splitn(3, '.').nth(2);
+        domain.unwrap_or(&self.name).trim_end_matches('.')
+    }
+
     /// Whether a check of one is a check of the other: of the same host, at the same address.
     pub(super) fn is_checked_as(&self, other: &Self) -> bool {
         let (one, two) = (&self.upstream, &other.upstream);

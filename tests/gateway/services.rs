@@ -3,6 +3,8 @@
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::Manner;
+use crate::support::Multiplexed;
 use crate::support::NameServer;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
@@ -113,6 +115,27 @@ async fn hosts_of_a_higher_priority_number_join_when_the_first_are_gone() {
         .await;
     assert!(done.status.success(), "{done:?}");
     assert_eq!(rig.shares(8).await, [0, 8]);
+}
+
+/// Whoever forges an answer chooses the hosts of a service, and would have a certificate for one of them.
+#[tokio::test]
+async fn certificates_are_for_the_domain_of_a_service_and_not_for_hosts_that_an_answer_names() {
+    let upstream = Multiplexed::start(Manner::Tls(&[b"h2"])).await;
+    let names = NameServer::start().await;
+    for (service, host, status) in [
+        ("_https._tcp.app.test", "elsewhere.test", 200),
+        ("_https._tcp.elsewhere.test", "app.test", 503),
+    ] {
+        names.set(host, &["127.0.0.1"], 1);
+        let port = upstream.address().port();
+        names.offer(service, &[(1, 1, port, &format!("{host}."))]);
+        let tls = "scheme: h2, tls: { ca_file: ca.pem }";
+        let pool = yaml::pool(&format!("primary: [{{ service: {service} }}], {tls}"));
+        let gateway = Gateway::start(&format!("{}{pool}", names.line())).await;
+        gateway.wait_for_log("a name has other addresses").await;
+        Browser::new(&gateway).get(PAGE).await.expect(status);
+    }
+    assert_eq!(upstream.heads().len(), 1);
 }
 
 #[tokio::test]
