@@ -29,6 +29,7 @@ use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Current;
 use crate::proxy::line::Observed;
 use crate::proxy::linger::linger;
+use crate::proxy::linger::reset;
 use crate::proxy::live::Live;
 use crate::proxy::opening::Opened;
 use crate::proxy::service::Portway;
@@ -86,9 +87,12 @@ impl Connection {
         } else {
             running.await;
         }
-        if !self.given_up.load(Ordering::Relaxed)
-            && let Ok(stream) = back.try_recv()
-        {
+        let Ok(stream) = back.try_recv() else {
+            return;
+        };
+        if self.facts.is_stalled.load(Ordering::Relaxed) {
+            reset(stream);
+        } else if !self.given_up.load(Ordering::Relaxed) {
             linger(stream).await;
         }
     }

@@ -4,6 +4,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
 use std::time::Duration;
 
 use crate::decision::admission::Permit;
@@ -63,6 +64,8 @@ pub struct ConnectionFacts {
     pub line: Arc<RequestLine>,
     /// What its last request leaves to the next.
     pub memory: Arc<ConnectionMemory>,
+    /// Whether its client did not take an answer in time.
+    pub is_stalled: Arc<AtomicBool>,
     /// What of its streams is taken back.
     pub resets: Arc<Resets>,
 }

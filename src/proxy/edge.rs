@@ -186,6 +186,7 @@ impl Edge {
             local: ends.local,
             line: Arc::default(),
             memory: Arc::default(),
+            is_stalled: Arc::default(),
             resets: Arc::default(),
         };
         let accepted = Accepted {

@@ -5,6 +5,7 @@
 //! its account. `forward` chooses the upstream and judges failures; what bodies may do is `forward`'s, too.
 
 use std::os::fd::RawFd;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use http::HeaderMap;
@@ -13,6 +14,7 @@ use http::StatusCode;
 use http::Version;
 use http::header;
 use pingora::Error;
+use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
@@ -25,6 +27,7 @@ use crate::config::Route;
 use crate::proxy::access;
 use crate::proxy::activity;
 use crate::proxy::context::Admitted;
+use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
 use crate::proxy::entered;
@@ -172,6 +175,20 @@ pub(super) fn is_dropped(ctx: &RequestContext) {
         if let Some(admitted) = admitted {
             outliers::failed(admitted, at);
         }
+    }
+}
+
+/// A request is over. Notes whether its client took the answer: one that takes back streams, or does not read, is
+/// not waited for for ever.
+pub(super) fn is_over(session: &Session, fault: Option<&Error>, connection: &ConnectionFacts) {
+    // pingora does not say of each whose it is.
+    let fault = fault.filter(|fault| fault.esource() != &ErrorSource::Upstream);
+    if session.is_http2() {
+        connection
+            .resets
+            .note(fault.is_some() && !retry::is_answered(session));
+    } else if fault.is_some_and(|fault| fault.etype() == &ErrorType::WriteTimedout) {
+        connection.is_stalled.store(true, Ordering::Relaxed);
     }
 }
 

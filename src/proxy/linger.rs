@@ -3,11 +3,19 @@
 //! A socket that is closed while bytes come in answers them with a reset, and a reset takes back what the
 //! client has not read yet. HTTP/2 clients send window updates up to the end. No request is read here.
 
+use std::io;
+use std::os::fd::RawFd;
 use std::time::Duration;
 
 use nix::sys::socket::Shutdown;
 use nix::sys::socket::shutdown;
 use pingora::protocols::Stream;
+use rustix::net::sockopt::set_socket_linger;
+use rustix::process::PidfdFlags;
+use rustix::process::PidfdGetfdFlags;
+use rustix::process::getpid;
+use rustix::process::pidfd_getfd;
+use rustix::process::pidfd_open;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
 
@@ -21,6 +29,22 @@ pub(super) async fn linger(mut stream: Stream) {
         async { while let Ok(Ok(1..)) = timeout(LINGER_IDLE, stream.read(&mut waste)).await {} };
     // Past the bound the client has had its time.
     timeout(LINGER, reading).await.ok();
+}
+
+/// Closes a connection whose client does not read. The system would go on to offer what was written, for as long as
+/// the client says that it is there, and keep it in memory; so it is taken back.
+pub(super) fn reset(stream: Stream) {
+    if let Err(error) = forget_what_is_unsent(stream.id()) {
+        tracing::debug!(%error, "what a client has not read is left to the system");
+    }
+    drop(stream);
+}
+
+fn forget_what_is_unsent(socket: RawFd) -> io::Result<()> {
+    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
+    let socket = pidfd_getfd(this, socket, PidfdGetfdFlags::empty())?;
+    set_socket_linger(socket, Some(Duration::ZERO))?;
+    Ok(())
 }
 
 const WASTE_BYTES: usize = 4096;

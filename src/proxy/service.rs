@@ -11,7 +11,6 @@ use bytes::Bytes;
 use http::HeaderMap;
 use http::header;
 use pingora::Error;
-use pingora::ErrorSource;
 use pingora::ErrorType;
 use pingora::http::RequestHeader;
 use pingora::http::ResponseHeader;
@@ -351,12 +350,7 @@ impl ProxyHttp for Portway {
     async fn logging(&self, session: &mut Session, fault: Option<&Error>, ctx: &mut Self::CTX) {
         if let Some(current) = &ctx.current {
             current.watch.upstream_is_done();
-            if session.is_http2() {
-                let is_gone =
-                    fault.is_some_and(|fault| fault.esource() == &ErrorSource::Downstream);
-                let resets = &current.connection.resets;
-                resets.note(is_gone && !retry::is_answered(session));
-            }
+            exchange::is_over(session, fault, &current.connection);
         }
         let status = session.response_written().map(|head| head.status.as_u16());
         let took = ctx.current.as_ref();

@@ -66,6 +66,7 @@ mod rewrite;
 mod services;
 mod sessions;
 mod sign_in;
+mod slow_clients;
 mod slow_start;
 mod stale;
 mod streams;
