@@ -5,6 +5,7 @@
 
 use std::convert::Infallible;
 use std::net::TcpListener;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,28 +24,28 @@ use hyper_util::rt::TokioIo;
 use hyper_util::rt::TokioTimer;
 use tokio::net::TcpStream;
 use tokio::sync::Semaphore;
-use tokio::sync::watch;
 
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
 use crate::telemetry::metrics;
 
-/// Answers on a socket until the shutdown begins.
+/// Answers on a socket until `stop` comes to its end.
 ///
 /// # Errors
 /// When the socket cannot be used.
 pub async fn serve(
     socket: TcpListener,
     node: Arc<dyn Vitals>,
-    mut shutdown: watch::Receiver<bool>,
+    stop: impl Future<Output = ()>,
 ) -> std::io::Result<()> {
+    let mut stop = pin!(stop);
     socket.set_nonblocking(true)?;
     let listener = tokio::net::TcpListener::from_std(socket)?;
     let places = Arc::new(Semaphore::new(CONNECTIONS_MAX));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
-            _ = shutdown.wait_for(|stop| *stop) => return Ok(()),
+            () = &mut stop => return Ok(()),
         };
         let Ok((stream, _)) = accepted else {
             // Out of descriptors, most likely: trying again at once would only spin.

@@ -3,20 +3,25 @@
 use std::io;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use bytes::BytesMut;
 use http::HeaderValue;
 use http::Method;
 use http::Request;
+use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body_util::BodyExt;
 use http_body_util::Full;
+use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
 use serde::de::DeserializeOwned;
 use tokio::net::UnixStream;
+use tokio::task::JoinHandle;
 
 use crate::admin::SOCKET;
 use crate::admin::SUDO_USER;
@@ -69,18 +74,79 @@ pub fn ask<T: DeserializeOwned>(
     Err(AskError::Refused(refused.map_err(broken)?.error))
 }
 
-async fn exchange(
+/// Asks one question within an async context; what the answer says is for the caller to read.
+pub(super) async fn exchange(
+    state_dir: &Path,
+    what: (Method, &str),
+    with: (&str, Vec<u8>),
+) -> Result<(StatusCode, Bytes), AskError> {
+    let (response, _open) = send(state_dir, what, with).await?;
+    let status = response.status();
+    let body = response.into_body().collect().await.map_err(broken)?;
+    Ok((status, body.to_bytes()))
+}
+
+/// Hears lines, for as long as there are any.
+pub(super) async fn listen(
+    state_dir: &Path,
+    path: &str,
+    mut hear: impl FnMut(&[u8]),
+) -> Result<(), AskError> {
+    let (response, _open) = send(state_dir, (Method::GET, path), ("", Vec::new())).await?;
+    let status = response.status();
+    if status != StatusCode::OK {
+        return Err(AskError::Refused(format!("it answered {status}")));
+    }
+    let (mut body, mut heard) = (response.into_body(), BytesMut::new());
+    while let Some(frame) = body.frame().await {
+        if let Some(bytes) = frame.map_err(broken)?.data_ref() {
+            heard.extend_from_slice(bytes);
+        }
+        while let Some(end) = memchr::memchr(b'\n', &heard) {
+            hear(&heard.split_to(end + 1));
+        }
+    }
+    Ok(())
+}
+
+/// Posts one question from wherever it may be, and waits for the answer.
+pub(super) fn ask_apart(
+    state_dir: &Path,
+    path: &'static str,
+    body: Vec<u8>,
+    limit: Duration,
+) -> Option<Bytes> {
+    let (answer, answered) = mpsc::channel();
+    let state_dir = state_dir.to_owned();
+    let ask = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build();
+        let asked = exchange(&state_dir, (Method::POST, path), ("", body));
+        let asked = runtime.ok()?.block_on(asked);
+        // Whoever waited may have given up.
+        answer.send(asked.ok()?).ok()
+    };
+    std::thread::Builder::new().spawn(ask).ok()?;
+    let (status, answer) = answered.recv_timeout(limit).ok()?;
+    (status == StatusCode::OK).then_some(answer)
+}
+
+async fn send(
     state_dir: &Path,
     (method, path): (Method, &str),
     (sudo_user, body): (&str, Vec<u8>),
-) -> Result<(StatusCode, Bytes), AskError> {
+) -> Result<(Response<Incoming>, Open), AskError> {
     let folder = Folder::open(state_dir).map_err(|error| unreachable(state_dir, error))?;
     let stream = UnixStream::connect(folder.path(SOCKET)).await;
     let stream = stream.map_err(|error| unreachable(state_dir, error))?;
     let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
         .await
         .map_err(broken)?;
-    let running = tokio::spawn(connection);
+    let running = Open(tokio::spawn(async move {
+        // Whoever waits for the answer learns of it.
+        connection.await.ok();
+    }));
     let sudo = HeaderValue::from_bytes(sudo_user.as_bytes());
     let request = Request::builder()
         .method(method)
@@ -90,10 +156,16 @@ async fn exchange(
         .body(Full::new(Bytes::from(body)))
         .map_err(broken)?;
     let response = sender.send_request(request).await.map_err(broken)?;
-    let status = response.status();
-    let body = response.into_body().collect().await.map_err(broken)?;
-    running.abort();
-    Ok((status, body.to_bytes()))
+    Ok((response, running))
+}
+
+/// A connection, for as long as its answer is read.
+struct Open(JoinHandle<()>);
+
+impl Drop for Open {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
 }
 
 fn unreachable(state_dir: &Path, error: io::Error) -> AskError {

@@ -9,21 +9,26 @@
 use std::sync::Arc;
 
 use crate::ports::audit_trail::AuditTrail;
+use crate::ports::clock::Clock;
 use crate::ports::control::Control;
 use crate::ports::keys::Keys;
 use crate::ports::pools::Pools;
+use crate::ports::session_engine::SessionEngine;
 use crate::ports::sessions::Sessions;
 
 pub mod client;
+mod door;
 mod reply;
 mod server;
 mod socket;
 mod verbs;
 
+pub use door::SuccessorEngine;
 pub use server::serve;
 pub use socket::BindError;
 pub use socket::ControlSocket;
 pub use socket::SOCKET;
+pub use socket::SharedControl;
 
 /// Those who do what is asked for.
 #[derive(Clone)]
@@ -36,6 +41,10 @@ pub struct Desk {
     pub pools: Arc<dyn Pools>,
     /// Its sessions.
     pub sessions: Arc<dyn Sessions>,
+    /// Its engine, for the process that it has followed; none where it has none of its own.
+    pub engine: Option<Arc<dyn SessionEngine>>,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
     /// Where it is noted who asked for what.
     pub audit: Arc<dyn AuditTrail>,
 }

@@ -7,12 +7,18 @@ use std::fs::File;
 use std::fs::OpenOptions;
 use std::fs::TryLockError;
 use std::io;
+use std::os::fd::AsFd;
 use std::os::fd::AsRawFd;
+use std::os::fd::BorrowedFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::OpenOptionsExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
 use std::path::Path;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 /// The name of the socket in the state directory.
 pub const SOCKET: &str = "control.sock";
@@ -23,7 +29,35 @@ pub struct ControlSocket {
     pub(super) listener: UnixListener,
     path: PathBuf,
     /// Held for as long as the socket is ours.
-    _lock: File,
+    lock: File,
+    /// Whether another process has it now.
+    is_left: Arc<AtomicBool>,
+}
+
+/// The control socket of a node and its lock, to be handed to another process.
+#[derive(Debug)]
+pub struct SharedControl {
+    listener: OwnedFd,
+    lock: OwnedFd,
+    is_left: Arc<AtomicBool>,
+}
+
+impl SharedControl {
+    /// The socket, and the lock beside it.
+    #[must_use]
+    pub fn descriptors(&self) -> [BorrowedFd<'_>; 2] {
+        [self.listener.as_fd(), self.lock.as_fd()]
+    }
+
+    /// Leaves the socket to the process that has it besides: it is not taken away with this one.
+    pub fn leave(&self) {
+        self.is_left.store(true, Ordering::Release);
+    }
+
+    /// Takes the socket over from the process that has it besides.
+    pub fn claim(&self) {
+        self.is_left.store(false, Ordering::Release);
+    }
 }
 
 /// Why there is no control socket.
@@ -69,13 +103,41 @@ impl ControlSocket {
         Ok(Self {
             listener,
             path,
-            _lock: lock,
+            lock,
+            is_left: Arc::default(),
+        })
+    }
+
+    /// The socket of a state directory as another process has bound it, with the lock that it holds. It is that
+    /// one's until [`SharedControl::claim`].
+    #[must_use]
+    pub fn inherited(state_dir: &Path, listener: OwnedFd, lock: OwnedFd) -> Self {
+        Self {
+            listener: listener.into(),
+            path: state_dir.join(SOCKET),
+            lock: lock.into(),
+            is_left: Arc::new(AtomicBool::new(true)),
+        }
+    }
+
+    /// The same socket, for another process.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub fn share(&self) -> io::Result<SharedControl> {
+        Ok(SharedControl {
+            listener: self.listener.as_fd().try_clone_to_owned()?,
+            lock: self.lock.as_fd().try_clone_to_owned()?,
+            is_left: Arc::clone(&self.is_left),
         })
     }
 }
 
 impl Drop for ControlSocket {
     fn drop(&mut self) {
+        if self.is_left.load(Ordering::Acquire) {
+            return;
+        }
         // A socket that stays behind is stale, which the next start sees by the lock.
         std::fs::remove_file(&self.path).ok();
     }
@@ -146,6 +208,27 @@ mod tests {
         UnixStream::connect(&path).unwrap();
         drop(socket);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_socket_that_was_left_to_another_stays_with_its_lock() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join(SOCKET);
+        let old = ControlSocket::bind(folder.path()).unwrap();
+        let shared = old.share().unwrap();
+        let [listener, lock] = shared
+            .descriptors()
+            .map(|descriptor| descriptor.try_clone_to_owned().unwrap());
+        let new = ControlSocket::inherited(folder.path(), listener, lock);
+        new.share().unwrap().claim();
+        shared.leave();
+        drop((old, shared));
+        UnixStream::connect(&path).unwrap();
+        let other = ControlSocket::bind(folder.path()).unwrap_err();
+        assert!(matches!(other, BindError::InUse(_)), "{other}");
+        drop(new);
+        assert!(!path.exists());
+        ControlSocket::bind(folder.path()).unwrap();
     }
 
     #[test]

@@ -17,6 +17,7 @@ use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
 use crate::app::logs::LogFiles;
 use crate::app::ops;
+use crate::app::sockets::Planned;
 use crate::app::sockets::Sockets;
 use crate::app::users::UsersWatch;
 use crate::config::Config;
@@ -76,19 +77,37 @@ impl Assembled {
     }
 }
 
-/// Puts a gateway together.
-pub(super) fn assemble(config: &Config) -> anyhow::Result<Assembled> {
+/// What another process has bound.
+pub(super) struct Given {
+    pub(super) sockets: Vec<Planned>,
+    /// The one that tells of health and metrics.
+    pub(super) ops: Option<TcpListener>,
+    pub(super) control: ControlSocket,
+}
+
+/// Puts a gateway together, with what it was given.
+pub(super) fn assemble(config: &Config, given: Option<Given>) -> anyhow::Result<Assembled> {
+    let (given, given_ops, given_control) = match given {
+        None => (Vec::new(), None, None),
+        Some(given) => (given.sockets, given.ops, Some(given.control)),
+    };
     let mut ports = Ports {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
         resolver: Arc::new(HickoryResolver::new(config.names.clone())),
         audit: Arc::new(NoTrail),
     };
-    let (sockets, listeners) = Sockets::new();
+    let (sockets, listeners) = Sockets::new(given);
     let planned = sockets.plan(&config.listeners)?;
-    let ops = ops::bind(config.ops)?;
+    let ops = match given_ops {
+        Some(given) => Some(given),
+        None => ops::bind(config.ops)?,
+    };
     keys::make_state_dir(&config.state_dir)?;
-    let control = ControlSocket::bind(&config.state_dir)?;
+    let control = match given_control {
+        Some(given) => given,
+        None => ControlSocket::bind(&config.state_dir)?,
+    };
     let had_keys = config.key_ring_file.exists();
     let ring_file = keys::of(config, ports.clock.as_ref(), ports.entropy.as_ref())?;
     let keys = Arc::new(KeyRing::new(&ring_file));

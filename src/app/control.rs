@@ -13,6 +13,7 @@ use crate::app::ops::Node;
 use crate::app::pool_status;
 use crate::app::record::Record;
 use crate::app::reload::Ask;
+use crate::app::succession::Succession;
 use crate::config::Config;
 use crate::crypto::certificates::TermState;
 use crate::logbook::moment::rfc3339_seconds;
@@ -24,6 +25,9 @@ use crate::ports::control::NodeStatus;
 use crate::ports::control::PeerStatus;
 use crate::ports::control::ReloadError;
 use crate::ports::control::ReloadReport;
+use crate::ports::control::UpgradeError;
+use crate::ports::control::UpgradeQuestion;
+use crate::ports::control::UpgradeReport;
 use crate::ports::control::UsersStatus;
 use crate::ports::vitals::Readiness;
 use crate::ports::vitals::Vitals;
@@ -40,6 +44,7 @@ pub(super) struct NodeControl {
     pub(super) live: Arc<Live>,
     pub(super) record: Arc<Record>,
     pub(super) asks: mpsc::Sender<Ask>,
+    pub(super) succession: Arc<Succession>,
     pub(super) cluster_id: String,
 }
 
@@ -72,6 +77,10 @@ impl Control for NodeControl {
         let asked = self.asks.send(ask).await;
         asked.map_err(|_| ReloadError::Stopping)?;
         answer.await.map_err(|_| ReloadError::Stopping)
+    }
+
+    async fn upgrade(&self, question: &UpgradeQuestion) -> Result<UpgradeReport, UpgradeError> {
+        self.succession.upgrade(question).await
     }
 }
 

@@ -7,9 +7,12 @@ use std::sync::Arc;
 use anyhow::Context;
 
 use crate::app::assembly::Ports;
+use crate::app::door::Door;
 use crate::app::federation;
 use crate::app::federation::Answering;
 use crate::app::federation::Federation;
+use crate::app::reopenable::Reopenable;
+use crate::app::reopenable::Stores;
 use crate::app::users::UsersWatch;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::World;
@@ -62,12 +65,25 @@ pub(super) enum Engine {
 pub(super) struct OwnEngine {
     /// The engine.
     pub(super) engine: Arc<EmbeddedEngine>,
+    /// The way to it that can be shut.
+    pub(super) door: Arc<Door>,
     /// Its store.
     pub(super) store: Arc<dyn SessionStore>,
+    /// The same, as it is kept.
+    pub(super) kept: Kept,
     /// The users file, followed while the gateway runs.
     pub(super) users: Option<Arc<CurrentUsers>>,
     /// The back-channel; none where there is one data centre.
     pub(super) federation: Option<Arc<Federation>>,
+}
+
+/// How sessions are kept.
+#[derive(Clone)]
+pub(super) enum Kept {
+    /// In memory, with what has ended.
+    InMemory(Arc<dyn EndLog>),
+    /// In a file, which another process can open once it is closed here.
+    OnDisk(Arc<Reopenable>),
 }
 
 impl Engine {
@@ -90,7 +106,7 @@ impl Engine {
     /// The door that gate and collector know.
     pub(super) fn door(&self) -> Arc<dyn SessionEngine> {
         match self {
-            Self::Own(own) => Arc::clone(&own.engine) as Arc<dyn SessionEngine>,
+            Self::Own(own) => Arc::clone(&own.door) as Arc<dyn SessionEngine>,
             Self::Remote(engine) => Arc::clone(engine) as Arc<dyn SessionEngine>,
         }
     }
@@ -188,7 +204,11 @@ impl Engine {
 
 impl OwnEngine {
     fn build(config: &Config, ports: &Ports, keys: &Arc<KeyRing>) -> anyhow::Result<Self> {
-        let (store, ends) = open_store(config, keys, ports)?;
+        let kept = open_store(config, keys, ports)?;
+        let Stores {
+            sessions: store,
+            ends,
+        } = kept.stores.clone();
         let users = open_users(config)?;
         let federation = Federation::build(config, ports)?.map(Arc::new);
         let parts = EngineParts {
@@ -203,10 +223,12 @@ impl OwnEngine {
             entropy: Arc::clone(&ports.entropy),
         };
         let engine = EmbeddedEngine::new(parts, engine_settings(config, keys));
-        let engine = engine.with_audit(Arc::clone(&ports.audit));
+        let engine = Arc::new(engine.with_audit(Arc::clone(&ports.audit)));
         Ok(Self {
-            engine: Arc::new(engine),
+            door: Arc::new(Door::new(Arc::clone(&engine))),
+            engine,
             store,
+            kept: kept.kept,
             users,
             federation,
         })
@@ -256,21 +278,31 @@ fn engine_settings(config: &Config, keys: &KeyRing) -> EngineSettings {
     }
 }
 
-type Stores = (Arc<dyn SessionStore>, Arc<dyn EndLog>);
+/// A store, and how it is kept.
+struct OpenStore {
+    stores: Stores,
+    kept: Kept,
+}
 
-fn open_store(config: &Config, keys: &Arc<KeyRing>, ports: &Ports) -> anyhow::Result<Stores> {
-    let incarnation = Incarnation(id_bytes(ports.entropy.as_ref()));
-    let now = ports.clock.now();
+fn open_store(config: &Config, keys: &Arc<KeyRing>, ports: &Ports) -> anyhow::Result<OpenStore> {
     let records = match (config.session.store, &config.mdc) {
         (StoreKind::Disk, _) => Records::Kept,
         // What has ended must not be forgotten while other data centres may know of it (S-15).
         (StoreKind::Memory, Some(_)) => Records::Volatile,
         (StoreKind::Memory, None) => {
-            let store = Arc::new(MemoryStore::new(incarnation, now));
-            return Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store));
+            let incarnation = Incarnation(id_bytes(ports.entropy.as_ref()));
+            let store = Arc::new(MemoryStore::new(incarnation, ports.clock.now()));
+            let ends: Arc<dyn EndLog> = Arc::<MemoryStore>::clone(&store);
+            return Ok(OpenStore {
+                kept: Kept::InMemory(Arc::clone(&ends)),
+                stores: Stores {
+                    sessions: store,
+                    ends,
+                },
+            });
         }
     };
-    let sealer = Arc::new(RingSealer {
+    let sealer: Arc<dyn RecordSealer> = Arc::new(RingSealer {
         keys: Arc::clone(keys),
         entropy: Arc::clone(&ports.entropy),
     });
@@ -278,9 +310,26 @@ fn open_store(config: &Config, keys: &Arc<KeyRing>, ports: &Ports) -> anyhow::Re
         records,
         ..DiskOptions::default()
     };
-    let store = DiskStore::open(&config.state_dir, sealer, incarnation, now, options);
-    let store = Arc::new(store.context("the session store cannot be opened")?);
-    Ok((Arc::clone(&store) as Arc<dyn SessionStore>, store))
+    let state_dir = config.state_dir.clone();
+    let (clock, entropy) = (Arc::clone(&ports.clock), Arc::clone(&ports.entropy));
+    let open = move || {
+        let incarnation = Incarnation(id_bytes(entropy.as_ref()));
+        let sealer = Arc::clone(&sealer);
+        let store = DiskStore::open(&state_dir, sealer, incarnation, clock.now(), options);
+        let store = Arc::new(store.context("the session store cannot be opened")?);
+        Ok(Stores {
+            sessions: Arc::<DiskStore>::clone(&store),
+            ends: store,
+        })
+    };
+    let store = Arc::new(Reopenable::open(open)?);
+    Ok(OpenStore {
+        stores: Stores {
+            sessions: Arc::<Reopenable>::clone(&store),
+            ends: Arc::<Reopenable>::clone(&store),
+        },
+        kept: Kept::OnDisk(store),
+    })
 }
 
 /// Seals session records with the key ring.

@@ -4,9 +4,9 @@
 //! server. `reload` puts another configuration in the place of the one that is served, on top of what
 //! `lasting` keeps.
 
+use std::ffi::OsString;
 use std::net::SocketAddr;
 use std::path::PathBuf;
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::mpsc;
@@ -14,12 +14,10 @@ use std::thread::JoinHandle;
 
 use anyhow::Context;
 use anyhow::anyhow;
-use async_trait::async_trait;
+use anyhow::bail;
 use parking_lot::Mutex;
 use pingora::server::RunArgs;
 use pingora::server::Server;
-use pingora::server::ShutdownSignal;
-use pingora::server::ShutdownSignalWatch;
 use pingora::server::configuration::Opt;
 use pingora::server::configuration::ServerConf;
 use tokio::sync::Notify;
@@ -27,12 +25,22 @@ use tokio::sync::watch;
 
 use crate::app::answering::AnsweringService;
 use crate::app::assembly::Assembled;
+use crate::app::edge_service::EdgeParts;
+use crate::app::edge_service::EdgeService;
+use crate::app::engine::Engine;
 use crate::app::hang_ups::HangUps;
 use crate::app::ops::OpsService;
+use crate::app::signals::Signals;
+use crate::app::succession::Blessing;
+use crate::app::succession::Claims;
+use crate::app::succession::Duties;
+use crate::app::succession::Heir;
+use crate::app::succession::Inherited;
 use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::sources::Sources;
-use crate::proxy::live::Live;
+use crate::ports::clock::Clock;
+use crate::system::SystemClock;
 
 mod answering;
 mod assembly;
@@ -40,8 +48,10 @@ pub mod branding;
 mod changes;
 mod control;
 mod descriptors;
+mod door;
 pub(crate) mod doubts;
 mod drains;
+mod edge_service;
 mod engine;
 mod federation;
 mod hang_ups;
@@ -58,12 +68,15 @@ mod pools;
 mod prepare;
 mod record;
 mod reload;
+mod reopenable;
 #[cfg(test)]
 mod rig;
 mod services;
 mod sessions;
+mod signals;
 mod sockets;
 mod streams;
+pub mod succession;
 mod tasks;
 mod users;
 pub(crate) mod verify;
@@ -77,6 +90,17 @@ pub struct Origin {
     pub config: Arc<Config>,
     /// The files that it was read from.
     pub sources: Sources,
+    /// How the process was started, for its successor; none where it can have none.
+    pub invocation: Option<Invocation>,
+}
+
+/// How a process was started.
+#[derive(Clone, Debug)]
+pub struct Invocation {
+    /// The file of its program.
+    pub binary: PathBuf,
+    /// Its arguments, without the program's name.
+    pub arguments: Vec<OsString>,
 }
 
 /// A gateway that is running.
@@ -92,18 +116,60 @@ pub struct Running {
 /// # Errors
 /// When something that the configuration names cannot be used.
 pub fn start(origin: Origin) -> anyhow::Result<Running> {
+    begin(origin, None)
+}
+
+/// Starts a gateway in the place of the one that runs: takes over its sockets and sessions, and returns once it
+/// accepts connections.
+///
+/// # Errors
+/// When something that the configuration names cannot be used, or the other one does not hand over. That one goes on
+/// then, unless it is gone.
+pub fn take_over(origin: Origin, mut heir: Heir) -> anyhow::Result<Running> {
+    let unusable = verify::unusable(&origin.config, SystemClock.now());
+    if !unusable.is_empty() {
+        let text = unusable.join("\n");
+        heir.refuse(&text);
+        bail!("{text}");
+    }
+    let inherited = heir.inherit(&origin.config);
+    let begun = inherited.and_then(|inherited| begin(origin, Some((inherited, &mut heir))));
+    if let Err(error) = &begun {
+        heir.fail(error);
+    }
+    begun
+}
+
+fn begin(origin: Origin, inherited: Option<(Inherited, &mut Heir)>) -> anyhow::Result<Running> {
     pingora::tls::install_default_crypto_provider();
     descriptors::raise(&origin.config.limits);
     let stop = Arc::new(Notify::new());
     let hang_ups = HangUps::listen()?;
-    let assembled = assembly::assemble(&origin.config)?;
+    let (inherited, heir) = inherited.unzip();
+    let (given, memory) = inherited.map(|all| (all.given, all.memory)).unzip();
+    let assembled = assembly::assemble(&origin.config, given)?;
+    if let Some(memory) = memory {
+        memory.take_up(&assembled.lasting.engine)?;
+    }
     let addresses = assembled.addresses()?;
+    let claims = Claims::of(&assembled)?;
     let (ready, is_ready) = mpsc::channel();
-    let stopped = Arc::clone(&stop);
+    let (blessing, blessed) = Blessing::new();
+    let launch = Launch {
+        origin,
+        hang_ups,
+        assembled,
+        stop: Arc::clone(&stop),
+        ready,
+        blessing: heir.is_some().then_some(blessing),
+    };
     let thread = std::thread::Builder::new()
         .name("portway".to_owned())
-        .spawn(move || run((origin, hang_ups), assembled, stopped, ready))
+        .spawn(move || run(launch))
         .context("no thread can be started")?;
+    if let Some(heir) = heir {
+        blessed.wait_for(heir, &claims);
+    }
     let running = Running {
         addresses,
         stop,
@@ -149,42 +215,55 @@ impl Running {
     }
 }
 
-fn run(
-    started: (Origin, HangUps),
-    mut assembled: Assembled,
+/// What a server is made of.
+struct Launch {
+    origin: Origin,
+    hang_ups: HangUps,
+    assembled: Assembled,
+    /// Told when it is to stop.
     stop: Arc<Notify>,
+    /// Told when it accepts connections.
     ready: mpsc::Sender<()>,
-) -> anyhow::Result<()> {
-    let conf = ServerConf {
-        threads: started.0.config.threads,
-        // A request is polled by one thread: pingora closes a WebSocket whose acceptance another thread
-        // sees before the end of its request has been sent on (ADR 0010).
-        work_stealing: false,
-        // The signal watch below has drained before it returns.
-        grace_period_seconds: Some(0),
-        graceful_shutdown_timeout_seconds: Some(1),
-        max_retries: MAX_RETRIES,
-        upstream_keepalive_pool_size: UPSTREAM_KEEP_ALIVE,
-        ca_file: assembly::platform_ca(),
-        ..ServerConf::default()
-    };
+    /// Keeps it from accepting before another process has let go.
+    blessing: Option<Blessing>,
+}
+
+fn run(launch: Launch) -> anyhow::Result<()> {
+    let Launch {
+        origin,
+        hang_ups,
+        mut assembled,
+        stop,
+        ready,
+        blessing,
+    } = launch;
+    let conf = server_conf(origin.config.threads);
     let mut server = Server::new_with_opt_and_conf(Some(Opt::default()), conf);
     let (give_notice, leaving) = watch::channel(false);
     let (begin_drain, draining) = watch::channel(false);
     let drained = Arc::new(Notify::new());
     let live = Arc::clone(&assembled.live);
-    let store = assembled.lasting.engine.store();
     let logs = Arc::clone(&assembled.lasting.logs);
     let is_serving = Arc::new(AtomicBool::new(false));
     let outage = Arc::new(Outage::new(Arc::clone(&stop)));
-    let core = services::Core::new(&mut assembled, started, (&is_serving, &leaving), &outage);
-    if let Some(socket) = assembled.ops.take() {
-        server.add_service(OpsService::new(socket, core.node()));
+    let engine = assembled.lasting.engine.clone();
+    let mut duties = Duties::of(&origin, &assembled, &outage)?;
+    let (retired_ops, succeeded) = (duties.retired_ops.take(), Arc::clone(&duties.succeeded));
+    let has_successor = Arc::clone(&duties.has_successor);
+    let begun = blessing.as_ref().map(|_| Arc::new(Notify::new()));
+    let core = services::Core::new(
+        &mut assembled,
+        (origin, hang_ups),
+        (&is_serving, &leaving),
+        (&outage, duties, begun.clone()),
+    );
+    if let Some((socket, retired)) = assembled.ops.take().zip(retired_ops) {
+        server.add_service(OpsService::new(socket, core.node(), retired));
     }
     let answering = assembled.lasting.engine.answering()?;
     let answering = answering
         .map(|answering| AnsweringService::new(answering, core.settled(), Arc::clone(&outage)));
-    let edge = services::EdgeService::new(services::EdgeParts {
+    let edge = EdgeService::new(EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
         vitals: core.node(),
@@ -193,6 +272,9 @@ fn run(
         drained: Arc::clone(&drained),
         outage: Arc::clone(&outage),
         ready,
+        blessing,
+        begun,
+        has_successor: Arc::clone(&has_successor),
     });
     if let Some(answering) = answering {
         server.add_service(answering);
@@ -201,6 +283,8 @@ fn run(
     let edge = server.add_service(edge);
     edge.add_dependency(&core);
     let signals = Signals {
+        succeeded,
+        has_successor,
         live,
         stop,
         give_notice,
@@ -210,73 +294,51 @@ fn run(
     server.run(RunArgs {
         shutdown_signal: Box::new(signals),
     });
-    let closed = store.map_or(Ok(()), |store| close(store.as_ref()));
+    let closed = farewell(&engine);
     logs.finish();
     closed?;
+    nothing_lost(&outage)
+}
+
+fn nothing_lost(outage: &Outage) -> anyhow::Result<()> {
     match outage.lost() {
         None => Ok(()),
         Some(lost) => Err(anyhow!("the node stopped because it lost {lost}")),
     }
 }
 
-/// Writes back what the store kept lazily. The runtimes are gone by now, so it gets one of its own.
-fn close(store: &dyn crate::ports::session_store::SessionStore) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().build();
-    runtime
-        .context("no runtime can be made")?
-        .block_on(store.close())
-        .context("closing the store")
-}
-
-/// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first. Before a signal has it
-/// drain, balancers get time to hear that the node is not ready.
-struct Signals {
-    live: Arc<Live>,
-    stop: Arc<Notify>,
-    give_notice: watch::Sender<bool>,
-    begin_drain: watch::Sender<bool>,
-    drained: Arc<Notify>,
-}
-
-#[async_trait]
-impl ShutdownSignalWatch for Signals {
-    async fn recv(&self) -> ShutdownSignal {
-        use tokio::signal::unix::SignalKind;
-        use tokio::signal::unix::signal;
-
-        let (terminate, interrupt) = (
-            signal(SignalKind::terminate()),
-            signal(SignalKind::interrupt()),
-        );
-        if let (Ok(mut terminate), Ok(mut interrupt)) = (terminate, interrupt) {
-            let mut told = pin!(self.stop.notified());
-            let signal = tokio::select! {
-                _ = terminate.recv() => Some("SIGTERM"),
-                _ = interrupt.recv() => Some("SIGINT"),
-                () = &mut told => None,
-            };
-            self.give_notice.send_replace(true);
-            let delay = self.live.look().limits.drain_delay;
-            if let Some(signal) = signal.filter(|_| !delay.is_zero()) {
-                tracing::info!(signal, ?delay, "not ready any more; draining after a delay");
-                tokio::select! {
-                    () = tokio::time::sleep(delay) => {}
-                    _ = terminate.recv() => {}
-                    _ = interrupt.recv() => {}
-                    () = told => {}
-                }
-            }
-            if let Some(signal) = signal {
-                tracing::info!("{signal}: draining");
-            }
-        } else {
-            self.stop.notified().await;
-            self.give_notice.send_replace(true);
-        }
-        self.begin_drain.send_replace(true);
-        self.drained.notified().await;
-        ShutdownSignal::FastShutdown
+fn server_conf(threads: usize) -> ServerConf {
+    ServerConf {
+        threads,
+        // A request is polled by one thread: pingora closes a WebSocket whose acceptance another thread
+        // sees before the end of its request has been sent on (ADR 0010).
+        work_stealing: false,
+        // The signal watch has drained before it returns.
+        grace_period_seconds: Some(0),
+        graceful_shutdown_timeout_seconds: Some(1),
+        max_retries: MAX_RETRIES,
+        upstream_keepalive_pool_size: UPSTREAM_KEEP_ALIVE,
+        ca_file: assembly::platform_ca(),
+        ..ServerConf::default()
     }
+}
+
+/// Writes back what the store kept lazily, or tells the process that has it now. The runtimes are gone by now, so it
+/// gets one of its own.
+fn farewell(engine: &Engine) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build();
+    let runtime = runtime.context("no runtime can be made")?;
+    if let Engine::Own(own) = engine
+        && let Some(successor) = own.door.successor()
+    {
+        runtime.block_on(successor.flush());
+    }
+    let Some(store) = engine.store() else {
+        return Ok(());
+    };
+    runtime.block_on(store.close()).context("closing the store")
 }
 
 /// Upstreams tried for one request at most, whatever a pool says.

@@ -19,6 +19,7 @@ use crate::app::engine::Engine;
 use crate::app::logs::LogFiles;
 use crate::app::record::Record;
 use crate::app::tasks::Outage;
+use crate::app::tasks::stopped_or_retired;
 use crate::crypto::key_ring::KeyRing;
 use crate::ops;
 use crate::ports::vitals::Readiness;
@@ -98,13 +99,20 @@ fn certificates(serving: &Serving) -> Vec<CertificateSnapshot> {
 pub(super) struct OpsService {
     socket: Option<TcpListener>,
     node: Arc<Node>,
+    /// Turns true when the process that has followed answers.
+    retired: Option<watch::Receiver<bool>>,
 }
 
 impl OpsService {
-    pub(super) const fn new(socket: TcpListener, node: Arc<Node>) -> Self {
+    pub(super) const fn new(
+        socket: TcpListener,
+        node: Arc<Node>,
+        retired: watch::Receiver<bool>,
+    ) -> Self {
         Self {
             socket: Some(socket),
             node,
+            retired: Some(retired),
         }
     }
 }
@@ -119,11 +127,12 @@ impl ServiceWithDependents for OpsService {
         ready: ServiceReadyNotifier,
     ) {
         ready.notify_ready();
-        let Some(socket) = self.socket.take() else {
+        let (Some(socket), Some(retired)) = (self.socket.take(), self.retired.take()) else {
             return;
         };
         let node = Arc::<Node>::clone(&self.node);
-        if let Err(error) = ops::serve(socket, node, shutdown).await {
+        let stop = stopped_or_retired(shutdown, retired);
+        if let Err(error) = ops::serve(socket, node, stop).await {
             tracing::error!(%error, "the ops listener cannot be used");
             self.node.outage.begin("the ops listener");
         }

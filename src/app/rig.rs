@@ -1,5 +1,6 @@
 //! An engine with nothing behind it, for the tests of what `app` does around one.
 
+use std::net::Ipv4Addr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,18 @@ use crate::engine::EmbeddedEngine;
 use crate::engine::EngineParts;
 use crate::engine::EngineSettings;
 use crate::model::end::Incarnation;
+use crate::model::id::SessionId;
+use crate::model::id::SsoId;
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Identity;
 use crate::model::name::ClusterId;
+use crate::model::name::StoreName;
+use crate::model::name::UserName;
+use crate::model::session::Attributes;
+use crate::model::session::Generation;
+use crate::model::session::Session;
+use crate::model::session::SessionState;
+use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::peer_channel::NoPeers;
@@ -48,4 +60,42 @@ pub(super) fn engine(
         federation: None,
     };
     Arc::new(EmbeddedEngine::new(parts, settings))
+}
+
+/// A session of somebody.
+pub(super) fn session((sso, id): (SsoId, SessionId), at: Timestamp) -> Session {
+    let subject = UserName::parse("alice").unwrap();
+    let store = StoreName::parse("staff").unwrap();
+    Session {
+        id,
+        facts: SsoFacts {
+            sso,
+            subject: subject.clone(),
+            store: store.clone(),
+            first_authenticated: at,
+            expires: at.after(Duration::from_secs(60)),
+            generation: Generation(0),
+            level: AuthLevel::MAX,
+            level_reached: at,
+        },
+        state: SessionState::Live,
+        identity: Identity {
+            store,
+            subject,
+            name: None,
+            email: None,
+            groups: Vec::new(),
+            attributes: Default::default(),
+        },
+        last_access: at,
+        client_address: Ipv4Addr::LOCALHOST.into(),
+        held_since: at,
+        reserved: None,
+        provider_session: None,
+        attributes: Attributes::Known,
+        noted: None,
+        aliases: Vec::new(),
+        visited: Vec::new(),
+        version: 0,
+    }
 }

@@ -1,23 +1,20 @@
-//! Two services inside pingora's server: the edge, which serves, and the core, which keeps house. The third,
-//! which answers other nodes, is `answering`.
+//! The service inside pingora's server that keeps house: the core. The edge, which serves, is `edge_service`;
+//! `answering` answers other nodes.
 //!
 //! Each has a runtime of its own, so that housekeeping never delays a request.
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
-use std::sync::mpsc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::join;
 use futures_util::future::join_all;
-use pingora::proxy::http_proxy;
 use pingora::server::ListenFds;
 use pingora::server::ShutdownWatch;
-use pingora::server::configuration::ServerConf;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
@@ -42,17 +39,17 @@ use crate::app::record::Record;
 use crate::app::reload::Reloader;
 use crate::app::sessions::NodeSessions;
 use crate::app::streams::StreamWatch;
+use crate::app::succession::Duties;
+use crate::app::succession::Succession;
 use crate::app::tasks::Ending;
 use crate::app::tasks::Outage;
 use crate::app::tasks::Tasks;
+use crate::app::tasks::on_duty;
+use crate::app::tasks::stopped_or_retired;
 use crate::app::users::UsersWatch;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
-use crate::ports::vitals::Vitals;
-use crate::proxy::edge::Edge;
-use crate::proxy::listening::Bound;
 use crate::proxy::naming::Asking;
-use crate::proxy::service::Portway;
 
 /// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names,
 /// reads the configuration again.
@@ -61,11 +58,16 @@ pub(super) struct Core {
     users: Option<UsersWatch>,
     node: Arc<Node>,
     desk: Desk,
-    socket: Option<ControlSocket>,
+    /// With it, when it is not to be answered on any more.
+    socket: Option<(ControlSocket, watch::Receiver<bool>)>,
     reloader: Option<(Reloader, HangUps)>,
     /// To be set when whoever was removed meanwhile is cut off.
     settled: watch::Sender<bool>,
     outage: Arc<Outage>,
+    succession: Arc<Succession>,
+    is_on_duty: watch::Receiver<bool>,
+    /// Told when connections are accepted, where commands are to be answered no earlier.
+    begun: Option<Arc<Notify>>,
 }
 
 impl Core {
@@ -73,7 +75,7 @@ impl Core {
         assembled: &mut Assembled,
         (origin, hang_ups): (Origin, HangUps),
         (is_serving, leaving): (&Arc<AtomicBool>, &watch::Receiver<bool>),
-        outage: &Arc<Outage>,
+        (outage, duties, begun): (&Arc<Outage>, Duties, Option<Arc<Notify>>),
     ) -> Self {
         let lasting = &assembled.lasting;
         let now = lasting.ports.clock.now();
@@ -95,6 +97,7 @@ impl Core {
             lasting: Arc::clone(lasting),
             live: Arc::clone(&assembled.live),
             record: Arc::clone(&record),
+            succession: Arc::clone(&duties.succession),
             asks,
             cluster_id: control::cluster_of(&origin.config),
         };
@@ -112,6 +115,11 @@ impl Core {
             keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
             pools: Arc::new(pools),
             sessions: Arc::new(sessions),
+            engine: match &lasting.engine {
+                Engine::Own(_) => Some(lasting.engine.door()),
+                Engine::Remote(_) => None,
+            },
+            clock: Arc::clone(&lasting.ports.clock),
             audit: Arc::clone(&lasting.ports.audit),
         };
         let reloader = Reloader {
@@ -130,16 +138,36 @@ impl Core {
             users: assembled.users.take(),
             node,
             desk,
-            socket: assembled.control.take(),
+            socket: assembled.control.take().zip(Some(duties.retired)),
             reloader: Some((reloader, hang_ups)),
             settled: watch::Sender::new(false),
             outage: Arc::clone(outage),
+            succession: duties.succession,
+            is_on_duty: duties.is_on,
+            begun,
         }
     }
 
     /// The node, as those who run it see it.
     pub(super) fn node(&self) -> Arc<Node> {
         Arc::clone(&self.node)
+    }
+
+    /// Work that is the successor's once there is one.
+    fn on_duty<W>(&self, work: W) -> impl Future<Output = ()> + Send + use<W>
+    where
+        W: Future<Output = ()> + Send,
+    {
+        on_duty(work, self.is_on_duty.clone())
+    }
+
+    /// Starts what an engine of this process needs done for it.
+    fn keep_house(&self, own: &OwnEngine, tasks: &mut Tasks, shutdown: &ShutdownWatch) {
+        let sweeping = self.on_duty(sweep(Arc::clone(&own.engine)));
+        tasks.spawn("the sweep of sessions", sweeping);
+        if let Some(federation) = &own.federation {
+            federation.start(&own.engine, tasks, shutdown);
+        }
     }
 
     /// Turns true when sessions may be told of.
@@ -158,12 +186,15 @@ impl ServiceWithDependents for Core {
         ready: ServiceReadyNotifier,
     ) {
         let mut tasks = Tasks::default();
-        if let Some(socket) = self.socket.take() {
-            let obeying = obey(socket, self.desk.clone(), shutdown.clone());
-            tasks.spawn("the control socket", obeying);
+        if let Some((socket, retired)) = self.socket.take() {
+            let begun = self.begun.take();
+            let stop = stopped_or_retired(shutdown.clone(), retired);
+            let obeying = obey(socket, self.desk.clone(), (begun, stop));
+            tasks.spawn_until_asked("the control socket", obeying);
         }
+        self.succession.begin(Handle::current());
         let keys = Arc::clone(&self.lasting.key_watch);
-        tasks.spawn("the watch over the key ring", keys.run());
+        tasks.spawn("the watch over the key ring", self.on_duty(keys.run()));
         let files = Arc::clone(&self.lasting.logs);
         tasks.spawn("the watch for SIGUSR1", logs::reopen_when_told(files));
         let engine = &self.lasting.engine;
@@ -177,11 +208,11 @@ impl ServiceWithDependents for Core {
         if let Some(mut users) = self.users.take() {
             // Before anybody is served: somebody may have been removed since the last run.
             users.settle().await;
-            tasks.spawn("the watch over the users file", users.run());
+            tasks.spawn("the watch over the users file", self.on_duty(users.run()));
         }
         self.settled.send_replace(true);
         match engine {
-            Engine::Own(own) => keep_house(own, &mut tasks, &shutdown),
+            Engine::Own(own) => self.keep_house(own, &mut tasks, &shutdown),
             Engine::Remote(engine) => federation::start_remote(engine, &mut tasks, &shutdown),
         }
         let mut names = Vec::new();
@@ -189,7 +220,7 @@ impl ServiceWithDependents for Core {
             names = reloader.begin();
             tasks.spawn(
                 "the watch over configuration and pools",
-                reloader.run(hang_ups),
+                self.on_duty(reloader.run(hang_ups)),
             );
         }
         // Serving before the names of upstreams are known, or before a gate without an engine has heard of
@@ -214,9 +245,21 @@ impl ServiceWithDependents for Core {
 }
 
 /// Lets those who run the node act on it.
-async fn obey(socket: ControlSocket, desk: Desk, shutdown: ShutdownWatch) {
-    if let Err(error) = admin::serve(socket, desk, shutdown).await {
-        tracing::error!(%error, "the control socket cannot be used");
+async fn obey(
+    socket: ControlSocket,
+    desk: Desk,
+    (begun, stop): (Option<Arc<Notify>>, impl Future<Output = ()>),
+) -> Ending {
+    // What is done before could be undone, where another process takes its sessions back.
+    if let Some(begun) = begun {
+        begun.notified().await;
+    }
+    match admin::serve(socket, desk, stop).await {
+        Ok(()) => Ending::AsAsked,
+        Err(error) => {
+            tracing::error!(%error, "the control socket cannot be used");
+            Ending::Lost
+        }
     }
 }
 
@@ -224,14 +267,6 @@ async fn obey(socket: ControlSocket, desk: Desk, shutdown: ShutdownWatch) {
 async fn told(engine: &Engine) {
     if let Engine::Remote(engine) = engine {
         engine.told().await;
-    }
-}
-
-/// Starts what an engine of this process needs done for it.
-fn keep_house(own: &OwnEngine, tasks: &mut Tasks, shutdown: &ShutdownWatch) {
-    tasks.spawn("the sweep of sessions", sweep(Arc::clone(&own.engine)));
-    if let Some(federation) = &own.federation {
-        federation.start(&own.engine, tasks, shutdown);
     }
 }
 
@@ -255,134 +290,6 @@ fn not_swept(error: &crate::ports::session_store::StoreError) {
         error = error as &dyn std::error::Error,
         "housekeeping failed"
     );
-}
-
-/// What the edge service is made of.
-pub(super) struct EdgeParts {
-    pub(super) conf: Arc<ServerConf>,
-    pub(super) assembled: Assembled,
-    /// Tells balancers whether requests may be sent here.
-    pub(super) vitals: Arc<dyn Vitals>,
-    /// Turns true when the drain begins.
-    pub(super) draining: watch::Receiver<bool>,
-    /// To be set when connections are accepted.
-    pub(super) is_serving: Arc<AtomicBool>,
-    /// Told when the drain is over.
-    pub(super) drained: Arc<Notify>,
-    /// What the node has lost; a listener may be it.
-    pub(super) outage: Arc<Outage>,
-    /// Told when connections are accepted.
-    pub(super) ready: mpsc::Sender<()>,
-}
-
-/// Serves: the edge loop on every listener.
-pub(super) struct EdgeService {
-    edge: Arc<Edge>,
-    listeners: tokio::sync::mpsc::UnboundedReceiver<Bound>,
-    draining: watch::Receiver<bool>,
-    is_serving: Arc<AtomicBool>,
-    drained: Arc<Notify>,
-    outage: Arc<Outage>,
-    ready: Option<mpsc::Sender<()>>,
-}
-
-impl EdgeService {
-    pub(super) fn new(parts: EdgeParts) -> Self {
-        let EdgeParts {
-            conf,
-            assembled,
-            vitals,
-            draining,
-            is_serving,
-            drained,
-            outage,
-            ready,
-        } = parts;
-        let live = assembled.live;
-        let mut proxy = http_proxy(&conf, Portway::new(Arc::clone(&live), vitals));
-        // What holds for one connection is given to it by the edge loop.
-        proxy.server_options = Some(live.look().connection.server.clone());
-        Self {
-            edge: Arc::new(Edge::new(Arc::new(proxy), live)),
-            listeners: assembled.listeners,
-            draining,
-            is_serving,
-            drained,
-            outage,
-            ready: Some(ready),
-        }
-    }
-
-    /// Accepts on a listener, until a reload closes it.
-    fn accept(&self, bound: Bound, tasks: &mut Tasks) {
-        let (edge, draining) = (Arc::clone(&self.edge), self.draining.clone());
-        tasks.spawn_until_asked("a listener", async move {
-            let closing = bound.closing.clone();
-            edge.accept(bound, draining).await;
-            if *closing.borrow() {
-                Ending::AsAsked
-            } else {
-                Ending::Lost
-            }
-        });
-    }
-}
-
-#[async_trait]
-impl ServiceWithDependents for EdgeService {
-    async fn start_service(
-        &mut self,
-        _: Option<ListenFds>,
-        _: ShutdownWatch,
-        _: usize,
-        notifier: ServiceReadyNotifier,
-    ) {
-        if self.outage.lost().is_some() {
-            // Whoever waits for the start learns that there is none.
-            self.ready = None;
-            self.drained.notify_one();
-            return;
-        }
-        let mut tasks = Tasks::default();
-        while let Ok(bound) = self.listeners.try_recv() {
-            self.accept(bound, &mut tasks);
-        }
-        notifier.notify_ready();
-        self.is_serving.store(true, Ordering::Release);
-        if let Some(ready) = self.ready.take() {
-            // Nobody waits for it any more when the start was given up.
-            ready.send(()).ok();
-        }
-        loop {
-            let lost = tokio::select! {
-                lost = tasks.lost_before(&mut self.draining) => lost,
-                Some(bound) = self.listeners.recv() => {
-                    self.accept(bound, &mut tasks);
-                    continue;
-                }
-            };
-            if let Some(lost) = lost {
-                self.outage.begin(lost);
-            }
-            break;
-        }
-        // What a reload opens from now on is closed at once.
-        self.listeners.close();
-        while self.listeners.try_recv().is_ok() {}
-        self.draining.wait_for(|drain| *drain).await.ok();
-        let open = self.edge.drain().await;
-        if open > 0 {
-            tracing::warn!(
-                connections = open,
-                "the drain time-out is over; connections are cut"
-            );
-        }
-        self.drained.notify_one();
-    }
-
-    fn name(&self) -> &'static str {
-        "edge"
-    }
 }
 
 /// How long the start waits for the names of upstreams and the word of an engine.

@@ -94,15 +94,22 @@ impl Sessions for NodeSessions {
 
     async fn end(&self, which: &Doomed) -> Result<EndedSessions, SessionsError> {
         let own = self.own()?;
+        let _stays = own.door.stay().ok_or(SessionsError::HandingOver)?;
         match which {
             Doomed::All if !own.store.is_complete() => Err(SessionsError::Loading),
             Doomed::All => {
                 // Whoever asked may hang up; it is done to its end all the same, and told in the trail.
                 let own = own.clone();
-                let ended = tokio::spawn(async move { end_all(&own).await }).await;
-                ended.map_err(|error| {
+                let ending = async move {
+                    let stays = own.door.stay().ok_or(SessionsError::HandingOver)?;
+                    let ended = end_all(&own).await;
+                    drop(stays);
+                    Ok::<_, SessionsError>(ended)
+                };
+                let ended = tokio::spawn(ending).await;
+                ended.unwrap_or_else(|error| {
                     tracing::error!(%error, "ending all sessions broke off");
-                    SessionsError::BrokeOff
+                    Err(SessionsError::BrokeOff)
                 })
             }
             Doomed::Session(hash) => {
@@ -303,18 +310,14 @@ const PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
-    use std::net::Ipv4Addr;
-
     use futures_util::FutureExt;
 
     use super::*;
+    use crate::app::door::Door;
+    use crate::app::engine::Kept;
     use crate::app::rig;
     use crate::model::id::SessionId;
     use crate::model::id::SsoId;
-    use crate::model::identity::AuthLevel;
-    use crate::model::identity::Identity;
-    use crate::model::session::Attributes;
-    use crate::model::session::Generation;
     use crate::ports::session_store::SessionStore;
     use crate::provider::nobody::Nobody;
     use crate::store::memory::MemoryStore;
@@ -326,9 +329,12 @@ mod tests {
         for n in 0..3 * PIECE {
             store.insert_unless_ended(session(n as u64)).await.unwrap();
         }
+        let engine = rig::engine(&store, Arc::new(Nobody::new(staff())));
         let sessions = NodeSessions {
             engine: Engine::Own(OwnEngine {
-                engine: rig::engine(&store, Arc::new(Nobody::new(staff()))),
+                door: Arc::new(Door::new(Arc::clone(&engine))),
+                engine,
+                kept: Kept::InMemory(Arc::<MemoryStore>::clone(&store)),
                 store: Arc::<MemoryStore>::clone(&store),
                 users: None,
                 federation: None,
@@ -357,39 +363,7 @@ mod tests {
     fn session(n: u64) -> Session {
         let mut id = [0; 16];
         id[..8].copy_from_slice(&n.to_le_bytes());
-        let subject = UserName::parse("alice").unwrap();
-        let at = SystemClock.now();
-        Session {
-            id: SessionId::from_bytes(id),
-            facts: SsoFacts {
-                sso: SsoId::from_bytes(id),
-                subject: subject.clone(),
-                store: staff(),
-                first_authenticated: at,
-                expires: at.after(Duration::from_secs(60)),
-                generation: Generation(0),
-                level: AuthLevel::MAX,
-                level_reached: at,
-            },
-            state: SessionState::Live,
-            identity: Identity {
-                store: staff(),
-                subject,
-                name: None,
-                email: None,
-                groups: Vec::new(),
-                attributes: Default::default(),
-            },
-            last_access: at,
-            client_address: Ipv4Addr::LOCALHOST.into(),
-            held_since: at,
-            reserved: None,
-            provider_session: None,
-            attributes: Attributes::Known,
-            noted: None,
-            aliases: Vec::new(),
-            visited: Vec::new(),
-            version: 0,
-        }
+        let ids = (SsoId::from_bytes(id), SessionId::from_bytes(id));
+        rig::session(ids, SystemClock.now())
     }
 }

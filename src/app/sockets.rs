@@ -24,6 +24,8 @@ use crate::proxy::listening::Socket;
 #[derive(Debug)]
 pub(super) struct Sockets {
     held: Vec<Held>,
+    /// Those that the process was given, and that no listener has asked for yet.
+    given: Vec<Planned>,
     /// To whoever accepts.
     opened: mpsc::UnboundedSender<Bound>,
 }
@@ -47,13 +49,24 @@ struct Held {
 pub(super) struct Planned {
     pub(super) name: ListenerName,
     /// As configured.
-    bind: Bind,
+    pub(super) bind: Bind,
     /// As it is.
     place: Bind,
-    socket: Arc<Socket>,
+    pub(super) socket: Arc<Socket>,
 }
 
 impl Planned {
+    /// A socket that the process was given, as it was configured before.
+    pub(super) fn given(name: ListenerName, bind: Bind, socket: Socket) -> anyhow::Result<Self> {
+        let place = socket.place(&bind);
+        Ok(Self {
+            place: place.with_context(|| format!("the socket of {name} cannot be used"))?,
+            name,
+            bind,
+            socket: Arc::new(socket),
+        })
+    }
+
     /// Its port, where it has one.
     pub(super) const fn port(&self) -> Option<u16> {
         match &self.place {
@@ -103,11 +116,13 @@ impl Held {
 }
 
 impl Sockets {
-    /// No sockets yet. Where they are told that accept comes with it.
-    pub(super) fn new() -> (Self, mpsc::UnboundedReceiver<Bound>) {
+    /// No sockets yet but those that the process was given, by name and place. Where they are told that accept comes
+    /// with it.
+    pub(super) fn new(given: Vec<Planned>) -> (Self, mpsc::UnboundedReceiver<Bound>) {
         let (opened, accepting) = mpsc::unbounded_channel();
         let none = Self {
             held: Vec::new(),
+            given,
             opened,
         };
         (none, accepting)
@@ -125,12 +140,54 @@ impl Sockets {
                 let is_there = |held: &&Held| held.bind.is_at(&listener.bind);
                 held.find(|held| is_there(held) && !listener.bind.is_any())
             });
-            match same.and_then(|same| same.again(listener)) {
+            let same = same.and_then(|same| same.again(listener));
+            match same.or_else(|| self.given_for(listener)) {
                 Some(same) => Ok(same),
                 None => Planned::bind(listener),
             }
         });
         planned.collect()
+    }
+
+    fn given_for(&self, listener: &Listener) -> Option<Planned> {
+        let given = self.given.iter();
+        let mut given = given.filter(|given| given.bind.is_at(&listener.bind));
+        let same = given.clone().find(|given| given.name == listener.name);
+        let same = same.or_else(|| given.find(|_| !listener.bind.is_any()))?;
+        Some(Planned {
+            name: listener.name.clone(),
+            bind: listener.bind.clone(),
+            place: match &same.place {
+                Bind::Tcp(_) => same.place.clone(),
+                Bind::Unix { .. } => listener.bind.clone(),
+            },
+            socket: Arc::clone(&same.socket),
+        })
+    }
+
+    /// Takes over what the process was given, and closes what no listener has asked for.
+    pub(super) fn claim(&mut self) {
+        for given in std::mem::take(&mut self.given) {
+            given.socket.claim();
+        }
+    }
+
+    /// Leaves the sockets to the process that has them besides.
+    pub(super) fn leave(&self) {
+        self.shared().iter().for_each(|held| held.socket.leave());
+    }
+
+    /// The sockets that are listened at.
+    pub(super) fn shared(&self) -> Vec<Planned> {
+        let shared = self.held.iter().filter_map(|held| {
+            Some(Planned {
+                name: held.name.clone(),
+                bind: held.bind.clone(),
+                place: held.place.clone(),
+                socket: held.socket.upgrade()?,
+            })
+        });
+        shared.collect()
     }
 
     /// Where each listener accepts.

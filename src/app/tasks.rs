@@ -6,6 +6,7 @@
 
 use std::collections::HashMap;
 use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::OnceLock;
 
@@ -124,6 +125,48 @@ impl Outage {
     }
 }
 
+/// Does work only while the process is on duty; meanwhile it rests where it is.
+pub(super) async fn on_duty<T>(
+    work: impl Future<Output = T>,
+    mut duty: watch::Receiver<bool>,
+) -> T {
+    let mut work = pin!(work);
+    loop {
+        if duty.wait_for(|on| *on).await.is_err() {
+            return work.await;
+        }
+        tokio::select! {
+            biased;
+            () = rest(&mut duty) => {}
+            done = &mut work => return done,
+        }
+    }
+}
+
+/// Waits until the process is off duty.
+async fn rest(duty: &mut watch::Receiver<bool>) {
+    if duty.wait_for(|on| !*on).await.is_err() {
+        // It will never be.
+        std::future::pending::<()>().await;
+    }
+}
+
+/// Waits until the process stops, or another one answers in its place.
+pub(super) async fn stopped_or_retired(
+    mut stop: watch::Receiver<bool>,
+    mut retired: watch::Receiver<bool>,
+) {
+    let is_retired = async {
+        if retired.wait_for(|retired| *retired).await.is_err() {
+            std::future::pending::<()>().await;
+        }
+    };
+    tokio::select! {
+        _ = stop.wait_for(|stop| *stop) => {}
+        () = is_retired => {}
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use futures_util::FutureExt;
@@ -179,6 +222,37 @@ mod tests {
         });
         drop(tasks);
         heard.await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn work_rests_while_the_process_is_off_duty_and_goes_on_afterwards() {
+        let (duty, on) = watch::channel(true);
+        let (ask, mut asked) = tokio::sync::mpsc::unbounded_channel();
+        let done = Arc::new(parking_lot::Mutex::new(Vec::new()));
+        let does = Arc::clone(&done);
+        let work = async move {
+            let first = asked.recv().await;
+            does.lock().extend(first);
+            let second = asked.recv().await;
+            does.lock().extend(second);
+        };
+        let mut working = tokio::spawn(on_duty(work, on));
+        ask.send(1).unwrap();
+        while done.lock().is_empty() {
+            tokio::task::yield_now().await;
+        }
+        duty.send_replace(false);
+        tokio::task::yield_now().await;
+        ask.send(2).unwrap();
+        drop(ask);
+        for _ in 0..100 {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(*done.lock(), [1]);
+        assert!((&mut working).now_or_never().is_none());
+        duty.send_replace(true);
+        working.await.unwrap();
+        assert_eq!(*done.lock(), [1, 2]);
     }
 
     #[tokio::test]

@@ -37,6 +37,7 @@ mod run;
 mod sessions;
 mod status;
 mod table;
+mod upgrade;
 mod users;
 
 /// An access gateway: reverse proxy and single sign-on in one binary.
@@ -53,6 +54,7 @@ mod users;
   portway status --config gateway.yaml
   portway sessions list --user alice
   portway pool drain app 10.0.0.1:8080 --wait
+  portway upgrade
   portway demo")]
 struct Cli {
     #[command(subcommand)]
@@ -95,6 +97,8 @@ enum Verb {
     Sessions(sessions::SessionsArgs),
     /// Shows how a running gateway is
     Status(status::StatusArgs),
+    /// Has a running gateway go on as another process, of another version, without losing anything
+    Upgrade(upgrade::UpgradeArgs),
     /// Adds, changes, lists and removes users of a users file
     Users(users::UsersArgs),
 }
@@ -128,6 +132,7 @@ pub fn run() -> ExitCode {
         Verb::Run(args) => run::run(&args),
         Verb::Sessions(args) => sessions::run(&args),
         Verb::Status(args) => status::run(&args),
+        Verb::Upgrade(args) => upgrade::run(&args),
         Verb::Users(args) => users::run(&args),
     }
 }

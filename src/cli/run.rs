@@ -7,7 +7,10 @@ use clap::Args;
 use clap::ValueEnum;
 
 use crate::app;
+use crate::app::Invocation;
+use crate::app::succession::Heir;
 use crate::cli::ConfigArgs;
+use crate::config::diagnostic::Colour;
 use crate::config::load;
 use crate::telemetry;
 use crate::telemetry::LogFormat;
@@ -23,6 +26,9 @@ pub(super) struct RunArgs {
     /// Which log lines are written: level, or target=level, separated by commas
     #[arg(long, env = "PORTWAY_LOG", default_value = telemetry::DEFAULT_FILTER)]
     log: String,
+    /// Take over from the gateway that starts this one; `portway upgrade` has it do so
+    #[arg(long, hide = true)]
+    take_over: bool,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -38,11 +44,23 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         Format::Text => LogFormat::Text,
     };
     telemetry::begin(format, &args.log);
+    let heir = match args.take_over.then(Heir::at_stdin).transpose() {
+        Ok(heir) => heir,
+        Err(error) => {
+            super::complain(&format!("error: {error:#}\n"));
+            return ExitCode::from(super::FAULTY);
+        }
+    };
     let path = &args.config.config;
     let loading = load::load_noting(path);
     let config = match loading.outcome {
         Ok(config) => config,
-        Err(faults) => return super::check::refuse(path, &faults),
+        Err(faults) => {
+            if let Some(heir) = heir {
+                heir.refuse(&faults.render(Colour::Plain));
+            }
+            return super::check::refuse(path, &faults);
+        }
     };
     for warning in config.warnings.lines() {
         tracing::warn!("{warning}");
@@ -54,12 +72,26 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
         path: path.clone(),
         config: Arc::new(config),
         sources: loading.sources,
+        invocation: invocation(),
     };
-    match app::start(origin).and_then(|running| running.wait()) {
+    let running = match heir {
+        None => app::start(origin),
+        Some(heir) => app::take_over(origin, heir),
+    };
+    match running.and_then(|running| running.wait()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
             ExitCode::FAILURE
         }
     }
+}
+
+/// How this process was started. The program is looked up now: another one may have its place by the time that it is
+/// needed.
+fn invocation() -> Option<Invocation> {
+    Some(Invocation {
+        binary: std::env::current_exe().ok()?,
+        arguments: std::env::args_os().skip(1).collect(),
+    })
 }

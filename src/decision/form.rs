@@ -6,10 +6,13 @@
 
 use std::borrow::Cow;
 
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::model::secret::Secret;
 
 /// How a form is encoded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Encoding {
     /// `multipart/form-data`.
     Multipart,
@@ -20,7 +23,7 @@ pub enum Encoding {
 }
 
 /// How a body is to be read.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FormType {
     /// How it is encoded.
     pub encoding: Encoding,

@@ -121,6 +121,19 @@ impl KeptPosts {
         self.posts.remove(&id).map(|entry| entry.post)
     }
 
+    /// Every post that is kept, each with where it came from and since when.
+    pub fn all(&self) -> impl Iterator<Item = (PostId, &KeptPost, Network, Timestamp)> {
+        let posts = self.posts.iter();
+        posts.map(|(id, entry)| (*id, &entry.post, entry.from, entry.since))
+    }
+
+    /// Goes on keeping what another process has kept since then.
+    pub fn put_back(&mut self, id: PostId, post: KeptPost, from: Network, since: Timestamp) {
+        if self.posts.len() < self.rules.posts_max {
+            self.posts.insert(id, Entry { post, from, since });
+        }
+    }
+
     /// Forgets posts whose sign-in took too long.
     pub fn forget_old(&mut self, now: Timestamp) {
         self.posts

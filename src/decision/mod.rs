@@ -41,6 +41,7 @@ pub mod retry;
 pub mod rewrite;
 pub mod routing;
 pub mod sign_out;
+pub mod succession;
 pub mod surplus;
 pub mod throttle;
 pub mod template;

@@ -3,6 +3,9 @@
 //!
 //! Whether an old one is right is the identity provider's to say.
 
+use serde::Deserialize;
+use serde::Serialize;
+
 /// What a new password has to be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct PasswordRules {
@@ -17,7 +20,7 @@ impl Default for PasswordRules {
 }
 
 /// Why a new password is not taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error, Serialize, Deserialize)]
 pub enum Weakness {
     /// It says little beside the user's name.
     #[error("it is the user's name, or little more")]

@@ -10,6 +10,8 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use ipnet::IpNet;
+use serde::Deserialize;
+use serde::Serialize;
 
 use crate::crypto::claims::DeviceCookie;
 use crate::crypto::tags::UserTag;
@@ -158,6 +160,16 @@ pub struct Throttle {
     devices: Table,
 }
 
+/// What was counted, for the process that follows.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ThrottleCounts {
+    seed: [u8; 16],
+    remembered: usize,
+    accounts: Vec<(usize, Entry)>,
+    addresses: Vec<(usize, Entry)>,
+    devices: Vec<(usize, Entry)>,
+}
+
 impl Throttle {
     /// Begins with nothing counted. The seed is secret and random.
     #[must_use]
@@ -182,6 +194,29 @@ impl Throttle {
             self.table(counter).remember(rules.memory(counter));
         }
         self.rules = rules;
+    }
+
+    /// What is counted. Its seed is secret.
+    #[must_use]
+    pub fn counted(&self) -> ThrottleCounts {
+        ThrottleCounts {
+            seed: self.seed,
+            remembered: self.rules.remembered,
+            accounts: self.accounts.counts(),
+            addresses: self.addresses.counts(),
+            devices: self.devices.counts(),
+        }
+    }
+
+    /// Goes on with what another process has counted, unless another number is to be remembered.
+    pub fn take_over(&mut self, counted: &ThrottleCounts) {
+        if counted.remembered != self.rules.remembered {
+            return;
+        }
+        self.seed = counted.seed;
+        self.accounts.take_over(&counted.accounts);
+        self.addresses.take_over(&counted.addresses);
+        self.devices.take_over(&counted.devices);
     }
 
     /// Counts an attempt, or says how long it has to wait. An attempt that waits is not counted: whoever

@@ -13,6 +13,7 @@ use crate::crypto::tags::UserTag;
 use crate::decision::throttle::Attempt;
 use crate::decision::throttle::Counter;
 use crate::decision::throttle::Throttle;
+use crate::decision::throttle::ThrottleCounts;
 use crate::decision::throttle::ThrottleRules;
 use crate::decision::throttle::Verdict;
 use crate::engine::EmbeddedEngine;
@@ -93,6 +94,16 @@ impl Attempts {
     /// Goes by other rules from now on; what was counted stays.
     pub(super) fn retune(&self, rules: ThrottleRules) {
         self.throttle.lock().retune(rules);
+    }
+
+    /// What is counted, for the process that follows.
+    pub(super) fn counted(&self) -> ThrottleCounts {
+        self.throttle.lock().counted()
+    }
+
+    /// Goes on with what another process has counted.
+    pub(super) fn take_over(&self, counted: &ThrottleCounts) {
+        self.throttle.lock().take_over(counted);
     }
 
     fn note(&self, outcome: &'static str) {

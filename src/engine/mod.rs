@@ -41,6 +41,7 @@ mod password;
 mod peering;
 mod reconciliation;
 mod refusals;
+pub mod remembered;
 mod rereading;
 mod sessions;
 pub(crate) mod spent;
@@ -183,6 +184,12 @@ impl EmbeddedEngine {
     #[must_use]
     pub fn sign_ins(&self) -> Vec<(&'static str, u64)> {
         self.attempts.counts()
+    }
+
+    /// By which the watchers are told of sessions that stop serving.
+    #[must_use]
+    pub fn announcer(&self) -> broadcast::Sender<SsoId> {
+        self.ended.clone()
     }
 
     /// Tells the watchers that a session stopped serving. Nobody listening is fine.

@@ -39,6 +39,17 @@ impl SpentTokens {
         true
     }
 
+    /// The tokens that are remembered, and until when.
+    pub(crate) fn all(&self) -> Vec<(TokenId, Timestamp)> {
+        let spent = self.0.lock();
+        let by_expiry = spent.by_expiry.iter();
+        let each = by_expiry.flat_map(|(expires, tokens)| {
+            let tokens = tokens.iter();
+            tokens.map(|token| (*token, *expires))
+        });
+        each.collect()
+    }
+
     /// Forgets tokens that have expired.
     pub(crate) fn forget_expired(&self, now: Timestamp) {
         self.0.lock().forget_expired(now);

@@ -71,6 +71,7 @@ const fn rate(kind: EventKind) -> Option<Rate> {
         EventKind::CommandGiven
         | EventKind::ConfigurationLoaded
         | EventKind::ConfigurationRefused
+        | EventKind::HandedOver
         | EventKind::KeysChanged
         | EventKind::LinesLost
         | EventKind::PasswordChanged

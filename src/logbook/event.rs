@@ -47,6 +47,8 @@ pub enum EventKind {
     CookieStrayed,
     /// A request was denied.
     Denied,
+    /// A gateway handed its sockets and sessions over to another process.
+    HandedOver,
     /// The keys have changed.
     KeysChanged,
     /// Lines of the trail were lost: it could not be written.
@@ -79,7 +81,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 22] = [
         Self::CommandGiven,
         Self::ConfigurationLoaded,
         Self::ConfigurationRefused,
@@ -87,6 +89,7 @@ impl EventKind {
         Self::CookieNotOpened,
         Self::CookieStrayed,
         Self::Denied,
+        Self::HandedOver,
         Self::KeysChanged,
         Self::LinesLost,
         Self::PasswordChanged,
@@ -114,6 +117,7 @@ impl EventKind {
             Self::CookieNotOpened => "cookie_not_opened",
             Self::CookieStrayed => "cookie_strayed",
             Self::Denied => "denied",
+            Self::HandedOver => "handed_over",
             Self::KeysChanged => "keys_changed",
             Self::LinesLost => "lines_lost",
             Self::PasswordChanged => "password_changed",

@@ -15,7 +15,7 @@ use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 
 /// What a cookie that opened says: the facts of S-1 and the record they were issued for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Claim {
     /// The facts of the SSO session.
     pub facts: SsoFacts,
@@ -32,7 +32,7 @@ pub struct Claim {
 }
 
 /// A data centre that may hold the session (S-7).
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Hint {
     /// The data centre and its record.
     pub holder: Holder,
@@ -41,7 +41,7 @@ pub struct Hint {
 }
 
 /// How a claim came here.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Presented {
     /// At what place.
     pub at: Place,
@@ -53,7 +53,7 @@ pub struct Presented {
 
 /// How long idle, and how old, a session may be at a virtual host; of these and what holds everywhere the
 /// stricter counts (D-19). Beyond them the session goes on, and serves at other hosts.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct HostLimits {
     /// Without a request anywhere for this long, it does not serve there.
     pub idle_timeout: Option<Duration>,
@@ -84,7 +84,7 @@ impl HostLimits {
 }
 
 /// Where a claim is presented.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Place {
     /// At an application host, by an authn cookie.
     Application,

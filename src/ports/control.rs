@@ -3,6 +3,8 @@
 //! What is told and reported is plain data that can be sent as JSON: the control socket speaks it, and the
 //! command line reads it. How it is gathered and done is `app`'s; nothing here holds a secret.
 
+use std::path::PathBuf;
+
 use async_trait::async_trait;
 use serde::Deserialize;
 use serde::Serialize;
@@ -19,6 +21,13 @@ pub trait Control: Send + Sync + 'static {
     /// # Errors
     /// When the node is about to stop.
     async fn reload(&self) -> Result<ReloadReport, ReloadError>;
+
+    /// Starts another process in the place of this one, which takes over its sockets and sessions. The answer comes
+    /// once that one serves, or it is certain that this one goes on.
+    ///
+    /// # Errors
+    /// When nothing was tried.
+    async fn upgrade(&self, question: &UpgradeQuestion) -> Result<UpgradeReport, UpgradeError>;
 }
 
 /// Why nothing was read.
@@ -27,6 +36,61 @@ pub enum ReloadError {
     /// The node is about to stop.
     #[error("the gateway is about to stop")]
     Stopping,
+}
+
+/// What a node is to be followed by.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UpgradeQuestion {
+    /// The program; none is the one that the node was started with.
+    #[serde(default)]
+    pub binary: Option<PathBuf>,
+}
+
+/// Why no successor was started.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum UpgradeError {
+    /// One is being started.
+    #[error("an upgrade is under way")]
+    Busy,
+    /// The node is about to stop.
+    #[error("the gateway is about to stop")]
+    Stopping,
+    /// Its end would take the successor with it.
+    #[error(
+        "the gateway is the first process of its container, which would end with it; replace the container"
+    )]
+    FirstProcess,
+    /// The gateway has other data centres or gates.
+    #[error(
+        "a gateway with other data centres or gates cannot hand over to another process; restart it"
+    )]
+    HasPeers,
+    /// It was not started by the command line.
+    #[error("this gateway was not started by `portway run`")]
+    NotByCommand,
+}
+
+/// What came of an upgrade.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "snake_case")]
+pub enum UpgradeReport {
+    /// Another process serves; this one ends its last requests.
+    Done {
+        /// The process that serves.
+        process_id: u32,
+        /// Its version.
+        version: String,
+    },
+    /// This one goes on as before.
+    Failed {
+        /// Why.
+        why: String,
+    },
+    /// The successor does not serve this configuration; this one goes on as before.
+    Refused {
+        /// What is wrong with it, as `portway check` shows it.
+        text: String,
+    },
 }
 
 /// How a node is.

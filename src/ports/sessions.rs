@@ -41,6 +41,9 @@ pub enum SessionsError {
     /// A defect: the work ended before it was done.
     #[error("the work broke off; the log says why")]
     BrokeOff,
+    /// Another process is taking over from this one.
+    #[error("sessions are being handed over to another process; try again in a moment")]
+    HandingOver,
     /// This gate has no engine.
     #[error("this node holds no sessions; ask an engine node")]
     NoEngine,

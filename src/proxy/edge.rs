@@ -12,7 +12,6 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
-use pingora::apps::HttpServerApp;
 use pingora::protocols::GetSocketDigest;
 use pingora::protocols::l4::listener::Listener as RawListener;
 use pingora::protocols::l4::stream::Stream as RawStream;
@@ -53,9 +52,9 @@ use crate::telemetry::complaints::Complaints;
 
 /// Accepts connections on all listeners and runs them.
 pub struct Edge {
-    proxy: Arc<HttpProxy<Portway>>,
-    live: Arc<Live>,
-    connections: Arc<Connections>,
+    pub(super) proxy: Arc<HttpProxy<Portway>>,
+    pub(super) live: Arc<Live>,
+    pub(super) connections: Arc<Connections>,
     complaints: Complaints,
 }
 
@@ -104,16 +103,6 @@ impl Edge {
         self.take_the_waiting(&listener, &bound.entrance, &leaving)
             .await;
         leaving.send_replace(true);
-    }
-
-    /// Closes idle connections, waits for running requests within the drain time-out, and answers how many
-    /// connections were still open then.
-    pub async fn drain(&self) -> usize {
-        self.proxy.http_cleanup().await;
-        let all_closed = self.connections.all_closed();
-        let limit = self.live.look().limits.drain_timeout;
-        timeout(limit, all_closed).await.ok();
-        self.connections.open()
     }
 
     /// Takes the connections that the system has made already: closing the socket would reset them.

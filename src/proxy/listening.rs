@@ -3,6 +3,8 @@
 use std::fs::Permissions;
 use std::io;
 use std::net::TcpListener;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
@@ -11,6 +13,8 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 
 use pingora::protocols::l4::listener::Listener as RawListener;
 use tokio::sync::watch;
@@ -87,6 +91,50 @@ impl Socket {
         }
     }
 
+    /// Listens where another process does. Its file is that one's until [`Self::claim`].
+    ///
+    /// # Errors
+    /// When the file of a socket in the file system cannot be looked at.
+    pub fn inherited(bind: &Bind, descriptor: OwnedFd) -> io::Result<Self> {
+        match bind {
+            Bind::Tcp(_) => Ok(Self::Tcp(descriptor.into())),
+            Bind::Unix { path, .. } => Ok(Self::Unix(UnixSocket {
+                listener: descriptor.into(),
+                file: FileId::of(path)?,
+                path: path.clone(),
+                is_left: AtomicBool::new(true),
+            })),
+        }
+    }
+
+    /// The same socket, for another process.
+    ///
+    /// # Errors
+    /// When there are too many descriptors.
+    pub fn share(&self) -> io::Result<OwnedFd> {
+        match self {
+            Self::Tcp(socket) => socket.as_fd().try_clone_to_owned(),
+            Self::Unix(socket) => socket.listener.as_fd().try_clone_to_owned(),
+        }
+    }
+
+    /// Leaves the socket to the process that has it besides: its file is not taken away with this one.
+    pub fn leave(&self) {
+        self.note_left(true);
+    }
+
+    /// Takes the socket over from the process that has it besides.
+    pub fn claim(&self) {
+        self.note_left(false);
+    }
+
+    fn note_left(&self, is_left: bool) {
+        match self {
+            Self::Tcp(_) => {}
+            Self::Unix(socket) => socket.is_left.store(is_left, Ordering::Release),
+        }
+    }
+
     /// Where it listens: as it was asked to, with the port that the system chose.
     ///
     /// # Errors
@@ -134,6 +182,8 @@ pub struct UnixSocket {
     listener: UnixListener,
     path: PathBuf,
     file: FileId,
+    /// Whether another process has it now.
+    is_left: AtomicBool,
 }
 
 /// What tells one file from another.
@@ -170,13 +220,15 @@ impl UnixSocket {
             listener,
             path: path.to_owned(),
             file,
+            is_left: AtomicBool::new(false),
         })
     }
 }
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        if FileId::of(&self.path).is_ok_and(|there| there == self.file) {
+        let is_left = self.is_left.load(Ordering::Acquire);
+        if !is_left && FileId::of(&self.path).is_ok_and(|there| there == self.file) {
             std::fs::remove_file(&self.path).ok();
         }
     }

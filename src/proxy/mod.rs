@@ -21,6 +21,7 @@ mod denied;
 pub mod edge;
 pub mod entered;
 mod exchange;
+pub mod farewell;
 mod fixed;
 pub mod forward;
 mod found;

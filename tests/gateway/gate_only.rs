@@ -73,6 +73,20 @@ async fn a_gate_whose_engine_is_killed_uses_the_other_data_centre_and_comes_home
 }
 
 #[tokio::test]
+async fn a_gate_goes_on_as_another_process_and_an_engine_with_peers_says_that_it_cannot() {
+    let site = Site::start().await;
+    let browser = site.sign_in("alice").await;
+    site.serves(&browser).await;
+    let (said, code) = site.edge.upgrade(&[]).await;
+    assert_eq!(code, 0, "{said}");
+    site.serves(&browser).await;
+    let (said, code) = site.home.upgrade(&[]).await;
+    assert_eq!(code, 1, "{said}");
+    assert!(said.contains("cannot hand over"), "{said}");
+    site.serves(&browser).await;
+}
+
+#[tokio::test]
 async fn the_gito_cookie_of_a_gate_names_the_data_centre_that_served_m_022() {
     let mut site = Site::start().await;
     let mut browser = site.sign_in("alice").await;

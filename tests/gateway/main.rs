@@ -73,5 +73,8 @@ mod streams;
 mod throttle;
 mod timeouts;
 mod upstream_certificates;
+mod upgrade;
+mod upgrade_life;
+mod upgrade_load;
 mod users;
 mod websockets;

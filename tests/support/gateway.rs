@@ -35,6 +35,8 @@ pub(crate) struct Gateway {
     environment: Vec<(String, String)>,
     config: PathBuf,
     child: Child,
+    /// The processes that followed it, by `portway upgrade`, the last of which serves.
+    heirs: parking_lot::Mutex<Vec<u32>>,
     log: Log,
     addresses: Addresses,
 }
@@ -131,6 +133,7 @@ impl Setup {
             environment: self.environment,
             config,
             child,
+            heirs: parking_lot::Mutex::default(),
             log,
             addresses: Addresses::default(),
         };
@@ -237,6 +240,25 @@ impl Gateway {
         )
     }
 
+    /// Has it go on as another process; what is said, and the exit code.
+    pub(crate) async fn upgrade(&self, more: &[&str]) -> (String, i32) {
+        let output = self.verb(&[&["upgrade"], more].concat()).await;
+        let said = String::from_utf8(output.stdout).unwrap();
+        let heir = said.strip_prefix("process ");
+        let heir = heir.and_then(|said| said.split_whitespace().next()?.parse().ok());
+        self.heirs.lock().extend::<Option<u32>>(heir);
+        let complaints = String::from_utf8(output.stderr).unwrap();
+        (said + &complaints, output.status.code().unwrap())
+    }
+
+    /// The processes that have served it, each following the one before.
+    pub(crate) fn processes(&self) -> Vec<u32> {
+        let heirs = self.heirs.lock();
+        std::iter::once(self.pid())
+            .chain(heirs.iter().copied())
+            .collect()
+    }
+
     /// Writes another configuration and has it read; fails unless it is in effect.
     pub(crate) async fn reload_with(&self, yaml: &str) {
         self.edit(yaml);
@@ -341,6 +363,11 @@ impl Drop for Gateway {
         if let Ok(None) = self.child.try_wait() {
             self.child.kill().ok();
             self.child.wait().ok();
+        }
+        for heir in self.heirs.lock().iter() {
+            let heir = i32::try_from(*heir).ok().and_then(Pid::from_raw);
+            // All but the last have ended by themselves, or will.
+            heir.map(|heir| rustix::process::kill_process(heir, Signal::KILL).ok());
         }
         if std::thread::panicking() {
             let log = self.log.lock();

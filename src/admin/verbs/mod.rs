@@ -7,6 +7,7 @@ use http::Method;
 use http::StatusCode;
 
 use crate::admin::Desk;
+use crate::admin::door;
 use crate::admin::reply::Reply;
 use crate::logbook::event::Actor;
 use crate::logbook::event::Event;
@@ -18,6 +19,7 @@ mod pools;
 mod reload;
 mod sessions;
 mod status;
+mod upgrade;
 
 /// What was asked: method, the segments of the path below `/v1`, the query, and the body; and by whom.
 #[derive(Debug)]
@@ -51,6 +53,7 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
         (&Method::GET, ["sessions", "show"]) => {
             sessions::show(desk, question.query.as_deref()).await
         }
+        (&Method::POST, [door::DOOR]) => door::answer(desk, &question.body).await,
         (&Method::POST, ["keys", "retire"]) => keys::retire(desk, question).await,
         (&Method::POST, ["keys", "rotate"]) => {
             desk.audit.note(question.given("keys rotate"));
@@ -63,9 +66,11 @@ pub(super) async fn answer(question: &Question, desk: &Desk) -> Reply {
             reload::reload(desk).await
         }
         (&Method::POST, ["sessions", "end"]) => sessions::end(desk, question).await,
+        (&Method::POST, ["upgrade"]) => upgrade::upgrade(desk, question).await,
         (
             _,
-            ["keys" | "pools" | "reload" | "sessions" | "status"]
+            ["door" | "keys" | "pools" | "reload" | "sessions" | "status" | "upgrade"]
+            | ["door", "ended"]
             | ["keys", "retire" | "rotate"]
             | ["pools", "drain" | "idle" | "undrain"]
             | ["sessions", "end" | "show"],

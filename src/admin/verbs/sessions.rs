@@ -68,6 +68,7 @@ fn answer<T: serde::Serialize>(told: Result<T, SessionsError>) -> Reply {
         Err(error) => {
             let status = match error {
                 SessionsError::BrokeOff => StatusCode::INTERNAL_SERVER_ERROR,
+                SessionsError::HandingOver => StatusCode::SERVICE_UNAVAILABLE,
                 SessionsError::Loading => StatusCode::SERVICE_UNAVAILABLE,
                 SessionsError::NoEngine | SessionsError::NoStore => StatusCode::CONFLICT,
                 SessionsError::Unknown(_) => StatusCode::NOT_FOUND,

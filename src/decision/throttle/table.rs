@@ -7,6 +7,8 @@
 
 use std::time::Duration;
 
+use serde::Deserialize;
+use serde::Serialize;
 use sha2::Digest;
 use sha2::Sha256;
 
@@ -40,7 +42,7 @@ impl Place {
 }
 
 /// What was counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Entry {
     /// How many attempts.
     pub attempts: u16,
@@ -174,6 +176,23 @@ impl Table {
     #[must_use]
     pub const fn capacity(&self) -> usize {
         self.buckets.len() * WAYS
+    }
+
+    /// What is counted, each with its place.
+    #[must_use]
+    pub fn counts(&self) -> Vec<(usize, Entry)> {
+        let places = self.buckets.as_flattened().iter().copied().enumerate();
+        places.filter(|(_, entry)| entry.attempts > 0).collect()
+    }
+
+    /// Takes over what was counted in a table of the same size, with the same seed.
+    pub fn take_over(&mut self, counts: &[(usize, Entry)]) {
+        let places = self.buckets.as_flattened_mut();
+        for (place, counted) in counts {
+            if let Some(entry) = places.get_mut(*place) {
+                *entry = *counted;
+            }
+        }
     }
 
     fn index(&self, place: Place) -> usize {

@@ -1,0 +1,274 @@
+//! One attempt to hand over, step by step. This process goes on serving until its successor could, and as before if
+//! that one fails. How a successor is started is in `starting`.
+
+use std::path::PathBuf;
+use std::process::Child;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+use tokio::time::timeout;
+
+use crate::admin::SuccessorEngine;
+use crate::app::engine::Engine;
+use crate::app::engine::Kept;
+use crate::app::engine::OwnEngine;
+use crate::app::succession::letters::Channel;
+use crate::app::succession::letters::FromPredecessor;
+use crate::app::succession::letters::FromSuccessor;
+use crate::app::succession::letters::Silence;
+use crate::app::succession::memory;
+use crate::app::succession::predecessor::SuccessionParts;
+use crate::app::succession::starting::ended;
+use crate::decision::succession::Happened;
+use crate::decision::succession::Step;
+use crate::logbook::causes::with_causes;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
+use crate::ports::control::UpgradeReport;
+
+/// One attempt.
+pub(super) struct Attempt<'s> {
+    pub(super) parts: &'s SuccessionParts,
+    pub(super) core: &'s Handle,
+    pub(super) binary: PathBuf,
+    pub(super) successor: Option<(Child, Channel)>,
+    pub(super) version: String,
+    pub(super) process_id: u32,
+    /// Why it has failed, if it has.
+    pub(super) failed: Option<UpgradeReport>,
+}
+
+impl Attempt<'_> {
+    /// Does a step, and says what has happened then.
+    pub(super) fn take(&mut self, step: Step) -> Happened {
+        match step {
+            Step::Start => self.or_failed(Self::start, Happened::Ready),
+            Step::Close => self.close(),
+            Step::Give => self.or_failed(Self::give, Happened::Able),
+            Step::Leave => self.leave(),
+            Step::End => self.end(),
+            Step::Reopen => self.reopen(),
+            Step::Resume => self.resume(),
+            Step::Stop => {
+                self.parts.outage.begin("the session store");
+                Happened::Done
+            }
+        }
+    }
+
+    fn or_failed(
+        &mut self,
+        work: fn(&mut Self) -> Result<(), UpgradeReport>,
+        then: Happened,
+    ) -> Happened {
+        match work(self) {
+            Ok(()) => then,
+            Err(failed) => {
+                self.failed = Some(failed);
+                Happened::Failed
+            }
+        }
+    }
+
+    /// Has questions about sessions wait, and lets go of the store.
+    fn close(&mut self) -> Happened {
+        let Engine::Own(own) = &self.parts.lasting.engine else {
+            self.parts.duty.send_replace(false);
+            return Happened::Closed;
+        };
+        if !self.core.block_on(loaded(own)) {
+            return self.not_closed(
+                "the sessions of the last start are still being read; try again later",
+            );
+        }
+        if !self.core.block_on(own.door.shut(SHUT_WITHIN)) {
+            return self.not_closed("sign-ins that are under way take too long; try again later");
+        }
+        self.parts.duty.send_replace(false);
+        if let Kept::OnDisk(_) = &own.kept
+            && let Err(error) = self.core.block_on(own.store.close())
+        {
+            // The file is let go of all the same; what it lacks is in memory no more.
+            tracing::error!(error = %with_causes(&error), "the session store was not closed in order");
+        }
+        Happened::Closed
+    }
+
+    fn not_closed(&mut self, why: &str) -> Happened {
+        self.failed = Some(failed(why.to_owned()));
+        Happened::NotClosed
+    }
+
+    /// Gives away what is known in memory only, and waits until the successor could serve.
+    fn give(&mut self) -> Result<(), UpgradeReport> {
+        let Some((_, channel)) = &mut self.successor else {
+            return Err(failed("the successor is gone".to_owned()));
+        };
+        let given = match &self.parts.lasting.engine {
+            Engine::Own(own) => {
+                memory::take_out(own, |piece| channel.send(&FromPredecessor::Piece(piece)))
+            }
+            Engine::Remote(_) => Ok(()),
+        };
+        given.map_err(|silence| failed(with_causes(&silence)))?;
+        self.send(&FromPredecessor::Yours)?;
+        let FromSuccessor::Able { process_id } = self.hear(ABLE_WITHIN)? else {
+            return Err(unexpected());
+        };
+        self.process_id = process_id;
+        Ok(())
+    }
+
+    /// Lets go of everything but the connections that there are, and takes leave.
+    fn leave(&mut self) -> Happened {
+        let parts = self.parts;
+        parts.lasting.sockets.lock().leave();
+        parts.control.leave();
+        parts.retired.send_replace(true);
+        self.core.block_on(async {
+            timeout(RETIRED_WITHIN, parts.retired.closed()).await.ok();
+        });
+        // A successor that is gone by now leaves nobody: this is what a crash of it would come to at any time.
+        self.send(&FromPredecessor::Go).ok();
+        if let Engine::Own(own) = &parts.lasting.engine {
+            let clock = Arc::clone(&parts.lasting.ports.clock);
+            let state_dir = parts.config.state_dir.clone();
+            let ended = own.engine.announcer();
+            let successor = Arc::new(SuccessorEngine::new(state_dir, clock, ended));
+            let runs = Arc::clone(&successor);
+            self.core.spawn(async move { runs.run().await });
+            self.core.block_on(heard(&successor));
+            own.door.lead_to(successor);
+        }
+        let process_id = self.process_id;
+        tracing::info!(
+            process_id,
+            version = self.version,
+            "another process serves; this one ends its last requests"
+        );
+        let event = Event::new(EventKind::HandedOver)
+            .with("process_id", process_id.to_string())
+            .with("version", &*self.version);
+        parts.lasting.ports.audit.note(event);
+        parts.has_successor.store(true, Ordering::Release);
+        parts.succeeded.notify_one();
+        Happened::Done
+    }
+
+    fn end(&mut self) -> Happened {
+        if let Some((mut child, channel)) = self.successor.take() {
+            drop(channel);
+            // One that has ended by itself is as good.
+            child.kill().ok();
+            let ended = child.wait();
+            tracing::error!(status = ?ended, "the successor was given up");
+        }
+        Happened::Gone
+    }
+
+    fn reopen(&mut self) -> Happened {
+        let Engine::Own(own) = &self.parts.lasting.engine else {
+            return Happened::Reopened;
+        };
+        let Kept::OnDisk(store) = &own.kept else {
+            return Happened::Reopened;
+        };
+        match store.open_again() {
+            Ok(()) => Happened::Reopened,
+            Err(error) => {
+                tracing::error!(error = %format_args!("{error:#}"), "the session store cannot be opened again");
+                Happened::NotReopened
+            }
+        }
+    }
+
+    fn resume(&mut self) -> Happened {
+        self.parts.duty.send_replace(true);
+        if let Engine::Own(own) = &self.parts.lasting.engine {
+            own.door.open();
+        }
+        Happened::Done
+    }
+
+    /// What came of it.
+    pub(super) fn report(self) -> UpgradeReport {
+        match self.failed {
+            None => UpgradeReport::Done {
+                process_id: self.process_id,
+                version: self.version,
+            },
+            Some(failed) => {
+                let why = match &failed {
+                    UpgradeReport::Failed { why } => why,
+                    UpgradeReport::Refused { text } => text,
+                    UpgradeReport::Done { .. } => "",
+                };
+                tracing::error!(why, "no successor; this process goes on");
+                failed
+            }
+        }
+    }
+
+    pub(super) fn send(&mut self, letter: &FromPredecessor) -> Result<(), UpgradeReport> {
+        let Some((_, channel)) = &mut self.successor else {
+            return Err(failed("the successor is gone".to_owned()));
+        };
+        let sent = channel.send(letter);
+        sent.map_err(|silence| failed(with_causes(&silence)))
+    }
+
+    pub(super) fn hear(&mut self, limit: Duration) -> Result<FromSuccessor, UpgradeReport> {
+        let Some((child, channel)) = &mut self.successor else {
+            return Err(failed("the successor is gone".to_owned()));
+        };
+        match channel.receive(limit) {
+            Ok(FromSuccessor::Refused { text }) => Err(UpgradeReport::Refused { text }),
+            Ok(FromSuccessor::Failed { why }) => Err(failed(format!("the successor says: {why}"))),
+            Ok(letter) => Ok(letter),
+            Err(Silence::Gone) => Err(failed(ended(child, self.core))),
+            Err(silence) => Err(failed(with_causes(&silence))),
+        }
+    }
+}
+
+/// Waits, within bounds, until every record is in memory.
+async fn loaded(own: &OwnEngine) -> bool {
+    let complete = async {
+        while !own.store.is_complete() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    timeout(LOADED_WITHIN, complete).await.is_ok()
+}
+
+/// Waits, within bounds, until it is heard what ends at the successor.
+async fn heard(successor: &SuccessorEngine) {
+    let is_heard = async {
+        while !successor.is_heard() {
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+    };
+    if timeout(HEARD_WITHIN, is_heard).await.is_err() {
+        tracing::error!("the successor is not heard");
+    }
+}
+
+pub(super) const fn failed(why: String) -> UpgradeReport {
+    UpgradeReport::Failed { why }
+}
+
+pub(super) fn unexpected() -> UpgradeReport {
+    failed("the successor does not keep to the order of the hand-over".to_owned())
+}
+
+/// How long the questions under way may take: passwords are checked one after the other.
+const SHUT_WITHIN: Duration = Duration::from_secs(10);
+/// How long the records of the last start may take.
+const LOADED_WITHIN: Duration = Duration::from_secs(20);
+/// How long a successor may take to open the store and to look up the names of upstreams.
+const ABLE_WITHIN: Duration = Duration::from_secs(30);
+const RETIRED_WITHIN: Duration = Duration::from_secs(2);
+const HEARD_WITHIN: Duration = Duration::from_secs(5);
+pub(super) const LOOK_AGAIN: Duration = Duration::from_millis(10);

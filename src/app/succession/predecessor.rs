@@ -1,0 +1,147 @@
+//! What can be handed over, and the attempts to do so, one at a time.
+
+use std::net::SocketAddr;
+use std::net::TcpListener;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::OnceLock;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+
+use tokio::runtime::Handle;
+use tokio::sync::Notify;
+use tokio::sync::oneshot;
+use tokio::sync::watch;
+
+use crate::admin::SharedControl;
+use crate::app::Invocation;
+use crate::app::engine::Engine;
+use crate::app::lasting::Lasting;
+use crate::app::succession::attempt::Attempt;
+use crate::app::succession::letters::Keeping;
+use crate::app::tasks::Outage;
+use crate::config::Config;
+use crate::config::StoreKind;
+use crate::config::mdc::EngineSource;
+use crate::decision::succession::Happened;
+use crate::decision::succession::Predecessor;
+use crate::ports::control::UpgradeError;
+use crate::ports::control::UpgradeQuestion;
+use crate::ports::control::UpgradeReport;
+
+/// What can be handed over, and how the rest of the process is told.
+pub(in crate::app) struct SuccessionParts {
+    pub(in crate::app) invocation: Option<Invocation>,
+    pub(in crate::app) config: Arc<Config>,
+    pub(in crate::app) lasting: Arc<Lasting>,
+    pub(in crate::app) control: SharedControl,
+    pub(in crate::app) ops: Option<(SocketAddr, TcpListener)>,
+    /// Whether this process keeps house.
+    pub(in crate::app) duty: watch::Sender<bool>,
+    /// Turns true when those who run the node are answered by the successor.
+    pub(in crate::app) retired: watch::Sender<bool>,
+    /// To be told when the successor serves.
+    pub(in crate::app) succeeded: Arc<Notify>,
+    /// To be set with that.
+    pub(in crate::app) has_successor: Arc<AtomicBool>,
+    pub(in crate::app) outage: Arc<Outage>,
+}
+
+/// Hands the gateway over.
+pub(in crate::app) struct Succession {
+    parts: SuccessionParts,
+    /// Where what goes on beside requests is run, once it is.
+    core: OnceLock<Handle>,
+    is_under_way: AtomicBool,
+}
+
+/// Where the sessions of a configuration are kept.
+pub(super) fn keeping_of(config: &Config) -> Keeping {
+    match (&config.engine, config.session.store) {
+        (EngineSource::Remote(_), _) => Keeping::Elsewhere,
+        (EngineSource::Embedded, StoreKind::Disk) => Keeping::OnDisk,
+        (EngineSource::Embedded, StoreKind::Memory) => Keeping::InMemory,
+    }
+}
+
+/// Stops the node when it is dropped: what an attempt that breaks off has shut would stay shut.
+struct Defect<'o>(&'o Outage);
+
+impl Drop for Defect<'_> {
+    fn drop(&mut self) {
+        self.0.begin("the hand-over");
+    }
+}
+
+impl Succession {
+    pub(in crate::app) fn new(parts: SuccessionParts) -> Self {
+        Self {
+            parts,
+            core: OnceLock::new(),
+            is_under_way: AtomicBool::new(false),
+        }
+    }
+
+    /// Has the work beside requests done here from now on.
+    pub(in crate::app) fn begin(&self, core: Handle) {
+        self.core.get_or_init(|| core);
+    }
+
+    /// Tries it once. Whoever asked may hang up; it is done to its end all the same.
+    pub(in crate::app) async fn upgrade(
+        self: &Arc<Self>,
+        question: &UpgradeQuestion,
+    ) -> Result<UpgradeReport, UpgradeError> {
+        let invocation = self.parts.invocation.as_ref();
+        let invocation = invocation.ok_or(UpgradeError::NotByCommand)?;
+        if std::process::id() == 1 {
+            return Err(UpgradeError::FirstProcess);
+        }
+        if matches!(&self.parts.lasting.engine, Engine::Own(own) if own.federation.is_some()) {
+            return Err(UpgradeError::HasPeers);
+        }
+        if self.is_under_way.swap(true, Ordering::AcqRel) {
+            return Err(UpgradeError::Busy);
+        }
+        let binary = question.binary.clone();
+        let binary = binary.unwrap_or_else(|| invocation.binary.clone());
+        let (tell, told) = oneshot::channel();
+        let succession = Arc::clone(self);
+        let attempt = move || {
+            let defect = Defect(&succession.parts.outage);
+            let report = succession.attempt(binary);
+            std::mem::forget(defect);
+            // A gateway that has handed over does not do it twice.
+            if !matches!(report, Ok(UpgradeReport::Done { .. })) {
+                succession.is_under_way.store(false, Ordering::Release);
+            }
+            tell.send(report).ok();
+        };
+        let thread = std::thread::Builder::new().name("succession".to_owned());
+        if let Err(error) = thread.spawn(attempt) {
+            self.is_under_way.store(false, Ordering::Release);
+            let why = format!("no thread can be started: {error}");
+            return Ok(UpgradeReport::Failed { why });
+        }
+        told.await.map_err(|_| UpgradeError::Stopping)?
+    }
+
+    fn attempt(&self, binary: PathBuf) -> Result<UpgradeReport, UpgradeError> {
+        let core = self.core.get().ok_or(UpgradeError::Stopping)?;
+        let mut attempt = Attempt {
+            parts: &self.parts,
+            core,
+            binary,
+            successor: None,
+            version: String::new(),
+            process_id: 0,
+            failed: None,
+        };
+        let mut at = Predecessor::default();
+        let mut step = at.hear(Happened::Asked);
+        while let Some(next) = step {
+            step = at.hear(attempt.take(next));
+        }
+        Ok(attempt.report())
+    }
+}

@@ -1,0 +1,139 @@
+//! Starts the process that is to follow, with the same arguments and in the same environment, and gives it the
+//! sockets.
+
+use std::ffi::OsString;
+use std::io;
+use std::os::fd::AsFd;
+use std::os::fd::OwnedFd;
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::ExitStatusExt;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::time::Duration;
+
+use tokio::runtime::Handle;
+
+use crate::app::succession::attempt::Attempt;
+use crate::app::succession::attempt::LOOK_AGAIN;
+use crate::app::succession::attempt::failed;
+use crate::app::succession::attempt::unexpected;
+use crate::app::succession::letters::Channel;
+use crate::app::succession::letters::FromPredecessor;
+use crate::app::succession::letters::FromSuccessor;
+use crate::app::succession::letters::Offer;
+use crate::app::succession::letters::OfferedPlace;
+use crate::app::succession::letters::OfferedSocket;
+use crate::app::succession::letters::PROTOCOL;
+use crate::app::succession::letters::Silence;
+use crate::app::succession::predecessor::keeping_of;
+use crate::config::Bind;
+use crate::logbook::causes::with_causes;
+use crate::ports::control::UpgradeReport;
+
+impl Attempt<'_> {
+    /// Starts the successor, waits until it has read its configuration, and gives it the sockets.
+    pub(super) fn start(&mut self) -> Result<(), UpgradeReport> {
+        let child = self.spawn().map_err(|error| {
+            let binary = self.binary.display();
+            failed(format!("{binary} cannot be started: {error}"))
+        })?;
+        self.successor = Some(child);
+        let FromSuccessor::Hello { protocol, version } = self.hear(READ_WITHIN)? else {
+            return Err(unexpected());
+        };
+        if protocol != PROTOCOL {
+            self.send(&FromPredecessor::Unknown { protocol: PROTOCOL })?;
+            return Err(failed(format!(
+                "version {version} takes over by protocol {protocol}, and this one hands over by {PROTOCOL}; restart \
+                 the gateway"
+            )));
+        }
+        self.version = version;
+        tracing::info!(
+            version = self.version,
+            "a successor has read its configuration"
+        );
+        self.offer()
+            .map_err(|silence| failed(with_causes(&silence)))?;
+        let FromSuccessor::Ready = self.hear(READ_WITHIN)? else {
+            return Err(unexpected());
+        };
+        Ok(())
+    }
+
+    fn spawn(&self) -> io::Result<(Child, Channel)> {
+        let (here, there) = UnixStream::pair()?;
+        let invocation = self.parts.invocation.as_ref();
+        let arguments = invocation.map_or(&[][..], |invocation| &invocation.arguments);
+        let arguments = arguments.iter().filter(|argument| *argument != TAKE_OVER);
+        let arguments: Vec<&OsString> = arguments.collect();
+        let child = Command::new(&self.binary)
+            .args(arguments)
+            .arg(TAKE_OVER)
+            .stdin(Stdio::from(OwnedFd::from(there)))
+            .spawn()?;
+        Ok((child, Channel::new(here)))
+    }
+
+    fn offer(&mut self) -> Result<(), Silence> {
+        let sockets = self.parts.lasting.sockets.lock().shared();
+        let listeners = sockets.iter().map(|socket| OfferedSocket {
+            name: socket.name.clone(),
+            place: match &socket.bind {
+                Bind::Tcp(address) => OfferedPlace::Tcp(*address),
+                Bind::Unix { path, mode } => OfferedPlace::Unix {
+                    path: path.clone(),
+                    mode: *mode,
+                },
+            },
+        });
+        let state_dir = &self.parts.config.state_dir;
+        let offer = Offer {
+            state_dir: std::fs::canonicalize(state_dir).map_err(Silence::Broken)?,
+            keeping: keeping_of(&self.parts.config),
+            listeners: listeners.collect(),
+            ops: self.parts.ops.as_ref().map(|(at, _)| *at),
+        };
+        let Some((_, channel)) = &mut self.successor else {
+            return Err(Silence::Gone);
+        };
+        channel.send(&FromPredecessor::Offer(offer))?;
+        for socket in sockets {
+            let descriptor = socket.socket.share().map_err(Silence::Broken)?;
+            channel.send_descriptor(descriptor.as_fd())?;
+        }
+        if let Some((_, ops)) = &self.parts.ops {
+            channel.send_descriptor(ops.as_fd())?;
+        }
+        for descriptor in self.parts.control.descriptors() {
+            channel.send_descriptor(descriptor)?;
+        }
+        Ok(())
+    }
+}
+
+/// How a successor has ended, in words.
+pub(super) fn ended(child: &mut Child, core: &Handle) -> String {
+    // Its end of the way closes a moment before it is gone.
+    for _ in 0..LOOKS_AT_END {
+        match child.try_wait() {
+            Ok(Some(status)) => {
+                return match (status.code(), status.signal()) {
+                    (Some(code), _) => format!("the successor ended with exit code {code}"),
+                    (None, Some(signal)) => format!("the successor was ended by signal {signal}"),
+                    (None, None) => "the successor ended".to_owned(),
+                };
+            }
+            Ok(None) => core.block_on(async { tokio::time::sleep(LOOK_AGAIN).await }),
+            Err(_) => break,
+        }
+    }
+    "the successor broke off".to_owned()
+}
+
+/// The argument that a successor is started with besides those of its predecessor.
+const TAKE_OVER: &str = "--take-over";
+/// How long a successor may take to read its configuration, and to look at the sockets.
+const READ_WITHIN: Duration = Duration::from_secs(30);
+const LOOKS_AT_END: u32 = 100;

@@ -1,0 +1,170 @@
+//! Reloads and upgrades under load, one after the other: nothing is lost, and the figures are printed.
+
+use std::path::Path;
+use std::path::PathBuf;
+use std::process::Child;
+use std::process::Command;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+
+use crate::failover::Seen;
+use crate::support::Application;
+use crate::support::Browser;
+use crate::support::Gateway;
+use crate::support::parts;
+use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
+use crate::support::yaml;
+use crate::upgrade_life::Life;
+
+const RELOADS: usize = 50;
+const UPGRADES: usize = 5;
+/// `wrk` is told for how long beforehand; all that happens has to be over by then.
+const LASTS: Duration = Duration::from_secs(40);
+
+#[tokio::test]
+async fn fifty_reloads_and_five_upgrades_under_load_lose_nothing_d_16() {
+    let (Some(wrk), Some(h2load)) = (parts::find("wrk"), parts::find("h2load")) else {
+        return;
+    };
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    let config = format!("{config}limits: {{ drain_timeout: 90s }}\n");
+    let gateway = Gateway::start(&config).await;
+    let alice = Browser::signed_in(&gateway, "alice").await;
+    let cookies = format!("Cookie: {}", alice.cookies_for("https://app.test/"));
+    let life = Life::begin(&gateway).await;
+    let began = Instant::now();
+    let by_wrk = by_wrk(&wrk, &gateway, &cookies);
+    let by_h2load = by_h2load(&h2load, &gateway, &cookies);
+    let goes_on = Arc::new(AtomicBool::new(true));
+    let over_h2 = again_and_again(h2load, &gateway, cookies, Arc::clone(&goes_on));
+    let other = config.replace("host: app.test", "hosts: [app.test, more.test]");
+    for round in 0..RELOADS {
+        let config = if round % 2 == 0 { &other } else { &config };
+        gateway.reload_with(config).await;
+        if round % (RELOADS / UPGRADES) == 0 {
+            let (said, code) = gateway.upgrade(&[]).await;
+            assert_eq!(code, 0, "{said}");
+            life.goes_on().await;
+        }
+    }
+    goes_on.store(false, Ordering::Relaxed);
+    let took = began.elapsed();
+    assert!(took < LASTS, "the load was over before: {took:?}");
+    let h2 = within("the end of h2load", PATIENCE, over_h2)
+        .await
+        .unwrap();
+    let by_h2load = output(by_h2load).await;
+    let by_wrk = output(by_wrk).await;
+    let life = life.end().await;
+    let (seen, h1) = (Seen::read(&by_wrk), Counted::read(&by_h2load));
+    eprintln!(
+        "{RELOADS} reloads and {UPGRADES} upgrades within {took:.1?}: wrk {} requests, {} error answers, {} broken \
+         connections; h2load {} requests by HTTP/1.1, {} answered; by HTTP/2 {} begun, {} answered; {life}",
+        seen.requests, seen.errors, seen.broken, h1.started, h1.succeeded, h2.started, h2.succeeded,
+    );
+    assert!(seen.requests > 100, "{by_wrk}");
+    assert_eq!(seen.errors + seen.broken, 0, "{by_wrk}");
+    assert!(h1.started > 100, "{by_h2load}");
+    let all = (h1.total, h1.total);
+    assert_eq!((h1.started, h1.succeeded), all, "{by_h2load}");
+    assert!(h2.started > 100, "{h2:?}");
+    assert_eq!(h2.started, h2.succeeded, "{h2:?}");
+    assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+}
+
+/// Requests on connections that are kept, by HTTP/1.1.
+fn by_wrk(wrk: &Path, gateway: &Gateway, cookies: &str) -> Child {
+    let seconds = LASTS.as_secs();
+    let mut command = Command::new(wrk);
+    command
+        .args(["-t1", "-c8", "--timeout", "10s", "-H", "Host: app.test"])
+        .arg(format!("-d{seconds}s"));
+    begun(&mut command, (gateway, "localhost"), cookies)
+}
+
+/// The same by h2load, which waits for an answer before it asks again.
+fn by_h2load(h2load: &Path, gateway: &Gateway, cookies: &str) -> Child {
+    let mut command = Command::new(h2load);
+    let connect_to = format!("--connect-to={}", gateway.address("https"));
+    command.args(["--h1", "-t1", "-c4", "-n", "4000", &connect_to]);
+    begun(&mut command, (gateway, "app.test"), cookies)
+}
+
+fn begun(command: &mut Command, (gateway, host): (&Gateway, &str), cookies: &str) -> Child {
+    let port = gateway.address("https").port();
+    command
+        .args(["-H", cookies])
+        .arg(format!("https://{host}:{port}/load"))
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap()
+}
+
+async fn output(load: Child) -> String {
+    let ended = tokio::task::spawn_blocking(move || load.wait_with_output().unwrap());
+    let ended = within("the end of a load", LASTS + PATIENCE, ended).await;
+    String::from_utf8_lossy(&ended.unwrap().stdout).into_owned()
+}
+
+/// Runs h2load over HTTP/2 for as long as it is to go on. It does not connect again when the end of a connection is
+/// announced, and begins with no further requests then; so what it has begun with is what has to be answered.
+fn again_and_again(
+    h2load: PathBuf,
+    gateway: &Gateway,
+    cookies: String,
+    goes_on: Arc<AtomicBool>,
+) -> JoinHandle<Counted> {
+    let address = gateway.address("https");
+    tokio::task::spawn_blocking(move || {
+        let mut all = Counted::default();
+        while goes_on.load(Ordering::Relaxed) {
+            let mut command = Command::new(&h2load);
+            command.args(["-t1", "-c4", "-m4", "-n", "400", "-H", &cookies]);
+            command.arg(format!("--connect-to={address}"));
+            command.arg(format!("https://app.test:{}/load", address.port()));
+            let output = command.stdin(Stdio::null()).output().unwrap();
+            all.add(&Counted::read(&String::from_utf8_lossy(&output.stdout)));
+        }
+        all
+    })
+}
+
+/// What h2load counted.
+#[derive(Debug, Default)]
+struct Counted {
+    total: usize,
+    started: usize,
+    succeeded: usize,
+}
+
+impl Counted {
+    fn read(said: &str) -> Self {
+        let mut lines = said.lines();
+        let line = lines.find(|line| line.starts_with("requests:"));
+        let number = |what: &str| {
+            let (before, _) = line?.split_once(what)?;
+            before.split_whitespace().last()?.parse().ok()
+        };
+        Self {
+            total: number(" total").unwrap_or_default(),
+            started: number(" started").unwrap_or_default(),
+            succeeded: number(" succeeded").unwrap_or_default(),
+        }
+    }
+
+    const fn add(&mut self, more: &Self) {
+        self.total += more.total;
+        self.started += more.started;
+        self.succeeded += more.succeeded;
+    }
+}
