@@ -30,6 +30,7 @@ use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::listening::Bound;
+use crate::proxy::listening::Socket;
 use crate::proxy::live::Live;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
@@ -86,7 +87,11 @@ pub(super) struct Given {
 }
 
 /// Puts a gateway together, with what it was given.
-pub(super) fn assemble(config: &Config, given: Option<Given>) -> anyhow::Result<Assembled> {
+pub(super) fn assemble(
+    config: &Config,
+    given: Option<Given>,
+    passed: Vec<Arc<Socket>>,
+) -> anyhow::Result<Assembled> {
     let (given, given_ops, given_control) = match given {
         None => (Vec::new(), None, None),
         Some(given) => (given.sockets, given.ops, Some(given.control)),
@@ -97,7 +102,8 @@ pub(super) fn assemble(config: &Config, given: Option<Given>) -> anyhow::Result<
         resolver: Arc::new(HickoryResolver::new(config.names.clone())),
         audit: Arc::new(NoTrail),
     };
-    let (sockets, listeners) = Sockets::new(given);
+    let (mut sockets, listeners) = Sockets::new(given);
+    sockets.use_passed(passed, &config.listeners)?;
     let planned = sockets.plan(&config.listeners)?;
     let ops = match given_ops {
         Some(given) => Some(given),

@@ -40,8 +40,10 @@ use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::sources::Sources;
 use crate::ports::clock::Clock;
+use crate::proxy::listening::Socket;
 use crate::system::SystemClock;
 
+pub(crate) mod activation;
 mod answering;
 mod assembly;
 pub mod branding;
@@ -60,6 +62,7 @@ mod key_watch;
 mod keys;
 mod lasting;
 mod logs;
+pub(crate) mod notify;
 mod ops;
 mod places;
 mod pool_status;
@@ -92,6 +95,8 @@ pub struct Origin {
     pub sources: Sources,
     /// How the process was started, for its successor; none where it can have none.
     pub invocation: Option<Invocation>,
+    /// Sockets that a service manager listens at already, see [`activation::passed`].
+    pub sockets: Vec<Arc<Socket>>,
 }
 
 /// How a process was started.
@@ -140,14 +145,14 @@ pub fn take_over(origin: Origin, mut heir: Heir) -> anyhow::Result<Running> {
     begun
 }
 
-fn begin(origin: Origin, inherited: Option<(Inherited, &mut Heir)>) -> anyhow::Result<Running> {
+fn begin(mut origin: Origin, inherited: Option<(Inherited, &mut Heir)>) -> anyhow::Result<Running> {
     pingora::tls::install_default_crypto_provider();
     descriptors::raise(&origin.config.limits);
     let stop = Arc::new(Notify::new());
     let hang_ups = HangUps::listen()?;
     let (inherited, heir) = inherited.unzip();
     let (given, memory) = inherited.map(|all| (all.given, all.memory)).unzip();
-    let assembled = assembly::assemble(&origin.config, given)?;
+    let assembled = assembly::assemble(&origin.config, given, std::mem::take(&mut origin.sockets))?;
     if let Some(memory) = memory {
         memory.take_up(&assembled.lasting.engine)?;
     }

@@ -17,6 +17,7 @@ use crate::app::hang_ups::HangUps;
 use crate::app::lasting::Lasting;
 use crate::app::lasting::warn_of_certificates;
 use crate::app::lasting::warn_of_expiry;
+use crate::app::notify;
 use crate::app::pools::PoolWatch;
 use crate::app::prepare::Prepared;
 use crate::app::prepare::UsersChange;
@@ -99,7 +100,9 @@ impl Reloader {
             };
             // Whoever asked until now is answered by this one, because it begins after they asked.
             asked.extend(std::iter::from_fn(|| self.asks.try_recv().ok()));
+            notify::reloading();
             let report = self.reload(trigger, &mut earlier).await;
+            notify::reloaded(&report);
             changes = Changes::since(self.sources.clone());
             self.record.earlier_in_use(earlier.len());
             for ask in asked {

@@ -32,6 +32,7 @@ use crate::app::hang_ups::HangUps;
 use crate::app::key_verbs::NodeKeys;
 use crate::app::lasting::Lasting;
 use crate::app::logs;
+use crate::app::notify;
 use crate::app::ops::Node;
 use crate::app::pool_verbs::NodePools;
 use crate::app::pools::PoolWatch;
@@ -203,6 +204,7 @@ impl ServiceWithDependents for Core {
         let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
         let live = Arc::clone(&self.node.live);
         let streams = StreamWatch::new(door, (Arc::clone(running), live), Arc::clone(clock));
+        tasks.spawn("the watchdog", notify::keep_alive());
         tasks.spawn("the cutting of streams", Arc::clone(&streams).close(ended));
         tasks.spawn("the check of streams", streams.check());
         if let Some(mut users) = self.users.take() {

@@ -14,6 +14,7 @@ use tokio::signal::unix::signal;
 use tokio::sync::Notify;
 use tokio::sync::watch;
 
+use crate::app::notify;
 use crate::proxy::live::Live;
 
 /// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first. Before a signal has it
@@ -46,6 +47,9 @@ impl ShutdownSignalWatch for Signals {
             };
             self.give_notice.send_replace(true);
             let delay = self.live.look().limits.drain_delay;
+            if !self.has_successor.load(Ordering::Acquire) {
+                notify::stopping(delay + self.live.look().limits.drain_timeout + ENDING);
+            }
             if let Some(signal) = signal.filter(|_| !delay.is_zero()) {
                 tracing::info!(signal, ?delay, "not ready any more; draining after a delay");
                 tokio::select! {
@@ -74,5 +78,7 @@ impl ShutdownSignalWatch for Signals {
     }
 }
 
+/// How long it takes to write the rest.
+const ENDING: Duration = Duration::from_secs(5);
 /// How long the answer to whoever asked for a successor may be on its way.
 const LAST_ANSWER: Duration = Duration::from_millis(300);

@@ -9,6 +9,7 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use anyhow::Context;
+use anyhow::bail;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
@@ -26,6 +27,8 @@ pub(super) struct Sockets {
     held: Vec<Held>,
     /// Those that the process was given, and that no listener has asked for yet.
     given: Vec<Planned>,
+    /// Those that a service manager listens at besides, for as long as the process.
+    passed: Vec<Arc<Socket>>,
     /// To whoever accepts.
     opened: mpsc::UnboundedSender<Bound>,
 }
@@ -123,6 +126,7 @@ impl Sockets {
         let none = Self {
             held: Vec::new(),
             given,
+            passed: Vec::new(),
             opened,
         };
         (none, accepting)
@@ -141,12 +145,45 @@ impl Sockets {
                 held.find(|held| is_there(held) && !listener.bind.is_any())
             });
             let same = same.and_then(|same| same.again(listener));
-            match same.or_else(|| self.given_for(listener)) {
+            let same = same.or_else(|| self.given_for(listener));
+            match same.or_else(|| self.passed_for(listener)) {
                 Some(same) => Ok(same),
                 None => Planned::bind(listener),
             }
         });
         planned.collect()
+    }
+
+    /// Takes sockets that a service manager has passed, for listeners that are where they are.
+    ///
+    /// # Errors
+    /// When no listener is: whoever connected there would wait for ever.
+    pub(super) fn use_passed(
+        &mut self,
+        passed: Vec<Arc<Socket>>,
+        listeners: &[Listener],
+    ) -> anyhow::Result<()> {
+        for socket in &passed {
+            if !listeners
+                .iter()
+                .any(|listener| socket.is_at(&listener.bind))
+            {
+                bail!("the service manager listens at {socket}, where no listener is");
+            }
+        }
+        self.passed = passed;
+        Ok(())
+    }
+
+    fn passed_for(&self, listener: &Listener) -> Option<Planned> {
+        let mut passed = self.passed.iter();
+        let socket = passed.find(|socket| socket.is_at(&listener.bind))?;
+        Some(Planned {
+            name: listener.name.clone(),
+            bind: listener.bind.clone(),
+            place: listener.bind.clone(),
+            socket: Arc::clone(socket),
+        })
     }
 
     fn given_for(&self, listener: &Listener) -> Option<Planned> {

@@ -68,16 +68,30 @@ pub(super) fn run(args: &RunArgs) -> ExitCode {
     for doubt in app::doubts::of_files(&config) {
         tracing::warn!("{doubt}");
     }
+    let passed = if heir.is_none() {
+        app::activation::passed()
+    } else {
+        Ok(Vec::new())
+    };
+    let sockets = match passed {
+        Ok(sockets) => sockets,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            return ExitCode::FAILURE;
+        }
+    };
     let origin = app::Origin {
         path: path.clone(),
         config: Arc::new(config),
         sources: loading.sources,
         invocation: invocation(),
+        sockets,
     };
     let running = match heir {
         None => app::start(origin),
         Some(heir) => app::take_over(origin, heir),
     };
+    let running = running.inspect(|_| app::notify::serving());
     match running.and_then(|running| running.wait()) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

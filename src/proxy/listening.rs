@@ -1,5 +1,6 @@
 //! The sockets that connections are accepted at, and what is served at each.
 
+use std::fmt;
 use std::fs::Permissions;
 use std::io;
 use std::net::TcpListener;
@@ -17,6 +18,7 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use pingora::protocols::l4::listener::Listener as RawListener;
+use rustix::net::sockopt::socket_acceptconn;
 use tokio::sync::watch;
 
 use crate::config::Announcers;
@@ -79,6 +81,18 @@ pub enum Socket {
     Unix(UnixSocket),
 }
 
+impl fmt::Display for Socket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Tcp(socket) => match socket.local_addr() {
+                Ok(address) => address.fmt(f),
+                Err(error) => error.fmt(f),
+            },
+            Self::Unix(socket) => write!(f, "unix:{}", socket.path.display()),
+        }
+    }
+}
+
 impl Socket {
     /// Begins to listen.
     ///
@@ -135,6 +149,52 @@ impl Socket {
         }
     }
 
+    /// A socket of TCP that somebody else has begun to listen at.
+    #[must_use]
+    pub const fn of_tcp(socket: TcpListener) -> Self {
+        Self::Tcp(socket)
+    }
+
+    /// A socket in the file system that somebody else has begun to listen at, and takes away.
+    ///
+    /// # Errors
+    /// When it has no file.
+    pub fn of_unix(listener: UnixListener) -> io::Result<Self> {
+        let address = listener.local_addr()?;
+        let path = address.as_pathname();
+        let path = path.ok_or(io::ErrorKind::AddrNotAvailable)?.to_owned();
+        Ok(Self::Unix(UnixSocket {
+            file: FileId::of(&path)?,
+            listener,
+            path,
+            is_left: AtomicBool::new(true),
+        }))
+    }
+
+    /// Whether it is where a listener is to be.
+    #[must_use]
+    pub fn is_at(&self, bind: &Bind) -> bool {
+        match (self, bind) {
+            (Self::Tcp(socket), Bind::Tcp(address)) => {
+                socket.local_addr().is_ok_and(|at| at == *address)
+            }
+            (Self::Unix(socket), Bind::Unix { path, .. }) => socket.path == *path,
+            (Self::Tcp(_) | Self::Unix(_), _) => false,
+        }
+    }
+
+    /// Whether connections can be made to it.
+    ///
+    /// # Errors
+    /// When the system does not say.
+    pub fn is_listening(&self) -> io::Result<bool> {
+        let socket = match self {
+            Self::Tcp(socket) => socket.as_fd(),
+            Self::Unix(socket) => socket.listener.as_fd(),
+        };
+        Ok(socket_acceptconn(socket)?)
+    }
+
     /// Where it listens: as it was asked to, with the port that the system chose.
     ///
     /// # Errors
@@ -151,11 +211,11 @@ impl Socket {
     /// # Errors
     /// When the system refuses.
     pub fn permit(&self, bind: &Bind) -> io::Result<()> {
-        match bind {
-            Bind::Tcp(_) => Ok(()),
-            Bind::Unix { path, mode } => {
+        match (self, bind) {
+            (Self::Unix(socket), Bind::Unix { path, mode }) if !socket.is_left() => {
                 std::fs::set_permissions(path, Permissions::from_mode(*mode))
             }
+            (Self::Tcp(_) | Self::Unix(_), _) => Ok(()),
         }
     }
 
@@ -184,6 +244,12 @@ pub struct UnixSocket {
     file: FileId,
     /// Whether another process has it now.
     is_left: AtomicBool,
+}
+
+impl UnixSocket {
+    fn is_left(&self) -> bool {
+        self.is_left.load(Ordering::Acquire)
+    }
 }
 
 /// What tells one file from another.
@@ -227,8 +293,7 @@ impl UnixSocket {
 
 impl Drop for UnixSocket {
     fn drop(&mut self) {
-        let is_left = self.is_left.load(Ordering::Acquire);
-        if !is_left && FileId::of(&self.path).is_ok_and(|there| there == self.file) {
+        if !self.is_left() && FileId::of(&self.path).is_ok_and(|there| there == self.file) {
             std::fs::remove_file(&self.path).ok();
         }
     }

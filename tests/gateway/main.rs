@@ -63,6 +63,7 @@ mod reload_files;
 mod responses;
 mod retries;
 mod rewrite;
+mod service_manager;
 mod services;
 mod sessions;
 mod sign_in;

@@ -69,6 +69,8 @@ impl Attempt<'_> {
         let arguments = arguments.iter().filter(|argument| *argument != TAKE_OVER);
         let arguments: Vec<&OsString> = arguments.collect();
         let child = Command::new(&self.binary)
+            // The watchdog waits for whoever is the main process then.
+            .env_remove("WATCHDOG_PID")
             .args(arguments)
             .arg(TAKE_OVER)
             .stdin(Stdio::from(OwnedFd::from(there)))

@@ -1,0 +1,218 @@
+#!/usr/bin/env python3
+"""Starts a gateway again and again as systemd does, and counts what its clients notice.
+
+Usage: restart.py PORTWAY
+
+Plays the part of the service manager for deploy/systemd: listens at the socket, passes it to the gateway
+(LISTEN_FDS), hears what it says of itself (NOTIFY_SOCKET), and starts it again whenever it has failed. Meanwhile
+clients connect anew for each request. The gateway is killed, stopped in order, and frozen until its watchdog runs
+out. Nobody may be refused; cut off may be only whom a process had accepted that was killed.
+"""
+
+import os
+import pathlib
+import signal
+import socket
+import sys
+import tempfile
+import threading
+import time
+
+CLIENTS = 8
+KILLS = 5
+SERVED_BETWEEN = 200
+RESTART_PAUSE = 0.1
+WATCHDOG = 3.0
+PATIENCE = 30.0
+
+CONFIG = """\
+state_dir: {folder}/state
+listeners: [{{ name: http, bind: "127.0.0.1:{port}" }}]
+virtual_hosts:
+  - host: app.test
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, respond: {{ status: 200, body: "{answer}" }} }}]
+"""
+
+
+class Unit:
+    """A service and its socket, as the unit files say."""
+
+    def __init__(self, binary, folder):
+        self.binary = binary
+        self.folder = folder
+        self.socket = socket.socket()
+        self.socket.bind(("127.0.0.1", 0))
+        self.socket.listen(4096)
+        self.port = self.socket.getsockname()[1]
+        self.ear = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.ear.bind(f"{folder}/notify")
+        self.ear.settimeout(PATIENCE)
+        self.heard = []
+        self.pid = None
+
+    def config(self, answer):
+        text = CONFIG.format(folder=self.folder, port=self.port, answer=answer)
+        (self.folder / "gateway.yaml").write_text(text)
+
+    def start(self):
+        self.heard.clear()
+        self.pid = os.fork()
+        if self.pid == 0:
+            self.become()
+        self.hear("READY=1")
+        assert f"MAINPID={self.pid}" in self.heard, self.heard
+
+    def become(self):
+        """What the service manager does between fork and exec."""
+        try:
+            os.dup2(self.socket.fileno(), 3)
+            os.set_inheritable(3, True)
+            env = dict(os.environ)
+            env["LISTEN_FDS"] = "1"
+            env["LISTEN_PID"] = str(os.getpid())
+            env["NOTIFY_SOCKET"] = f"{self.folder}/notify"
+            env["WATCHDOG_USEC"] = str(int(WATCHDOG * 1e6))
+            env["WATCHDOG_PID"] = str(os.getpid())
+            log = os.open(f"{self.folder}/log", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+            os.dup2(log, 2)
+            os.execve(self.binary, [self.binary, "run", "--config", f"{self.folder}/gateway.yaml"], env)
+        finally:
+            os._exit(127)
+
+    def hear(self, word):
+        """Waits until the gateway has said this."""
+        until = time.monotonic() + PATIENCE
+        while word not in self.heard:
+            if time.monotonic() > until:
+                raise AssertionError(f"{word} was never said: {self.heard}")
+            self.heard += self.ear.recv(4096).decode().split("\n")
+
+    def is_alive_by_its_watchdog(self):
+        """Whether it says so in time."""
+        until = time.monotonic() + WATCHDOG
+        while (left := until - time.monotonic()) > 0:
+            self.ear.settimeout(left)
+            try:
+                if "WATCHDOG=1" in self.ear.recv(4096).decode():
+                    return True
+            except TimeoutError:
+                pass
+            finally:
+                self.ear.settimeout(PATIENCE)
+        return False
+
+    def end(self, how):
+        os.kill(self.pid, how)
+        _, status = os.waitpid(self.pid, 0)
+        self.pid = None
+        return status
+
+
+class Clients:
+    """Clients that connect anew for each request."""
+
+    def __init__(self, port):
+        self.port = port
+        self.served = self.refused = self.cut = 0
+        self.longest = 0.0
+        self.lock = threading.Lock()
+        self.stopping = False
+        self.threads = [threading.Thread(target=self.run) for _ in range(CLIENTS)]
+        for thread in self.threads:
+            thread.start()
+
+    def run(self):
+        while not self.stopping:
+            began = time.monotonic()
+            what = self.ask()
+            took = time.monotonic() - began
+            with self.lock:
+                setattr(self, what, getattr(self, what) + 1)
+                self.longest = max(self.longest, took)
+
+    def ask(self):
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE) as to:
+                to.sendall(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+                heard = b"".join(iter(lambda: to.recv(4096), b""))
+        except ConnectionRefusedError:
+            return "refused"
+        except OSError:
+            return "cut"
+        return "served" if heard.startswith(b"HTTP/1.1 200 ") else "cut"
+
+    def more(self, count):
+        """Waits until so many more were served."""
+        goal, until = self.served + count, time.monotonic() + PATIENCE
+        while self.served < goal:
+            if time.monotonic() > until:
+                raise AssertionError("clients are not served")
+            time.sleep(0.005)
+
+    def stop(self):
+        self.stopping = True
+        for thread in self.threads:
+            thread.join()
+
+
+def run(binary, folder):
+    unit = Unit(binary, folder)
+    unit.config("one")
+    unit.start()
+    clients = Clients(unit.port)
+    try:
+        for _ in range(KILLS):
+            clients.more(SERVED_BETWEEN)
+            unit.end(signal.SIGKILL)
+            time.sleep(RESTART_PAUSE)
+            unit.start()
+        cut = clients.cut
+        assert cut <= KILLS * CLIENTS, f"{cut} clients were cut off by {KILLS} kills"
+
+        clients.more(SERVED_BETWEEN)
+        assert unit.end(signal.SIGTERM) == 0, "the gateway did not stop in order"
+        unit.hear("STOPPING=1")
+        unit.start()
+        clients.more(SERVED_BETWEEN)
+        assert clients.cut == cut, f"{clients.cut - cut} clients were cut off by a stop in order"
+
+        unit.heard.clear()
+        unit.config("two")
+        os.kill(unit.pid, signal.SIGHUP)
+        unit.hear("RELOADING=1")
+        unit.hear("READY=1")
+
+        assert unit.is_alive_by_its_watchdog(), "the watchdog was not told"
+        os.kill(unit.pid, signal.SIGSTOP)
+        while unit.is_alive_by_its_watchdog():
+            pass
+        unit.end(signal.SIGKILL)
+        unit.start()
+        clients.more(SERVED_BETWEEN)
+    finally:
+        clients.stop()
+        if unit.pid is not None:
+            unit.end(signal.SIGTERM)
+    print(
+        f"{clients.served} requests served over {KILLS + 3} starts; {clients.refused} refused, "
+        f"{clients.cut} cut off by kills; the longest took {clients.longest:.2f} s"
+    )
+    assert clients.refused == 0, "somebody was refused"
+
+
+def main():
+    if len(sys.argv) != 2:
+        sys.exit(__doc__)
+    binary = os.path.realpath(sys.argv[1])
+    with tempfile.TemporaryDirectory() as folder:
+        try:
+            run(binary, pathlib.Path(folder))
+        except BaseException:
+            log = pathlib.Path(folder, "log")
+            print(log.read_text() if log.exists() else "", file=sys.stderr)
+            raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,149 @@
+//! What deploy/systemd has a service manager do: sockets that it passes, what it is told, and the unit files.
+
+use std::path::Path;
+use std::process::Command;
+use std::process::Output;
+
+use tokio::task::spawn_blocking;
+
+use crate::support::Gateway;
+use crate::support::HEAD;
+use crate::support::nginx::free_port;
+use crate::support::parts;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
+
+const PORTWAY: &str = env!("CARGO_BIN_EXE_portway");
+const ROOT: &str = env!("CARGO_MANIFEST_DIR");
+
+/// The script has the figures: nobody is refused over kills, a stop and a hang.
+#[tokio::test]
+async fn nobody_is_refused_while_a_service_manager_starts_the_gateway_again() {
+    let Some(python) = parts::find("python3") else {
+        return;
+    };
+    let script = format!("{ROOT}/scripts/restart.py");
+    let run = move || Command::new(python).args([&script, PORTWAY]).output();
+    let output = spawn_blocking(run).await.unwrap().unwrap();
+    let said = text(&output);
+    eprintln!("{said}");
+    assert!(output.status.success(), "{said}");
+    assert!(said.contains("; 0 refused, "), "{said}");
+}
+
+#[tokio::test]
+async fn a_socket_of_systemd_is_served_and_one_that_no_listener_has_is_a_fault() {
+    let Some(activate) = parts::find("systemd-socket-activate") else {
+        return;
+    };
+    let (wanted, unwanted) = (free_port(), free_port());
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("gateway.yaml");
+    let yaml = format!(
+        "listeners: [{{ name: http, bind: \"127.0.0.1:{wanted}\" }}]
+virtual_hosts:
+  - host: app.test
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, respond: {{ status: 200, body: here }} }}]
+"
+    );
+    std::fs::write(&path, yaml).unwrap();
+    let start = |ports: &[u16]| {
+        let mut started = Command::new(&activate);
+        for port in ports {
+            started.arg("-l").arg(format!("127.0.0.1:{port}"));
+        }
+        started.args([PORTWAY, "run", "--config"]).arg(&path);
+        started
+            .stderr(std::process::Stdio::piped())
+            .spawn()
+            .unwrap()
+    };
+    let mut good = start(&[wanted]);
+    let heard = ask(wanted).await;
+    good.kill().unwrap();
+    good.wait().unwrap();
+    assert!(heard.starts_with("HTTP/1.1 200 OK\r\n"), "{heard}");
+
+    let bad = start(&[wanted, unwanted]);
+    // It is started by whoever connects first.
+    let output = tokio::join!(ask(wanted), async {
+        spawn_blocking(|| bad.wait_with_output())
+            .await
+            .unwrap()
+            .unwrap()
+    })
+    .1;
+    let said = text(&output);
+    assert!(!output.status.success(), "{said}");
+    let fault = format!("listens at 127.0.0.1:{unwanted}, where no listener is");
+    assert!(said.contains(&fault), "{said}");
+}
+
+#[tokio::test]
+async fn the_units_are_such_as_systemd_reads() {
+    let Some(analyze) = parts::find("systemd-analyze") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let mut files = Vec::new();
+    for name in ["portway.service", "portway.socket"] {
+        let unit = std::fs::read_to_string(Path::new(ROOT).join("deploy/systemd").join(name));
+        // Neither the program nor its user is on this machine.
+        let unit = unit.unwrap().replace("/usr/local/bin/portway", PORTWAY);
+        let unit = unit
+            .replace("=portway\n", "=root\n")
+            .replace("StateDirectory=root", "StateDirectory=portway");
+        let path = folder.path().join(name);
+        std::fs::write(&path, unit.replace("Documentation=man:portway(1)\n", "")).unwrap();
+        files.push(path);
+    }
+    let run = move || Command::new(analyze).arg("verify").args(files).output();
+    let output = spawn_blocking(run).await.unwrap().unwrap();
+    let said = text(&output);
+    assert!(
+        output.status.success() && !said.contains("portway."),
+        "{said}"
+    );
+}
+
+/// Without a service manager nothing is said, and nothing fails.
+#[tokio::test]
+async fn a_gateway_without_a_service_manager_has_nothing_to_say_to_it() {
+    let gateway = Gateway::start(&format!(
+        "{HEAD}virtual_hosts:
+  - host: app.test
+    routes: [{{ path: /, access: excluded, respond: {{ status: 200 }} }}]
+"
+    ))
+    .await;
+    assert!(
+        !gateway.log().contains("service manager"),
+        "{}",
+        gateway.log()
+    );
+}
+
+/// Asks until somebody answers.
+async fn ask(port: u16) -> String {
+    until("an answer", PATIENCE, || async {
+        let asking = spawn_blocking(move || {
+            use std::io::Read;
+            use std::io::Write;
+            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
+            stream
+                .write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+                .ok()?;
+            let mut heard = String::new();
+            stream.read_to_string(&mut heard).ok();
+            Some(heard)
+        });
+        asking.await.unwrap()
+    })
+    .await
+}
+
+fn text(output: &Output) -> String {
+    let both = [output.stdout.as_slice(), output.stderr.as_slice()].concat();
+    String::from_utf8_lossy(&both).into_owned()
+}
