@@ -17,6 +17,7 @@ use crate::logbook::moment::rfc3339_seconds;
 use crate::model::name::HostName;
 use crate::model::time::Timestamp;
 use crate::provider::users_file::document;
+use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::tls;
 
 /// Everything, each in a line.
@@ -30,7 +31,23 @@ pub(crate) fn all(config: &Config, now: Timestamp) -> Vec<String> {
 pub(crate) fn of_files(config: &Config) -> Vec<String> {
     let mut all = open_to_others(config);
     all.extend(strangers(config));
+    all.extend(foreign_lists(config));
     all
+}
+
+/// Revocation lists that say nothing about those whom the authorities beside them have signed.
+fn foreign_lists(config: &Config) -> impl Iterator<Item = String> {
+    let hosts = config.virtual_hosts.iter();
+    hosts.filter_map(|host| {
+        let auth = ClientAuth::new(host.client_certificates.as_ref()?).ok()?;
+        let foreign = auth.trust.foreign_lists();
+        let name = host.hosts.first()?;
+        (foreign > 0).then(|| {
+            format!(
+                "revocation lists of the host {name} are of no authority in its bundle ({foreign})"
+            )
+        })
+    })
 }
 
 fn of_certificates(config: &Config, now: Timestamp) -> Vec<String> {

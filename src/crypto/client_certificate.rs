@@ -25,6 +25,8 @@ use webpki::RevocationOptionsBuilder;
 use webpki::UnknownStatusPolicy;
 use webpki::VerifiedPath;
 use x509_parser::certificate::X509Certificate;
+use x509_parser::der_parser::asn1_rs::Any;
+use x509_parser::der_parser::asn1_rs::FromDer;
 
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
@@ -101,6 +103,17 @@ impl ClientTrust {
     #[must_use]
     pub fn subjects(&self) -> &[Vec<u8>] {
         &self.subjects
+    }
+
+    /// How many revocation lists no authority of the bundle has issued. Such a list counts only where clients send
+    /// its authority along.
+    #[must_use]
+    pub fn foreign_lists(&self) -> usize {
+        let is_foreign = |list: &&CertRevocationList<'_>| {
+            let mut subjects = self.subjects.iter();
+            !subjects.any(|subject| content_of(subject) == Some(list.issuer()))
+        };
+        self.revoked.iter().filter(is_foreign).count()
     }
 
     /// Judges a chain, leaf first.
@@ -334,6 +347,12 @@ fn revocation_lists(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, Clie
         return Err(ClientTrustError::CrlAbsent);
     }
     Ok(lists)
+}
+
+/// What a name in DER holds, without the tag and the length.
+fn content_of(name: &[u8]) -> Option<&[u8]> {
+    let (_, name) = Any::from_der(name).ok()?;
+    Some(name.data)
 }
 
 /// Whether a certificate names itself as its issuer, and whom it names.

@@ -10,7 +10,6 @@ use std::os::unix::fs::FileTypeExt;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::net::UnixListener;
-use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -18,6 +17,13 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
 use pingora::protocols::l4::listener::Listener as RawListener;
+use rustix::io::Errno;
+use rustix::net::AddressFamily;
+use rustix::net::SocketAddrUnix;
+use rustix::net::SocketFlags;
+use rustix::net::SocketType;
+use rustix::net::connect;
+use rustix::net::socket_with;
 use rustix::net::sockopt::socket_acceptconn;
 use tokio::sync::watch;
 
@@ -274,6 +280,7 @@ impl UnixSocket {
     fn bind(path: &Path, mode: u32) -> io::Result<Self> {
         check_free(path)?;
         let draft = path.with_added_extension("new");
+        check_free(&draft)?;
         match std::fs::remove_file(&draft) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
             _ => {}
@@ -309,16 +316,20 @@ fn check_free(path: &Path) -> io::Result<()> {
         let why = "there is a file that is no socket";
         return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
     }
-    match UnixStream::connect(path) {
-        Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
-        Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => Ok(()),
-        Err(error) => Err(error),
+    // One that is listened at and never accepted from may be full, and is not waited for.
+    let flags = SocketFlags::NONBLOCK | SocketFlags::CLOEXEC;
+    let asking = socket_with(AddressFamily::UNIX, SocketType::STREAM, flags, None)?;
+    match connect(asking, &SocketAddrUnix::new(path)?) {
+        Ok(()) | Err(Errno::AGAIN) => Err(io::ErrorKind::AddrInUse.into()),
+        Err(Errno::CONNREFUSED) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::os::unix::net::UnixStream;
 
     fn at(path: &Path, mode: u32) -> Bind {
         Bind::Unix {
@@ -355,6 +366,17 @@ mod tests {
         assert_eq!(third.kind(), io::ErrorKind::AlreadyExists);
         assert_eq!(std::fs::read_to_string(&file).unwrap(), "kept");
         drop(socket);
+    }
+
+    #[test]
+    fn a_socket_whose_listener_never_accepts_is_in_use_and_nobody_waits_for_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("http.sock");
+        let hung = UnixListener::bind(&path).unwrap();
+        rustix::net::listen(&hung, 0).unwrap();
+        let _waiting = UnixStream::connect(&path).unwrap();
+        let second = Socket::bind(&at(&path, 0o600)).unwrap_err();
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
     }
 
     #[test]

@@ -28,7 +28,7 @@ enum Is {
 }
 
 /// The row for a request that goes another way altogether.
-pub(crate) fn whole(exchange: &Exchange<'_>, _found: &[Difference]) -> Option<&'static str> {
+pub(crate) fn whole(exchange: &Exchange<'_>) -> Option<&'static str> {
     let mut rows = ROWS.iter();
     let found = rows.find(|row| matches!(row.is, Is::Whole(is) if is(exchange)));
     found.map(|row| row.name)
@@ -61,14 +61,14 @@ const ROWS: &[Row] = &[
         name: "unknown host",
         what: "A name that no server has is answered with 421",
         why: "nginx's first server takes such requests, whatever they are for (W-01)",
-        is: Is::Whole(|exchange| exchange.portway_says(421) && !exchange.host_is_known()),
+        is: Is::Whole(|exchange| exchange.portway_refuses(421) && !exchange.host_is_known()),
     },
     Row {
         name: "other authority",
         what: "A request whose target names another host than its `Host` header is answered with 400",
         why: "applications would go by one of the two, and rules by the other; nginx goes by the target",
         is: Is::Whole(|exchange| {
-            exchange.portway_says(400) && exchange.sent.target.starts_with("http://other.test")
+            exchange.portway_refuses(400) && exchange.sent.target.starts_with("http://other.test")
         }),
     },
     Row {
@@ -77,7 +77,7 @@ const ROWS: &[Row] = &[
                question marks, hashes and zeros, parameters behind `;` where they matter, escapes that are none or no UTF-8; and `\"`, `<` and `>`, also \
                in queries",
         why: "a rule for one path must not be passed by another spelling of it; `tolerate` lets some through",
-        is: Is::Whole(|exchange| exchange.portway_says(400) && is_odd(&exchange.sent.target)),
+        is: Is::Whole(|exchange| exchange.portway_refuses(400) && is_odd(&exchange.sent.target)),
     },
     Row {
         name: "case",
@@ -85,7 +85,7 @@ const ROWS: &[Row] = &[
         why: "an application that does not mind the case would serve what the other location keeps",
         is: Is::Whole(|exchange| {
             let path = exchange.sent.path();
-            exchange.portway_says(400) && path.to_ascii_lowercase() != path
+            exchange.portway_refuses(400) && path.to_ascii_lowercase() != path
         }),
     },
     Row {
@@ -102,7 +102,7 @@ const ROWS: &[Row] = &[
         what: "A WebSocket from a page of a host that is not served is answered with 403",
         why: "a page of anybody's could speak in the user's name; `Origin` is compared with the served hosts",
         is: Is::Whole(|exchange| {
-            exchange.portway_says(403)
+            exchange.portway_refuses(403)
                 && exchange.sent.upgrades()
                 && exchange.sent.value("Origin").is_some()
         }),
@@ -114,7 +114,7 @@ const ROWS: &[Row] = &[
         is: Is::Whole(|exchange| {
             let mut closed = exchange.configuration.closed.iter();
             let path = canonical(&exchange.sent.target).unwrap_or_default();
-            exchange.portway_says(403) && closed.any(|prefix| path.starts_with(prefix.as_str()))
+            exchange.portway_refuses(403) && closed.any(|prefix| path.starts_with(prefix.as_str()))
         }),
     },
     Row {
@@ -126,7 +126,7 @@ const ROWS: &[Row] = &[
             let files = ["/static/", "/media/"]
                 .iter()
                 .any(|prefix| path.starts_with(prefix));
-            exchange.portway_says(404)
+            exchange.portway_refuses(404)
                 && files
                 && exchange.configuration.text.contains("root /nonexistent")
         }),
@@ -137,7 +137,7 @@ const ROWS: &[Row] = &[
         why: "redirects have no groups of an expression in them; the report says so of each",
         is: Is::Whole(|exchange| {
             let path = canonical(&exchange.sent.target).unwrap_or_default();
-            exchange.portway_says(404)
+            exchange.portway_refuses(404)
                 && path.starts_with("/old-name/")
                 && exchange.configuration.text.contains("permanent;")
         }),
@@ -148,7 +148,7 @@ const ROWS: &[Row] = &[
         why: "that is what the status is for; nginx says 503 where it is not told otherwise",
         is: Is::Whole(|exchange| {
             let nginx = exchange.nginx.answer.as_ref().map(|answer| answer.status);
-            exchange.portway_says(429) && matches!(nginx, Ok(503 | 413))
+            exchange.portway_refuses(429) && matches!(nginx, Ok(503 | 413))
         }),
     },
     Row {
@@ -539,6 +539,11 @@ impl Exchange<'_> {
             .answer
             .as_ref()
             .is_ok_and(|answer| answer.status == status)
+    }
+
+    /// Portway answers so, and no upstream has heard of the request.
+    fn portway_refuses(&self, status: u16) -> bool {
+        self.portway_says(status) && self.portway.seen.is_empty()
     }
 
     fn host_is_known(&self) -> bool {

@@ -30,7 +30,7 @@ impl Tally {
         if found.is_empty() {
             return;
         }
-        if let Some(row) = differences::whole(exchange, &found) {
+        if let Some(row) = differences::whole(exchange) {
             *self.hits.entry(row).or_default() += 1;
             return;
         }

@@ -329,6 +329,25 @@ async fn no_spelling_of_the_header_comes_from_a_client_w_25() {
 }
 
 #[tokio::test]
+async fn a_revocation_list_of_nobody_in_the_bundle_is_doubted() {
+    let issuers = Issuers::new();
+    let recorder = Recorder::start().await;
+    let gateway = issuers.start(&recorder, ", crl_file: revoked.pem").await;
+    let checked = || {
+        let output = gateway.command(&["check"]).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let doubt =
+        "warning: revocation lists of the host app.test are of no authority in its bundle (1)";
+    assert!(!checked().contains("revocation"), "{}", checked());
+    let stranger = ClientAuthority::new("Strangers");
+    let both = issuers.root.revoking(&[5], 4000) + &stranger.revoking(&[5], 4000);
+    gateway.replace("revoked.pem", &both);
+    assert!(checked().contains(doubt), "{}", checked());
+}
+
+#[tokio::test]
 async fn a_new_bundle_and_a_new_revocation_list_hold_for_open_connections() {
     let issuers = Issuers::new();
     let recorder = Recorder::start().await;

@@ -5,11 +5,11 @@ use std::path::Path;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
-use std::time::Instant;
 
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpListener;
+use tokio::time::Instant;
 
 use crate::support::Browser;
 use crate::support::Gateway;
@@ -102,12 +102,14 @@ async fn answer_at_length(listener: TcpListener) {
         tokio::spawn(async move {
             let mut head = [0; 4096];
             let read = stream.read(&mut head).await.unwrap_or_default();
-            let long = head[..read].starts_with(b"GET /long ");
+            let long = head.get(..read).unwrap().starts_with(b"GET /long ");
             let body = if long { body.as_slice() } else { b"" };
             let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n", body.len());
             stream.write_all(head.as_bytes()).await.ok();
             stream.write_all(body).await.ok();
-            stream.read(&mut [0; 4096]).await.ok();
+            // Until the gateway is done with it.
+            let mut rest = Vec::new();
+            stream.read_to_end(&mut rest).await.ok();
         });
     }
 }

@@ -13,6 +13,7 @@ use crate::config::PlainHttp;
 use crate::config::Route;
 use crate::config::SessionSettings;
 use crate::config::VirtualHost;
+use crate::config::client_certificates::ClientMode;
 use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::listener::Listeners;
 use crate::config::parse::outcome::Redirects;
@@ -23,6 +24,7 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::route::Needed;
 use crate::config::problem::Problem;
+use crate::config::problem::advice::Advice;
 use crate::decision::compression::Compression;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::policy::Access;
@@ -151,12 +153,29 @@ impl Reading<'_> {
             };
             self.fault_at_key(found, problem);
         }
-        if redirects_nowhere(&host, declared.listeners) {
+        self.check_plain_http((found, &section), &host, declared);
+        Some(host)
+    }
+
+    /// Looks for plain http that is led nowhere, or served only to be refused.
+    fn check_plain_http(
+        &mut self,
+        (found, section): (&Found<'_>, &Section<'_>),
+        host: &VirtualHost,
+        declared: &Declared<'_>,
+    ) {
+        if redirects_nowhere(host, declared.listeners) {
             let place = section.first_of(&["plain_http", "listeners"]);
             let place = place.map_or(found, |(_, found)| found);
             self.fault(place, Problem::PlainRedirect);
         }
-        Some(host)
+        let certificates = host.client_certificates.as_ref();
+        let is_required = certificates.is_some_and(|asked| asked.mode == ClientMode::Required);
+        if let (Some(found), PlainHttp::Serve, true) =
+            (section.get("plain_http"), host.plain_http, is_required)
+        {
+            self.advise(found, Advice::PlainWithoutCertificate);
+        }
     }
 
     fn hosts(

@@ -80,6 +80,9 @@ pub enum Advice {
         /// Which.
         name: String,
     },
+    /// Requests that can only be refused.
+    #[error("plain http is served here, and refused: it shows no certificate, and one is required")]
+    PlainWithoutCertificate,
     /// A reservation that may lapse before its commit.
     #[error("reservation_lapse is not longer than an adoption may take, {}", show(*.0))]
     ShortLapse(Duration),
@@ -110,6 +113,9 @@ impl Advice {
             }
             Self::Unused { .. } => "leave it out, or name it in a route",
             Self::CoveredRule => "put it before that one, or leave it out",
+            Self::PlainWithoutCertificate => {
+                "leave it out, and browsers are led to https; or have `mode: optional`, and rules where it matters"
+            }
             Self::SpentMethods => "leave it out, or give it a method that is left",
             Self::Inert { .. } => "leave it out",
             Self::InlinePassword => {
