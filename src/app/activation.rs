@@ -29,7 +29,7 @@ fn take(passed: &mut ListenFd, index: usize) -> anyhow::Result<Socket> {
         )
     };
     let taken = match passed.take_tcp_listener(index) {
-        Ok(socket) => socket.map(|socket| Ok(Socket::of_tcp(socket))),
+        Ok(socket) => socket.map(|socket| Ok(Socket::Tcp(socket))),
         Err(_) => passed
             .take_unix_listener(index)
             .with_context(cannot)?

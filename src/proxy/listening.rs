@@ -155,12 +155,6 @@ impl Socket {
         }
     }
 
-    /// A socket of TCP that somebody else has begun to listen at.
-    #[must_use]
-    pub const fn of_tcp(socket: TcpListener) -> Self {
-        Self::Tcp(socket)
-    }
-
     /// A socket in the file system that somebody else has begun to listen at, and takes away.
     ///
     /// # Errors
