@@ -20,18 +20,23 @@ use crate::provider::users_file::document;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::tls;
 
+mod sockets;
+
 /// Everything, each in a line.
 pub(crate) fn all(config: &Config, now: Timestamp) -> Vec<String> {
     let mut all = of_certificates(config, now);
     all.extend(of_files(config));
+    all.extend(sockets::absent(config));
     all
 }
 
-/// What there is about files, but for certificates: of those the log tells while the node runs.
+/// What there is about files, but for certificates: of those the log tells while the node runs. And but for what
+/// may come yet.
 pub(crate) fn of_files(config: &Config) -> Vec<String> {
     let mut all = open_to_others(config);
     all.extend(strangers(config));
     all.extend(foreign_lists(config));
+    all.extend(sockets::useless(config));
     all
 }
 

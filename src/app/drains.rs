@@ -108,7 +108,7 @@ impl DrainFile {
             let pool = pools.find(|(name, _)| name.as_str() == place.pool);
             let is_there = pool.is_some_and(|(_, pool)| {
                 let mut upstreams = pool.primary.iter().chain(&pool.secondary);
-                upstreams.any(|upstream| upstream.authority() == place.upstream)
+                upstreams.any(|upstream| upstream.called() == place.upstream)
             });
             !is_there
         };

@@ -60,7 +60,7 @@ fn member(member: &MemberRuntime, tier: &str) -> UpstreamStatus {
 
 fn name(upstream: &UpstreamRuntime) -> NameStatus {
     NameStatus {
-        name: upstream.authority.clone(),
+        name: upstream.name.clone(),
         addresses: upstream.members().len(),
         failing: match upstream.naming() {
             Naming::Working => None,

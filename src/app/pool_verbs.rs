@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 use crate::app::drains;
 use crate::app::drains::DrainFile;
 use crate::app::pool_status;
+use crate::config::UNIX_PREFIX;
 use crate::decision::upstream::Drains;
 use crate::decision::upstream::Member;
 use crate::decision::upstream::Place;
@@ -141,14 +142,14 @@ impl NodePools {
 
 /// What is meant by the name of an upstream: all of it, or the address of one name or several.
 fn places(pool: &PoolRuntime, which: &UpstreamName) -> Result<Vec<Place>, PoolsError> {
-    let text = which.upstream.to_ascii_lowercase();
+    let text = spelled(&which.upstream);
     let place = |upstream: &str, address: Option<&str>| Place {
         pool: which.pool.clone(),
         upstream: upstream.to_owned(),
         address: address.map(str::to_owned),
     };
     let upstreams = || pool.upstreams.members().map(|(_, upstream)| upstream);
-    if upstreams().any(|upstream| upstream.authority == text) {
+    if upstreams().any(|upstream| upstream.name == text) {
         return Ok(vec![place(&text, None)]);
     }
     let of_names = members(pool).filter(|member| member.shown == text);
@@ -175,7 +176,7 @@ fn may_undrain(
     pool: &PoolRuntime,
     which: &UpstreamName,
 ) -> Result<(), PoolsError> {
-    let text = which.upstream.to_ascii_lowercase();
+    let text = spelled(&which.upstream);
     if drains
         .iter()
         .any(|at| at.pool == which.pool && is_meant(at, &text))
@@ -196,8 +197,17 @@ fn may_undrain(
 }
 
 fn is_meant(place: &Place, text: &str) -> bool {
-    let text = text.to_ascii_lowercase();
+    let text = spelled(text);
     place.upstream == text || place.address.as_ref() == Some(&text)
+}
+
+/// The name of an upstream as it is known: hosts in small letters, paths as they are.
+fn spelled(text: &str) -> String {
+    if text.starts_with(UNIX_PREFIX) {
+        text.to_owned()
+    } else {
+        text.to_ascii_lowercase()
+    }
 }
 
 fn covers(place: &Place, member: &MemberRuntime) -> bool {

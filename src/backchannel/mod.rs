@@ -30,8 +30,8 @@ use self::status::PeerStatus;
 pub use self::trust::Reloaded;
 use self::trust::Trust;
 pub use self::trust::TrustError;
-use crate::config::Upstream;
 use crate::config::mdc::Mdc;
+use crate::config::mdc::NodeAddress;
 use crate::config::mdc::Peer;
 use crate::config::mdc::Security;
 use crate::crypto::peer_tls::Proven;
@@ -262,13 +262,13 @@ fn line(
         entropy: Arc::clone(&world.entropy),
         resolver: Arc::clone(&world.resolver),
     };
-    let address = |upstream: &Upstream| LineAddress {
+    let address = |address: &NodeAddress| LineAddress {
         target: Target {
             node: node.clone(),
-            host: upstream.host.clone(),
-            port: upstream.port,
+            host: address.host.clone(),
+            port: address.port,
         },
-        weight: upstream.weight,
+        weight: address.weight,
     };
     let addresses = Tiers {
         primary: peer.primary.iter().map(address).collect(),

@@ -348,15 +348,15 @@ impl Plan {
 
     /// Adds a peer, reached at these addresses, in this node's own mode.
     fn peer(mut self, name: &str, primary: &[SocketAddr], secondary: &[SocketAddr]) -> Self {
-        let upstream = |address: &SocketAddr| Upstream {
+        let node = |address: &SocketAddr| NodeAddress {
             host: address.ip().to_string(),
             port: address.port(),
             weight: 1,
         };
         self.mdc.peers.push(Peer {
             cluster: cluster(name),
-            primary: primary.iter().map(upstream).collect(),
-            secondary: secondary.iter().map(upstream).collect(),
+            primary: primary.iter().map(node).collect(),
+            secondary: secondary.iter().map(node).collect(),
             failover_threshold: 1,
             security: self.mdc.back_channel.security.clone(),
             password: Some(secret("what both know")),

@@ -74,7 +74,7 @@ enum PoolVerb {
 struct UpstreamArgs {
     /// The pool
     pool: String,
-    /// The upstream, as `list` shows it: host and port as configured, or one address of a name
+    /// The upstream, as `list` shows it: host and port as configured, one address of a name, or a socket
     upstream: String,
 }
 

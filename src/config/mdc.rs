@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use http::HeaderName;
 
-use crate::config::Upstream;
 use crate::decision::adoption::AdoptionPolicy;
 use crate::decision::cookies::gito::Gito;
 use crate::model::name::ClusterId;
@@ -113,9 +112,9 @@ pub struct Peer {
     /// Its cluster id.
     pub cluster: ClusterId,
     /// Where it is reached first; load is spread over these.
-    pub primary: Vec<Upstream>,
+    pub primary: Vec<NodeAddress>,
     /// Where it is reached when too few primaries are well.
-    pub secondary: Vec<Upstream>,
+    pub secondary: Vec<NodeAddress>,
     /// The secondaries join below this many healthy primaries.
     pub failover_threshold: usize,
     /// How both ends prove who they are, the same at both ends (MDC-SEC-4).
@@ -172,13 +171,24 @@ pub struct RemoteEngine {
     pub cache_max: usize,
 }
 
+/// Where another node listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeAddress {
+    /// A host name or an IP address, without brackets.
+    pub host: String,
+    /// The port, at least 1.
+    pub port: u16,
+    /// Its share of the load, at least 1.
+    pub weight: u32,
+}
+
 /// An engine node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RemoteAddress {
     /// The data centre that it must prove to be of.
     pub cluster: ClusterId,
     /// Where it listens.
-    pub address: Upstream,
+    pub address: NodeAddress,
 }
 
 impl Default for SkewLimits {

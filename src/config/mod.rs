@@ -14,6 +14,7 @@ use http::Method;
 use ipnet::IpNet;
 
 use crate::config::allowance::Allowance;
+pub use crate::config::authority::UNIX_PREFIX;
 use crate::config::client_certificates::ClientCertificates;
 use crate::config::destination::Destination;
 use crate::config::diagnostic::Warnings;
@@ -35,6 +36,7 @@ pub use crate::config::pool::Pool;
 pub use crate::config::pool::Probe;
 pub use crate::config::pool::Timeouts;
 pub use crate::config::pool::Upstream;
+pub use crate::config::pool::UpstreamPlace;
 pub use crate::config::pool::UpstreamTls;
 pub use crate::config::pool::Verify;
 pub use crate::config::route::Caching;

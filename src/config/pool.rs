@@ -51,12 +51,26 @@ pub struct Pool {
 /// One address requests are forwarded to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Upstream {
-    /// A host name or an IP address, without brackets; or the name of a service.
-    pub host: String,
-    /// The port; 0 is that of a service, whose hosts have ports of their own.
-    pub port: u16,
+    /// Where it is.
+    pub place: UpstreamPlace,
     /// Its share of the requests, at least 1.
     pub weight: u32,
+}
+
+/// Where an upstream is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum UpstreamPlace {
+    /// At a host and a port.
+    Inet {
+        /// A host name or an IP address, without brackets.
+        host: String,
+        /// The port, at least 1.
+        port: u16,
+    },
+    /// Wherever name servers say that the hosts of this service are (RFC 2782).
+    Service(String),
+    /// At a socket of the file system: an absolute path, as long as the system takes one, and no longer.
+    Unix(String),
 }
 
 /// HTTP/2 towards upstreams.

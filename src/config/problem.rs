@@ -13,6 +13,7 @@ use crate::config::problem::include::IncludeProblem;
 use crate::config::problem::listener::ListenerProblem;
 use crate::config::problem::mdc::MdcProblem;
 use crate::config::problem::policy::PolicyProblem;
+use crate::config::problem::upstream::UpstreamProblem;
 use crate::config::raw::ReadTreeError;
 use crate::decision::routing::PatternError;
 use crate::logbook::line_format::LineFormatError;
@@ -26,6 +27,7 @@ pub mod include;
 pub mod listener;
 pub mod mdc;
 pub mod policy;
+pub mod upstream;
 
 /// What is wrong in one place.
 #[derive(Debug, thiserror::Error)]
@@ -281,6 +283,9 @@ pub enum Problem {
         /// The most similar one.
         nearest: Option<String>,
     },
+    /// What is wrong about where an upstream is.
+    #[error("{0}")]
+    Upstream(#[source] UpstreamProblem),
     /// A file that is not text.
     #[error("the file is not UTF-8")]
     Utf8,

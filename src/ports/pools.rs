@@ -42,7 +42,7 @@ pub trait Pools: Send + Sync + 'static {
 pub struct UpstreamName {
     /// Its pool.
     pub pool: String,
-    /// Host and port as configured, or one IP address and port of a name.
+    /// Host and port as configured, one IP address and port of a name, or a socket behind `unix:`.
     pub upstream: String,
 }
 

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,6 +21,7 @@ use crate::decision::proxy_header::Announcement;
 use crate::decision::proxy_header::HeaderVersion;
 use crate::decision::proxy_header::write;
 use crate::decision::upstream::stable_hash;
+use crate::proxy::address::not_connected;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::ConnectionFacts;
 
@@ -33,8 +35,12 @@ pub(super) fn announce(
     let header = write(version, announcement(connection, arrived));
     // No connection that told of another client is taken.
     peer.group_key ^= stable_hash(&header);
-    let connecting = Announced { header, timeout };
-    peer.options.custom_l4 = Some(std::sync::Arc::new(connecting));
+    let connecting = Announced {
+        header,
+        by: peer.options.custom_l4.take(),
+        timeout,
+    };
+    peer.options.custom_l4 = Some(Arc::new(connecting));
 }
 
 /// Where the client is behind trusted proxies, its port is not known.
@@ -52,6 +58,8 @@ fn announcement(connection: &ConnectionFacts, arrived: &Arrived) -> Announcement
 #[derive(Debug)]
 struct Announced {
     header: Vec<u8>,
+    /// What connects, where it is not TCP.
+    by: Option<Arc<dyn L4Connect + Send + Sync>>,
     /// For both together: pingora sets no time for connections that are made for it.
     timeout: Duration,
 }
@@ -59,27 +67,38 @@ struct Announced {
 #[async_trait]
 impl L4Connect for Announced {
     async fn connect(&self, place: &Place) -> pingora::Result<Stream> {
-        let Place::Inet(address) = place else {
-            return Error::e_explain(ErrorType::InternalError, "no address of TCP");
-        };
         let connecting = async {
-            let mut stream = TcpStream::connect(address).await?;
-            stream.set_nodelay(true)?;
-            stream.write_all(&self.header).await?;
+            let mut stream = match (&self.by, place) {
+                (Some(by), _) => by.connect(place).await?,
+                (None, Place::Inet(address)) => by_tcp(address)
+                    .await
+                    .or_else(|error| not_connected(error, &address.to_string()))?,
+                (None, Place::Unix(_)) => {
+                    return Error::e_explain(ErrorType::InternalError, "no address of TCP");
+                }
+            };
+            let said = say(&mut stream, &self.header).await;
+            said.or_else(|error| not_connected(error, &place.to_string()))?;
             Ok(stream)
         };
         match tokio::time::timeout(self.timeout, connecting).await {
-            Ok(Ok(stream)) => Ok(Stream::from(stream)),
-            Ok(Err(error)) => Error::e_because(kind(&error), "not connected", error),
-            Err(late) => Error::e_because(ErrorType::ConnectTimedout, "not connected", late),
+            Ok(connected) => connected,
+            Err(late) => {
+                let why = format!("not connected to {place} in time");
+                Error::e_because(ErrorType::ConnectTimedout, why, late)
+            }
         }
     }
 }
 
-fn kind(error: &io::Error) -> ErrorType {
-    if error.kind() == io::ErrorKind::ConnectionRefused {
-        ErrorType::ConnectRefused
-    } else {
-        ErrorType::ConnectError
-    }
+async fn say(stream: &mut Stream, header: &[u8]) -> io::Result<()> {
+    stream.write_all(header).await?;
+    // pingora collects what is written.
+    stream.flush().await
+}
+
+async fn by_tcp(address: &SocketAddr) -> io::Result<Stream> {
+    let stream = TcpStream::connect(address).await?;
+    stream.set_nodelay(true)?;
+    Ok(Stream::from(stream))
 }

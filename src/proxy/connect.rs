@@ -124,16 +124,16 @@ impl PeerTemplate {
     /// How to connect to a member.
     #[must_use]
     pub fn peer(&self, member: &MemberRuntime, timeouts: &Timeouts) -> HttpPeer {
-        let address = member.address;
+        let address = &member.address;
         let mut peer = match &self.tls {
-            None => HttpPeer::new(address, false, String::new()),
+            None => address.peer(None),
             Some(tls) => {
                 let named = tls
                     .server_name
                     .as_ref()
                     .map(|name| name.as_str().to_owned());
                 let name = named.unwrap_or_else(|| member.certificate_name().to_owned());
-                let mut peer = HttpPeer::new(address, true, name);
+                let mut peer = address.peer(Some(name));
                 let full = tls.verify == Verify::Full;
                 peer.options.verify_cert = full;
                 peer.options.verify_hostname = full;
@@ -142,7 +142,7 @@ impl PeerTemplate {
                 peer
             }
         };
-        peer.group_key = self.group;
+        peer.group_key ^= self.group;
         peer.options.alpn = ALPN::H1;
         if let Some(terms) = &self.http2 {
             peer.group_key ^= member.standing().connection();

@@ -180,6 +180,9 @@ pub(super) fn was_broken_off(
         error.as_up();
     } else if late || ctx.body.bytes > 0 || !session.req_header().method.is_idempotent() {
         error.set_retry(false);
+    } else if reused && error.etype() == &ErrorType::WriteError {
+        // Whoever is at a socket of the file system has closed it: by TCP that shows when the answer is read.
+        error.set_retry(true);
     } else {
         error.retry.decide_reuse(reused);
     }

@@ -16,6 +16,7 @@ use self::ask::ask;
 use crate::config::HealthCheck;
 use crate::decision::proxy_header::Announcement;
 use crate::decision::proxy_header::write;
+use crate::proxy::address::Address;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::pool::PoolRuntime;
 
@@ -26,7 +27,7 @@ mod grpc;
 pub struct Checks {
     pool: Arc<PoolRuntime>,
     tls: Option<TlsConnector>,
-    running: BTreeMap<SocketAddr, (Arc<MemberRuntime>, AbortHandle)>,
+    running: BTreeMap<Address, (Arc<MemberRuntime>, AbortHandle)>,
     /// They end with it.
     tasks: JoinSet<()>,
 }
@@ -64,7 +65,7 @@ impl Checks {
                 let checking = self::check(pool, checked, check.clone(), self.tls.clone());
                 let task = self.tasks.spawn(checking);
                 let checked = Arc::clone(member);
-                self.running.insert(member.address, (checked, task));
+                self.running.insert(member.address.clone(), (checked, task));
             }
         }
     }
@@ -106,9 +107,12 @@ async fn check(
     let announces = pool.config.proxy_protocol.filter(|_| check.port.is_none());
     let announcement = announces.map(|version| write(version, Announcement::Sender));
     let announcement = announcement.unwrap_or_default();
-    let port = check.port.unwrap_or_else(|| member.address.port());
+    let address = match (member.address.inet(), check.port) {
+        (Some(own), Some(port)) => Address::from(SocketAddr::new(own.ip(), port)),
+        (Some(_) | None, _) => member.address.clone(),
+    };
     let whom = Whom {
-        address: SocketAddr::new(member.address.ip(), port),
+        address,
         announcement: &announcement,
         server_name: &name,
         authority: &member.authority,

@@ -98,9 +98,12 @@ fn public_location(
         UpstreamHost::Fixed(host) => {
             Some(host.as_str()).filter(|host| serving.hosts.find(host).is_none())
         }
-        UpstreamHost::Preserved | UpstreamHost::Upstream | UpstreamHost::WithoutPort => None,
+        UpstreamHost::Upstream => Some(member.authority.as_str()),
+        UpstreamHost::Preserved | UpstreamHost::WithoutPort => None,
     };
-    let mut names = std::iter::once(member.authority.as_str()).chain(told);
+    // A socket has no address: whoever names `localhost` without having been told so means the client's own machine.
+    let own = member.address.inet().map(|_| member.authority.as_str());
+    let mut names = own.into_iter().chain(told);
     let target = names.find_map(|name| {
         let target = rest.strip_prefix(name)?;
         (target.is_empty() || target.starts_with(['/', '?', '#'])).then_some(target)

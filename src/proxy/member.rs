@@ -3,7 +3,6 @@
 //! An upstream that is given by name has as many members as its name has addresses; which those are is
 //! `pool`'s matter. Which member a request gets is decided in `decision::upstream`.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::Upstream;
@@ -14,6 +13,7 @@ use crate::decision::upstream::stable_hash;
 use crate::logbook::causes::with_causes;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::proxy::address::Address;
 use crate::proxy::health::CheckError;
 use crate::proxy::standing::Standing;
 use crate::telemetry::metrics::UpstreamSnapshot;
@@ -22,14 +22,14 @@ use crate::telemetry::metrics::UpstreamSnapshot;
 pub struct MemberRuntime {
     /// The upstream that it is part of; of a service the host that offers it.
     pub upstream: Upstream,
-    /// Host and port of that, for the `Host` header.
+    /// Host and port of that, for the `Host` header; `localhost` of a socket.
     pub authority: String,
-    /// What the upstream is called: host and port as configured, or the service.
+    /// What the upstream is called: host and port as configured, the service, or the socket.
     pub name: String,
     /// When requests are sent there.
     pub rank: Rank,
     /// Where to connect to.
-    pub address: SocketAddr,
+    pub address: Address,
     /// The address as it is shown to operators.
     pub shown: String,
     seed: u64,
@@ -50,21 +50,22 @@ impl MemberRuntime {
             upstream,
             rank,
         } = wanted;
-        let (address, authority) = (*address, upstream.authority());
+        let called = upstream.called();
         let (shown, seed) = if upstream.is_name() {
             let shown = address.to_string();
             // Two names may lead to one address, and are two members then.
-            let seed = stable_hash(format!("{authority} {shown}").as_bytes());
+            let seed = stable_hash(format!("{called} {shown}").as_bytes());
             (shown, seed)
         } else {
-            (authority.clone(), stable_hash(authority.as_bytes()))
+            let seed = stable_hash(called.as_bytes());
+            (called, seed)
         };
         Self {
             upstream: upstream.clone(),
-            authority,
+            authority: upstream.authority(),
             name: name.to_owned(),
             rank: *rank,
-            address,
+            address: address.clone(),
             shown,
             seed,
             standing,
@@ -74,7 +75,7 @@ impl MemberRuntime {
 
     /// Where and as what it was wanted.
     pub(super) fn is_as(&self, wanted: &Wanted) -> bool {
-        let same = (self.address, self.rank) == (wanted.address, wanted.rank);
+        let same = self.address == wanted.address && self.rank == wanted.rank;
         same && self.upstream == wanted.upstream
     }
 
@@ -82,8 +83,8 @@ impl MemberRuntime {
     /// whoever can forge an answer of a name server chooses the hosts (RFC 9525 §6.1).
     #[must_use]
     pub fn certificate_name(&self) -> &str {
-        if self.name == self.authority {
-            return &self.upstream.host;
+        if self.upstream.is_socket() || self.name == self.authority {
+            return self.upstream.host();
         }
         let domain = self.name.splitn(3, '.').nth(2);
         domain.unwrap_or(&self.name).trim_end_matches('.')
@@ -91,8 +92,7 @@ impl MemberRuntime {
 
     /// Whether a check of one is a check of the other: of the same host, at the same address.
     pub(super) fn is_checked_as(&self, other: &Self) -> bool {
-        let (one, two) = (&self.upstream, &other.upstream);
-        self.address == other.address && one.host == two.host && one.port == two.port
+        self.address == other.address && self.upstream.place == other.upstream.place
     }
 
     pub(super) const fn standing(&self) -> &Arc<Standing> {
@@ -236,7 +236,7 @@ impl std::fmt::Debug for MemberRuntime {
 /// A member that there is to be.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Wanted {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// The host that has the address, with its port and its share.
     pub(super) upstream: Upstream,
     pub(super) rank: Rank,

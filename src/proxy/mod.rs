@@ -6,6 +6,7 @@
 
 pub mod access;
 mod activity;
+pub mod address;
 pub mod allowances;
 mod announcing;
 pub mod answer;

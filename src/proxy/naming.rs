@@ -4,7 +4,6 @@
 //! What an answer means for the members is `upstream`'s. One task per name, which runs until it is dropped;
 //! requests never wait for it.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,11 +11,13 @@ use tokio::sync::Semaphore;
 use tokio::sync::oneshot;
 
 use crate::config::Upstream;
+use crate::config::UpstreamPlace;
 use crate::decision::upstream::stable_hash;
 use crate::ports::resolver::Offered;
 use crate::ports::resolver::ResolveError;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Resolver;
+use crate::proxy::address::Address;
 use crate::proxy::health::Checks;
 use crate::proxy::pool::PoolRuntime;
 use crate::proxy::upstream::Turnover;
@@ -43,11 +44,13 @@ impl Asking {
     async fn ask(&self, upstream: &Upstream) -> Result<Found, ResolveError> {
         // Nobody closes it.
         let _room = self.room.acquire().await;
-        let name = &upstream.host;
-        if upstream.is_service() {
-            self.resolver.offered(name).await.map(Found::Hosts)
-        } else {
-            self.resolver.resolve(name).await.map(Found::Addresses)
+        match &upstream.place {
+            UpstreamPlace::Inet { host, .. } => {
+                self.resolver.resolve(host).await.map(Found::Addresses)
+            }
+            UpstreamPlace::Service(name) => self.resolver.offered(name).await.map(Found::Hosts),
+            // There is nothing to ask.
+            UpstreamPlace::Unix(_) => std::future::pending().await,
         }
     }
 }
@@ -90,7 +93,7 @@ pub async fn follow(
             first.send(()).ok();
         }
         tokio::select! {
-            () = tokio::time::sleep(spread(pause, &upstream.authority)) => {}
+            () = tokio::time::sleep(spread(pause, &upstream.name)) => {}
             () = checks.broken() => return,
         }
     }
@@ -101,7 +104,7 @@ async fn look(pool: &PoolRuntime, upstream: &UpstreamRuntime, asking: &Asking) -
     match asking.ask(&upstream.upstream).await {
         Ok(found) => {
             if upstream.is_resolved() {
-                tracing::info!(upstream = upstream.authority, "a name is resolved again");
+                tracing::info!(upstream = upstream.name, "a name is resolved again");
             }
             let (turnover, valid_for) = match found {
                 Found::Addresses(resolved) => {
@@ -119,7 +122,7 @@ async fn look(pool: &PoolRuntime, upstream: &UpstreamRuntime, asking: &Asking) -
             let pause = error.ask_again;
             if upstream.not_resolved(error.source.to_string()) {
                 tracing::warn!(
-                    upstream = upstream.authority,
+                    upstream = upstream.name,
                     addresses = upstream.members().len(),
                     error = &error as &dyn std::error::Error,
                     "a name was not resolved"
@@ -137,20 +140,17 @@ fn tell(upstream: &UpstreamRuntime, turnover: &Turnover) {
     if come_by_turns || are_the_same {
         return;
     }
-    let list = |all: &[SocketAddr]| {
+    let list = |all: &[Address]| {
         let is_service = upstream.upstream.is_service();
-        let shown = |address: &SocketAddr| {
-            if is_service {
-                address.to_string()
-            } else {
-                address.ip().to_string()
-            }
+        let shown = |address: &Address| match address.inet() {
+            Some(address) if !is_service => address.ip().to_string(),
+            Some(_) | None => address.to_string(),
         };
         let all = all.iter().map(shown);
         all.collect::<Vec<_>>().join(", ")
     };
     tracing::info!(
-        upstream = upstream.authority,
+        upstream = upstream.name,
         come = list(&turnover.come),
         gone = list(&turnover.gone),
         "a name has other addresses"

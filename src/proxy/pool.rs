@@ -166,10 +166,7 @@ impl PoolRuntime {
 
     fn upstream(&self, upstream: &Upstream) -> Option<&UpstreamRuntime> {
         let mut upstreams = self.upstreams.members().map(|(_, known)| known.as_ref());
-        upstreams.find(|known| {
-            let known = &known.upstream;
-            known.host == upstream.host && known.port == upstream.port
-        })
+        upstreams.find(|known| known.upstream.place == upstream.place)
     }
 
     /// Whether another member may be tried for a request, which counts as tried then.
@@ -235,7 +232,7 @@ fn members_of(upstreams: &Tiers<Arc<UpstreamRuntime>>) -> Members {
 
 fn name_snapshot(upstream: &UpstreamRuntime) -> NameSnapshot {
     NameSnapshot {
-        upstream: upstream.authority.clone(),
+        upstream: upstream.name.clone(),
         addresses: upstream.members().len(),
         is_resolved: upstream.naming() == Naming::Working,
     }

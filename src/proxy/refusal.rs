@@ -9,6 +9,8 @@ use pingora::Error;
 use pingora::ErrorSource;
 use pingora::ErrorType;
 
+use crate::proxy::address::with_socket;
+use crate::proxy::context::Admitted;
 use crate::proxy::inbound::InboundError;
 
 /// Why a request is not forwarded.
@@ -150,11 +152,15 @@ pub(super) const fn refusal_of(error: InboundError) -> Refusal {
     }
 }
 
-/// What a log says of an error of pingora's. A status that a phase has asked for is told beside it.
-pub(super) fn reason(error: &Error) -> String {
-    match (error.etype(), &error.context, &error.cause) {
+/// What a log says of an error of pingora's that ended a request. A status that a phase has asked for is told beside it.
+pub(super) fn reason(error: &Error, admitted: Option<&Admitted>) -> String {
+    let told = match (error.etype(), &error.context, &error.cause) {
         (ErrorType::HTTPStatus(_), Some(why), None) => why.as_str().to_owned(),
         _ => error.to_string().trim_start().to_owned(),
+    };
+    match admitted.and_then(|admitted| admitted.tried.last()) {
+        Some(at) => with_socket(told, &at.shown),
+        None => told,
     }
 }
 

@@ -331,7 +331,7 @@ impl ProxyHttp for Portway {
         };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
         if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
-            let error = reason(error);
+            let error = reason(error, ctx.admitted.as_deref());
             tracing::info!(request_id = %ctx.id, status, error = error.as_str(), "request failed");
             // A client that is gone needs no answer.
             let changes = ctx.serving.own_changes(session.req_header(), ctx);

@@ -1,5 +1,5 @@
-//! An upstream of a pool as it is configured, with the members that it has now: one for a literal address,
-//! one for each address of a name.
+//! An upstream of a pool as it is configured, with the members that it has now: one for a literal address or a
+//! socket, one for each address of a name.
 //!
 //! Asking for the addresses is `naming`'s; how a member is, `member`'s.
 
@@ -13,6 +13,7 @@ use parking_lot::Mutex;
 
 use crate::config::Pool;
 use crate::config::Upstream;
+use crate::config::UpstreamPlace;
 use crate::decision::upstream::Drains;
 use crate::model::name::PoolName;
 use crate::model::time::Timestamp;
@@ -21,6 +22,7 @@ use crate::ports::resolver::Family;
 use crate::ports::resolver::Offered;
 use crate::ports::resolver::Resolved;
 use crate::ports::resolver::Target;
+use crate::proxy::address::Address;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::member::Rank;
 use crate::proxy::member::Wanted;
@@ -30,8 +32,8 @@ use crate::proxy::standing::Standing;
 pub struct UpstreamRuntime {
     /// As configured.
     pub upstream: Upstream,
-    /// Host and port as written.
-    pub authority: String,
+    /// What it is called: host and port as written, the service, or the socket.
+    pub name: String,
     known: Mutex<Known>,
     clock: Arc<dyn Clock>,
 }
@@ -53,7 +55,7 @@ struct Known {
 
 #[derive(Clone)]
 struct Gone {
-    address: SocketAddr,
+    address: Address,
     standing: Arc<Standing>,
     at: Timestamp,
 }
@@ -77,9 +79,9 @@ pub enum Naming {
 #[derive(Debug, PartialEq, Eq)]
 pub struct Turnover {
     /// Addresses that are members now.
-    pub come: Vec<SocketAddr>,
+    pub come: Vec<Address>,
     /// Addresses that are members no more.
-    pub gone: Vec<SocketAddr>,
+    pub gone: Vec<Address>,
     /// How many of those that have come were not members lately either.
     pub strangers: usize,
 }
@@ -92,11 +94,11 @@ impl UpstreamRuntime {
         before: Option<&Self>,
         clock: &Arc<dyn Clock>,
     ) -> Self {
-        let name = upstream.authority();
+        let name = upstream.called();
         let member = |wanted: &Wanted, standing| {
             Arc::new(MemberRuntime::new(&name, wanted, standing, clock))
         };
-        let known = match (before, upstream.host.parse::<IpAddr>()) {
+        let known = match (before, Address::fixed(upstream)) {
             (Some(before), _) => {
                 let before = before.known.lock();
                 let members = before.members.iter();
@@ -110,9 +112,9 @@ impl UpstreamRuntime {
                     joins: before.joins,
                 }
             }
-            (None, Ok(ip)) => {
+            (None, Some(address)) => {
                 let wanted = Wanted {
-                    address: SocketAddr::new(ip, upstream.port),
+                    address,
                     upstream: upstream.clone(),
                     rank: Rank::First,
                 };
@@ -121,11 +123,11 @@ impl UpstreamRuntime {
                     ..Known::default()
                 }
             }
-            (None, Err(_)) => Known::default(),
+            (None, None) => Known::default(),
         };
         Self {
             upstream: upstream.clone(),
-            authority: name,
+            name,
             known: Mutex::new(known),
             clock: Arc::clone(clock),
         }
@@ -174,7 +176,7 @@ impl UpstreamRuntime {
     pub(super) fn keep_drained(&self, pool: &PoolName, drains: &Drains) {
         let now = self.clock.now();
         for member in &self.known.lock().members {
-            let is_drained = drains.holds(pool.as_str(), &self.authority, &member.shown);
+            let is_drained = drains.holds(pool.as_str(), &self.name, &member.shown);
             member.standing().set_drained(is_drained, now);
         }
     }
@@ -205,7 +207,7 @@ impl UpstreamRuntime {
         let mut known = self.known.lock();
         let addresses = self.addresses(&known.members, resolved);
         let wanted = addresses.into_iter().map(|address| Wanted {
-            address,
+            address: Address::from(address),
             upstream: self.upstream.clone(),
             rank: Rank::First,
         });
@@ -239,7 +241,7 @@ impl UpstreamRuntime {
                 known.members.push(self.staying(stays, one));
                 continue;
             }
-            let known_yet = known.come_back(one.address);
+            let known_yet = known.come_back(&one.address);
             let is_stranger = known_yet.is_none();
             let standing = known_yet.unwrap_or_else(|| {
                 turnover.strangers += 1;
@@ -248,15 +250,15 @@ impl UpstreamRuntime {
             if is_joined && is_stranger {
                 standing.is_new(now);
             }
-            let member = MemberRuntime::new(&self.authority, one, standing, &self.clock);
+            let member = MemberRuntime::new(&self.name, one, standing, &self.clock);
             known.members.push(Arc::new(member));
-            turnover.come.push(one.address);
+            turnover.come.push(one.address.clone());
         }
         for member in before {
             if !wanted.iter().any(|one| one.address == member.address) {
-                turnover.gone.push(member.address);
+                turnover.gone.push(member.address.clone());
                 known.gone.push(Gone {
-                    address: member.address,
+                    address: member.address.clone(),
                     standing: Arc::clone(member.standing()),
                     at: now,
                 });
@@ -271,7 +273,7 @@ impl UpstreamRuntime {
             return Arc::clone(member);
         }
         let standing = Arc::clone(member.standing());
-        let member = MemberRuntime::new(&self.authority, wanted, standing, &self.clock);
+        let member = MemberRuntime::new(&self.name, wanted, standing, &self.clock);
         Arc::new(member)
     }
 
@@ -284,9 +286,9 @@ impl UpstreamRuntime {
                 .upstream
                 .weight
                 .saturating_mul(target.weight.max(1).into());
+            let (host, port) = (target.host.clone(), target.port);
             let upstream = Upstream {
-                host: target.host.clone(),
-                port: target.port,
+                place: UpstreamPlace::Inet { host, port },
                 weight,
             };
             let rank = if Some(target.priority) == lowest {
@@ -296,31 +298,34 @@ impl UpstreamRuntime {
             };
             let addresses = target.addresses.iter();
             addresses.map(move |ip| Wanted {
-                address: SocketAddr::new(*ip, target.port),
+                address: Address::from(SocketAddr::new(*ip, target.port)),
                 upstream: upstream.clone(),
                 rank,
             })
         });
         let mut wanted: Vec<Wanted> = wanted.collect();
-        wanted.sort_by_key(|one| (one.rank, one.address));
+        wanted.sort_by_key(|one| (one.rank, one.address.clone()));
         let mut seen = BTreeSet::new();
-        wanted.retain(|one| seen.insert(one.address));
+        wanted.retain(|one| seen.insert(one.address.clone()));
         wanted.truncate(MEMBERS_MAX);
-        wanted.sort_by_key(|one| one.address);
+        wanted.sort_by_key(|one| one.address.clone());
         wanted
     }
 
     /// The addresses that members are to have: those of the answer, and of a family that it says nothing
     /// about those from before; each once, in order.
     fn addresses(&self, members: &[Arc<MemberRuntime>], resolved: &Resolved) -> Vec<SocketAddr> {
+        let UpstreamPlace::Inet { port, .. } = self.upstream.place else {
+            return Vec::new();
+        };
         let answered = resolved.addresses.iter().copied();
-        let before = members.iter().map(|member| member.address.ip());
+        let before = members.iter().filter_map(|member| member.address.inet());
+        let before = before.map(|address| address.ip());
         let unknown = before.filter(|ip| resolved.unknown == Some(Family::of(*ip)));
         let mut all: Vec<IpAddr> = answered.chain(unknown).collect();
         all.sort_unstable();
         all.dedup();
         all.truncate(MEMBERS_MAX);
-        let port = self.upstream.port;
         all.into_iter()
             .map(|ip| SocketAddr::new(ip, port))
             .collect()
@@ -335,7 +340,7 @@ fn of(upstream: &Upstream, old: &MemberRuntime) -> Wanted {
         upstream.clone()
     };
     Wanted {
-        address: old.address,
+        address: old.address.clone(),
         upstream,
         rank: old.rank,
     }
@@ -343,8 +348,8 @@ fn of(upstream: &Upstream, old: &MemberRuntime) -> Wanted {
 
 impl Known {
     /// What is known of an address that was left lately.
-    fn come_back(&mut self, address: SocketAddr) -> Option<Arc<Standing>> {
-        let at = self.gone.iter().position(|gone| gone.address == address)?;
+    fn come_back(&mut self, address: &Address) -> Option<Arc<Standing>> {
+        let at = self.gone.iter().position(|gone| gone.address == *address)?;
         Some(self.gone.remove(at).standing)
     }
 
@@ -365,7 +370,7 @@ impl Known {
 impl std::fmt::Debug for UpstreamRuntime {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("UpstreamRuntime")
-            .field("authority", &self.authority)
+            .field("name", &self.name)
             .finish_non_exhaustive()
     }
 }

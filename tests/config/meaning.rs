@@ -8,6 +8,7 @@ use portway::config::Flow;
 use portway::config::PlainHttp;
 use portway::config::Probe;
 use portway::config::UpstreamHost;
+use portway::config::UpstreamPlace;
 use portway::config::Verify;
 use portway::config::client_certificates::ClientMode;
 use portway::decision::compression::Coding;
@@ -100,10 +101,7 @@ fn variables_are_text_and_never_structure() {
     let config = open("trusted_proxies: ['${NONE:-10.0.0.1}', 10.1.0.0/16]");
     assert_eq!(config.trusted_proxies.len(), 2);
     let pool = config.pools.values().next().unwrap();
-    assert_eq!(
-        (pool.primary[0].host.as_str(), pool.primary[0].port),
-        ("10.0.0.9", 8080)
-    );
+    assert_eq!(pool.primary[0].called(), "10.0.0.9:8080");
     let faults = parse_as("gateway.yaml", "state_dir: ${LINES}\nthreads: ${LINES}\n").unwrap_err();
     let shown = faults.to_string();
     assert!(
@@ -117,14 +115,25 @@ fn variables_are_text_and_never_structure() {
 fn an_ipv6_upstream_loses_its_brackets_and_keeps_its_port() {
     let config = pool("primary: ['[2001:db8::1]:80', { address: up.internal:81, weight: 3 }]");
     let primary = &config.pools.values().next().unwrap().primary;
-    assert_eq!(
-        (primary[0].host.as_str(), primary[0].port),
-        ("2001:db8::1", 80)
-    );
-    assert_eq!(
-        (primary[1].host.as_str(), primary[1].weight),
-        ("up.internal", 3)
-    );
+    let (host, port) = ("2001:db8::1".to_owned(), 80);
+    assert_eq!(primary[0].place, UpstreamPlace::Inet { host, port });
+    assert_eq!((primary[1].host(), primary[1].weight), ("up.internal", 3));
+}
+
+#[test]
+fn a_socket_stands_beside_addresses_and_its_path_is_as_it_is_written() {
+    let longest = format!("/run/{}", "x".repeat(102));
+    let config = pool(&format!(
+        "primary: ['unix:/run/App:8080.sock', {{ address: 'unix:/run/two.sock', weight: 3 }}, up.internal:81]
+    secondary: ['unix:{longest}']"
+    ));
+    let pool = config.pools.values().next().unwrap();
+    let unix = |path: &str| UpstreamPlace::Unix(path.to_owned());
+    assert_eq!(pool.primary[0].place, unix("/run/App:8080.sock"));
+    assert_eq!(pool.primary[1].place, unix("/run/two.sock"));
+    assert_eq!(pool.primary[1].weight, 3);
+    assert_eq!(pool.primary[2].called(), "up.internal:81");
+    assert_eq!(pool.secondary[0].place, unix(&longest));
 }
 
 #[test]

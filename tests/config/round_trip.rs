@@ -9,6 +9,7 @@ use portway::config::HealthCheck;
 use portway::config::Probe;
 use portway::config::Timeouts;
 use portway::config::Upstream;
+use portway::config::UpstreamPlace;
 use portway::decision::expression::Expression;
 use portway::decision::policy::AttributeOwner;
 use portway::decision::policy::Condition;
@@ -117,13 +118,22 @@ fn pool() -> impl Strategy<Value = PoolSettings> {
         timeouts(),
     );
     parts.prop_map(
-        |(balance, primary, secondary, max_fails, health_check, timeouts)| PoolSettings {
-            balance,
-            primary,
-            secondary,
-            max_fails,
-            health_check,
-            timeouts,
+        |(balance, primary, secondary, max_fails, mut health_check, timeouts)| {
+            let mut all = primary.iter().chain(&secondary);
+            if let Some(check) = health_check
+                .as_mut()
+                .filter(|_| all.any(Upstream::is_socket))
+            {
+                check.port = None;
+            }
+            PoolSettings {
+                balance,
+                primary,
+                secondary,
+                max_fails,
+                health_check,
+                timeouts,
+            }
         },
     )
 }
@@ -147,7 +157,11 @@ fn upstream() -> impl Strategy<Value = Upstream> {
         any::<std::net::Ipv6Addr>().prop_map(|address| address.to_string()),
         "[a-z][a-z0-9]{0,8}(\\.[a-z][a-z0-9]{0,8}){0,2}",
     ];
-    (host, 1_u16.., 1_u32..=1000).prop_map(|(host, port, weight)| Upstream { host, port, weight })
+    let inet = (host, 1_u16..).prop_map(|(host, port)| UpstreamPlace::Inet { host, port });
+    let service = "_[a-z]{1,8}\\._tcp\\.[a-z]{1,8}".prop_map(UpstreamPlace::Service);
+    let unix = "(/[a-zA-Z0-9$:'\"# -]{1,12}){1,3}".prop_map(UpstreamPlace::Unix);
+    (prop_oneof![inet, service, unix], 1_u32..=1000)
+        .prop_map(|(place, weight)| Upstream { place, weight })
 }
 
 /// What bodies have to match.
@@ -367,20 +381,35 @@ fn show_balance(balance: &Balance) -> String {
     }
 }
 
-pub(crate) fn show_tier(tier: &[Upstream]) -> String {
+fn show_tier(tier: &[Upstream]) -> String {
     let one = |upstream: &Upstream| {
-        let host = if upstream.host.contains(':') {
-            format!("[{}]", upstream.host)
-        } else {
-            upstream.host.clone()
+        let weight = upstream.weight;
+        let address = match &upstream.place {
+            UpstreamPlace::Inet { host, port } => show_address(host, *port),
+            UpstreamPlace::Service(name) => {
+                return format!("{{ service: {}, weight: {weight} }}", quote(name));
+            }
+            UpstreamPlace::Unix(path) => quote(&format!("unix:{path}")),
         };
-        let address = quote(&format!("{host}:{}", upstream.port));
-        match upstream.weight {
-            1 => address,
-            weight => format!("{{ address: {address}, weight: {weight} }}"),
-        }
+        with_weight(address, weight)
     };
     tier.iter().map(one).collect::<Vec<_>>().join(", ")
+}
+
+pub(crate) fn show_address(host: &str, port: u16) -> String {
+    let host = if host.contains(':') {
+        format!("[{host}]")
+    } else {
+        host.to_owned()
+    };
+    quote(&format!("{host}:{port}"))
+}
+
+pub(crate) fn with_weight(address: String, weight: u32) -> String {
+    match weight {
+        1 => address,
+        weight => format!("{{ address: {address}, weight: {weight} }}"),
+    }
 }
 
 fn show_rule(rule: &Rule) -> String {

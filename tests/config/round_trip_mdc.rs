@@ -6,9 +6,9 @@ use std::fmt::Write;
 use std::net::SocketAddr;
 use std::time::Duration;
 
-use portway::config::Upstream;
 use portway::config::mdc::EngineSource;
 use portway::config::mdc::Mdc;
+use portway::config::mdc::NodeAddress;
 use portway::config::mdc::Security;
 use portway::config::mdc::SkewLimits;
 use portway::decision::adoption::AdoptionPolicy;
@@ -25,7 +25,8 @@ use crate::parsed;
 use crate::round_trip::duration;
 use crate::round_trip::quote;
 use crate::round_trip::show;
-use crate::round_trip::show_tier;
+use crate::round_trip::show_address;
+use crate::round_trip::with_weight;
 
 #[derive(Clone, Debug)]
 struct Settings {
@@ -104,8 +105,8 @@ proptest! {
         password in "[^\\pC]{8,20}",
     ) {
         let addresses = |first: usize, count: usize, cluster: &str| {
-            let one = |upstream: &Upstream| {
-                let address = show_tier(std::slice::from_ref(upstream));
+            let one = |node: &NodeAddress| {
+                let address = show_address(&node.host, node.port);
                 format!("{{ cluster_id: {cluster}, address: {address} }}")
             };
             let tier: Vec<String> = upstreams(first, count, 1).iter().map(one).collect();
@@ -135,7 +136,7 @@ proptest! {
         let secret = engine.password.unwrap();
         prop_assert_eq!(secret.expose(), password.as_bytes());
         let known = engine.primary.iter().chain(&engine.secondary);
-        let read: Vec<Upstream> = known.map(|known| known.address.clone()).collect();
+        let read: Vec<NodeAddress> = known.map(|known| known.address.clone()).collect();
         let written = [upstreams(1, primary, 1), upstreams(100, secondary, 1)].concat();
         prop_assert_eq!(read, written);
     }
@@ -302,7 +303,7 @@ fn peer() -> impl Strategy<Value = PeerSettings> {
 }
 
 /// Addresses of a peer that no other peer has.
-fn tiers(index: usize, peer: &PeerSettings) -> (Vec<Upstream>, Vec<Upstream>) {
+fn tiers(index: usize, peer: &PeerSettings) -> (Vec<NodeAddress>, Vec<NodeAddress>) {
     let first = index * 10 + 1;
     let (primary, secondary) = peer.ports;
     (
@@ -311,8 +312,8 @@ fn tiers(index: usize, peer: &PeerSettings) -> (Vec<Upstream>, Vec<Upstream>) {
     )
 }
 
-fn upstreams(first: usize, count: usize, weight: u32) -> Vec<Upstream> {
-    let one = |place: usize| Upstream {
+fn upstreams(first: usize, count: usize, weight: u32) -> Vec<NodeAddress> {
+    let one = |place: usize| NodeAddress {
         host: if place.is_multiple_of(2) {
             "::1"
         } else {
@@ -420,13 +421,18 @@ fn write_peer(out: &mut String, index: usize, peer: &PeerSettings) {
       failover_threshold: {}
       password: {}
       security: {}",
-        show_tier(&primary),
-        show_tier(&secondary),
+        show_nodes(&primary),
+        show_nodes(&secondary),
         peer.threshold,
         quote(&peer.password),
         peer.mode,
     )
     .unwrap();
+}
+
+fn show_nodes(nodes: &[NodeAddress]) -> String {
+    let one = |node: &NodeAddress| with_weight(show_address(&node.host, node.port), node.weight);
+    nodes.iter().map(one).collect::<Vec<_>>().join(", ")
 }
 
 const TOP: &str = "\

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use portway::convert::nginx::tree;
@@ -118,8 +117,8 @@ impl Configuration {
         }
     }
 
-    /// The files, with these addresses in the place of upstreams.
-    pub(crate) fn placed(&self, upstreams: &BTreeMap<String, SocketAddr>) -> Placed {
+    /// The files, with these addresses and sockets in the place of upstreams.
+    pub(crate) fn placed(&self, upstreams: &BTreeMap<String, String>) -> Placed {
         let mut ports = BTreeMap::new();
         for door in &self.doors {
             ports.entry(door.port).or_insert_with(free_port);
@@ -139,17 +138,17 @@ impl Configuration {
             match written.split_once('=') {
                 // The page's placeholders: each is told from the others by its variable.
                 Some((variable, _)) => {
-                    variables.push((variable.to_owned(), address.to_string()));
+                    variables.push((variable.to_owned(), address.clone()));
                 }
                 None => {
-                    text = text.replace(written, &address.to_string());
-                    for_nginx = for_nginx.replace(written, &address.to_string());
+                    text = text.replace(written, address);
+                    for_nginx = for_nginx.replace(written, address);
                 }
             }
         }
         for name in self.placeholders() {
             let (_, written) = name.split_once('=').unwrap();
-            for_nginx = for_nginx.replacen(written, &upstreams[&name].to_string(), 1);
+            for_nginx = for_nginx.replacen(written, &upstreams[&name], 1);
         }
         Placed {
             for_nginx,
@@ -227,12 +226,16 @@ fn stem(location: &Directive) -> Option<String> {
     path.filter(|_| !is_expression).cloned()
 }
 
-/// `app-1.internal:8080` → `app`; placeholders of the page → the name of their `upstream`.
+/// `app-1.internal:8080` and `unix:/run/app-1.sock` → `app`; placeholders of the page → the name of their `upstream`.
 fn upstreams(text: &str, tree: &[Directive]) -> BTreeMap<String, String> {
-    let written = Regex::new(r"\b([a-z]+)-\d+\.internal:\d+").unwrap();
     let mut found = BTreeMap::new();
-    for capture in written.captures_iter(text) {
-        found.insert(capture[0].to_owned(), capture[1].to_owned());
+    for written in [
+        r"\b([a-z]+)-\d+\.internal:\d+",
+        r"unix:/run/([a-z]+)-[0-9]+(?:\.sock)?",
+    ] {
+        for capture in Regex::new(written).unwrap().captures_iter(text) {
+            found.insert(capture[0].to_owned(), capture[1].to_owned());
+        }
     }
     for block in tree.iter().filter(|block| block.name == "upstream") {
         let servers = block.inside().iter().filter(|inner| inner.name == "server");

@@ -62,7 +62,7 @@ struct Clients {
 impl Rig {
     pub(crate) async fn start(configuration: Configuration) -> Self {
         let upstreams = Upstreams::start(&configuration.upstreams);
-        let placed = configuration.placed(&upstreams.addresses);
+        let placed = configuration.placed(&upstreams.places);
         let authority = ClientAuthority::new("Clients");
         let clients = Clients {
             good: authority.issue("Ärmel, \"A\" + b", 0x1234_abcd, 4000),

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::io::Write;
-use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::os::unix::net::UnixListener;
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::atomic::AtomicBool;
@@ -18,6 +19,7 @@ use rustls::StreamOwned;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
 use rustls::pki_types::pem::PemObject;
+use tempfile::TempDir;
 
 use crate::client::Framing;
 use crate::client::Header;
@@ -42,33 +44,68 @@ pub(crate) struct Seen {
 pub(crate) struct Upstreams {
     seen: Arc<Mutex<Vec<Seen>>>,
     stopped: Arc<AtomicBool>,
-    pub(crate) addresses: BTreeMap<String, SocketAddr>,
+    /// Where each is, by how it is written.
+    pub(crate) places: BTreeMap<String, String>,
+    folder: TempDir,
+}
+
+/// What those who serve a connection need.
+#[derive(Clone)]
+struct Serving {
+    pool: String,
+    seen: Arc<Mutex<Vec<Seen>>>,
+    stopped: Arc<AtomicBool>,
+    tls: Option<Arc<ServerConfig>>,
+}
+
+trait Connection: Read + Write + Send + 'static {
+    fn ready(&self);
+}
+
+impl Connection for TcpStream {
+    fn ready(&self) {
+        self.set_nodelay(true).ok();
+        self.set_read_timeout(Some(IDLE)).ok();
+    }
+}
+
+impl Connection for UnixStream {
+    fn ready(&self) {
+        self.set_read_timeout(Some(IDLE)).ok();
+    }
 }
 
 impl Upstreams {
-    /// One for each address that is written; those with a port that ends with 43 speak TLS.
+    /// One for each address or socket that is written; those whose end is 43 speak TLS.
     pub(crate) fn start(written: &BTreeMap<String, String>) -> Self {
         let mut all = Self {
             seen: Arc::default(),
             stopped: Arc::default(),
-            addresses: BTreeMap::new(),
+            places: BTreeMap::new(),
+            folder: tempfile::tempdir().unwrap(),
         };
         for (address, pool) in written {
-            let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-            all.addresses
-                .insert(address.clone(), listener.local_addr().unwrap());
-            let tls = address.ends_with("43").then(server_config);
-            let (seen, stopped) = (Arc::clone(&all.seen), Arc::clone(&all.stopped));
-            let pool = pool.clone();
-            std::thread::spawn(move || {
-                for stream in listener.incoming().map_while(Result::ok) {
-                    if stopped.load(Ordering::Relaxed) {
-                        return;
-                    }
-                    let (pool, seen, tls) = (pool.clone(), Arc::clone(&seen), tls.clone());
-                    std::thread::spawn(move || accept(stream, tls, &pool, &seen));
+            let serving = Serving {
+                pool: pool.clone(),
+                seen: Arc::clone(&all.seen),
+                stopped: Arc::clone(&all.stopped),
+                tls: address.ends_with("43").then(server_config),
+            };
+            let place = match address.strip_prefix("unix:/run/") {
+                Some(name) => {
+                    let path = all.folder.path().join(name);
+                    let listener = UnixListener::bind(&path).unwrap();
+                    std::thread::spawn(move || serve_all(listener.incoming(), &serving));
+                    format!("unix:{}", path.display())
                 }
-            });
+                None => {
+                    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+                    let place = listener.local_addr().unwrap().to_string();
+                    std::thread::spawn(move || serve_all(listener.incoming(), &serving));
+                    place
+                }
+            };
+            all.places.insert(address.clone(), place);
         }
         all
     }
@@ -82,8 +119,11 @@ impl Upstreams {
 impl Drop for Upstreams {
     fn drop(&mut self) {
         self.stopped.store(true, Ordering::Relaxed);
-        for address in self.addresses.values() {
-            TcpStream::connect(address).ok();
+        for place in self.places.values() {
+            match place.strip_prefix("unix:") {
+                Some(path) => drop(UnixStream::connect(path)),
+                None => drop(TcpStream::connect(place)),
+            }
         }
     }
 }
@@ -101,20 +141,27 @@ fn server_config() -> Arc<ServerConfig> {
     Arc::new(config.unwrap())
 }
 
-fn accept(
-    mut stream: TcpStream,
-    tls: Option<Arc<ServerConfig>>,
-    pool: &str,
-    seen: &Mutex<Vec<Seen>>,
-) {
-    stream.set_nodelay(true).ok();
-    stream.set_read_timeout(Some(IDLE)).ok();
+fn serve_all<S: Connection>(streams: impl Iterator<Item = std::io::Result<S>>, serving: &Serving) {
+    for stream in streams.map_while(Result::ok) {
+        if serving.stopped.load(Ordering::Relaxed) {
+            return;
+        }
+        let serving = serving.clone();
+        std::thread::spawn(move || accept(stream, serving));
+    }
+}
+
+fn accept(mut stream: impl Connection, serving: Serving) {
+    stream.ready();
+    let Serving {
+        pool, seen, tls, ..
+    } = serving;
     match tls {
-        None => serve(&mut stream, pool, seen),
+        None => serve(&mut stream, &pool, &seen),
         Some(config) => {
             let connection = ServerConnection::new(config).unwrap();
             let mut stream = StreamOwned::new(connection, stream);
-            serve(&mut stream, pool, seen);
+            serve(&mut stream, &pool, &seen);
             stream.conn.send_close_notify();
             stream.flush().ok();
             None

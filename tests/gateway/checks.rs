@@ -29,6 +29,7 @@ use tokio_rustls::TlsAcceptor;
 
 use crate::support::Application;
 use crate::support::Gateway;
+use crate::support::LocalSocket;
 use crate::support::Recorder;
 use crate::support::certificates;
 use crate::support::certificates::Issued;
@@ -287,4 +288,51 @@ async fn a_tls_check_of_a_pool_in_plain_looks_at_the_certificate() {
         .reload_with(&config(application.address(), &check))
         .await;
     fails(&gateway, "certificate expired").await;
+}
+
+#[tokio::test]
+async fn an_upstream_at_a_socket_is_asked_there_in_each_way() {
+    let folder = tempfile::tempdir().unwrap();
+    let told = Recorder::start().await;
+    let plain = Server::start(None).await;
+    let own = certificates::issue(&["localhost"]);
+    let secure = Server::start(Some(&own)).await;
+    let tls = "scheme: https, tls: { ca_file: ca.pem }";
+    for (place, (server, pool, check)) in [
+        (told.address(), "scheme: http", "http: { path: /healthz }"),
+        (
+            plain.address,
+            "scheme: h2c",
+            "grpc: { service: shop.v1.Orders }",
+        ),
+        (secure.address, "scheme: http", "tls: { ca_file: ca.pem }"),
+        (secure.address, tls, "tcp: true"),
+        (secure.address, tls, "grpc: {}"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let path = folder.path().join(format!("{place}.sock"));
+        let socket = LocalSocket::before(server, &path);
+        let pool = format!(
+            "{pool}, primary: [\"{}\"], health_check: {{ {check}, {OFTEN} }}",
+            socket.name()
+        );
+        let gateway = Gateway::start(&yaml::pool(&pool)).await;
+        until("it is asked", PATIENCE, || async {
+            (socket.connections() > 1).then_some(())
+        })
+        .await;
+        passes(&gateway).await;
+        socket.stop().await;
+        fails(&gateway, "it cannot be connected to").await;
+    }
+    let asked = told.text();
+    assert!(
+        asked.contains("GET /healthz HTTP/1.1\r\nhost: localhost\r\n"),
+        "{asked}"
+    );
+    let asked = plain.asked.lock().unwrap();
+    let expected = b"\0\0\0\0\x10\x0a\x0eshop.v1.Orders";
+    assert!(asked.iter().any(|body| body == expected));
 }

@@ -77,5 +77,6 @@ mod upstream_certificates;
 mod upgrade;
 mod upgrade_life;
 mod upgrade_load;
+mod unix_upstreams;
 mod users;
 mod websockets;

@@ -6,9 +6,9 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::config::Upstream;
 use crate::config::mdc::BackChannel;
 use crate::config::mdc::EnrolledGate;
+use crate::config::mdc::NodeAddress;
 use crate::config::mdc::Peer;
 use crate::config::mdc::Security;
 use crate::config::parse::mdc::Site;
@@ -166,7 +166,7 @@ impl Reading<'_> {
     pub(super) fn check_address<'n>(
         &mut self,
         found: &Found<'n>,
-        address: &Upstream,
+        address: &NodeAddress,
         security: Option<&Security>,
         addresses: &mut Addresses<'n>,
     ) {

@@ -85,7 +85,7 @@ impl Reading<'_> {
         let security = self.peer_security(&section, around.given);
         let password = self.password(&section);
         let tiers = self.tiers(&section, |this, item| {
-            this.upstream(item, "the address and port of a peer")
+            this.node(item, "the address and port of a peer")
         });
         for (item, address) in tiers.iter().flat_map(Tiers::all) {
             self.check_address(item, address, security.as_ref(), &mut known.addresses);

@@ -19,7 +19,6 @@ use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::parse::scalar::short;
-use crate::config::parse::tier::Tier;
 use crate::config::problem::Problem;
 use crate::decision::proxy_header::HeaderVersion;
 use crate::decision::upstream::Balance;
@@ -65,11 +64,7 @@ impl Reading<'_> {
         let section = self.section(found, KEYS)?;
         let protocol = self.protocol(&section);
         let balance = self.or(&section, "balance", Balance::RoundRobin, Self::balance);
-        let primary = self.required(&section, "primary").cloned();
-        let primary = primary.and_then(|found| self.tier(&found, Tier::Primary));
-        let secondary = section
-            .get("secondary")
-            .map(|found| self.tier(found, Tier::Secondary));
+        let (primary, secondary) = self.pool_tiers(&section);
         // A name may have any number of addresses, each of which counts.
         let literal = primary
             .as_ref()
@@ -100,7 +95,7 @@ impl Reading<'_> {
             proxy_protocol,
             balance,
             primary: primary?,
-            secondary: secondary.unwrap_or_else(|| Some(Vec::new()))?,
+            secondary: secondary?,
             failover_threshold,
             max_fails,
             fail_timeout,

@@ -8,7 +8,7 @@ use std::net::IpAddr;
 use std::path::Path;
 use std::path::PathBuf;
 
-use crate::config::Upstream;
+use crate::config::mdc::NodeAddress;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::Security;
 use crate::config::parse::listener::holds_block;
@@ -250,10 +250,10 @@ impl Reading<'_> {
 }
 
 /// Whether an address is on this machine whatever the resolver says (RFC 6761 §6.3).
-pub(super) fn is_loopback(upstream: &Upstream) -> bool {
-    match upstream.host.parse::<IpAddr>() {
-        Ok(address) => address.to_canonical().is_loopback(),
-        Err(_) => upstream.host == "localhost" || upstream.host.ends_with(".localhost"),
+pub(super) fn is_loopback(address: &NodeAddress) -> bool {
+    match address.host.parse::<IpAddr>() {
+        Ok(ip) => ip.to_canonical().is_loopback(),
+        Err(_) => address.host == "localhost" || address.host.ends_with(".localhost"),
     }
 }
 

@@ -1,17 +1,45 @@
-//! The tiers of a pool: upstreams by their addresses, or as services.
+//! The tiers of a pool: upstreams by their addresses, as sockets of the file system, or as services. And the addresses
+//! of other nodes.
 //!
 //! How one is chosen, and everything else about pools, is `pool`'s.
 
+use crate::config::UNIX_PREFIX;
 use crate::config::Upstream;
+use crate::config::UpstreamPlace;
+use crate::config::mdc::NodeAddress;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
+use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
+use crate::config::problem::upstream::SOCKET_PATH_BYTES_MAX;
+use crate::config::problem::upstream::UpstreamProblem;
 use crate::model::name::HostName;
 
 impl Reading<'_> {
+    /// Both tiers of a pool, primary first; none in the place of one with a faulty upstream.
+    pub(super) fn pool_tiers(
+        &mut self,
+        section: &Section<'_>,
+    ) -> (Option<Vec<Upstream>>, Option<Vec<Upstream>>) {
+        let primary = self.required(section, "primary").cloned();
+        let primary = primary.and_then(|found| self.tier(&found, Tier::Primary));
+        let secondary = match section.get("secondary") {
+            Some(found) => self.tier(found, Tier::Secondary),
+            None => Some(Vec::new()),
+        };
+        let mut all = primary.iter().chain(&secondary).flatten();
+        let port = section
+            .get("health_check")
+            .and_then(|check| check.value_of("port"));
+        if let Some(port) = port.filter(|_| all.any(Upstream::is_socket)) {
+            self.fault_at_key(&port, Problem::Upstream(UpstreamProblem::PortOfSocket));
+        }
+        (primary, secondary)
+    }
+
     /// The upstreams of a tier.
-    pub(super) fn tier(&mut self, found: &Found<'_>, tier: Tier) -> Option<Vec<Upstream>> {
+    fn tier(&mut self, found: &Found<'_>, tier: Tier) -> Option<Vec<Upstream>> {
         let items = match tier {
             Tier::Primary => self.some_list(found)?,
             Tier::Secondary => self.list(found)?,
@@ -22,11 +50,14 @@ impl Reading<'_> {
     /// An upstream of a pool: an address, one with a weight, or a service.
     fn member(&mut self, found: &Found<'_>) -> Option<Upstream> {
         if !found.is_map() {
-            return self.upstream_address(found, UPSTREAM, 1);
+            return self.upstream(found, 1);
         }
         let section = self.section(found, MEMBER_KEYS)?;
         match (section.get("address"), section.get("service")) {
-            (Some(_), None) => self.weighted(&section, UPSTREAM),
+            (Some(address), None) => {
+                let weight = self.weight(&section);
+                self.upstream(address, weight)
+            }
             (None, Some(service)) => {
                 let host = self.shaped(service, ("the name of a service", SERVICE), |text| {
                     let name = HostName::parse(text).ok()?;
@@ -36,8 +67,7 @@ impl Reading<'_> {
                 });
                 let weight = self.weight(&section);
                 Some(Upstream {
-                    host: host?,
-                    port: 0,
+                    place: UpstreamPlace::Service(host?),
                     weight,
                 })
             }
@@ -54,12 +84,31 @@ impl Reading<'_> {
         })
     }
 
-    /// An address, or an address with a weight; `what` says of what.
-    pub(super) fn upstream(&mut self, found: &Found<'_>, what: &'static str) -> Option<Upstream> {
+    /// An upstream at an address, or at a socket of the file system.
+    fn upstream(&mut self, found: &Found<'_>, weight: u32) -> Option<Upstream> {
+        let written = self.text(found)?;
+        let place = match written.strip_prefix(UNIX_PREFIX) {
+            Some(path) => match socket(path) {
+                Ok(path) => UpstreamPlace::Unix(path),
+                Err(problem) => {
+                    self.fault(found, problem);
+                    return None;
+                }
+            },
+            None => {
+                let (host, port) = self.host_and_port(found, UPSTREAM)?;
+                UpstreamPlace::Inet { host, port }
+            }
+        };
+        Some(Upstream { place, weight })
+    }
+
+    /// The address of another node, alone or with a weight; `what` says of which.
+    pub(super) fn node(&mut self, found: &Found<'_>, what: &'static str) -> Option<NodeAddress> {
         if !found.is_map() {
-            return self.upstream_address(found, what, 1);
+            return self.node_address(found, what, 1);
         }
-        let section = self.section(found, UPSTREAM_KEYS)?;
+        let section = self.section(found, NODE_KEYS)?;
         self.weighted(&section, what)
     }
 
@@ -68,18 +117,24 @@ impl Reading<'_> {
         &mut self,
         section: &Section<'_>,
         what: &'static str,
-    ) -> Option<Upstream> {
+    ) -> Option<NodeAddress> {
         let weight = self.weight(section);
         let address = self.required(section, "address")?;
-        self.upstream_address(address, what, weight)
+        self.node_address(address, what, weight)
     }
 
-    fn upstream_address(
+    fn node_address(
         &mut self,
         found: &Found<'_>,
         what: &'static str,
         weight: u32,
-    ) -> Option<Upstream> {
+    ) -> Option<NodeAddress> {
+        let (host, port) = self.host_and_port(found, what)?;
+        Some(NodeAddress { host, port, weight })
+    }
+
+    /// A host without brackets, and a port.
+    fn host_and_port(&mut self, found: &Found<'_>, what: &'static str) -> Option<(String, u16)> {
         self.shaped(found, (what, "10.0.0.1:8080"), |text| {
             let (host, port) = text.rsplit_once(':')?;
             let port = port.parse().ok().filter(|port: &u16| *port > 0)?;
@@ -89,9 +144,30 @@ impl Reading<'_> {
                 .trim_start_matches('[')
                 .trim_end_matches(']')
                 .to_owned();
-            Some(Upstream { host, port, weight })
+            Some((host, port))
         })
     }
+}
+
+/// The path of a socket, where it can be one.
+fn socket(path: &str) -> Result<String, Problem> {
+    let last = path.rsplit('/').next().unwrap_or_default();
+    let problem = if !path.starts_with('/') {
+        UpstreamProblem::SocketRelative
+    } else if matches!(last, "" | "." | "..") {
+        UpstreamProblem::SocketFolder
+    } else if path.len() > SOCKET_PATH_BYTES_MAX {
+        UpstreamProblem::SocketTooLong(path.len())
+    } else if path.contains(char::is_control) {
+        return Err(Problem::Address {
+            text: short(path),
+            what: "the path of a socket",
+            example: "unix:/run/app.sock",
+        });
+    } else {
+        return Ok(path.to_owned());
+    };
+    Err(Problem::Upstream(problem))
 }
 
 #[derive(Clone, Copy)]
@@ -100,7 +176,7 @@ pub(super) enum Tier {
     Secondary,
 }
 
-pub(super) const UPSTREAM_KEYS: &[&str] = &["address", "weight"];
+pub(super) const NODE_KEYS: &[&str] = &["address", "weight"];
 pub(super) const MEMBER_KEYS: &[&str] = &["address", "service", "weight"];
 const WEIGHT_MAX: u32 = 1000;
 const SERVICE: &str = "_http._tcp.app.internal";

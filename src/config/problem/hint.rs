@@ -39,6 +39,7 @@ impl Problem {
             Self::UnknownName { nearest, known, .. } => {
                 return (!known.is_empty()).then(|| known_hint(nearest.as_ref(), known));
             }
+            Self::Upstream(problem) => return Some(problem.hint()),
             Self::Word { nearest, .. } => return nearest.as_deref().map(meant),
             Self::CollectorHost(_) => {
                 "give it a name of its own, such as `login.portway.localhost`"

@@ -1,5 +1,7 @@
 //! `server` of an `upstream` → an upstream of a pool, and what nginx says of each and Portway of a pool.
 
+use crate::config::UNIX_PREFIX;
+use crate::config::problem::upstream::SOCKET_PATH_BYTES_MAX;
 use crate::convert::nginx::ledger::Ledger;
 use crate::convert::nginx::quantities::duration;
 use crate::convert::nginx::quantities::time;
@@ -115,7 +117,11 @@ fn written(
 ) -> Option<Yaml> {
     let weight = weight.map(|weight| Entry::new("weight", Yaml::plain(weight)));
     let of = |first| Yaml::Map(std::iter::once(first).chain(weight.clone()).collect());
-    let address = Yaml::template(address);
+    let address = if address.starts_with(UNIX_PREFIX) {
+        Yaml::text(address)
+    } else {
+        Yaml::template(address)
+    };
     match service {
         Some(service) => {
             let name = service_of(service, server.first())?;
@@ -149,13 +155,31 @@ pub(super) fn scheme<'u>(url: &'u str, scope: &Scope<'_>) -> Result<(bool, &'u s
     }
 }
 
-/// The address of an upstream; `port` where it has none.
+/// What is named, and the path behind it: behind another colon, where it is a socket.
+pub(super) fn parts(rest: &str) -> (&str, Option<&str>) {
+    let is_socket = rest.starts_with(UNIX_PREFIX);
+    let end = if is_socket {
+        rest.match_indices(':').nth(1).map(|(end, _)| end)
+    } else {
+        rest.find('/')
+    };
+    match end.and_then(|end| rest.split_at_checked(end)) {
+        Some((socket, path)) if is_socket => {
+            let path = path.strip_prefix(':');
+            (socket, path.filter(|path| !path.is_empty()))
+        }
+        Some((authority, path)) => (authority, Some(path)),
+        None => (rest, None),
+    }
+}
+
+/// The address of an upstream, `port` where it has none; or its socket.
 ///
 /// # Errors
 /// Why it is none.
 pub(super) fn address(written: &str, port: &str) -> Result<String, String> {
-    if written.starts_with("unix:") {
-        return Err("upstreams are reached by TCP, not by a Unix socket".to_owned());
+    if let Some(path) = written.strip_prefix(UNIX_PREFIX) {
+        return socket(path).map(|()| written.to_owned());
     }
     let (host, port) = match written.rsplit_once(':') {
         Some((host, port)) if !written.ends_with(']') => (host, port),
@@ -166,6 +190,20 @@ pub(super) fn address(written: &str, port: &str) -> Result<String, String> {
         return Err(format!("`{written}` is no address of an upstream"));
     }
     Ok(format!("{host}:{port}"))
+}
+
+/// Whether a path can be that of a socket.
+fn socket(path: &str) -> Result<(), String> {
+    let why = if !path.starts_with('/') {
+        "does not begin at the root, and nginx starts it from wherever it was started"
+    } else if path.ends_with('/') {
+        "is the path of a folder"
+    } else if path.len() > SOCKET_PATH_BYTES_MAX {
+        "is longer than the path of a socket can be"
+    } else {
+        return Ok(());
+    };
+    Err(format!("`{path}` {why}"))
 }
 
 /// The name of a service, as nginx puts it together.

@@ -112,7 +112,8 @@ impl<'t> Pools<'t> {
 
     fn free_name(&self, authority: &str, manner: &Manner) -> String {
         let is_word = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-        let word = authority.replace(|c| !is_word(c), "-");
+        let path = authority.strip_prefix("unix:/");
+        let word = path.unwrap_or(authority).replace(|c| !is_word(c), "-");
         let word: String = word.chars().take(NAME_MAX).collect();
         let is_free = |name: &String| !self.made.iter().any(|made| made.name == *name);
         let with_tls = manner.tls.is_some().then(|| format!("{word}-tls"));
@@ -272,7 +273,7 @@ fn hash(ledger: &Ledger, directive: &Directive) -> Option<Yaml> {
     Some(of)
 }
 
-/// A pool of the one address that `proxy_pass` names.
+/// A pool of the one address, or socket, that `proxy_pass` names.
 fn of_address(authority: &str, manner: &Manner) -> Result<Entry, String> {
     let port = if manner.tls.is_some() { "443" } else { "80" };
     let address = Yaml::text(&address(authority, port)?);

@@ -2,6 +2,7 @@
 
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::spelled;
+use crate::convert::nginx::members::parts;
 use crate::convert::nginx::members::scheme;
 use crate::convert::nginx::pools::Manner;
 use crate::convert::nginx::routes::Place;
@@ -71,11 +72,7 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
     }
     let (secured, rest) = scheme(url, scope)?;
     let tls = secured.then(|| tls(site, scope));
-    let end = rest.find('/').filter(|_| !rest.starts_with("unix:"));
-    let (authority, path) = match end.and_then(|end| rest.split_at_checked(end)) {
-        Some((authority, path)) => (authority, Some(path)),
-        None => (rest, None),
-    };
+    let (authority, path) = parts(rest);
     let manner = Manner {
         tls,
         http2: scope.is_grpc(),
@@ -109,7 +106,7 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
     })
 }
 
-/// `$proxy_host`: the name of the pool, or the address with a port that is not the usual one.
+/// `$proxy_host`: the name of the pool, or the address with a port that is not the usual one; of a socket `localhost`.
 fn own_host(site: &Site<'_>, authority: &str) -> Yaml {
     let is_name = !authority.contains(':') || site.pools.borrow().is_upstream(authority);
     match HostName::parse(authority) {

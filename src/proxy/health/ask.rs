@@ -1,7 +1,6 @@
 //! One question of a health check, and why its answer is not as it should be.
 
 use std::io;
-use std::net::SocketAddr;
 
 use bytes::Bytes;
 use http_body_util::BodyExt;
@@ -19,6 +18,7 @@ use tokio_rustls::TlsConnector;
 use crate::config::HealthCheck;
 use crate::config::Probe;
 use crate::decision::text_test::TextPattern;
+use crate::proxy::address::Address;
 use crate::proxy::health::grpc;
 
 /// Why an upstream is not well, in the words of its health check.
@@ -55,7 +55,7 @@ pub enum CheckError {
 
 /// Whom a check asks, and by which names.
 pub(super) struct Whom<'c> {
-    pub(super) address: SocketAddr,
+    pub(super) address: Address,
     /// What comes before anything else is said, TLS included.
     pub(super) announcement: &'c [u8],
     /// The name that its certificate carries.
@@ -70,16 +70,36 @@ pub(super) async fn ask(
     check: &HealthCheck,
     tls: Option<&TlsConnector>,
 ) -> Result<(), CheckError> {
-    let tcp = TcpStream::connect(whom.address).await;
-    let mut tcp = tcp.map_err(CheckError::Connect)?;
-    let announced = tcp.write_all(whom.announcement).await;
+    match &whom.address {
+        Address::Inet(address) => {
+            let stream = TcpStream::connect(address).await;
+            ask_by(stream.map_err(CheckError::Connect)?, whom, check, tls).await
+        }
+        Address::Unix(socket) => {
+            let stream = socket.connect().await;
+            ask_by(stream.map_err(CheckError::Connect)?, whom, check, tls).await
+        }
+    }
+}
+
+/// Asks by a connection that is there.
+async fn ask_by<S>(
+    mut stream: S,
+    whom: &Whom<'_>,
+    check: &HealthCheck,
+    tls: Option<&TlsConnector>,
+) -> Result<(), CheckError>
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    let announced = stream.write_all(whom.announcement).await;
     announced.map_err(CheckError::Connect)?;
     let Some(tls) = tls else {
-        return speak(tcp, &check.probe, ("http", whom.authority)).await;
+        return speak(stream, &check.probe, ("http", whom.authority)).await;
     };
     let name = ServerName::try_from(whom.server_name.to_owned());
     let name = name.map_err(|_| CheckError::ServerName)?;
-    let stream = tls.connect(name, tcp).await.map_err(CheckError::Tls)?;
+    let stream = tls.connect(name, stream).await.map_err(CheckError::Tls)?;
     speak(stream, &check.probe, ("https", whom.authority)).await
 }
 

@@ -37,8 +37,10 @@ fn clock() -> Arc<TestClock> {
 
 fn pool(hosts: &[&str]) -> Pool {
     let upstream = |host: &&str| Upstream {
-        host: (*host).to_owned(),
-        port: 80,
+        place: UpstreamPlace::Inet {
+            host: (*host).to_owned(),
+            port: 80,
+        },
         weight: 3,
     };
     Pool {
@@ -135,8 +137,10 @@ fn members_that_stay_keep_their_health_and_those_that_go_keep_their_requests() {
     let held = gone.enter(clock.now());
     assert_eq!(resolve(&pool, &["10.0.0.2", "10.0.0.1"]), None);
     let turnover = resolve(&pool, &["10.0.0.1", "10.0.0.3"]).unwrap();
-    let addresses = |texts: &[&str]| -> Vec<SocketAddr> {
-        texts.iter().map(|text| text.parse().unwrap()).collect()
+    let addresses = |texts: &[&str]| -> Vec<Address> {
+        let each = texts.iter();
+        each.map(|text| Address::Inet(text.parse().unwrap()))
+            .collect()
     };
     assert_eq!(turnover.come, addresses(&["10.0.0.3:80"]));
     assert_eq!(turnover.gone, addresses(&["10.0.0.2:80"]));
@@ -204,7 +208,10 @@ fn a_changed_pool_goes_on_with_the_addresses_of_the_one_before() {
 fn a_service_has_the_hosts_ports_and_shares_that_are_offered_and_keeps_what_stays() {
     let clock = clock();
     let mut config = pool(&["_http._tcp.app.test"]);
-    (config.primary[0].port, config.primary[0].weight) = (0, 2);
+    config.primary[0] = Upstream {
+        place: UpstreamPlace::Service("_http._tcp.app.test".to_owned()),
+        weight: 2,
+    };
     let pool = PoolRuntime::new(Arc::new(config), None, &parts(&clock));
     let target = |host: &str, priority, weight, address: &str| Target {
         host: host.to_owned(),
@@ -249,6 +256,45 @@ fn a_service_has_the_hosts_ports_and_shares_that_are_offered_and_keeps_what_stay
 }
 
 #[test]
+fn a_socket_is_one_member_that_keeps_its_health_beside_addresses() {
+    let clock = clock();
+    let sockets = |paths: &[&str]| {
+        let mut config = pool(&["192.0.2.1"]);
+        config.primary.extend(paths.iter().map(|path| Upstream {
+            place: UpstreamPlace::Unix((*path).to_owned()),
+            weight: 5,
+        }));
+        Arc::new(config)
+    };
+    let before = PoolRuntime::new(
+        sockets(&["/run/a.sock", "/run/b.sock"]),
+        None,
+        &parts(&clock),
+    );
+    let all = ["192.0.2.1:80", "unix:/run/a.sock", "unix:/run/b.sock"];
+    assert_eq!(shown(&before), all);
+    let (one, two) = (member(&before, all[1]), member(&before, all[2]));
+    assert_eq!((one.weight(), one.name.as_str()), (5, all[1]));
+    assert_eq!(
+        (one.authority.as_str(), one.certificate_name()),
+        ("localhost", "localhost")
+    );
+    // Clients that go by a key would all go to the same one.
+    assert_ne!(one.seed(), two.seed());
+    two.failed(clock.now());
+    let after = PoolRuntime::new(
+        sockets(&["/run/b.sock", "/run/c.sock"]),
+        Some(&before),
+        &parts(&clock),
+    );
+    assert_eq!(member(&after, all[2]).state(), MemberState::Suspected);
+    assert_eq!(
+        member(&after, "unix:/run/c.sock").state(),
+        MemberState::Healthy
+    );
+}
+
+#[test]
 fn a_failure_begins_once_and_ends_once_whatever_its_reasons() {
     let pool = running(&["app.test"], &clock());
     let name = &pool.upstreams.primary[0];
@@ -284,18 +330,19 @@ proptest! {
         answers in prop::collection::vec(prop::collection::vec(0_u8..8, 1..6), 1..12),
     ) {
         let pool = running(&["app.test"], &clock());
-        let mut known: BTreeMap<SocketAddr, Arc<MemberRuntime>> = BTreeMap::new();
+        let mut known: BTreeMap<Address, Arc<MemberRuntime>> = BTreeMap::new();
         let mut before = BTreeMap::new();
         for last in answers {
             let all: Vec<IpAddr> = last.iter().map(|at| IpAddr::from([10, 0, 0, *at])).collect();
             let turnover = pool.resolved_to(&pool.upstreams.primary[0], &answer(&all, None));
             let members = pool.members();
-            let now: BTreeMap<SocketAddr, Arc<MemberRuntime>> = members
+            let now: BTreeMap<Address, Arc<MemberRuntime>> = members
                 .members()
-                .map(|(_, at)| (at.address, Arc::clone(at)))
+                .map(|(_, at)| (at.address.clone(), Arc::clone(at)))
                 .collect();
             let expected: BTreeSet<IpAddr> = all.into_iter().collect();
-            prop_assert!(now.keys().map(SocketAddr::ip).eq(expected));
+            let ips = now.keys().filter_map(Address::inet).map(|address| address.ip());
+            prop_assert!(ips.eq(expected));
             let turnover = turnover.unwrap_or(Turnover { come: vec![], gone: vec![], strangers: 0 });
             for (address, member) in &now {
                 match known.get(address) {

@@ -33,11 +33,11 @@ use crate::backchannel::GateTerms;
 use crate::backchannel::RemoteEngine;
 use crate::backchannel::Services;
 use crate::backchannel::World;
-use crate::config::Upstream;
 use crate::config::mdc;
 use crate::config::mdc::DataCentreMarks;
 use crate::config::mdc::EnrolledGate;
 use crate::config::mdc::Mdc;
+use crate::config::mdc::NodeAddress;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::RemoteAddress;
 use crate::config::mdc::Security;
@@ -392,7 +392,7 @@ impl Site {
         let address = self.relay.address;
         RemoteAddress {
             cluster: cluster(self.name),
-            address: Upstream {
+            address: NodeAddress {
                 host: address.ip().to_string(),
                 port: address.port(),
                 weight: 1,

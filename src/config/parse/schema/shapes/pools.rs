@@ -85,7 +85,7 @@ const MEMBER: Kind = Kind::AnyOf(&[Kind::Text, Kind::Section(&MEMBER_PARTS)]);
 
 static MEMBER_PARTS: Shape = section(
     &[
-        key("address", Kind::Text).about("Host and port."),
+        key("address", Kind::Text).about("Host and port, or `unix:` and the path of a socket."),
         key("service", Kind::Text).about("In place of an address: a service, by its SRV records."),
         key("weight", Kind::Number(1, 1000))
             .default("1")
@@ -106,7 +106,7 @@ static WEIGHTED: Shape = section(
             .default("1")
             .about("The share of the requests."),
     ],
-    tier::UPSTREAM_KEYS,
+    tier::NODE_KEYS,
 );
 
 static OUTLIERS: Shape = section(
