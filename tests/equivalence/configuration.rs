@@ -16,7 +16,10 @@ use crate::support::nginx::free_port;
 #[derive(Clone, Debug)]
 pub(crate) struct Configuration {
     pub(crate) name: String,
+    /// All of it, with what is included in its place.
     pub(crate) text: String,
+    /// Its file, and those that are included, by their names.
+    files: Files,
     /// Paths that its locations are about, and some that none is about.
     pub(crate) paths: Vec<String>,
     pub(crate) doors: Vec<Door>,
@@ -45,6 +48,8 @@ pub(crate) struct Door {
 pub(crate) struct Placed {
     pub(crate) for_nginx: String,
     pub(crate) for_portway: String,
+    /// What both include, by the names of the files.
+    pub(crate) included: Vec<(String, String)>,
     /// By the port that is written.
     pub(crate) ports: BTreeMap<u16, u16>,
     /// Variables that Portway needs.
@@ -64,7 +69,8 @@ impl Configuration {
     }
 
     fn read(path: &std::path::Path) -> Self {
-        let text = std::fs::read_to_string(path).unwrap();
+        let files = Files::read(&std::fs::read_to_string(path).unwrap());
+        let text = files.whole();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
         let (tree, _) = tree::parse(&text, &Arc::from("site.conf")).unwrap();
         let said = |word: &str| {
@@ -111,6 +117,7 @@ impl Configuration {
             certificates: text.contains("ssl_verify_client"),
             name,
             text,
+            files,
             paths: paths.into_iter().collect(),
             doors,
             headers: headers.into_iter().collect(),
@@ -124,28 +131,31 @@ impl Configuration {
             ports.entry(door.port).or_insert_with(free_port);
         }
         let listen = Regex::new(r"\blisten(\s+)([^\s;]+)").unwrap();
-        let placed = |found: &Captures<'_>| {
+        let port = |found: &Captures<'_>| {
             let port = &ports[&port_of(&found[2])];
             format!("listen{}127.0.0.1:{port}", &found[1])
         };
-        let mut text = listen.replace_all(&self.text, placed).into_owned();
-        for (file, own) in PAGE_FILES {
-            text = text.replace(file, own);
-        }
-        let mut variables = Vec::new();
+        // The page's placeholders: each is told from the others by its variable.
+        let (variables, written): (Vec<_>, Vec<_>) = upstreams
+            .iter()
+            .partition(|(written, _)| written.contains('='));
+        let placed = |text: &str| {
+            let text = listen.replace_all(text, port).into_owned();
+            let own = PAGE_FILES.iter().copied();
+            let addresses = written
+                .iter()
+                .map(|(written, address)| (written.as_str(), address.as_str()));
+            own.chain(addresses)
+                .fold(text, |text, (from, to)| text.replace(from, to))
+        };
+        let text = placed(&self.files.main);
         let mut for_nginx = text.replace('\u{a0}', " ");
-        for (written, address) in upstreams {
-            match written.split_once('=') {
-                // The page's placeholders: each is told from the others by its variable.
-                Some((variable, _)) => {
-                    variables.push((variable.to_owned(), address.clone()));
-                }
-                None => {
-                    text = text.replace(written, address);
-                    for_nginx = for_nginx.replace(written, address);
-                }
-            }
-        }
+        let included = self.files.included.iter();
+        let included = included.map(|(name, text)| (name.clone(), placed(text)));
+        let variable = |(written, address): (&String, &String)| {
+            let (variable, _) = written.split_once('=').unwrap();
+            (variable.to_owned(), address.clone())
+        };
         for name in self.placeholders() {
             let (_, written) = name.split_once('=').unwrap();
             for_nginx = for_nginx.replacen(written, &upstreams[&name], 1);
@@ -153,8 +163,9 @@ impl Configuration {
         Placed {
             for_nginx,
             for_portway: text,
+            included: included.collect(),
+            variables: variables.into_iter().map(variable).collect(),
             ports,
-            variables,
         }
     }
 
@@ -172,6 +183,48 @@ impl Configuration {
             }
         }
         found
+    }
+}
+
+/// A file of the corpus: the main one, and behind `# file: NAME` each that is included.
+#[derive(Clone, Debug)]
+struct Files {
+    main: String,
+    included: Vec<(String, String)>,
+}
+
+impl Files {
+    fn read(text: &str) -> Self {
+        let mut parts = text.split("\n# file: ");
+        let main = format!("{}\n", parts.next().unwrap());
+        let included = parts.map(|part| {
+            let (name, text) = part.split_once('\n').unwrap();
+            (name.to_owned(), format!("{text}\n"))
+        });
+        Self {
+            included: included.collect(),
+            main,
+        }
+    }
+
+    /// The main file, with the others where they are included.
+    fn whole(&self) -> String {
+        let include = Regex::new(r"\binclude\s+([^\s;*]*)(\*?)([^\s;]*);").unwrap();
+        let mut text = self.main.clone();
+        while include.is_match(&text) {
+            text = include
+                .replace_all(&text, |found: &Captures<'_>| {
+                    let named = self.included.iter().filter(|(name, _)| match &found[2] {
+                        "" => *name == found[1],
+                        _ => name.starts_with(&found[1]) && name.ends_with(&found[3]),
+                    });
+                    let named: Vec<&str> = named.map(|(_, text)| text.as_str()).collect();
+                    assert!(!named.is_empty(), "{}", &found[0]);
+                    named.concat()
+                })
+                .into_owned();
+        }
+        text
     }
 }
 

@@ -75,6 +75,9 @@ impl Rig {
             .file("nginx.conf", AROUND)
             .file("clients.pem", &authority.pem)
             .file("clients.crl", &authority.revoking(&[3], 4000));
+        for (name, text) in &placed.included {
+            setup = setup.file(name, text);
+        }
         let yaml = converted(&configuration, &setup.path("site.conf"));
         let nginx = Nginx::start(setup.path("").as_path(), placed.ports.values()).await;
         let bound = placed.ports.values().fold(yaml, |yaml, port| {
