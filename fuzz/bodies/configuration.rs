@@ -95,7 +95,7 @@ fn with<T>(read: impl FnOnce(&Surroundings<'_>) -> T) -> T {
     read(&Surroundings {
         folder: Path::new(""),
         variable: &|_| None,
-        read: &|path| {
+        read: &|path, _| {
             if path.extension().is_some_and(|ending| ending == "yaml") {
                 return Err(ReadFileError::NotFound);
             }

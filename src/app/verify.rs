@@ -13,6 +13,7 @@ use crate::app::places;
 use crate::app::pools::connector;
 use crate::config::Config;
 use crate::config::Probe;
+use crate::config::client_certificates::ClientCertificates;
 use crate::config::mdc::EngineSource;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::Security;
@@ -63,8 +64,15 @@ fn listeners(config: &Config) -> Vec<String> {
 
 fn clients(config: &Config) -> Vec<String> {
     let hosts = config.virtual_hosts.iter();
+    // Revocation lists take a while to read: those of several hosts are read once.
+    let mut read: Vec<&ClientCertificates> = Vec::new();
     let refused = hosts.filter_map(|host| {
-        let error = ClientAuth::new(host.client_certificates.as_ref()?).err()?;
+        let asks = host.client_certificates.as_ref()?;
+        if read.contains(&asks) {
+            return None;
+        }
+        read.push(asks);
+        let error = ClientAuth::new(asks).err()?;
         let name = host.hosts.first().map(ToString::to_string);
         let said = chain_of(&error);
         Some(format!(

@@ -16,6 +16,8 @@ use crate::config::Config;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
 use crate::config::parse;
+use crate::config::parse::FILE_BYTES_MAX;
+use crate::config::parse::ReadFile;
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::ExpandError;
 use crate::config::parse::expand::expand;
@@ -67,9 +69,9 @@ fn with_room<T: Send>(read: impl FnOnce() -> T + Send) -> io::Result<T> {
 
 fn load_here(path: &Path) -> Loading {
     let sources = RefCell::new(Sources::default());
-    let read = |path: &Path| {
+    let read = |path: &Path, bytes_max| {
         sources.borrow_mut().note(path);
-        read_bounded(path)
+        read_bounded(path, bytes_max)
     };
     let list = |folder: &Path| {
         sources.borrow_mut().note(folder);
@@ -117,7 +119,7 @@ pub enum StateDirError {
 /// # Errors
 /// See [`StateDirError`].
 pub fn state_dir_of(path: &Path) -> Result<PathBuf, StateDirError> {
-    let bytes = read_bounded(path).map_err(|source| StateDirError::File {
+    let bytes = read_bounded(path, FILE_BYTES_MAX).map_err(|source| StateDirError::File {
         path: path.to_owned(),
         source,
     })?;
@@ -131,7 +133,6 @@ pub fn state_dir_of(path: &Path) -> Result<PathBuf, StateDirError> {
 }
 
 type ListFolder<'r> = dyn Fn(&Path) -> Result<Vec<String>, ReadFileError> + 'r;
-type ReadFile<'r> = dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError> + 'r;
 
 fn load_by<T>(
     path: &Path,
@@ -139,7 +140,7 @@ fn load_by<T>(
     then: fn(&str, &str, &Surroundings<'_>) -> Result<T, Faults>,
 ) -> Result<T, Faults> {
     let name = path.display().to_string();
-    let bytes = read(path).map_err(|error| unread(path, error))?;
+    let bytes = read(path, FILE_BYTES_MAX).map_err(|error| unread(path, error))?;
     let text = String::from_utf8(bytes).map_err(|error| {
         let valid_up_to = error.utf8_error().valid_up_to();
         let at = Some(position_after(
@@ -180,19 +181,19 @@ fn unread(path: &Path, error: ReadFileError) -> Faults {
     Faults::one(&path.display().to_string(), "", fault)
 }
 
-fn read_bounded(path: &Path) -> Result<Vec<u8>, ReadFileError> {
+fn read_bounded(path: &Path, bytes_max: u64) -> Result<Vec<u8>, ReadFileError> {
     let file = File::open(path).map_err(of_io)?;
     if !file.metadata().map_err(of_io)?.is_file() {
         return Err(ReadFileError::NotAFile);
     }
     let mut bytes = Vec::new();
-    file.take(FILE_BYTES_MAX.saturating_add(1))
+    file.take(bytes_max.saturating_add(1))
         .read_to_end(&mut bytes)
         .map_err(of_io)?;
-    if u64::try_from(bytes.len()).is_ok_and(|length| length <= FILE_BYTES_MAX) {
+    if u64::try_from(bytes.len()).is_ok_and(|length| length <= bytes_max) {
         Ok(bytes)
     } else {
-        Err(ReadFileError::TooLarge(FILE_BYTES_MAX))
+        Err(ReadFileError::TooLarge(bytes_max))
     }
 }
 
@@ -240,9 +241,6 @@ fn position_after(bytes: &[u8]) -> Position {
         width: 1,
     }
 }
-
-/// For the configuration and for every file it refers to.
-const FILE_BYTES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

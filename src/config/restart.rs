@@ -232,7 +232,7 @@ mod tests {
             let dashes = "-----";
             format!("{dashes}BEGIN {label}{dashes}\nx\n{dashes}END {label}{dashes}\n").into_bytes()
         };
-        let read = |path: &Path| -> Result<Vec<u8>, ReadFileError> {
+        let read = |path: &Path, _| -> Result<Vec<u8>, ReadFileError> {
             Ok(match path.extension().and_then(|ending| ending.to_str()) {
                 Some("key") => block("PRIVATE KEY"),
                 _ => block("CERTIFICATE"),

@@ -4,35 +4,39 @@
 //! That the client holds the key is proven by the handshake, which is the proxy's. Nothing here knows modes,
 //! requests or what follows from a verdict.
 
+use std::cell::Cell;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::TrustAnchor;
-use rustls::pki_types::UnixTime;
-use rustls::pki_types::pem::PemObject;
 use sha2::Digest;
 use sha2::Sha256;
-use webpki::CertRevocationList;
 use webpki::EndEntityCert;
 use webpki::ExpirationPolicy;
 use webpki::KeyUsage;
-use webpki::OwnedCertRevocationList;
 use webpki::RevocationCheckDepth;
+use webpki::RevocationOptions;
 use webpki::RevocationOptionsBuilder;
 use webpki::UnknownStatusPolicy;
 use webpki::VerifiedPath;
 use x509_parser::certificate::X509Certificate;
-use x509_parser::der_parser::asn1_rs::Any;
-use x509_parser::der_parser::asn1_rs::FromDer;
 
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
 use crate::crypto::certificates::moment;
+use crate::crypto::client_certificate::revocation::RevocationLists;
+use crate::crypto::client_certificate::revocation::Signer;
+use crate::crypto::client_certificate::revocation::Standing;
+use crate::crypto::client_certificate::revocation::content_of;
+use crate::crypto::client_certificate::revocation::unix;
 use crate::crypto::distinguished_name::DistinguishedName;
 use crate::model::time::Timestamp;
+
+mod revocation;
+#[cfg(test)]
+mod tests;
 
 /// Why certificates of clients cannot be judged.
 #[derive(Debug, thiserror::Error)]
@@ -58,7 +62,7 @@ pub struct ClientTrust {
     between: Vec<CertificateDer<'static>>,
     /// The names of all authorities of the bundle, in DER.
     subjects: Vec<Vec<u8>>,
-    revoked: Vec<CertRevocationList<'static>>,
+    revoked: RevocationLists,
     depth: usize,
 }
 
@@ -86,6 +90,12 @@ impl ClientTrust {
         if own.is_empty() {
             std::mem::swap(&mut own, &mut others);
         }
+        let ends = own.iter().filter_map(|der| Signer::of(&parsed(der)?, true));
+        let between = others
+            .iter()
+            .filter_map(|der| Signer::of(&parsed(der)?, false));
+        let signers: Vec<Signer> = ends.chain(between).collect();
+        let revoked = crl_pem.map(|pem| RevocationLists::read(pem, &signers));
         let anchors = own.iter().map(|certificate| {
             let anchor = webpki::anchor_from_trusted_cert(certificate);
             Ok(anchor.map_err(ClientTrustError::Authority)?.to_owned())
@@ -94,7 +104,7 @@ impl ClientTrust {
             anchors: anchors.collect::<Result<_, ClientTrustError>>()?,
             between: others,
             subjects,
-            revoked: crl_pem.map_or(Ok(Vec::new()), revocation_lists)?,
+            revoked: revoked.transpose()?.unwrap_or(RevocationLists::NONE),
             depth,
         })
     }
@@ -109,11 +119,8 @@ impl ClientTrust {
     /// its authority along.
     #[must_use]
     pub fn foreign_lists(&self) -> usize {
-        let is_foreign = |list: &&CertRevocationList<'_>| {
-            let mut subjects = self.subjects.iter();
-            !subjects.any(|subject| content_of(subject) == Some(list.issuer()))
-        };
-        self.revoked.iter().filter(is_foreign).count()
+        let names = self.subjects.iter().filter_map(|name| content_of(name));
+        self.revoked.of_others(&names.collect::<Vec<_>>())
     }
 
     /// Judges a chain, leaf first.
@@ -125,31 +132,32 @@ impl ClientTrust {
         let certificate = EndEntityCert::try_from(leaf).map_err(|error| fault_of(&error))?;
         let mut between = sent.to_vec();
         between.extend(self.between.iter().cloned());
-        let lists: Vec<&CertRevocationList<'_>> = self.revoked.iter().collect();
-        let revocation = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
-            options
-                .with_depth(RevocationCheckDepth::Chain)
-                .with_status_policy(UnknownStatusPolicy::Deny)
-                .with_expiration_policy(ExpirationPolicy::Enforce)
-                .build()
-        });
-        let is_short = |path: &VerifiedPath<'_>| {
-            if path.intermediate_certificates().count() > self.depth {
-                Err(webpki::Error::MaximumPathDepthExceeded)
-            } else {
-                Ok(())
+        let takes_more = Cell::new(false);
+        let is_good = |path: &VerifiedPath<'_>| {
+            self.is_short(path)?;
+            match self.revoked.standing(path, now) {
+                Standing::Good => Ok(()),
+                Standing::Refused(error) => Err(error),
+                Standing::Unknown => {
+                    takes_more.set(true);
+                    Err(webpki::Error::UnknownRevocationStatus)
+                }
             }
         };
-        let verified = certificate.verify_for_usage(
-            webpki::ALL_VERIFICATION_ALGS,
-            &self.anchors,
-            &between,
-            UnixTime::since_unix_epoch(std::time::Duration::from_secs(now.as_secs())),
-            KeyUsage::client_auth(),
-            revocation,
-            Some(&is_short),
-        );
-        match verified.map(drop) {
+        let mut verified = self.verified(&certificate, &between, None, (&is_good, now));
+        if verified.is_err() && takes_more.get() {
+            let lists = self.revoked.whole();
+            let options = RevocationOptionsBuilder::new(&lists).ok().map(|options| {
+                options
+                    .with_depth(RevocationCheckDepth::Chain)
+                    .with_status_policy(UnknownStatusPolicy::Deny)
+                    .with_expiration_policy(ExpirationPolicy::Enforce)
+                    .build()
+            });
+            let is_short = |path: &VerifiedPath<'_>| self.is_short(path);
+            verified = self.verified(&certificate, &between, options, (&is_short, now));
+        }
+        match verified {
             Ok(()) => Ok(()),
             Err(webpki::Error::UnknownIssuer) if issues_itself(leaf) => {
                 Err(ClientFault::SelfSigned)
@@ -158,7 +166,37 @@ impl ClientTrust {
             Err(error) => Err(fault_of(&error)),
         }
     }
+
+    /// Looks for a way from a certificate to an authority that is good by all of this.
+    fn verified(
+        &self,
+        certificate: &EndEntityCert<'_>,
+        between: &[CertificateDer<'_>],
+        revocation: Option<RevocationOptions<'_>>,
+        (is_good, now): (&CheckPath<'_>, Timestamp),
+    ) -> Result<(), webpki::Error> {
+        let verified = certificate.verify_for_usage(
+            webpki::ALL_VERIFICATION_ALGS,
+            &self.anchors,
+            between,
+            unix(now),
+            KeyUsage::client_auth(),
+            revocation,
+            Some(is_good),
+        );
+        verified.map(drop)
+    }
+
+    fn is_short(&self, path: &VerifiedPath<'_>) -> Result<(), webpki::Error> {
+        if path.intermediate_certificates().count() > self.depth {
+            return Err(webpki::Error::MaximumPathDepthExceeded);
+        }
+        Ok(())
+    }
 }
+
+/// Says whether a way is good, beside being signed.
+type CheckPath<'c> = dyn Fn(&VerifiedPath<'_>) -> Result<(), webpki::Error> + 'c;
 
 impl fmt::Debug for ClientTrust {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -333,26 +371,6 @@ fn serial(contents: &[u8]) -> String {
 fn hex_lower(bytes: &[u8]) -> String {
     let digits = bytes.iter().map(|byte| format!("{byte:02x}"));
     digits.collect()
-}
-
-fn revocation_lists(pem: &[u8]) -> Result<Vec<CertRevocationList<'static>>, ClientTrustError> {
-    let lists = CertificateRevocationListDer::pem_slice_iter(pem).map(|der| {
-        let der = der.map_err(|error| ClientTrustError::Crl(error.to_string()))?;
-        let list = OwnedCertRevocationList::from_der(&der);
-        let list = list.map_err(|error| ClientTrustError::Crl(error.to_string()))?;
-        Ok(CertRevocationList::Owned(list))
-    });
-    let lists: Vec<_> = lists.collect::<Result<_, ClientTrustError>>()?;
-    if lists.is_empty() {
-        return Err(ClientTrustError::CrlAbsent);
-    }
-    Ok(lists)
-}
-
-/// What a name in DER holds, without the tag and the length.
-fn content_of(name: &[u8]) -> Option<&[u8]> {
-    let (_, name) = Any::from_der(name).ok()?;
-    Some(name.data)
 }
 
 /// Whether a certificate names itself as its issuer, and whom it names.

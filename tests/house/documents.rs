@@ -86,7 +86,7 @@ fn the_configuration_in_the_readme_is_valid() {
         panic!("one configuration: {}", blocks.len())
     };
     let pem = |label: &str| format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n");
-    let files = |path: &Path| {
+    let files = |path: &Path, _| {
         let is_key = path.extension().is_some_and(|ending| ending == "key");
         Ok(pem(if is_key { "PRIVATE KEY" } else { "CERTIFICATE" }).into_bytes())
     };

@@ -2,8 +2,11 @@
 //!
 //! Whether the files can be used is `app::verify`.
 
+use std::sync::Arc;
+
 use crate::config::client_certificates::ClientCertificates;
 use crate::config::client_certificates::ClientMode;
+use crate::config::parse::LISTS_BYTES_MAX;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -22,8 +25,8 @@ impl Reading<'_> {
         let depth = self.or(&section, "depth", DEPTH, |this, found| {
             this.number(found, 0..=DEPTH_MAX)
         });
-        let ca = self.client_pem(&section, ("ca", "ca_file"), CA_KEYS, "CERTIFICATE");
-        let crl = self.client_pem(&section, ("crl", "crl_file"), CRL_KEYS, "X509 CRL");
+        let ca = self.authorities(&section);
+        let crl = self.lists_of(&section);
         let Some(mode) = mode? else {
             self.check_unasked(&section);
             return Some(None);
@@ -59,24 +62,38 @@ impl Reading<'_> {
         }
     }
 
-    /// What stands in a key or in a file; the inner `None` where neither is there.
-    fn client_pem(
-        &mut self,
-        section: &Section<'_>,
-        (inline, file): (&'static str, &'static str),
-        keys: &'static [&'static str],
-        label: &'static str,
-    ) -> Option<Option<Vec<u8>>> {
-        if section.first_of(keys).is_none() {
+    /// The inner `None` where there are none.
+    fn authorities(&mut self, section: &Section<'_>) -> Option<Option<Arc<[u8]>>> {
+        if section.first_of(CA_KEYS).is_none() {
             return Some(None);
         }
-        let (found, pem) = self.inline_or_file(section, inline, file, keys)?;
-        if !holds_block(&pem, &[label]) {
-            let what = match label {
-                "CERTIFICATE" => "certificate",
-                _ => "certificate revocation list",
-            };
-            self.fault(&found, Problem::Pem(what));
+        let (found, pem) = self.inline_or_file(section, "ca", "ca_file", CA_KEYS)?;
+        if !holds_block(&pem, &["CERTIFICATE"]) {
+            self.fault(&found, Problem::Pem("certificate"));
+            return None;
+        }
+        Some(Some(pem.into()))
+    }
+
+    /// The inner `None` where there are none. Lists can be large: those of a file are held once, however many
+    /// virtual hosts name it.
+    fn lists_of(&mut self, section: &Section<'_>) -> Option<Option<Arc<[u8]>>> {
+        self.exclusive(section, "crl", "crl_file");
+        let (found, pem) = match (section.get("crl"), section.get("crl_file")) {
+            (Some(found), _) => (found, Arc::from(self.text(found)?.into_bytes())),
+            (None, Some(found)) => {
+                let path = self.path(found)?;
+                if let Some(known) = self.lists.get(&path) {
+                    return Some(Some(Arc::clone(known)));
+                }
+                let pem: Arc<[u8]> = self.file_up_to(found, LISTS_BYTES_MAX)?.into();
+                self.lists.insert(path, Arc::clone(&pem));
+                (found, pem)
+            }
+            (None, None) => return Some(None),
+        };
+        if !holds_block(&pem, &["X509 CRL"]) {
+            self.fault(found, Problem::Pem("certificate revocation list"));
             return None;
         }
         Some(Some(pem))

@@ -11,6 +11,7 @@ use globset::GlobBuilder;
 use globset::GlobMatcher;
 
 use crate::config::diagnostic::Fault;
+use crate::config::parse::FILE_BYTES_MAX;
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::expand;
 use crate::config::parse::of_misread;
@@ -162,7 +163,7 @@ impl Including<'_> {
             return self.fault(named.at, &named.path, Problem::Include(problem));
         }
         self.seen.insert(file.to_owned(), named.at.line);
-        let text = (self.surroundings.read)(file)
+        let text = (self.surroundings.read)(file, FILE_BYTES_MAX)
             .and_then(|bytes| String::from_utf8(bytes).map_err(|_| ReadFileError::NotText));
         match text {
             Ok(text) => {

@@ -87,13 +87,16 @@ pub struct Surroundings<'a> {
     pub folder: &'a Path,
     /// The value of a variable of the environment.
     pub variable: &'a dyn Fn(&str) -> Option<String>,
-    /// The bytes of a file.
-    pub read: &'a dyn Fn(&Path) -> Result<Vec<u8>, ReadFileError>,
+    /// The bytes of a file that may have this many.
+    pub read: &'a ReadFile<'a>,
     /// The names of what is in a folder.
     pub list: &'a dyn Fn(&Path) -> Result<Vec<String>, ReadFileError>,
     /// How many threads the edge gets when the file does not say.
     pub threads: usize,
 }
+
+/// Reads the bytes of a file, unless it has more than this many.
+pub type ReadFile<'a> = dyn Fn(&Path, u64) -> Result<Vec<u8>, ReadFileError> + 'a;
 
 impl std::fmt::Debug for Surroundings<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -373,3 +376,7 @@ pub(super) const STATE_DIR_DEFAULT: &str = "state";
 const KEY_RING_DEFAULT: &str = "key-ring.json";
 /// Below the state directory; `portway pki` knows it too.
 const PKI_DIR: &str = "pki";
+/// Most bytes of the configuration and of every file that it names, but for revocation lists.
+pub const FILE_BYTES_MAX: u64 = 1 << 20;
+/// Most bytes of a file of revocation lists: a million entries or so.
+pub const LISTS_BYTES_MAX: u64 = 64 << 20;

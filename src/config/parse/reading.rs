@@ -3,6 +3,10 @@
 //! A fault never stops the walk; what is faulty is left out, and whoever needed it gets `None`. The
 //! typed values inside texts are `scalar`.
 
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use http::HeaderName;
 
 use crate::config::diagnostic::Fault;
@@ -34,6 +38,8 @@ pub(super) struct Reading<'a> {
     pub(super) told: Vec<HeaderName>,
     /// The headers of clients that policies and templates read, and where.
     pub(super) asked: Vec<(Position, String, HeaderName)>,
+    /// Revocation lists, by their files.
+    pub(super) lists: BTreeMap<PathBuf, Arc<[u8]>>,
     expanded_bytes: usize,
 }
 
@@ -140,6 +146,7 @@ impl<'a> Reading<'a> {
             claims: ProtectedNames::default(),
             told: Vec::new(),
             asked: Vec::new(),
+            lists: BTreeMap::new(),
             expanded_bytes: 0,
         }
     }
@@ -230,7 +237,7 @@ impl<'a> Reading<'a> {
             self.wrong_type(found, "a map");
             return None;
         };
-        let mut seen = std::collections::BTreeMap::new();
+        let mut seen = BTreeMap::new();
         let mut entries = Vec::with_capacity(written.len());
         for entry in written {
             let inner = found.entry(entry);

@@ -12,6 +12,7 @@ use http::HeaderName;
 use http::Method;
 use ipnet::IpNet;
 
+use crate::config::parse::FILE_BYTES_MAX;
 use crate::config::parse::nearest::nearest;
 use crate::config::parse::quantity;
 use crate::config::parse::reading::Found;
@@ -230,9 +231,14 @@ impl Reading<'_> {
 
     /// The bytes of a file whose path is written.
     pub(super) fn file(&mut self, found: &Found<'_>) -> Option<Vec<u8>> {
+        self.file_up_to(found, FILE_BYTES_MAX)
+    }
+
+    /// The bytes of a file whose path is written, and that may have this many.
+    pub(super) fn file_up_to(&mut self, found: &Found<'_>, bytes_max: u64) -> Option<Vec<u8>> {
         let written = self.text(found)?;
         let path = self.surroundings.folder.join(&written);
-        (self.surroundings.read)(&path)
+        (self.surroundings.read)(&path, bytes_max)
             .map_err(|error: ReadFileError| {
                 self.fault(
                     found,

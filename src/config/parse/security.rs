@@ -11,6 +11,7 @@ use std::path::PathBuf;
 use crate::config::mdc::NodeAddress;
 use crate::config::mdc::PeerTls;
 use crate::config::mdc::Security;
+use crate::config::parse::FILE_BYTES_MAX;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -133,7 +134,7 @@ impl Reading<'_> {
         if let Some(found) = section.get(file.key) {
             let written = self.text(found)?;
             let path = self.path(found)?;
-            let read = (self.surroundings.read)(&path);
+            let read = (self.surroundings.read)(&path, FILE_BYTES_MAX);
             let bytes = read
                 .map_err(|error| {
                     let path = PathBuf::from(written);
@@ -161,7 +162,7 @@ impl Reading<'_> {
         path: PathBuf,
     ) -> Option<PathBuf> {
         let place = section.get("security").unwrap_or(&section.found);
-        match (self.surroundings.read)(&path) {
+        match (self.surroundings.read)(&path, FILE_BYTES_MAX) {
             Ok(bytes) => self.holds(place, file, &bytes).then_some(path),
             Err(error) => {
                 self.mdc_fault(place, MdcProblem::PkiFile { path, error });

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use crate::config::parse::LISTS_BYTES_MAX;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
 use crate::config::problem::words;
@@ -97,6 +98,11 @@ fn known_hint<T: AsRef<str>>(nearest: Option<&String>, known: &[T]) -> String {
 }
 
 fn file_hint(path: &Path, error: &ReadFileError) -> Option<String> {
+    if matches!(error, ReadFileError::TooLarge(LISTS_BYTES_MAX)) {
+        let hint =
+            "leave out lists of authorities that are not in the bundle, and what has expired";
+        return Some(hint.to_owned());
+    }
     let missing = matches!(error, ReadFileError::NotFound);
     (missing && path.is_relative())
         .then(|| "paths start from the folder of the configuration file".to_owned())

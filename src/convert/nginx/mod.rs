@@ -278,7 +278,7 @@ fn heading(path: &Path, demands: &[Demand], comments: &[String]) -> Vec<String> 
 
 /// Reads what came out, with stand-ins for files and variables that are not here.
 fn check(yaml: &str) -> Result<(), Faults> {
-    let files = |path: &Path| Ok(stand_in(path).into_bytes());
+    let files = |path: &Path, _| Ok(stand_in(path).into_bytes());
     let surroundings = parse::Surroundings {
         folder: Path::new(""),
         variable: &|_| Some("192.0.2.1:1".to_owned()),

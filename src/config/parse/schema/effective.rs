@@ -278,7 +278,7 @@ mod tests {
         let surroundings = Surroundings {
             folder: std::path::Path::new(""),
             variable: &variable,
-            read: &|_| Ok(Vec::new()),
+            read: &|_, _| Ok(Vec::new()),
             list: &|_| Ok(Vec::new()),
             threads: 1,
         };
@@ -306,7 +306,7 @@ mod tests {
         let surroundings = Surroundings {
             folder: std::path::Path::new(""),
             variable: &variable,
-            read: &|_| Ok(Vec::new()),
+            read: &|_, _| Ok(Vec::new()),
             list: &|_| Ok(Vec::new()),
             threads: 1,
         };
