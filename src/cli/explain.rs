@@ -1,10 +1,11 @@
 //! `portway explain`: what the gateway would say to a request, and why: virtual host, route, each rule, decision.
 //!
-//! The configuration is compiled as for serving, and the code that decides requests decides. Nothing is
-//! started or asked: who is signed in is what the command line says.
+//! The configuration is compiled as for serving, and the code that decides requests and looks at certificates
+//! decides. Nothing is started or asked: who is signed in is what the command line says.
 
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -18,6 +19,9 @@ use http::Method;
 use http::Uri;
 
 use crate::cli::ConfigArgs;
+use crate::cli::explain::answer::Answer;
+use crate::cli::explain::answer::Outcome;
+use crate::cli::node::Shown;
 use crate::config::Config;
 use crate::config::PlainHttp;
 use crate::config::Route;
@@ -25,21 +29,19 @@ use crate::config::VirtualHost;
 use crate::config::load;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
-use crate::decision::admission::LoginCause;
 use crate::decision::admission::Standing;
 use crate::decision::admission::decide;
 use crate::decision::authorization::Verdict;
 use crate::decision::authorization::authorize;
 use crate::decision::endpoints::PREFIX;
-use crate::decision::explanation::Judged;
 use crate::decision::explanation::explain;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
 use crate::decision::forwarded::Scheme;
 use crate::decision::path::NormalPath;
+use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
-use crate::decision::policy::Effect;
 use crate::decision::routing::HostTable;
 use crate::decision::routing::RouteFound;
 use crate::decision::routing::RouteTable;
@@ -56,7 +58,11 @@ use crate::ports::entropy::id_bytes;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 
+mod answer;
+mod client;
+mod upstream;
 mod who;
+mod words;
 
 /// A request, and who makes it.
 #[derive(Debug, Args)]
@@ -66,7 +72,8 @@ mod who;
 Examples:
   portway explain GET https://app.example.com/reports --user bob
   portway explain POST \"https://app.example.com/orders?tab=new\" --user bob --group sales \\
-    --header \"X-Tenant: blue\" --address 10.1.2.3 --at 2026-12-24T18:30:00Z"
+    --header \"X-Tenant: blue\" --address 10.1.2.3 --at 2026-12-24T18:30:00Z
+  portway explain GET https://devices.example.com/ --client-certificate device.pem --json"
 )]
 pub(super) struct ExplainArgs {
     /// The method, such as GET
@@ -98,6 +105,11 @@ pub(super) struct ExplainArgs {
     /// The time, such as 2026-12-24T18:30:00Z; by default now
     #[arg(long, value_name = "TIME", value_parser = who::moment)]
     at: Option<Timestamp>,
+    /// The certificate that the client shows, with what it sends along, as PEM; none without it
+    #[arg(long, value_name = "FILE")]
+    client_certificate: Option<PathBuf>,
+    #[command(flatten)]
+    shown: Shown,
     #[command(flatten)]
     config: ConfigArgs,
 }
@@ -110,11 +122,15 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
         Ok(config) => config,
         Err(faults) => return super::check::refuse(path, &faults),
     };
-    match told(args, &config) {
-        Ok(told) => {
-            super::say(&told.lines.join("\n"));
-            super::say("\n");
-            told.outcome.code()
+    match answer(args, &config) {
+        Ok(answer) => {
+            if args.shown.json {
+                super::say_json(&answer);
+            } else {
+                super::say(&answer.lines().join("\n"));
+                super::say("\n");
+            }
+            answer.decision.outcome.code()
         }
         Err(error) => {
             super::complain(&format!("error: {error:#}\n"));
@@ -123,49 +139,43 @@ pub(super) fn run(args: &ExplainArgs) -> ExitCode {
     }
 }
 
-/// What there is to tell.
-struct Told {
-    lines: Vec<String>,
-    outcome: Outcome,
+/// Why a request goes no further.
+enum Halt {
+    /// It comes to this.
+    At(Outcome, String),
+    /// It cannot be told.
+    Fault(anyhow::Error),
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Outcome {
-    LetIn,
-    NotLetIn,
-}
-
-impl Outcome {
-    fn code(self) -> ExitCode {
-        match self {
-            Self::LetIn => ExitCode::SUCCESS,
-            Self::NotLetIn => ExitCode::FAILURE,
-        }
+impl Halt {
+    fn at(outcome: Outcome, text: impl Into<String>) -> Self {
+        Self::At(outcome, text.into())
     }
 }
 
-impl Told {
-    fn line(&mut self, heading: &str, text: &str) {
-        self.lines.push(format!("{heading:<14} {text}"));
-    }
-
-    /// The end of it.
-    fn end(mut self, outcome: Outcome, text: &str) -> Self {
-        self.line("decision", text);
-        self.outcome = outcome;
-        self
+impl From<anyhow::Error> for Halt {
+    fn from(error: anyhow::Error) -> Self {
+        Self::Fault(error)
     }
 }
 
-fn told(args: &ExplainArgs, config: &Config) -> anyhow::Result<Told> {
-    let mut told = Told {
-        lines: Vec::new(),
-        outcome: Outcome::NotLetIn,
-    };
+/// What is asked, beside what is on the command line.
+struct Question<'a> {
+    args: &'a ExplainArgs,
+    config: &'a Config,
+    scheme: Scheme,
+    host: HostName,
+    now: Timestamp,
+}
+
+fn answer(args: &ExplainArgs, config: &Config) -> anyhow::Result<Answer> {
     let now = args.at.unwrap_or_else(|| SystemClock.now());
     let session = who::session(args, config, now)?;
-    told.line("request", &format!("{} {}", args.method, args.url));
-    told.line("user", &shown(session.as_ref()));
+    let request = answer::Request {
+        method: args.method.to_string(),
+        url: args.url.to_string(),
+    };
+    let mut answer = Answer::to(request, session.as_ref().map(words::user));
     let scheme = match args.url.scheme_str() {
         Some("http") => Scheme::Http,
         Some("https") => Scheme::Https,
@@ -173,214 +183,175 @@ fn told(args: &ExplainArgs, config: &Config) -> anyhow::Result<Told> {
     };
     let host = args.url.host().context("the address names no host")?;
     let host = HostName::parse(host).with_context(|| format!("`{host}` is no host name"))?;
-    let path = match normalise(args.url.path()) {
-        Ok(path) => path,
-        Err(refusal) => return Ok(told.end(Outcome::NotLetIn, &format!("refused: {refusal}"))),
-    };
-    let place = (scheme, &host, &path);
-    let route = match way(args, config, place, &mut told) {
-        Ok(route) => route,
-        Err((outcome, text)) => return Ok(told.end(outcome, &text)),
-    };
-    let mut headers = HeaderMap::new();
-    for (name, value) in &args.header {
-        headers.append(name, value.clone());
-    }
-    let request = RequestFacts {
-        id: RequestId::from_bytes(id_bytes(&SystemEntropy::new())),
-        method: &args.method,
+    let question = Question {
+        args,
+        config,
         scheme,
-        host: host.as_str(),
-        path: path.as_str(),
-        query: args.url.query(),
-        headers: &headers,
-        address: args.address,
-        tls: None,
+        host,
+        now,
     };
-    Ok(decided(told, route, (session, request), now))
-}
-
-/// The route that a request comes to, or the answer that it gets before.
-fn way<'c>(
-    args: &ExplainArgs,
-    config: &'c Config,
-    (scheme, host, path): (Scheme, &HostName, &NormalPath<'_>),
-    told: &mut Told,
-) -> Result<&'c Route, (Outcome, String)> {
-    let ours = || (Outcome::LetIn, "Portway itself answers".to_owned());
-    let not = |text: &str| (Outcome::NotLetIn, text.to_owned());
-    let collector = config.collector.as_ref();
-    if collector.is_some_and(|collector| collector.host == *host) {
-        told.line("virtual host", "the collector's");
-        return Err(ours());
-    }
-    let hosts = config.virtual_hosts.iter();
-    let hosts = hosts.flat_map(|at| at.hosts.iter().map(move |name| (name.clone(), at)));
-    let hosts: HostTable<&VirtualHost> = hosts.collect();
-    let found = hosts.find(host.as_str());
-    let found = *found.ok_or_else(|| not("refused: no virtual host has this name"))?;
-    let names: Vec<String> = found.hosts.iter().map(ToString::to_string).collect();
-    told.line("virtual host", &names.join(", "));
-    if let Some(text) = on_plain_http(scheme, found) {
-        return Err(not(text));
-    }
-    if path.as_str().starts_with(PREFIX) {
-        return Err(ours());
-    }
-    let maintenance = found.maintenance.as_ref();
-    if maintenance.is_some_and(|maintenance| maintenance.keeps_out(args.address)) {
-        return Err(not("the virtual host is in maintenance"));
-    }
-    let entries = found.routes.iter().map(|route| route.entry(route));
-    let table = RouteTable::new(entries.collect());
-    let route = match table.find(path, &args.method) {
-        RouteFound::Found(route) => *route,
-        RouteFound::MethodNotAllowed(methods) => {
-            let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
-            let methods = methods.join(", ");
-            return Err(not(&format!(
-                "refused: the route of this path has {methods}"
-            )));
-        }
-        RouteFound::NotFound => return Err(not("no route has this path")),
-        RouteFound::Refused(refusal) => return Err(not(&format!("refused: {refusal}"))),
-    };
-    told.line("route", &shown_route(route));
-    if !route.addresses.let_in(args.address) {
-        return Err(not("denied: the route does not let this address in"));
-    }
-    if scheme == Scheme::Http && route.access == Access::Protected {
-        return Err(not(TO_HTTPS));
-    }
-    Ok(route)
-}
-
-/// What the code that decides requests says, and what each rule has to do with it.
-fn decided(
-    mut told: Told,
-    route: &Route,
-    (session, request): (Option<Session>, RequestFacts<'_>),
-    now: Timestamp,
-) -> Told {
-    let asked = Asked {
-        access: route.access,
-        policy: &route.policy,
-        level: route.level,
-        activity: route.activity,
-        request,
-    };
-    let standing = match session.clone() {
-        None => Standing::Anonymous,
-        Some(session) => {
-            let level = session.facts.level;
-            Standing::SignedIn(Arc::new(session), level)
-        }
-    };
-    let known = session
-        .as_ref()
-        .map(|session| (session, session.facts.level));
-    let subject = Subject::of(known, &request, now);
-    let decision = decide(&asked, standing, now);
-    let by_rules = route.access == Access::Protected && !matches!(decision, Decision::LogIn(_));
-    let verdict = by_rules.then(|| authorize(&route.policy, &subject));
-    let decisive = match verdict {
-        Some(Verdict::Allow(rule) | Verdict::Deny(Some(rule))) => Some(rule),
-        Some(Verdict::Deny(None)) | None => None,
-    };
-    if verdict.is_some() {
-        let rules = explain(&route.policy, &subject);
-        for (at, rule) in rules.iter().enumerate() {
-            let heading = format!("rule {}", at.saturating_add(1));
-            told.line(&heading, &shown_rule(rule, (at, decisive)));
-        }
-    }
-    let rule = decisive.map_or(0, |rule| rule.saturating_add(1));
-    match decision {
-        Decision::Allow(_) => {
-            let text = match (route.access, decisive) {
-                (Access::Protected, Some(_)) => format!("let in, by rule {rule}"),
-                (Access::Protected, None) => "let in".to_owned(),
-                (Access::Unprotected, _) => "let in, as everybody; who it is goes along".to_owned(),
-                (Access::Excluded, _) => {
-                    "let in, as everybody; who it is does not go along".to_owned()
-                }
-            };
-            told.end(Outcome::LetIn, &text)
-        }
-        Decision::Deny(_) if decisive.is_some() => {
-            told.end(Outcome::NotLetIn, &format!("denied, by rule {rule}"))
-        }
-        Decision::Deny(_) => told.end(Outcome::NotLetIn, "denied: no rule allows it"),
-        Decision::LogIn(LoginCause::NotSignedIn) => told.end(
-            Outcome::NotLetIn,
-            "asked to sign in; the rules are asked after that",
-        ),
-        Decision::LogIn(LoginCause::LevelTooLow) => {
-            let level = route.level.get();
-            let text = format!("asked to sign in more surely: the route asks for level {level}");
-            told.end(Outcome::NotLetIn, &text)
-        }
+    match question.walk(session, &mut answer) {
+        Ok((outcome, text)) | Err(Halt::At(outcome, text)) => Ok(answer.end(outcome, text)),
+        Err(Halt::Fault(error)) => Err(error),
     }
 }
 
-/// The answer that a host gives by plain http, whatever it is asked for.
-fn on_plain_http(scheme: Scheme, host: &VirtualHost) -> Option<&'static str> {
-    match (scheme, host.plain_http) {
-        (Scheme::Https, _) | (Scheme::Http, PlainHttp::Serve) => None,
-        (Scheme::Http, PlainHttp::Redirect) => Some(TO_HTTPS),
-        (Scheme::Http, PlainHttp::Refuse) => {
-            Some("refused: this host answers nothing by plain http")
+impl<'a> Question<'a> {
+    /// The journey of the request, noted on the way.
+    fn walk(
+        &self,
+        session: Option<Session>,
+        answer: &mut Answer,
+    ) -> Result<(Outcome, String), Halt> {
+        let args = self.args;
+        let path = normalise(args.url.path());
+        let path = path.map_err(|refusal| refused(&refusal))?;
+        let host = self.virtual_host(answer)?;
+        let file = args.client_certificate.as_deref();
+        answer.client_certificate = client::asked_for(host, file);
+        let asks = host.client_certificates.as_ref();
+        let tls = client::judged(asks, file, self.scheme, self.now)?;
+        let mut headers = HeaderMap::new();
+        for (name, value) in &args.header {
+            headers.append(name, value.clone());
         }
+        let request = RequestFacts {
+            id: RequestId::from_bytes(id_bytes(&SystemEntropy::new())),
+            method: &args.method,
+            scheme: self.scheme,
+            host: self.host.as_str(),
+            path: path.as_str(),
+            query: args.url.query(),
+            headers: &headers,
+            address: args.address,
+            tls: tls.as_ref(),
+        };
+        if let Some(told) = &mut answer.client_certificate {
+            told.facts = client::facts(&Subject::of(None, &request, self.now)).collect();
+        }
+        let route = self.route(host, &path)?;
+        answer.route = Some(words::route(route));
+        if !route.addresses.let_in(args.address) {
+            return Err(Halt::at(
+                Outcome::Denied,
+                "denied: the route does not let this address in",
+            ));
+        }
+        if self.scheme == Scheme::Http && route.access == Access::Protected {
+            return Err(Halt::at(Outcome::ToHttps, TO_HTTPS));
+        }
+        self.decided(route, (session, request), answer)
+    }
+
+    /// The virtual host of the request, where it answers more than one thing.
+    fn virtual_host(&self, answer: &mut Answer) -> Result<&'a VirtualHost, Halt> {
+        let collector = self.config.collector.as_ref();
+        if collector.is_some_and(|collector| collector.host == self.host) {
+            answer.virtual_host = vec!["the collector's".to_owned()];
+            return Err(Halt::at(Outcome::AnsweredHere, OURS));
+        }
+        let hosts = self.config.virtual_hosts.iter();
+        let hosts = hosts.flat_map(|at| at.hosts.iter().map(move |name| (name.clone(), at)));
+        let hosts: HostTable<&VirtualHost> = hosts.collect();
+        let found = *hosts.find(self.host.as_str()).ok_or_else(|| {
+            Halt::at(
+                Outcome::Misdirected,
+                "refused: no virtual host has this name",
+            )
+        })?;
+        answer.virtual_host = found.hosts.iter().map(ToString::to_string).collect();
+        match (self.scheme, found.plain_http) {
+            (Scheme::Https, _) | (Scheme::Http, PlainHttp::Serve) => Ok(found),
+            (Scheme::Http, PlainHttp::Redirect) => Err(Halt::at(Outcome::ToHttps, TO_HTTPS)),
+            (Scheme::Http, PlainHttp::Refuse) => Err(Halt::at(
+                Outcome::Misdirected,
+                "refused: this host answers nothing by plain http",
+            )),
+        }
+    }
+
+    /// The route that a request comes to, or the answer that it gets before.
+    fn route(&self, host: &'a VirtualHost, path: &NormalPath<'_>) -> Result<&'a Route, Halt> {
+        let args = self.args;
+        if path.as_str().starts_with(PREFIX) {
+            return Err(Halt::at(Outcome::AnsweredHere, OURS));
+        }
+        let maintenance = host.maintenance.as_ref();
+        if maintenance.is_some_and(|maintenance| maintenance.keeps_out(args.address)) {
+            return Err(Halt::at(
+                Outcome::Maintenance,
+                "the virtual host is in maintenance",
+            ));
+        }
+        let entries = host.routes.iter().map(|route| route.entry(route));
+        let table = RouteTable::new(entries.collect());
+        match table.find(path, &args.method) {
+            RouteFound::Found(route) => Ok(*route),
+            RouteFound::MethodNotAllowed(methods) => {
+                let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
+                Err(Halt::at(
+                    Outcome::MethodNotAllowed,
+                    format!("refused: the route of this path has {}", methods.join(", ")),
+                ))
+            }
+            RouteFound::NotFound => Err(Halt::at(Outcome::NotFound, "no route has this path")),
+            RouteFound::Refused(refusal) => Err(refused(&refusal)),
+        }
+    }
+
+    /// What the code that decides requests says, and what each rule has to do with it.
+    fn decided(
+        &self,
+        route: &Route,
+        (session, request): (Option<Session>, RequestFacts<'_>),
+        answer: &mut Answer,
+    ) -> Result<(Outcome, String), Halt> {
+        let asked = Asked {
+            access: route.access,
+            policy: &route.policy,
+            level: route.level,
+            activity: route.activity,
+            request,
+        };
+        let standing = match session.clone() {
+            None => Standing::Anonymous,
+            Some(session) => {
+                let level = session.facts.level;
+                Standing::SignedIn(Arc::new(session), level)
+            }
+        };
+        let known = session
+            .as_ref()
+            .map(|session| (session, session.facts.level));
+        let subject = Subject::of(known, &request, self.now);
+        let decision = decide(&asked, standing, self.now);
+        let by_rules = route.access == Access::Protected && !matches!(decision, Decision::LogIn(_));
+        let verdict = by_rules.then(|| authorize(&route.policy, &subject));
+        let decisive = match verdict {
+            Some(Verdict::Allow(rule) | Verdict::Deny(Some(rule))) => Some(rule),
+            Some(Verdict::Deny(None)) | None => None,
+        };
+        if verdict.is_some() {
+            let rules = explain(&route.policy, &subject).into_iter().enumerate();
+            answer.rules = rules.map(|rule| words::rule(rule, decisive)).collect();
+        }
+        answer.decision.rule = decisive.map(|rule| rule.saturating_add(1));
+        if let Decision::Allow(permit) = &decision
+            && route.destination.pools().is_some()
+        {
+            let names = &self.config.identity_headers;
+            let told = upstream::headers(route, names, (permit, &request), self.now)?;
+            answer.upstream_headers = Some(told);
+        }
+        Ok(words::outcome(&decision, route, answer.decision.rule))
     }
 }
 
-fn shown(session: Option<&Session>) -> String {
-    let Some(session) = session else {
-        return "nobody is signed in".to_owned();
-    };
-    let identity = &session.identity;
-    let groups: Vec<&str> = identity.groups.iter().map(GroupName::as_str).collect();
-    let groups = match groups.as_slice() {
-        [] => "no groups".to_owned(),
-        some => some.join(", "),
-    };
-    let level = session.facts.level.get();
-    format!("{} ({groups}), level {level}", identity.subject.as_str())
+fn refused(refusal: &PathRefusal) -> Halt {
+    Halt::at(Outcome::Refused, format!("refused: {refusal}"))
 }
 
-fn shown_route(route: &Route) -> String {
-    let access = match route.access {
-        Access::Excluded => "excluded".to_owned(),
-        Access::Unprotected => "unprotected".to_owned(),
-        Access::Protected if route.policy_name.is_empty() => {
-            "protected, by rules of its own".to_owned()
-        }
-        Access::Protected => format!("protected, policy {}", route.policy_name),
-    };
-    format!("{} ({access})", route.name)
-}
-
-fn shown_rule(rule: &Judged, (at, decisive): (usize, Option<usize>)) -> String {
-    let effect = match rule.effect {
-        Effect::Allow => "allow",
-        Effect::Deny => "deny",
-    };
-    let holds = match (rule.holds, rule.effect) {
-        (Some(true), _) => "true",
-        (Some(false), _) => "false",
-        (None, Effect::Allow) => "unknown, counts as false",
-        (None, Effect::Deny) => "unknown, counts as true",
-    };
-    let place = match decisive {
-        Some(decisive) if at == decisive => ", decides",
-        Some(decisive) if at > decisive => ", not asked",
-        _ => "",
-    };
-    let because: Vec<String> = rule.because.iter().map(ToString::to_string).collect();
-    let colon = if because.is_empty() { "" } else { ": " };
-    format!("{effect}: {holds}{place}{colon}{}", because.join("; "))
-}
-
+const OURS: &str = "Portway itself answers";
 const TO_HTTPS: &str = "sent to https; ask about that address";
 
 #[cfg(test)]
@@ -396,6 +367,11 @@ mod tests {
     }
 
     fn ask(words: &[&str]) -> (Vec<String>, Outcome) {
+        let (answer, outcome) = asked(words);
+        (answer.lines(), outcome)
+    }
+
+    fn asked(words: &[&str]) -> (Answer, Outcome) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.yaml");
         for (name, label) in [("a.crt", "CERTIFICATE"), ("a.key", "PRIVATE KEY")] {
@@ -405,8 +381,9 @@ mod tests {
         std::fs::write(&path, CONFIG).unwrap();
         let words = [&["explain"], words].concat();
         let line = Line::try_parse_from(words).unwrap();
-        let told = told(&line.args, &load::load(&path).unwrap()).unwrap();
-        (told.lines, told.outcome)
+        let answer = answer(&line.args, &load::load(&path).unwrap()).unwrap();
+        let outcome = answer.decision.outcome;
+        (answer, outcome)
     }
 
     #[test]
@@ -426,20 +403,65 @@ mod tests {
                 "rule 3         allow: unknown, counts as false: user.attributes.desk is absent",
                 "rule 4         allow: true, decides",
                 "rule 5         deny: false, not asked",
+                "to upstream    remote-user: bob",
+                "               remote-groups: sales",
                 "decision       let in, by rule 4",
             ]
         );
-        assert_eq!(outcome, Outcome::LetIn);
+        assert_eq!(outcome, Outcome::Allowed);
         let desk = ["--attribute", "desk=north"];
         let (lines, _) = ask(&[&bob[..], &desk].concat());
-        assert_eq!(lines[9], "decision       let in, by rule 3");
+        assert_eq!(lines.last().unwrap(), "decision       let in, by rule 3");
+    }
+
+    #[test]
+    fn programs_read_the_same_by_names_that_stay() {
+        let (answer, _) = asked(&[
+            "GET",
+            "https://app.test/shop",
+            "--user",
+            "bob",
+            "--group",
+            "sales",
+        ]);
+        let absent = "user.attributes.desk is absent";
+        let rule = |effect: &str, holds: Option<bool>, place: (bool, bool), because: &[&str]| {
+            let (decides, asked) = place;
+            serde_json::json!({ "effect": effect, "holds": holds, "decides": decides, "asked": asked, "because": because })
+        };
+        assert_eq!(
+            serde_json::to_value(&answer).unwrap(),
+            serde_json::json!({
+                "request": { "method": "GET", "url": "https://app.test/shop" },
+                "user": { "name": "bob", "groups": ["sales"], "level": 10 },
+                "virtual_host": ["app.test"],
+                "client_certificate": null,
+                "route": { "name": "/shop", "access": "protected", "policy": "shop" },
+                "rules": [
+                    rule("allow", Some(false), (false, true), &[]),
+                    rule("allow", Some(false), (false, true), &[]),
+                    rule("allow", None, (false, true), &[absent]),
+                    rule("allow", Some(true), (true, true), &[]),
+                    rule("deny", Some(false), (false, false), &[]),
+                ],
+                "upstream_headers": [
+                    { "name": "remote-user", "value": "bob" },
+                    { "name": "remote-groups", "value": "sales" },
+                ],
+                "decision": { "let_in": true, "outcome": "allowed", "rule": 4, "text": "let in, by rule 4" },
+            })
+        );
+        let (answer, _) = asked(&["GET", "https://app.test/none"]);
+        let told = serde_json::to_value(&answer).unwrap();
+        assert_eq!(told["decision"]["outcome"], "not_found");
+        assert_eq!(told["upstream_headers"], serde_json::Value::Null);
     }
 
     #[test]
     fn what_is_not_let_in_says_where_it_ends() {
         let ends = |words: &[&str]| {
             let (lines, outcome) = ask(words);
-            assert_eq!(outcome, Outcome::NotLetIn, "{lines:?}");
+            assert!(!outcome.lets_in(), "{lines:?}");
             lines.last().unwrap().get(15..).unwrap().to_owned()
         };
         let shop = "https://app.test/shop";
@@ -486,7 +508,7 @@ mod tests {
             "denied: no rule allows it"
         );
         let (_, outcome) = ask(&[&night[..3], &["2026-11-23T12:00:00Z"], &bob].concat());
-        assert_eq!(outcome, Outcome::LetIn);
+        assert_eq!(outcome, Outcome::Allowed);
     }
 
     const CONFIG: &str = r#"listeners:

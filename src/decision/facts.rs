@@ -65,9 +65,9 @@ pub struct RequestFacts<'a> {
 /// The TLS of a connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TlsFacts {
-    /// The version, such as `TLSv1.3`.
+    /// The version, such as `TLSv1.3`; empty where it is not known.
     pub version: Cow<'static, str>,
-    /// The cipher suite.
+    /// The cipher suite; empty where it is not known.
     pub cipher: Cow<'static, str>,
     /// The certificate of the client, where the virtual host asks for one.
     pub client: Option<ClientFacts>,

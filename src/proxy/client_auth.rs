@@ -49,6 +49,62 @@ impl ClientAuth {
             config: config.clone(),
         })
     }
+
+    /// What a chain, leaf first, comes to; that of a client without a certificate is empty.
+    ///
+    /// # Errors
+    /// See [`ClientRefusal`].
+    pub fn facts(
+        &self,
+        chain: &[CertificateDer<'_>],
+        now: Timestamp,
+    ) -> Result<ClientFacts, ClientRefusal> {
+        let mode = self.config.mode;
+        let Some(leaf) = chain.first() else {
+            return match mode {
+                ClientMode::Required => Err(ClientRefusal::Missing),
+                ClientMode::Optional | ClientMode::OptionalUnverified => Ok(ClientFacts {
+                    verified: Verified::None,
+                    certificate: None,
+                }),
+            };
+        };
+        // One that cannot be read cannot be told to anybody.
+        let certificate = ClientCertificate::read(leaf).ok_or(ClientFault::Malformed)?;
+        let verified = match (self.trust.judge(chain, now), mode) {
+            (Ok(()), _) => Verified::Success(Arc::new(certificate)),
+            (Err(fault), ClientMode::OptionalUnverified) if fault.is_only_unknown() => {
+                Verified::Failed(fault)
+            }
+            (Err(fault), _) => return Err(fault.into()),
+        };
+        Ok(ClientFacts {
+            verified,
+            certificate: Some(escaped_pem(leaf).into()),
+        })
+    }
+
+    /// Whether requests are taken without TLS, where no certificate can be shown.
+    ///
+    /// # Errors
+    /// [`ClientRefusal::Missing`] where one has to be.
+    pub const fn without_tls(&self) -> Result<(), ClientRefusal> {
+        match self.config.mode {
+            ClientMode::Required => Err(ClientRefusal::Missing),
+            ClientMode::Optional | ClientMode::OptionalUnverified => Ok(()),
+        }
+    }
+}
+
+/// Why a virtual host does not take what a client has shown.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ClientRefusal {
+    /// It has to be a certificate, and there is none.
+    #[error("there is none")]
+    Missing,
+    /// It is not good.
+    #[error(transparent)]
+    NotGood(#[from] ClientFault),
 }
 
 /// What a client has said of itself in the handshake, on a listener where some virtual host asks.
@@ -67,7 +123,7 @@ pub struct Greeting {
 struct Judged {
     by: Arc<ClientAuth>,
     until: Timestamp,
-    verdict: Result<Arc<TlsFacts>, ClientFault>,
+    verdict: Result<Arc<TlsFacts>, ClientRefusal>,
 }
 
 impl Greeting {
@@ -89,13 +145,13 @@ impl Greeting {
         auth: &Arc<ClientAuth>,
         tls: &TlsFacts,
         now: Timestamp,
-    ) -> Result<Arc<TlsFacts>, ClientFault> {
+    ) -> Result<Arc<TlsFacts>, ClientRefusal> {
         let mut judged = self.judged.lock();
         let known = judged.as_ref();
         if let Some(known) = known.filter(|was| Arc::ptr_eq(&was.by, auth) && now < was.until) {
             return known.verdict.clone();
         }
-        let verdict = facts(chain, auth, now).map(|client| {
+        let verdict = auth.facts(chain, now).map(|client| {
             let client = Some(client);
             Arc::new(TlsFacts {
                 client,
@@ -109,32 +165,6 @@ impl Greeting {
         });
         verdict
     }
-}
-
-fn facts(
-    chain: &[CertificateDer<'static>],
-    auth: &ClientAuth,
-    now: Timestamp,
-) -> Result<ClientFacts, ClientFault> {
-    let Some(leaf) = chain.first() else {
-        return Ok(ClientFacts {
-            verified: Verified::None,
-            certificate: None,
-        });
-    };
-    // One that cannot be read cannot be told to anybody.
-    let certificate = ClientCertificate::read(leaf).ok_or(ClientFault::Malformed)?;
-    let verified = match (auth.trust.judge(chain, now), auth.config.mode) {
-        (Ok(()), _) => Verified::Success(Arc::new(certificate)),
-        (Err(fault), ClientMode::OptionalUnverified) if fault.is_only_unknown() => {
-            Verified::Failed(fault)
-        }
-        (Err(fault), _) => return Err(fault),
-    };
-    Ok(ClientFacts {
-        verified,
-        certificate: Some(escaped_pem(leaf).into()),
-    })
 }
 
 impl Serving {
@@ -154,10 +184,8 @@ impl Serving {
         }
         let asks = host.and_then(|host| host.client_auth.as_ref());
         let (Some(tls), Transport::Tls) = (&connection.tls, connection.transport) else {
-            return match asks.map(|auth| auth.config.mode) {
-                Some(ClientMode::Required) => Err(Refusal::CertificateMissing),
-                Some(ClientMode::Optional | ClientMode::OptionalUnverified) | None => Ok(None),
-            };
+            let taken = asks.map_or(Ok(()), |auth| auth.without_tls());
+            return taken.map(|()| None).map_err(|why| refusal(why, connection));
         };
         let greeting = connection.greeting.as_deref();
         let greeted = greeting
@@ -173,14 +201,18 @@ impl Serving {
         let (Some(auth), Some((greeting, chain))) = (asks, chain) else {
             return Err(Refusal::Misdirected);
         };
-        if chain.is_empty() && auth.config.mode == ClientMode::Required {
-            return Err(Refusal::CertificateMissing);
-        }
         let judged = greeting.judge(chain, auth, tls, self.clock.now());
-        judged.map(Some).map_err(|fault| {
+        judged.map(Some).map_err(|why| refusal(why, connection))
+    }
+}
+
+fn refusal(why: ClientRefusal, connection: &ConnectionFacts) -> Refusal {
+    match why {
+        ClientRefusal::Missing => Refusal::CertificateMissing,
+        ClientRefusal::NotGood(fault) => {
             tracing::info!(client = %connection.peer.ip(), reason = %fault, "certificate of a client refused");
             Refusal::CertificateRefused
-        })
+        }
     }
 }
 

@@ -221,12 +221,12 @@ impl TlsFact {
     fn read(self, tls: Option<&TlsFacts>) -> Reading<'_> {
         match (self, tls) {
             (_, None) => Reading::Absent,
-            (Self::Cipher, Some(tls)) => Reading::text(tls.cipher.as_ref()),
+            (Self::Cipher, Some(tls)) => Reading::of_text(Some(tls.cipher.as_ref())),
             (Self::Client(fact), Some(tls)) => match &tls.client {
                 Some(client) => fact.read(client),
                 None => Reading::Absent,
             },
-            (Self::Version, Some(tls)) => Reading::text(tls.version.as_ref()),
+            (Self::Version, Some(tls)) => Reading::of_text(Some(tls.version.as_ref())),
         }
     }
 }
