@@ -5,6 +5,7 @@
 
 pub mod back_channel;
 pub mod claims;
+pub mod client_certificate;
 pub mod configuration;
 pub mod cookie_header;
 pub mod expression;
@@ -50,6 +51,12 @@ pub const ALL: &[Body] = &[
         run: claims::run,
         seeds: claims::seeds,
         runs: 6_000,
+    },
+    Body {
+        name: "client_certificate",
+        run: client_certificate::run,
+        seeds: client_certificate::seeds,
+        runs: 2_000,
     },
     Body {
         name: "configuration",

@@ -81,12 +81,10 @@ impl ProtectedNames {
         let mut names: Vec<String> = configured.chain(known).collect();
         names.sort_unstable();
         names.dedup();
-        let begun = names
-            .iter()
-            .map(String::as_str)
-            .chain(CLIENT_CLAIM_PREFIXES.iter().copied());
         let mut beginnings = [0; INITIALS];
-        for (first, second) in begun.filter_map(|name| beginning(name.bytes())) {
+        let of_names = names.iter().filter_map(|name| beginning(name.bytes()));
+        let of_prefixes = prefixes().filter_map(|prefix| beginning(prefix.bytes()));
+        for (first, second) in of_names.chain(of_prefixes) {
             if let Some(row) = beginnings.get_mut(first) {
                 *row |= second;
             }
@@ -103,8 +101,8 @@ impl ProtectedNames {
             return false;
         };
         let row = self.beginnings.get(first).copied().unwrap_or_default();
-        let begins = |prefix: &&str| begins_with(name, prefix);
-        row & second != 0 && (CLIENT_CLAIM_PREFIXES.iter().any(begins) || self.is_name(name))
+        let begins = |prefix| begins_with(name, prefix);
+        row & second != 0 && (prefixes().any(begins) || self.is_name(name))
     }
 
     fn is_name(&self, name: &str) -> bool {
@@ -122,6 +120,21 @@ const DEFAULT_NAMES: &[&str] = &[
     "remote-name",
     "proxy-mutual-auth-header",
 ];
+
+/// Beginnings of those that tell of the certificates of clients, folded: `Client-Cert` of RFC 9440, and what fronts
+/// of TLS call theirs (W-25).
+const DEFAULT_PREFIXES: &[&str] = &[
+    "clientcert",
+    "sslclient",
+    "xclientcert",
+    "xsslcert",
+    "xsslclient",
+];
+
+fn prefixes() -> impl Iterator<Item = &'static str> {
+    let claims = CLIENT_CLAIM_PREFIXES.iter();
+    claims.chain(DEFAULT_PREFIXES).copied()
+}
 
 /// The row of the first character and the bit of the second one, or of there being none.
 fn beginning(mut folded: impl Iterator<Item = u8>) -> Option<(usize, u32)> {

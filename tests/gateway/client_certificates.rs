@@ -37,7 +37,7 @@ use crate::support::client::send_by;
 use crate::support::gateway::Setup;
 use crate::support::yaml;
 
-const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"h2"];
+pub(crate) const PROTOCOLS: [&[u8]; 2] = [b"http/1.1", b"h2"];
 const VERSIONS: [&SupportedProtocolVersion; 2] = [&TLS12, &TLS13];
 
 /// Every way of speaking to the gateway by TLS.
@@ -47,23 +47,23 @@ fn ways() -> impl Iterator<Item = (&'static [u8], &'static SupportedProtocolVers
 }
 
 /// Authorities and what they have issued.
-struct Issuers {
-    root: ClientAuthority,
-    good: Issued,
+pub(crate) struct Issuers {
+    pub(crate) root: ClientAuthority,
+    pub(crate) good: Issued,
     /// Signed by an authority below the one that is trusted.
     deeper: Issued,
     /// By one below that.
     too_deep: Issued,
-    expired: Issued,
-    revoked: Issued,
-    foreign: Issued,
+    pub(crate) expired: Issued,
+    pub(crate) revoked: Issued,
+    pub(crate) foreign: Issued,
     /// Neither known nor good any more.
     foreign_expired: Issued,
-    forged: Issued,
+    pub(crate) forged: Issued,
 }
 
 impl Issuers {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let root = ClientAuthority::new("Clients");
         let below = root.below("Department");
         let lowest = below.below("Office");
@@ -90,7 +90,7 @@ impl Issuers {
     }
 
     /// A gateway with a virtual host of each mode; `*.apps.test` asks what `app.test` does.
-    async fn start(&self, recorder: &Recorder, more: &str) -> Gateway {
+    pub(crate) async fn start(&self, recorder: &Recorder, more: &str) -> Gateway {
         let host = |name: &str, asks: &str| {
             let header = "\"${tls.client.subject_dn}\"";
             format!(
@@ -132,7 +132,7 @@ virtual_hosts:
     }
 }
 
-async fn connect(
+pub(crate) async fn connect(
     gateway: &Gateway,
     name: &str,
     config: ClientConfig,
@@ -145,7 +145,11 @@ async fn connect(
 }
 
 /// Greets by one name and asks for another.
-async fn ask(gateway: &Gateway, (name, host): (&str, &str), config: ClientConfig) -> Answer {
+pub(crate) async fn ask(
+    gateway: &Gateway,
+    (name, host): (&str, &str),
+    config: ClientConfig,
+) -> Answer {
     let stream = connect(gateway, name, config).await.unwrap();
     send_by(&Request::get(&format!("https://{host}/")), stream)
         .await
@@ -160,7 +164,7 @@ fn told(recorder: &Recorder, name: &str) -> Option<String> {
     values.next_back().map(|(_, value)| value.to_owned())
 }
 
-const DN: &str = "CN=alice,O=Acme\\, Inc.";
+pub(crate) const DN: &str = "CN=alice,O=Acme\\, Inc.";
 
 #[tokio::test]
 async fn each_mode_serves_whom_it_should_w_23_w_24_w_25() {
@@ -210,6 +214,145 @@ async fn each_mode_serves_whom_it_should_w_23_w_24_w_25() {
             assert_eq!(header.as_deref(), dn, "{at}");
         }
     }
+}
+
+/// A gateway, and files with certificates beside its configuration.
+async fn explaining(issuers: &Issuers, recorder: &Recorder) -> Gateway {
+    let more = ", depth: 1, crl_file: revoked.pem";
+    let gateway = issuers.start(recorder, more).await;
+    for (name, issued) in shown_by_name(issuers) {
+        gateway.replace(&format!("{name}.client.pem"), &issued.certificate);
+    }
+    gateway
+}
+
+fn shown_by_name(issuers: &Issuers) -> [(&'static str, &Issued); 5] {
+    [
+        ("good", &issuers.good),
+        ("expired", &issuers.expired),
+        ("revoked", &issuers.revoked),
+        ("foreign", &issuers.foreign),
+        ("forged", &issuers.forged),
+    ]
+}
+
+/// What `portway explain` says for programs.
+fn explained(gateway: &Gateway, host: &str, name: Option<&str>) -> serde_json::Value {
+    let url = format!("https://{host}/");
+    let file = name.map(|name| format!("{name}.client.pem"));
+    let mut words = vec!["explain", "GET", &url, "--json"];
+    words.extend(file.iter().flat_map(|file| ["--client-certificate", file]));
+    let output = gateway.command(&words).output().unwrap();
+    let told: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let let_in = told.pointer("/decision/let_in");
+    let let_in = let_in.and_then(serde_json::Value::as_bool).unwrap();
+    assert_eq!(output.status.code(), Some(i32::from(!let_in)), "{output:?}");
+    told
+}
+
+/// What `portway explain` says of a certificate is what becomes of it.
+#[tokio::test]
+async fn explain_says_what_each_mode_makes_of_a_certificate_w_24_w_25() {
+    let issuers = Issuers::new();
+    let recorder = Recorder::start().await;
+    let gateway = explaining(&issuers, &recorder).await;
+    let hosts = ["app.test", "third.test", "admin.test", "other.test"];
+    let shown = shown_by_name(&issuers).map(|(name, issued)| (Some(name), Some(issued)));
+    let shown = std::iter::once((None, None)).chain(shown);
+    let text = |value: &serde_json::Value| value.as_str().map(str::to_owned);
+    for ((name, issued), host) in shown.flat_map(|shown| hosts.map(|host| (shown, host))) {
+        recorder.clear();
+        let config = client_showing(issued, &TLS13, b"h2");
+        let status = ask(&gateway, (host, host), config).await.status;
+        let said = explained(&gateway, host, name);
+        let let_in = &said["decision"]["let_in"];
+        assert_eq!(let_in, status == 200, "{host} {name:?} {said}");
+        let verified = text(&said["client_certificate"]["facts"]["tls.client.verified"]);
+        assert_eq!(verified, told(&recorder, "x-verified"), "{host} {name:?}");
+        let headers = said["upstream_headers"].as_array();
+        let dn = headers.into_iter().flatten();
+        let dn = dn.filter(|header| header["name"] == "proxy-mutual-auth-header");
+        let dn = dn.filter_map(|header| text(&header["value"])).next();
+        let header = told(&recorder, "proxy-mutual-auth-header");
+        assert_eq!(dn, header, "{host} {name:?}");
+    }
+    let outcome = |host, name| text_of(&explained(&gateway, host, name)["decision"]["outcome"]);
+    assert_eq!(outcome("app.test", None), "certificate_missing");
+    assert_eq!(
+        outcome("third.test", Some("revoked")),
+        "certificate_refused"
+    );
+}
+
+#[tokio::test]
+async fn explain_tells_people_of_a_certificate_and_of_what_is_none() {
+    let issuers = Issuers::new();
+    let recorder = Recorder::start().await;
+    let gateway = explaining(&issuers, &recorder).await;
+    let asked = |url: &str, file: &str| {
+        let words = ["explain", "GET", url, "--client-certificate", file];
+        gateway.command(&words).output().unwrap()
+    };
+    let output = asked("http://app.test/", "good.client.pem");
+    let said = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        said.contains("certificate    required, one is shown\n"),
+        "{said}"
+    );
+    assert!(said.contains("plain http can show none"), "{said}");
+    let output = asked("https://app.test/", "good.client.pem");
+    let said = String::from_utf8(output.stdout).unwrap();
+    for line in [
+        "               tls.client.serial: 01",
+        &format!("               tls.client.subject_dn: {DN}"),
+        &format!("to upstream    proxy-mutual-auth-header: {DN}"),
+        "decision       let in, as everybody; who it is does not go along",
+    ] {
+        assert!(said.lines().any(|told| told == line), "{line}: {said}");
+    }
+    // What is no certificate is a fault of the question.
+    let output = asked("https://app.test/", "gateway.yaml");
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    let begin = "error: the certificate cannot be used";
+    assert!(said.starts_with(begin), "{said}");
+}
+
+fn text_of(value: &serde_json::Value) -> String {
+    value.as_str().unwrap_or_default().to_owned()
+}
+
+/// A list as authorities of many have it: taken over by a reload, and too large only beyond its own limit.
+#[tokio::test]
+async fn a_revocation_list_may_be_large() {
+    let issuers = Issuers::new();
+    let recorder = Recorder::start().await;
+    let gateway = issuers.start(&recorder, ", crl_file: revoked.pem").await;
+    let many: Vec<u64> = (100_000..200_000).collect();
+    let list = issuers.root.revoking(&many, 4000);
+    assert!(list.len() > 2 << 20, "{}", list.len());
+    gateway.replace("revoked.pem", &list);
+    gateway
+        .wait_for_log("configuration reloaded trigger=\"files\"")
+        .await;
+    let last = issuers.root.issue("zoe", 199_999, 4000);
+    let next = issuers.root.issue("yves", 200_000, 4000);
+    for (shown, status) in [(&last, 400), (&next, 200), (&issuers.revoked, 200)] {
+        let config = client_showing(Some(shown), &TLS13, b"h2");
+        let answer = ask(&gateway, ("app.test", "app.test"), config).await;
+        assert_eq!(answer.status, status);
+    }
+    let path = gateway.folder().join("revoked.pem");
+    let file = std::fs::File::options().write(true).open(path).unwrap();
+    file.set_len((64 << 20) + 1).unwrap();
+    let output = gateway.command(&["check"]).output().unwrap();
+    assert_eq!(output.status.code(), Some(2), "{output:?}");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("it is larger than 67108864 bytes"), "{said}");
+    assert!(
+        said.contains("leave out lists of authorities that are not in the bundle"),
+        "{said}"
+    );
 }
 
 #[tokio::test]
@@ -379,7 +522,7 @@ async fn a_new_bundle_and_a_new_revocation_list_hold_for_open_connections() {
     );
 }
 
-async fn status_on(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
+pub(crate) async fn status_on(stream: &mut TlsStream<TcpStream>, host: &str) -> String {
     let request = format!("GET / HTTP/1.1\r\nHost: {host}\r\n\r\n");
     stream.write_all(request.as_bytes()).await.unwrap();
     let mut answer = vec![0; 4096];

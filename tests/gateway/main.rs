@@ -23,6 +23,7 @@ mod bodies;
 mod branding;
 mod checks;
 mod client_certificates;
+mod client_forgery;
 mod compression;
 mod convert;
 mod cookie;

@@ -120,16 +120,16 @@ impl ClientAuthority {
 
     /// A certificate for a client of this number, good until the end of a year.
     pub(crate) fn issue(&self, name: &str, serial: u64, year: i32) -> Issued {
-        let mut params = CertificateParams::new(Vec::new()).unwrap();
-        params.distinguished_name = rcgen::DistinguishedName::new();
-        params
-            .distinguished_name
-            .push(DnType::OrganizationName, "Acme, Inc.");
-        params.distinguished_name.push(DnType::CommonName, name);
-        params.serial_number = Some(SerialNumber::from(serial));
-        params.not_before = rcgen::date_time_ymd(2001, 1, 1);
-        params.not_after = rcgen::date_time_ymd(year, 12, 31);
-        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+        self.issue_as(name, |params| {
+            params.serial_number = Some(SerialNumber::from(serial));
+            params.not_after = rcgen::date_time_ymd(year, 12, 31);
+        })
+    }
+
+    /// A certificate for a client with something of its own about it.
+    pub(crate) fn issue_as(&self, name: &str, own: impl FnOnce(&mut CertificateParams)) -> Issued {
+        let mut params = client_params(name);
+        own(&mut params);
         let key = KeyPair::generate().unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         Issued {
@@ -156,6 +156,27 @@ impl ClientAuthority {
         };
         params.signed_by(&self.issuer).unwrap().pem().unwrap()
     }
+}
+
+/// A certificate for a client that has signed itself.
+pub(crate) fn signed_by_itself(name: &str) -> Issued {
+    let key = KeyPair::generate().unwrap();
+    Issued {
+        certificate: client_params(name).self_signed(&key).unwrap().pem(),
+        key: key.serialize_pem(),
+    }
+}
+
+fn client_params(name: &str) -> CertificateParams {
+    let mut params = CertificateParams::new(Vec::new()).unwrap();
+    params.distinguished_name = rcgen::DistinguishedName::new();
+    let names = &mut params.distinguished_name;
+    names.push(DnType::OrganizationName, "Acme, Inc.");
+    names.push(DnType::CommonName, name);
+    params.not_before = rcgen::date_time_ymd(2001, 1, 1);
+    params.not_after = rcgen::date_time_ymd(4000, 12, 31);
+    params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ClientAuth];
+    params
 }
 
 /// A client that trusts the authority, speaks this version and protocol, and shows a certificate where it is
