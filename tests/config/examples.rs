@@ -344,6 +344,7 @@ fn the_wso2_example_serves_three_names_from_two_pools_each_w_01_w_04() {
         names,
         [
             "work.emm.wso2.com",
+            "ssl.work.emm.wso2.com",
             "mgt.emm.wso2.com",
             "keymgt.emm.wso2.com"
         ]
@@ -389,15 +390,15 @@ fn the_wso2_example_splits_roles_and_leaves_registration_to_machines_w_30_w_31()
             .map(|route| route.access)
     };
     assert_eq!(access(0, "/"), Some(Access::Protected));
-    assert_eq!(access(1, "/"), Some(Access::Protected));
-    assert_eq!(access(2, "/"), Some(Access::Unprotected));
+    assert_eq!(access(2, "/"), Some(Access::Protected));
+    assert_eq!(access(3, "/"), Some(Access::Unprotected));
     assert_eq!(
-        access(2, "/dynamic-client-web/register"),
+        access(3, "/dynamic-client-web/register"),
         Some(Access::Excluded)
     );
     assert_ne!(
         config.virtual_hosts[0].routes[3].policy,
-        config.virtual_hosts[1].routes[0].policy
+        config.virtual_hosts[2].routes[0].policy
     );
 }
 

@@ -2,11 +2,17 @@
 
 use std::path::PathBuf;
 
+use rustls::version::TLS13;
+
+use super::client_certificates::connect;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Nginx;
 use crate::support::Request;
 use crate::support::browser::fetch;
+use crate::support::certificates::ClientAuthority;
+use crate::support::certificates::client_showing;
+use crate::support::client::send_by;
 use crate::support::gateway::Setup;
 use crate::support::gateway::users_with;
 use crate::support::nginx::Speaks;
@@ -96,6 +102,10 @@ async fn emm(mut setup: Setup) -> Option<(Vec<Nginx>, Setup)> {
 async fn the_three_names_of_wso2_emm_are_served_from_both_pools_each_w_01_w_03_w_04_w_31() {
     let setup = setup();
     let authority = setup.path("ca.pem").display().to_string();
+    let devices = ClientAuthority::new("Devices");
+    let device_ca = setup.path("devices.pem").display().to_string();
+    let setup = setup.variable("EMM_DEVICE_CA", &device_ca);
+    let setup = setup.file("devices.pem", &devices.pem);
     let setup = setup.variable("EMM_CA", &authority).file(
         "users.yaml",
         &users_with(&[
@@ -111,6 +121,7 @@ async fn the_three_names_of_wso2_emm_are_served_from_both_pools_each_w_01_w_03_w
 
     let mut alice = roles(&gateway).await;
     pools(&gateway).await;
+    by_certificate(&gateway, &devices).await;
 
     // A client stays with its member, and goes to the other one when that is killed.
     let url = "https://work.emm.wso2.com/";
@@ -158,6 +169,31 @@ async fn roles(gateway: &Gateway) -> Browser {
 
     Browser::new(gateway).sign_in(work, "bob").await.expect(403);
     alice
+}
+
+/// The application is told of the certificate of a device, and of nobody else's (W-23, W-25, W-26, W-27).
+async fn by_certificate(gateway: &Gateway, devices: &ClientAuthority) {
+    let host = "ssl.work.emm.wso2.com";
+    let good = devices.issue("device-7", 7, 4000);
+    let foreign = ClientAuthority::new("Devices").issue("device-7", 7, 4000);
+    for (shown, status, told) in [
+        (Some(&good), 200, "/O=Acme, Inc./CN=device-7"),
+        (None, 200, ""),
+        (Some(&foreign), 400, ""),
+    ] {
+        let config = client_showing(shown, &TLS13, b"h2");
+        let stream = connect(gateway, host, config).await.unwrap();
+        let request = Request::get(&format!("https://{host}/"));
+        let request = request.header("Proxy_Mutual_Auth_Header", "/CN=attacker");
+        let answer = send_by(&request, stream).await.unwrap().expect(status);
+        if status == 200 {
+            assert!(is_work_tls(&answer.told("upstream")), "{}", answer.text());
+            assert_eq!(answer.told("proxy-mutual-auth-header"), told);
+        }
+    }
+    let mut anybody = Browser::new(gateway);
+    let moved = anybody.get(&format!("http://{host}/x")).await;
+    moved.expect(301);
 }
 
 /// Plain http and TLS have pools of their own, and plain http serves what is open.

@@ -182,6 +182,7 @@ const TOLD: &[&str] = &[
     "connection",
     "upgrade",
     "cookie",
+    "proxy-mutual-auth-header",
     "remote-user",
     "remote-groups",
     "remote-email",
