@@ -90,16 +90,17 @@ async fn ask(gateway: &Gateway, times: usize) -> Vec<u16> {
 #[tokio::test]
 async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itself() {
     let (one, two) = (Moody::start().await, Moody::start().await);
-    let outliers = ", outliers: { consecutive_5xx: 3, ejection: 2s }";
-    let gateway = gateway(&[&one, &two], outliers).await;
-    assert_eq!(ask(&gateway, 4).await, [200; 4]);
+    // Long enough that it is still out at the last look.
+    let outliers = ", outliers: { consecutive_5xx: 3, ejection: 1h, ejection_max: 1h }";
+    let for_long = gateway(&[&one, &two], outliers).await;
+    assert_eq!(ask(&for_long, 4).await, [200; 4]);
     one.is(false);
-    let statuses = ask(&gateway, 20).await;
+    let statuses = ask(&for_long, 20).await;
     let errors = statuses.iter().filter(|status| **status == 500).count();
-    assert_eq!((errors, one.bad()), (3, 3), "{}", gateway.log());
-    assert!(gateway.log().contains("pool member ejected"));
-    assert_eq!(gateway.upstream_states().await, ["ejected", "healthy"]);
-    let list = gateway.verb(&["pool", "list"]).await;
+    assert_eq!((errors, one.bad()), (3, 3), "{}", for_long.log());
+    for_long.wait_for_log("pool member ejected").await;
+    assert_eq!(for_long.upstream_states().await, ["ejected", "healthy"]);
+    let list = for_long.verb(&["pool", "list"]).await;
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains("ejected until 2"), "{list}");
     let at = one.address();
@@ -112,8 +113,17 @@ async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itsel
             1.0,
         ),
     ] {
-        assert_eq!(gateway.metric(&name).await, Some(expected), "{name}");
+        assert_eq!(for_long.metric(&name).await, Some(expected), "{name}");
     }
+    drop(for_long);
+    let outliers = ", outliers: { consecutive_5xx: 3, ejection: 2s }";
+    let gateway = gateway(&[&one, &two], outliers).await;
+    until("it is ejected", PATIENCE, || async {
+        ask(&gateway, 4).await;
+        let log = gateway.log();
+        log.contains("pool member ejected").then_some(())
+    })
+    .await;
     one.is(true);
     let before = one.good();
     until("it is asked again", PATIENCE, || async {
@@ -122,7 +132,10 @@ async fn an_upstream_that_answers_with_errors_is_ejected_and_comes_back_by_itsel
     })
     .await;
     gateway.wait_for_log("pool member back").await;
-    assert_eq!(gateway.upstream_states().await, ["healthy", "healthy"]);
+    until("both are well", PATIENCE, || async {
+        (gateway.upstream_states().await == ["healthy", "healthy"]).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -203,8 +216,7 @@ async fn ejection_under_load_costs_few_errors_never_the_last_upstream_and_ends_b
     })
     .await;
     all_fall_ill(&gateway, &all).await;
-    let output = tokio::task::spawn_blocking(move || load.wait_with_output().unwrap());
-    let said = String::from_utf8_lossy(&output.await.unwrap().stdout).into_owned();
+    let said = load.end().await;
     let seen = Seen::read(&said);
     let bad: usize = all.iter().map(Moody::bad).sum();
     eprintln!(

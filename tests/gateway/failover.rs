@@ -1,9 +1,15 @@
 //! Fail-over under load: `wrk` runs while primaries are killed one by one and brought back.
 
+use std::io::Read;
 use std::path::Path;
 use std::process::Child;
+use std::process::Command;
 use std::process::Stdio;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::process::Pid;
+use rustix::process::Signal;
 
 use crate::support::Browser;
 use crate::support::Gateway;
@@ -12,6 +18,7 @@ use crate::support::Nginx;
 use crate::support::parts;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
 use crate::support::yaml::POLICIES;
 
 pub(super) const CONNECTIONS: usize = 16;
@@ -58,9 +65,7 @@ async fn primaries_killed_under_load_cost_no_request_beyond_those_in_flight_mdc_
     serving(&gateway, &browser, "p1").await;
     upstreams[1].start_again().await;
     serving(&gateway, &browser, "p1 p2").await;
-    let output = tokio::task::spawn_blocking(move || load.wait_with_output().unwrap());
-    let output = output.await.unwrap();
-    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = load.end().await;
     let Seen {
         requests,
         errors,
@@ -99,10 +104,46 @@ async fn serving(gateway: &Gateway, browser: &Browser, names: &str) -> String {
     names.to_owned()
 }
 
-/// Starts `wrk` with a browser's session.
-pub(super) fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Child {
-    std::process::Command::new(wrk)
-        .args(["-t1", "-d10s", "--timeout", "5s", "-c"])
+/// A load that runs beside the test; it is killed when dropped.
+pub(super) struct Load(Child);
+
+impl Load {
+    pub(super) fn begin(command: &mut Command) -> Self {
+        let command = command.stdin(Stdio::null()).stdout(Stdio::piped());
+        Self(command.stderr(Stdio::null()).spawn().unwrap())
+    }
+
+    /// Has it end now, and reads what it has counted: `wrk` says that at SIGINT as at the end of its time.
+    pub(super) async fn end(self) -> String {
+        let pid = Pid::from_raw(i32::try_from(self.0.id()).unwrap()).unwrap();
+        rustix::process::kill_process(pid, Signal::INT).unwrap();
+        self.said(PATIENCE).await
+    }
+
+    /// Waits until it is over by itself, and reads what it has counted.
+    pub(super) async fn said(mut self, bound: Duration) -> String {
+        let mut stdout = self.0.stdout.take().unwrap();
+        let reading = tokio::task::spawn_blocking(move || {
+            let mut said = String::new();
+            stdout.read_to_string(&mut said).unwrap();
+            said
+        });
+        within("the end of a load", bound, reading).await.unwrap()
+    }
+}
+
+impl Drop for Load {
+    fn drop(&mut self) {
+        self.0.kill().ok();
+        self.0.wait().ok();
+    }
+}
+
+/// Starts `wrk` with a browser's session. It goes on until it is told to end.
+pub(super) fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Load {
+    let mut command = Command::new(wrk);
+    command
+        .args(["-t1", "-d1h", "--timeout", "5s", "-c"])
         .arg(CONNECTIONS.to_string())
         .args(["-H", "Host: app.test", "-H"])
         .arg(format!(
@@ -112,12 +153,8 @@ pub(super) fn load(wrk: &Path, gateway: &Gateway, browser: &Browser) -> Child {
         .arg(format!(
             "https://localhost:{}/load",
             gateway.address("https").port()
-        ))
-        .stdin(Stdio::null())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap()
+        ));
+    Load::begin(&mut command)
 }
 
 /// What `wrk` counted.
