@@ -29,8 +29,9 @@ use crate::support::wait::within;
 use crate::support::websocket;
 use crate::support::websocket::Socket;
 
-/// What the other data centre has to do within, once a logout was answered.
-const TOLD_WITHIN: Duration = Duration::from_secs(2);
+/// What the other data centre has to do within, once a logout was answered: a machine that is busy may take longer than
+/// the second of D-13, which tests/gateway measures, but a stream whose session has only moved stays for three.
+const TOLD_WITHIN: Duration = Duration::from_millis(2800);
 
 #[tokio::test]
 async fn the_page_after_a_sign_out_says_which_data_centres_confirmed_mdc_logout_1_mdc_logout_3() {

@@ -17,6 +17,7 @@ use crate::support::Url;
 use crate::support::certificates;
 use crate::support::gateway::Setup;
 use crate::support::parts;
+use crate::support::wait::CUT_WITHIN;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
 
@@ -138,8 +139,7 @@ async fn a_sign_out_ends_a_call_that_streams_within_a_second_s_17_d_13() {
         .get("https://app.test/.portway/logout")
         .await
         .expect(303);
-    let second = std::time::Duration::from_secs(1);
-    let status = within("the call ends", second, client.line())
+    let status = within("the call ends", CUT_WITHIN, client.line())
         .await
         .unwrap();
     assert!(status != "OK" && status != "DEADLINE_EXCEEDED", "{status}");

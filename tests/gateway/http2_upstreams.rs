@@ -26,13 +26,12 @@ use crate::support::client;
 use crate::support::client::Connection;
 use crate::support::multiplexed::Head;
 use crate::support::until;
+use crate::support::wait::CUT_WITHIN;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::assert_took;
 use crate::support::wait::within;
 use crate::support::websocket;
 use crate::support::yaml;
-
-const SECOND: Duration = Duration::from_secs(1);
 
 /// A gateway before this upstream, by HTTP/2 without TLS.
 async fn before(upstream: SocketAddr, settings: &str) -> Gateway {
@@ -170,8 +169,9 @@ async fn what_follows_an_answer_passes_but_for_what_only_its_head_may_say() {
 
 #[tokio::test]
 async fn a_late_answer_takes_no_other_request_of_its_connection_with_it_w_14() {
+    const LATE: Duration = Duration::from_millis(1500);
     let upstream = Multiplexed::start(Manner::Plain).await;
-    let timeouts = "max_fails: 0, timeouts: { first_byte: 500ms, read_idle: 500ms }";
+    let timeouts = "max_fails: 0, timeouts: { first_byte: 1500ms, read_idle: 1500ms }";
     let gateway = before(upstream.address(), timeouts).await;
     let browser = Browser::new(&gateway);
     let mut ticks = browser.open(Request::get("https://app.test/ticks")).await;
@@ -180,7 +180,7 @@ async fn a_late_answer_takes_no_other_request_of_its_connection_with_it_w_14() {
         let mut browser = Browser::new(&gateway).over(protocol);
         let began = Instant::now();
         browser.get("https://app.test/hang").await.expect(504);
-        assert_took(began, Duration::from_millis(500)..Duration::from_secs(4));
+        assert_took(began, LATE..PATIENCE);
         let still = Request::get("https://app.test/still");
         let mut still = browser.open(still).await;
         within("the silent answer is cut", PATIENCE, still.rest())
@@ -281,7 +281,13 @@ async fn late_answers_cost_no_more_than_some_connections_and_their_upstream_its_
             second.address()
         ))
     };
-    let gateway = Gateway::start(&pool("100", "50ms")).await;
+    let connections = async |count: usize| {
+        until("so many connections", PATIENCE, || async {
+            (first.connections() == count).then_some(())
+        })
+        .await;
+    };
+    let gateway = Gateway::start(&pool("100", "200ms")).await;
     let browser = Browser::new(&gateway).over(Protocol::H2);
     let late = async |times: usize| {
         for _ in 0..times {
@@ -290,16 +296,23 @@ async fn late_answers_cost_no_more_than_some_connections_and_their_upstream_its_
         }
     };
     late(1).await;
-    assert_eq!(first.connections(), 1);
+    connections(1).await;
     // What is known of a connection outlives the configuration.
-    gateway.reload_with(&pool("100", "60ms")).await;
+    gateway.reload_with(&pool("100", "210ms")).await;
     late(1).await;
-    assert_eq!(first.connections(), 2);
+    connections(2).await;
     late(20).await;
-    assert_eq!((first.connections(), first.heads().len()), (8, 22));
-    gateway.reload_with(&pool("3", "50ms")).await;
+    until("it was asked for all", PATIENCE, || async {
+        (first.heads().len() == 22).then_some(())
+    })
+    .await;
+    assert_eq!(first.connections(), 8);
+    gateway.reload_with(&pool("3", "200ms")).await;
     late(3).await;
-    assert_eq!(gateway.upstream_states().await, ["ejected", "healthy"]);
+    until("it is ejected", PATIENCE, || async {
+        (gateway.upstream_states().await == ["ejected", "healthy"]).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]
@@ -324,7 +337,9 @@ async fn who_takes_back_one_request_after_the_other_is_closed_cve_2023_44487() {
         .await;
     }
     assert!((100..110).contains(&taken_back), "{taken_back}");
-    assert!(gateway.log().contains("taken back before their answers"));
+    gateway
+        .wait_for_log("taken back before their answers")
+        .await;
     let tick = ticks.next().await.unwrap().unwrap();
     assert!(tick.starts_with(b"tick"), "{tick:?}");
 }
@@ -450,7 +465,7 @@ async fn a_stream_may_pause_for_as_long_as_either_side_moves_and_other_bodies_ma
     for _ in 0..3 {
         pauses.tick().await;
         send(&mut up, Bytes::from_static(b"x")).await;
-        let piece = within("an echo", SECOND, body.data()).await.unwrap();
+        let piece = within("an echo", PATIENCE, body.data()).await.unwrap();
         assert_eq!(piece.unwrap(), "x");
     }
     up.send_data(Bytes::new(), true).unwrap();
@@ -489,10 +504,10 @@ async fn a_sign_out_ends_a_stream_and_leaves_the_others_of_the_connection_s_17_d
         .get("https://app.test/.portway/logout")
         .await
         .expect(303);
-    within("the stream is cut", SECOND, hers.rest())
+    within("the stream is cut", CUT_WITHIN, hers.rest())
         .await
         .unwrap_err();
-    until("the request ends upstream", SECOND, || async {
+    until("the request ends upstream", PATIENCE, || async {
         (upstream.open() == 1).then_some(())
     })
     .await;
