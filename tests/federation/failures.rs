@@ -77,11 +77,12 @@ async fn with_its_data_centre_lost_a_session_is_lost_and_the_user_challenged_mdc
     let copy = alice.clone();
     pair.a.kill9();
     assert_eq!(visit(&mut alice, &pair.b, APP).await, Arrival::Challenged);
+    pair.b.wait_for_log("session not adopted").await;
     let log = pair.b.log();
     let told = log
         .lines()
-        .find(|line| line.contains("session not adopted"));
-    let told = told.unwrap_or_else(|| panic!("nothing is said of it: {log}"));
+        .find(|line| line.contains("session not adopted"))
+        .unwrap();
     assert!(
         told.contains("alice") && told.contains("Unanswered"),
         "{told}"

@@ -126,7 +126,7 @@ async fn listeners_are_added_and_removed_by_a_reload_and_others_notice_nothing()
     let listeners = status["listeners"].as_array().unwrap();
     assert_eq!(listeners.len(), 1, "{listeners:?}");
     assert_eq!(listeners[0]["address"], steady.to_string());
-    assert!(gateway.log().contains("no longer listening"));
+    gateway.wait_for_log("no longer listening").await;
 }
 
 #[tokio::test]
@@ -298,11 +298,9 @@ async fn a_listener_in_the_file_system_serves_whoever_may_open_it() {
     assert_eq!(mode(), 0o666);
     let answer = say(UnixStream::connect(&path).await.unwrap(), ASK).await;
     assert!(is_good(&answer), "{answer}");
-    assert!(
-        gateway
-            .log()
-            .contains("everybody who comes by this socket is one client")
-    );
+    gateway
+        .wait_for_log("everybody who comes by this socket is one client")
+        .await;
     let status = gateway.status().await;
     let shown = format!("unix:{}", path.display());
     assert_eq!(status["listeners"][1]["address"], shown);

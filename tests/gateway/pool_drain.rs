@@ -145,7 +145,7 @@ async fn draining_survives_reloads_and_restarts_and_is_in_the_audit_trail() {
     gateway.restart().await;
     assert_eq!(states(&gateway).await, drained);
     assert_eq!(shares(&gateway, [&one, &two], 6).await, [0, 6]);
-    assert!(gateway.log().contains("an upstream is drained"));
+    gateway.wait_for_log("an upstream is drained").await;
     let let_in = said(&gateway, &["undrain", "app"], 0).await;
     assert_eq!(let_in, format!("{address} of the pool app is let in\n"));
     assert_eq!(shares(&gateway, [&one, &two], 6).await, [3, 3]);

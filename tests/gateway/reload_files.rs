@@ -312,7 +312,8 @@ async fn upstreams_that_stay_keep_what_is_known_of_their_health() {
     let other = config.replace("primary: [", "connect_retries: 1, primary: [");
     gateway.reload_with(&other).await;
     let status = gateway.status().await;
-    assert_eq!(status["configuration"]["generation"], 2);
+    let generation = status["configuration"]["generation"].as_u64().unwrap();
+    assert!(generation >= 2, "{status}");
     assert_eq!(state(&status, &gone_at), "suspected");
     assert_eq!(state(&status, &well_at.to_string()), "healthy");
 }
