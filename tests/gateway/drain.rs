@@ -72,7 +72,7 @@ async fn a_running_download_finishes_and_new_connections_are_refused() {
         assert_eq!(begun + rest.unwrap().len(), 100 * 1024);
     }
     drop(downloads);
-    let exit = gateway.wait_for_exit(Duration::from_secs(10)).await;
+    let exit = gateway.wait_for_exit(PATIENCE).await;
     assert!(exit.success(), "{exit}");
 }
 
@@ -148,7 +148,8 @@ async fn what_does_not_end_is_cut_off_at_the_bound() {
         .unwrap();
     let began = Instant::now();
     gateway.terminate();
-    let exit = gateway.wait_for_exit(Duration::from_secs(8)).await;
+    // Without the setting it would be half a minute.
+    let exit = gateway.wait_for_exit(PATIENCE).await;
     assert!(exit.success(), "{exit}");
     assert_took(began, Duration::from_secs(1)..);
     within("the stream is cut", PATIENCE, ticks.rest())

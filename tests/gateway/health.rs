@@ -16,7 +16,7 @@ use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
-const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 200ms, timeout: 150ms, \
+const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 1s, timeout: 900ms, \
                      healthy_after: 1, unhealthy_after: 2 }";
 
 /// Who answers so many requests, by name; fails at any answer but 200.
@@ -134,24 +134,31 @@ async fn a_member_that_fails_is_left_alone_for_a_while_and_then_tried_again_w_07
     let (Some(mut one), Some(two)) = (Nginx::start("one").await, Nginx::start("two").await) else {
         return;
     };
-    let settings = format!(
-        "primary: [\"{}\", \"{}\"], max_fails: 1, fail_timeout: 1s",
-        one.address(),
-        two.address()
-    );
-    let gateway = Gateway::start(&yaml::pool(&settings)).await;
+    let one_at = one.address();
+    let settings = |fail_timeout: &str| {
+        yaml::pool(&format!(
+            "primary: [\"{one_at}\", \"{}\"], max_fails: 1, fail_timeout: {fail_timeout}",
+            two.address()
+        ))
+    };
+    // Long enough that it is left alone until the last look.
+    let gateway = Gateway::start(&settings("1h")).await;
     one.kill();
     // Nobody notices: the requests that meet it go on to the other.
     assert_eq!(
         who_answers(&gateway, 20).await,
         BTreeMap::from([("two".to_owned(), 20)])
     );
+    gateway.wait_for_log("pool member down").await;
     assert_eq!(
         gateway.log().matches("pool member down").count(),
         1,
         "{}",
         gateway.log()
     );
+    let gateway = Gateway::start(&settings("1s")).await;
+    who_answers(&gateway, 4).await;
+    gateway.wait_for_log("pool member down").await;
     one.start_again().await;
     until("the member is tried again", PATIENCE, || async {
         who_answers(&gateway, 4)

@@ -94,7 +94,7 @@ async fn a_host_with_a_shorter_lifetime_asks_again_however_busy_the_session_is_d
 #[tokio::test]
 async fn a_stream_of_the_host_is_cut_and_those_of_other_hosts_go_on_s_20_d_19() {
     let application = Application::start().await;
-    let gateway = Gateway::start(&strict(application.address(), "lifetime: 4s")).await;
+    let gateway = Gateway::start(&strict(application.address(), "lifetime: 8s")).await;
     let mut browser = Browser::signed_in(&gateway, "alice").await;
     browser.sign_in_silently(OTHER).await;
     let mut live = browser.open(Request::get("https://app.test/still")).await;

@@ -56,7 +56,7 @@ async fn the_lifetime_is_configured_and_a_new_sign_in_begins_another() {
         return;
     };
     let yaml = yaml::applications(&[nginx.address()]);
-    let session = "session: { lifetime: 2s, idle_timeout: 2s, store: memory }\n";
+    let session = "session: { lifetime: 8s, idle_timeout: 8s, store: memory }\n";
     let gateway = Gateway::start(&format!("{yaml}{session}")).await;
     let mut browser = Browser::signed_in(&gateway, "alice").await;
     until("the session is over", PATIENCE, || async {
@@ -74,7 +74,7 @@ async fn the_lifetime_is_configured_and_a_new_sign_in_begins_another() {
 async fn a_stream_does_not_outlive_its_session_s_17() {
     let application = Application::start().await;
     let yaml = yaml::applications(&[application.address()]);
-    let session = "session: { lifetime: 3s, idle_timeout: 3s }\n";
+    let session = "session: { lifetime: 8s, idle_timeout: 8s }\n";
     let gateway = Gateway::start(&format!("{yaml}{session}")).await;
     let browser = Browser::signed_in(&gateway, "alice").await;
     let mut live = browser.open(Request::get("https://app.test/still")).await;

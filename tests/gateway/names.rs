@@ -118,7 +118,7 @@ async fn each_address_of_a_name_is_checked() {
     let (one, other) = pair().await;
     let names = NameServer::start().await;
     names.set(NAME, &["127.0.0.1"], 1);
-    let check = ", health_check: { tcp: true, interval: 200ms, timeout: 150ms, healthy_after: 1, \
+    let check = ", health_check: { tcp: true, interval: 1s, timeout: 900ms, healthy_after: 1, \
                  unhealthy_after: 1 }";
     let gateway = Gateway::start(&config(&names, &one, check)).await;
     serves(&gateway).await;

@@ -157,7 +157,7 @@ async fn what_may_be_repeated_goes_to_another_upstream_after_what_the_route_name
         (Reply::Close, "broken", 502),
         (Reply::Silence, "late", 504),
     ] {
-        let settings = "timeouts: { first_byte: 300ms }";
+        let settings = "timeouts: { first_byte: 1500ms }";
         let (first, second, gateway) = sick(reply.clone(), settings, word).await;
         let mut browser = Browser::new(&gateway);
         for method in ["GET", "DELETE", "PUT"] {

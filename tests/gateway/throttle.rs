@@ -95,7 +95,11 @@ async fn an_account_that_does_not_exist_waits_like_one_that_does() {
         for _ in 0..FREE + 2 {
             let answer = guess(&mut browser, &page, "198.51.100.1", user, "wrong").await;
             let headers = answer.status == 429;
-            let wait = headers.then(|| answer.header("retry-after").to_owned());
+            // In minutes: some seconds may pass between two guesses.
+            let wait = headers.then(|| {
+                let seconds: u64 = answer.header("retry-after").parse().unwrap();
+                seconds.div_ceil(60)
+            });
             answers.push((answer.status, wait, answer.text().len()));
         }
         seen.push(answers);

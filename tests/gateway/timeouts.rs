@@ -44,13 +44,13 @@ async fn open(gateway: &Gateway, protocol: Protocol, path: &str) -> Live {
 #[tokio::test]
 async fn an_upstream_that_does_not_begin_its_answer_in_time_is_a_504_w_14() {
     let application = Application::start().await;
-    let yaml = with_timeouts(&[application.address()], "first_byte: 400ms");
+    let yaml = with_timeouts(&[application.address()], "first_byte: 1500ms");
     let gateway = Gateway::start(&yaml).await;
     for protocol in [Protocol::H1, Protocol::H2] {
         let began = Instant::now();
         let mut browser = Browser::new(&gateway).over(protocol);
         let late = browser.get("https://app.test/hang").await.expect(504);
-        assert_took(began, Duration::from_millis(400)..Duration::from_secs(4));
+        assert_took(began, Duration::from_millis(1500)..PATIENCE);
         assert!(
             late.text().contains(late.header("x-request-id")),
             "{}",
@@ -78,16 +78,17 @@ async fn an_answer_that_falls_silent_is_cut_off_and_one_that_trickles_is_not_w_1
             .await
             .unwrap_err();
     }
-    let yaml = with_timeouts(&[application.address()], "read_idle: 400ms");
+    let yaml = with_timeouts(&[application.address()], "read_idle: 2s");
     let gateway = Gateway::start(&yaml).await;
-    let mut slow = open(&gateway, Protocol::H1, "/slow/60").await;
-    assert_eq!(slow.rest().await.unwrap().len(), 60 * 1024);
+    // All of it takes longer than that, a piece comes every 20 ms.
+    let mut slow = open(&gateway, Protocol::H1, "/slow/150").await;
+    assert_eq!(slow.rest().await.unwrap().len(), 150 * 1024);
 }
 
 #[tokio::test]
 async fn an_answer_that_takes_too_long_altogether_is_cut_off() {
     let application = Application::start().await;
-    let yaml = with_timeouts(&[application.address()], "total: 700ms");
+    let yaml = with_timeouts(&[application.address()], "total: 2s");
     let gateway = Gateway::start(&yaml).await;
     for protocol in [Protocol::H1, Protocol::H2] {
         let began = Instant::now();
@@ -95,7 +96,7 @@ async fn an_answer_that_takes_too_long_altogether_is_cut_off() {
         within("the endless answer is cut", PATIENCE, ticks.rest())
             .await
             .unwrap_err();
-        assert_took(began, Duration::from_millis(700)..Duration::from_secs(4));
+        assert_took(began, Duration::from_secs(2)..PATIENCE);
     }
     let mut browser = Browser::new(&gateway);
     browser.get("https://app.test/hang").await.expect(504);
@@ -104,7 +105,7 @@ async fn an_answer_that_takes_too_long_altogether_is_cut_off() {
 #[tokio::test]
 async fn a_websocket_lives_as_long_as_something_passes_and_not_much_longer() {
     let application = Application::start().await;
-    let yaml = with_timeouts(&[application.address()], "read_idle: 600ms, total: 300ms");
+    let yaml = with_timeouts(&[application.address()], "read_idle: 3s, total: 2s");
     let gateway = Gateway::start(&yaml).await;
     let browser = Browser::new(&gateway);
     let mut socket = websocket::open(&browser, "https://app.test/ws", &[])
@@ -112,7 +113,7 @@ async fn a_websocket_lives_as_long_as_something_passes_and_not_much_longer() {
         .unwrap();
     let began = Instant::now();
     let mut ticks = tokio::time::interval(Duration::from_millis(100));
-    while began.elapsed() < Duration::from_millis(1500) {
+    while began.elapsed() < Duration::from_secs(5) {
         ticks.tick().await;
         socket.send(Message::text("x")).await.unwrap();
         let answer = within("an echo", PATIENCE, socket.next()).await;
