@@ -138,11 +138,11 @@ async fn who_asks_a_running_gateway_for_something_is_written_down_and_which_conf
         assert_eq!(given["by_sudo_user"], "mallory");
         assert_eq!(given[detail.0], detail.1);
         if !event.is_empty() {
-            let done = last(&gateway, event).await;
-            assert!(
-                done["seq"].as_u64() > given["seq"].as_u64(),
-                "{done} {given}"
-            );
+            until(&format!("{event} follows {given}"), SOON, || async {
+                let done = last(&gateway, event).await;
+                (done["seq"].as_u64() > given["seq"].as_u64()).then_some(())
+            })
+            .await;
         }
     }
     let shown = gateway.command(&["config", "show"]).output().unwrap();

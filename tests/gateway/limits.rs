@@ -306,17 +306,17 @@ async fn a_body_that_waits_is_not_taken_for_one_that_stands_still() {
     let application = Application::start().await;
     let config = limited(
         application.address(),
-        "download: { per_request: 256KiB }",
+        "download: { per_request: 32KiB }",
         "",
     )
     .replace(
         "path: /, access: protected, policy: anybody, pool: app }\n  - host: other",
-        "path: /, access: excluded, pool: app, timeouts: { read_idle: 100ms } }\n  - host: other",
+        "path: /, access: excluded, pool: app, timeouts: { read_idle: 1s } }\n  - host: other",
     );
     let gateway = Gateway::start(&config).await;
-    // Pieces of up to 64 KiB, of which each waits for a quarter of a second.
-    let (bytes, _) = fetch_pieces(&gateway, 1024, Protocol::H1).await;
-    assert_eq!(bytes, 1 << 20);
+    // 256 KiB at once, and pieces of up to 64 KiB then, of which each waits for two seconds.
+    let (bytes, _) = fetch_pieces(&gateway, 384, Protocol::H1).await;
+    assert_eq!(bytes, 384 << 10);
 }
 
 /// There are many clients behind it.
