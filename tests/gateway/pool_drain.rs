@@ -149,12 +149,16 @@ async fn draining_survives_reloads_and_restarts_and_is_in_the_audit_trail() {
     let let_in = said(&gateway, &["undrain", "app"], 0).await;
     assert_eq!(let_in, format!("{address} of the pool app is let in\n"));
     assert_eq!(shares(&gateway, [&one, &two], 6).await, [3, 3]);
-    let trail = std::fs::read_to_string(gateway.folder().join("state/audit.jsonl")).unwrap();
+    let trail = gateway.folder().join("state/audit.jsonl");
     for command in ["pool drain", "pool undrain"] {
-        let line = trail
-            .lines()
-            .find(|line| line.contains(&format!("\"command\":\"{command}\"")));
-        assert!(line.is_some_and(|line| line.contains("by_uid")), "{trail}");
+        let told = format!("\"command\":\"{command}\"");
+        until(&format!("{command} is written down"), PATIENCE, || async {
+            let trail = std::fs::read_to_string(&trail).unwrap();
+            let line = trail.lines().find(|line| line.contains(&told));
+            line.is_some_and(|line| line.contains("by_uid"))
+                .then_some(())
+        })
+        .await;
     }
     // What is configured no more is forgotten, so that it comes back as anything new does.
     said(&gateway, &["drain", "app", &address], 0).await;

@@ -238,6 +238,8 @@ fn junk_in_place_of_a_cookie_never_opens_and_never_breaks_anything() {
 
 #[test]
 fn cookie_lines_of_any_shape_are_read_fast_or_refused() {
+    const TRIES: usize = 3;
+    const SOON: Duration = Duration::from_secs(1);
     let gateway = Gateway::shared();
     let mut wire = gateway.tls("app.test");
     let lines = [
@@ -256,23 +258,26 @@ fn cookie_lines_of_any_shape_are_read_fast_or_refused() {
         format!("{AUTHN}={}", "A".repeat(20_000)),
     ];
     for line in lines {
-        let began = Instant::now();
-        let (answer, mark) = ask(&mut wire, "app.test", &line);
-        let took = began.elapsed();
-        assert!(
-            (300..500).contains(&answer.status),
-            "{}…: {answer:?}",
-            &line[..20]
-        );
-        assert!(
-            took < Duration::from_secs(1),
-            "{}… took {took:?}",
-            &line[..20]
-        );
-        assert!(!gateway.upstream.saw(&mark));
-        if answer.header("connection") == Some("close") {
-            wire = gateway.tls("app.test");
+        // A busy machine may be late once; what is read slowly is so each time.
+        let mut least = Duration::MAX;
+        for _ in 0..TRIES {
+            let began = Instant::now();
+            let (answer, mark) = ask(&mut wire, "app.test", &line);
+            least = least.min(began.elapsed());
+            assert!(
+                (300..500).contains(&answer.status),
+                "{}…: {answer:?}",
+                &line[..20]
+            );
+            assert!(!gateway.upstream.saw(&mark));
+            if answer.header("connection") == Some("close") {
+                wire = gateway.tls("app.test");
+            }
+            if least < SOON {
+                break;
+            }
         }
+        assert!(least < SOON, "{}… took {least:?}", &line[..20]);
     }
     for size in [40_000, 200_000, 1_000_000] {
         let mark = mark();

@@ -69,7 +69,7 @@ impl H2 {
         let mut h2 = Self::silent(gateway, name);
         h2.frame(SETTINGS, 0, 0, &setting(1, 0));
         h2.frame(SETTINGS, ACK, 0, &[]);
-        let until = Instant::now() + Duration::from_secs(5);
+        let until = Instant::now() + Duration::from_secs(20);
         while h2.settings.is_empty() && Instant::now() < until {
             h2.next_frame(Duration::from_millis(100));
         }

@@ -495,7 +495,10 @@ fn an_upgrade_is_no_tunnel_before_the_upstream_says_101() {
         let (answers, _, text) = {
             let mut wire = gateway.plain();
             wire.send(format!("{first}{second}"));
-            let (all, end) = wire.read_to_end(Duration::from_millis(700));
+            // The first answer may take its time on a busy machine; another would follow at once.
+            let mut all = wire.read_some(Duration::from_secs(10)).unwrap_or_default();
+            let (rest, end) = wire.read_to_end(Duration::from_millis(700));
+            all.extend(rest);
             (
                 answers(&all),
                 end,
@@ -609,7 +612,7 @@ fn poisoned(gateway: &Gateway, expect: &str, then: Then, after: After) -> Option
         let own = format!("/{mark}/other{other}");
         let mut client = gateway.plain();
         client.send(format!("GET {own} HTTP/1.1\r\n{HOST}\r\n"));
-        match client.answer_within(Duration::from_secs(3)) {
+        match client.answer() {
             Some(answer) if answer.text().contains(&own) => {}
             other => return Some(format!("the next client got {other:?}")),
         }
@@ -702,7 +705,9 @@ fn the_body_of_a_request_that_is_refused_is_no_request() {
     ] {
         let mut wire = gateway.tls("app.test");
         wire.send(request);
-        let (all, _) = wire.read_to_end(Duration::from_millis(500));
+        let mut all = wire.read_some(Duration::from_secs(10)).unwrap_or_default();
+        let (rest, _) = wire.read_to_end(Duration::from_millis(500));
+        all.extend(rest);
         let text = String::from_utf8_lossy(&all).into_owned();
         // A HEAD answer declares a body that does not come: its status line alone counts.
         assert_eq!(text.matches("HTTP/1.1 ").count(), 1, "{name}: {text}");

@@ -2,7 +2,6 @@
 //! frames that cost more to take than to send (threats.md §1.3 and §1.6).
 
 use std::time::Duration;
-use std::time::Instant;
 
 use crate::frames::CONTINUATION;
 use crate::frames::DATA;
@@ -23,26 +22,11 @@ use crate::frames::get;
 use crate::frames::request;
 use crate::frames::setting;
 use crate::rig::Gateway;
+use crate::rig::assert_others_are_served;
 use crate::upstream::Script;
 use crate::upstream::Then;
 use crate::upstream::When;
 use crate::wire::mark;
-
-/// Another client is served, and soon.
-fn assert_others_are_served(gateway: &Gateway) {
-    let mark = mark();
-    let began = Instant::now();
-    let answer = gateway.tls("app.test").ask(format!(
-        "GET /open/{mark} HTTP/1.1\r\nHost: app.test\r\n\r\n"
-    ));
-    let took = began.elapsed();
-    assert_eq!(answer.status, 200, "{answer:?}");
-    assert!(answer.text().contains(&mark), "{answer:?}");
-    assert!(
-        took < Duration::from_millis(1500),
-        "another client waited {took:?}"
-    );
-}
 
 #[test]
 fn no_field_can_hold_what_begins_another_line() {

@@ -8,6 +8,9 @@ use std::process::Command;
 use std::sync::Arc;
 use std::sync::Mutex;
 use std::sync::Weak;
+use std::thread;
+use std::time::Duration;
+use std::time::Instant;
 
 use argon2::Argon2;
 use argon2::Params;
@@ -18,6 +21,7 @@ use crate::support;
 use crate::support::gateway::Setup;
 use crate::upstream::Upstream;
 use crate::wire::Wire;
+use crate::wire::mark;
 
 /// A gateway that runs until it is dropped.
 pub(crate) struct Gateway {
@@ -104,6 +108,30 @@ impl Drop for Gateway {
     }
 }
 
+/// Other clients are served, and soon: most of three that come at once are, for one may be late on a busy machine.
+pub(crate) fn assert_others_are_served(gateway: &Gateway) {
+    let mut took = thread::scope(|scope| {
+        let others = [(); 3].map(|()| scope.spawn(move || another(gateway)));
+        others.map(|other| other.join().unwrap())
+    });
+    took.sort();
+    let [_, median, _] = took;
+    assert!(median < SOON, "other clients waited {took:?}");
+}
+
+/// How long it takes to serve another client.
+fn another(gateway: &Gateway) -> Duration {
+    let mark = mark();
+    let began = Instant::now();
+    let answer = gateway.tls("app.test").ask(format!(
+        "GET /open/{mark} HTTP/1.1\r\nHost: app.test\r\n\r\n"
+    ));
+    let took = began.elapsed();
+    assert_eq!(answer.status, 200, "{answer:?}");
+    assert!(answer.text().contains(&mark), "{answer:?}");
+    took
+}
+
 /// What the gateway says when it does not start with these users.
 pub(crate) fn refusal_of_users(users: &str) -> String {
     let setup = Setup::new().file("users.yaml", users);
@@ -159,5 +187,6 @@ fn config(upstream: &Upstream, difference: &Difference<'_>) -> String {
         .replace("# HOSTS\n", difference.hosts)
 }
 
+const SOON: Duration = Duration::from_secs(2);
 /// Set where the upstream of the applications is spoken to by HTTP/2.
 pub(crate) const MULTIPLEXED: &str = "PORTWAY_TEST_MULTIPLEXED";

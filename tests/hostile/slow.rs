@@ -34,6 +34,7 @@ use crate::frames::request;
 use crate::frames::setting;
 use crate::rig::Difference;
 use crate::rig::Gateway;
+use crate::rig::assert_others_are_served;
 use crate::upstream::Script;
 use crate::upstream::Then;
 use crate::upstream::When;
@@ -67,20 +68,6 @@ fn dribble(wire: &mut Wire, piece: &[u8]) -> Option<Duration> {
         }
     }
     None
-}
-
-fn assert_others_are_served(gateway: &Gateway) {
-    let mark = mark();
-    let began = Instant::now();
-    let answer = gateway.tls("app.test").ask(format!(
-        "GET /open/{mark} HTTP/1.1\r\nHost: app.test\r\n\r\n"
-    ));
-    assert!(answer.text().contains(&mark), "{answer:?}");
-    assert!(
-        began.elapsed() < Duration::from_millis(1500),
-        "{:?}",
-        began.elapsed()
-    );
 }
 
 /// Runs all of them at once, a few connections each, and checks on others meanwhile.

@@ -138,7 +138,7 @@ impl Upstream {
     pub(crate) fn one(&self, needle: &str) -> Request {
         let seen = self.state.seen.lock().unwrap();
         let is_missing = |seen: &mut Seen| !seen.requests.iter().any(|r| r.head.contains(needle));
-        let wait = Duration::from_secs(5);
+        let wait = Duration::from_secs(20);
         drop(
             self.state
                 .changed
