@@ -16,8 +16,10 @@ use crate::support::Browser;
 use crate::support::until;
 
 const REQUESTS: usize = 300;
-/// Two attempts of 400 ms each.
-const COST_MAX: Duration = Duration::from_millis(800);
+/// How long each attempt may take, which is longer than what a busy machine holds a request up.
+const ATTEMPT: Duration = Duration::from_secs(1);
+/// Two attempts.
+const COST_MAX: Duration = Duration::from_secs(2);
 /// What a busy machine may take besides.
 const BUSY: Duration = Duration::from_secs(3);
 
@@ -50,7 +52,7 @@ async fn challenged(browser: &mut Browser) -> [Duration; 2] {
 #[tokio::test]
 async fn a_silent_data_centre_costs_local_users_nothing_and_others_no_more_than_configured_r12() {
     let pair = Pair::start(Plan {
-        adoption: "retrieve_timeout: 400ms, retrieve_retries: 1",
+        adoption: "retrieve_timeout: 1s, retrieve_retries: 1",
         ..FREE
     })
     .await;
@@ -77,7 +79,7 @@ async fn a_silent_data_centre_costs_local_users_nothing_and_others_no_more_than_
         p99(&during),
     );
     // Nobody here has waited for an answer from there.
-    let most = p99(&before) * 10 + Duration::from_millis(200);
+    let most = (p99(&before) * 10).max(ATTEMPT * 3 / 4);
     assert!(p99(&during) < most, "{:?} {:?}", p99(&before), p99(&during));
     for cost in &costs {
         assert!(*cost < COST_MAX + BUSY, "{costs:?}");

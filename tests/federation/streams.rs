@@ -24,7 +24,7 @@ use crate::support::wait::within;
 use crate::support::websocket;
 use crate::support::websocket::Socket;
 
-const IDLE: Duration = Duration::from_secs(3);
+const IDLE: Duration = Duration::from_secs(5);
 
 #[tokio::test]
 async fn a_stream_lives_while_its_user_works_at_another_data_centre_and_no_longer_s_20() {
@@ -32,7 +32,7 @@ async fn a_stream_lives_while_its_user_works_at_another_data_centre_and_no_longe
         let pair = Pair::start(Plan {
             gito,
             mdc: "  partition_lease: 1h\n",
-            session: "idle_timeout: 3s",
+            session: "idle_timeout: 5s",
             ..FREE
         })
         .await;
