@@ -13,7 +13,7 @@ import { Room, missing, signIn, signInAt, waitForLoginPage } from './support/roo
 const SHOTS = process.env.PORTWAY_SHOTS ?? 'target/pages';
 const WORDS = 'several words of mine';
 
-describe('the hard parts of signing in', { skip: missing, timeout: 180_000, concurrency: 2 }, () => {
+describe('the hard parts of signing in', { skip: missing, timeout: 900_000, concurrency: 2 }, () => {
   let room;
   before(async () => {
     room = await Room.open();

@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { startElsewhere } from './support/elsewhere.mjs';
 import { Room, missing, signIn, signInAt, signOut, waitForLoginPage } from './support/room.mjs';
 
-describe('the pages', { skip: missing, timeout: 120_000, concurrency: 2 }, () => {
+describe('the pages', { skip: missing, timeout: 900_000, concurrency: 2 }, () => {
   let room;
   before(async () => {
     room = await Room.open();

@@ -19,7 +19,7 @@ const ORIGIN = 'https://pages.portway.localhost';
 const STILL = { 'content-security-policy': "script-src 'none'" };
 const CONTROLS = 'a[href], button, input:not([type=hidden]), select, textarea, summary';
 
-describe('every page with everything that it may show', { skip: missing, timeout: 240_000, concurrency: 2 }, () => {
+describe('every page with everything that it may show', { skip: missing, timeout: 900_000, concurrency: 2 }, () => {
   let room;
   let folder;
   before(async () => {

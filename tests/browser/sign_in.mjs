@@ -7,7 +7,7 @@ import { after, before, describe, test } from 'node:test';
 import { startOnward } from './support/onward.mjs';
 import { Room, cookieNames, missing, signIn, signInAt, waitForLoginPage } from './support/room.mjs';
 
-describe('signing in', { skip: missing, timeout: 120_000, concurrency: 2 }, () => {
+describe('signing in', { skip: missing, timeout: 900_000, concurrency: 2 }, () => {
   let room;
   before(async () => {
     room = await Room.open();

@@ -11,7 +11,7 @@ import {
 
 const CUT_WITHIN_MS = 5_000;
 
-describe('signing out', { skip: missing, timeout: 120_000, concurrency: 2 }, () => {
+describe('signing out', { skip: missing, timeout: 900_000, concurrency: 2 }, () => {
   let room;
   before(async () => {
     room = await Room.open();

@@ -114,6 +114,7 @@ async fn certificates_that_end_are_told_of_in_time() {
         assert_eq!(shown["state"], state);
         let expires: jiff::Timestamp = shown["expires"].as_str().unwrap().parse().unwrap();
         assert_eq!(expires.as_second() as f64, until);
+        gateway.wait_for_log(words).await;
         let log = gateway.log();
         let told = log.lines().filter(|line| line.contains(name));
         assert_eq!(words.is_empty(), { told }.next().is_none(), "{log}");
