@@ -15,7 +15,7 @@ const CHROMIUM = process.env.CHROMIUM_BIN ?? '/usr/bin/chromium';
 /** The program that is tried. */
 export const PORTWAY = process.env.PORTWAY_BIN ?? 'target/debug/portway';
 /** How long anything may take that is waited for. */
-export const PATIENCE_MS = 15_000;
+export const PATIENCE_MS = 30_000;
 
 const playwright = await import('playwright-core').catch(() => undefined);
 
