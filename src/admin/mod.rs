@@ -13,7 +13,6 @@ use crate::ports::clock::Clock;
 use crate::ports::control::Control;
 use crate::ports::keys::Keys;
 use crate::ports::pools::Pools;
-use crate::ports::session_engine::SessionEngine;
 use crate::ports::sessions::Sessions;
 
 pub mod client;
@@ -23,6 +22,7 @@ mod server;
 mod socket;
 mod verbs;
 
+pub use door::DoorServices;
 pub use door::SuccessorEngine;
 pub use server::serve;
 pub use socket::BindError;
@@ -41,8 +41,8 @@ pub struct Desk {
     pub pools: Arc<dyn Pools>,
     /// Its sessions.
     pub sessions: Arc<dyn Sessions>,
-    /// Its engine, for the process that it has followed; none where it has none of its own.
-    pub engine: Option<Arc<dyn SessionEngine>>,
+    /// What answers the process that it has followed; none where it has no engine of its own.
+    pub door: Option<DoorServices>,
     /// The time.
     pub clock: Arc<dyn Clock>,
     /// Where it is noted who asked for what.

@@ -109,8 +109,8 @@ fn told_as_it_happens(request: &Request<Incoming>, desk: &Desk) -> Option<Respon
     let below = request.uri().path().strip_prefix(PREFIX)?;
     let is_asked =
         request.method() == Method::GET && below.split('/').eq([door::DOOR, door::ENDED]);
-    let engine = desk.engine.as_ref().filter(|_| is_asked)?;
-    Some(door::ended(engine.watch_ended()))
+    let services = desk.door.as_ref().filter(|_| is_asked)?;
+    Some(door::ended(services.sessions.watch_ended()))
 }
 
 async fn question(request: Request<Incoming>, uid: u32) -> Result<Question, Reply> {

@@ -3,6 +3,7 @@
 //! It has threads of its own: whoever can connect can have handshakes made, and neither the requests of users
 //! nor what keeps house may wait for those (R12). Asking is part of keeping house.
 
+use std::pin::pin;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -15,26 +16,29 @@ use tokio::sync::watch;
 
 use crate::app::federation::Answering;
 use crate::app::tasks::Outage;
+use crate::app::tasks::stopped_or_retired;
+
+/// From when to when it answers.
+pub(super) struct Term {
+    /// Turns true when nobody who was removed meanwhile would be told of as signed in.
+    pub(super) settled: watch::Receiver<bool>,
+    /// Turns true when the sessions are not taken back by another process.
+    pub(super) begun: watch::Receiver<bool>,
+    /// Turns true when another process answers.
+    pub(super) retired: watch::Receiver<bool>,
+}
 
 /// Answers other nodes.
 pub(super) struct AnsweringService {
     /// There until it runs.
-    answering: Option<Answering>,
-    settled: watch::Receiver<bool>,
+    parts: Option<(Answering, Term)>,
     outage: Arc<Outage>,
 }
 
 impl AnsweringService {
-    /// One that begins when `settled` turns true: before, somebody who was removed meanwhile would be told of
-    /// as signed in.
-    pub(super) const fn new(
-        answering: Answering,
-        settled: watch::Receiver<bool>,
-        outage: Arc<Outage>,
-    ) -> Self {
+    pub(super) const fn new(answering: Answering, term: Term, outage: Arc<Outage>) -> Self {
         Self {
-            answering: Some(answering),
-            settled,
+            parts: Some((answering, term)),
             outage,
         }
     }
@@ -50,20 +54,30 @@ impl ServiceWithDependents for AnsweringService {
         ready: ServiceReadyNotifier,
     ) {
         ready.notify_ready();
-        let Some(answering) = self.answering.take() else {
+        let Some((answering, mut term)) = self.parts.take() else {
             return;
         };
-        // An error means that the core is gone, and the end near.
-        if self.settled.wait_for(|settled| *settled).await.is_err() {
-            return;
+        for begins in [&mut term.settled, &mut term.begun] {
+            // An error means that whoever would say so is gone, and the end near.
+            if begins.wait_for(|begins| *begins).await.is_err() {
+                return;
+            }
         }
         let Answering {
             server,
             socket,
             services,
         } = answering;
-        let served = server.serve(socket, services, current_handle, shutdown);
-        if let Err(error) = served.await {
+        let (stop, stopped) = watch::channel(false);
+        let mut serving = pin!(server.serve(socket, services, current_handle, stopped));
+        let served = tokio::select! {
+            served = &mut serving => served,
+            () = stopped_or_retired(shutdown, term.retired) => {
+                stop.send_replace(true);
+                serving.await
+            }
+        };
+        if let Err(error) = served {
             tracing::error!(%error, "the back-channel cannot be used");
             self.outage.begin("the back-channel");
         }

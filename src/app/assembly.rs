@@ -83,6 +83,10 @@ pub(super) struct Given {
     pub(super) sockets: Vec<Planned>,
     /// The one that tells of health and metrics.
     pub(super) ops: Option<TcpListener>,
+    /// The one for other data centres and gates, and where it was configured to be.
+    pub(super) back_channel: Option<(SocketAddr, TcpListener)>,
+    /// Those where a service manager listens besides.
+    pub(super) passed: Vec<Arc<Socket>>,
     pub(super) control: ControlSocket,
 }
 
@@ -90,19 +94,23 @@ pub(super) struct Given {
 pub(super) fn assemble(
     config: &Config,
     given: Option<Given>,
-    passed: Vec<Arc<Socket>>,
+    mut passed: Vec<Arc<Socket>>,
 ) -> anyhow::Result<Assembled> {
-    let (given, given_ops, given_control) = match given {
-        None => (Vec::new(), None, None),
-        Some(given) => (given.sockets, given.ops, Some(given.control)),
-    };
+    let (mut given_sockets, mut given_ops, mut given_back_channel) = (Vec::new(), None, None);
+    let mut given_control = None;
+    if let Some(given) = given {
+        passed = given.passed;
+        given_sockets = given.sockets;
+        (given_ops, given_back_channel) = (given.ops, given.back_channel);
+        given_control = Some(given.control);
+    }
     let mut ports = Ports {
         clock: Arc::new(SystemClock),
         entropy: Arc::new(SystemEntropy::new()),
         resolver: Arc::new(HickoryResolver::new(config.names.clone())),
         audit: Arc::new(NoTrail),
     };
-    let (mut sockets, listeners) = Sockets::new(given);
+    let (mut sockets, listeners) = Sockets::new(given_sockets);
     sockets.use_passed(passed, &config.listeners)?;
     let planned = sockets.plan(&config.listeners)?;
     let ops = match given_ops {
@@ -126,7 +134,7 @@ pub(super) fn assemble(
             .audit
             .note(Event::new(EventKind::KeysChanged).with("change", "made"));
     }
-    let engine = Engine::build(config, &ports, &keys)?;
+    let engine = Engine::build(config, &ports, &keys, given_back_channel)?;
     let key_watch = KeyWatch::begin(
         config,
         &ports,

@@ -30,12 +30,16 @@ use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
+use crate::model::name::ClusterId;
 use crate::model::name::HostName;
+use crate::model::peer::Answer;
+use crate::model::peer::Question;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
+use crate::ports::peer_service::PeerService;
 use crate::ports::session_engine::ChangePassword;
 use crate::ports::session_engine::ChangePasswordError;
 use crate::ports::session_engine::Ended;
@@ -200,10 +204,7 @@ impl SessionEngine for Door {
     }
 
     fn holder(&self, session: &Session) -> Option<Holder> {
-        match self.there() {
-            None => self.own.holder(session),
-            Some(successor) => successor.holder(session),
-        }
+        self.own.holder(session)
     }
 
     fn touch(&self, sso: &SsoId, now: Timestamp) {
@@ -297,6 +298,16 @@ impl SessionEngine for Door {
     /// What ends at the process that has followed is told here as well.
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {
         self.own.watch_ended()
+    }
+}
+
+#[async_trait]
+impl PeerService for Door {
+    async fn answer(&self, from: &ClusterId, question: Question) -> Answer {
+        match self.way().await {
+            Way::Here(_within) => self.own.answer(from, question).await,
+            Way::There(successor) => successor.answer(from, question).await,
+        }
     }
 }
 

@@ -45,8 +45,8 @@ pub(super) struct EdgeParts {
     pub(super) ready: mpsc::Sender<()>,
     /// Waited for before connections are accepted.
     pub(super) blessing: Option<Blessing>,
-    /// Told when connections are accepted, for those who wait in the core.
-    pub(super) begun: Option<Arc<Notify>>,
+    /// Turned true when connections are accepted, for those who wait elsewhere.
+    pub(super) begun: watch::Sender<bool>,
     /// Turns true when another process accepts connections at the same sockets.
     pub(super) has_successor: Arc<AtomicBool>,
 }
@@ -61,7 +61,7 @@ pub(super) struct EdgeService {
     outage: Arc<Outage>,
     ready: Option<mpsc::Sender<()>>,
     blessing: Option<Blessing>,
-    begun: Option<Arc<Notify>>,
+    begun: watch::Sender<bool>,
     has_successor: Arc<AtomicBool>,
 }
 
@@ -137,9 +137,7 @@ impl ServiceWithDependents for EdgeService {
         }
         notifier.notify_ready();
         self.is_serving.store(true, Ordering::Release);
-        if let Some(begun) = &self.begun {
-            begun.notify_one();
-        }
+        self.begun.send_replace(true);
         if let Some(ready) = self.ready.take() {
             // Nobody waits for it any more when the start was given up.
             ready.send(()).ok();

@@ -1,6 +1,7 @@
 //! The engine of a node: its own, with store, users and back-channel, or those of others.
 
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -84,17 +85,21 @@ pub(super) enum Kept {
     InMemory(Arc<dyn EndLog>),
     /// In a file, which another process can open once it is closed here.
     OnDisk(Arc<Reopenable>),
+    /// In memory, with what has ended in such a file.
+    EndsOnDisk(Arc<Reopenable>),
 }
 
 impl Engine {
-    /// Opens the store and the users file, or reads the certificates for the way to other engines.
+    /// Opens the store and the users file, or reads the certificates for the way to other engines. `given` is a
+    /// listener of another process for the back-channel, and where that one was told to listen.
     pub(super) fn build(
         config: &Config,
         ports: &Ports,
         keys: &Arc<KeyRing>,
+        given: Option<(SocketAddr, TcpListener)>,
     ) -> anyhow::Result<Self> {
         match &config.engine {
-            EngineSource::Embedded => OwnEngine::build(config, ports, keys).map(Self::Own),
+            EngineSource::Embedded => OwnEngine::build(config, ports, keys, given).map(Self::Own),
             EngineSource::Remote(remote) => {
                 let engine = RemoteEngine::new(remote, &World::from(ports), &federation::read);
                 let engine = engine.context("the way to the engines cannot be used")?;
@@ -151,6 +156,14 @@ impl Engine {
         }
     }
 
+    /// The listener of the back-channel for another process, and where it is configured to be.
+    pub(super) fn share_back_channel(&self) -> anyhow::Result<Option<(SocketAddr, TcpListener)>> {
+        match self {
+            Self::Own(own) => own.federation.as_ref().map(|own| own.share()).transpose(),
+            Self::Remote(_) => Ok(None),
+        }
+    }
+
     /// What answers peers and gates; none on a node that is not asked.
     pub(super) fn answering(&self) -> anyhow::Result<Option<Answering>> {
         let Self::Own(own) = self else {
@@ -158,7 +171,7 @@ impl Engine {
         };
         let federation = own.federation.as_ref();
         federation
-            .map(|federation| federation.answering(&own.engine))
+            .map(|federation| federation.answering(&own.door))
             .transpose()
     }
 
@@ -203,14 +216,19 @@ impl Engine {
 }
 
 impl OwnEngine {
-    fn build(config: &Config, ports: &Ports, keys: &Arc<KeyRing>) -> anyhow::Result<Self> {
+    fn build(
+        config: &Config,
+        ports: &Ports,
+        keys: &Arc<KeyRing>,
+        given: Option<(SocketAddr, TcpListener)>,
+    ) -> anyhow::Result<Self> {
         let kept = open_store(config, keys, ports)?;
         let Stores {
             sessions: store,
             ends,
         } = kept.stores.clone();
         let users = open_users(config)?;
-        let federation = Federation::build(config, ports)?.map(Arc::new);
+        let federation = Federation::build(config, ports, given)?.map(Arc::new);
         let parts = EngineParts {
             store: Arc::clone(&store),
             ends,
@@ -328,7 +346,10 @@ fn open_store(config: &Config, keys: &Arc<KeyRing>, ports: &Ports) -> anyhow::Re
             sessions: Arc::<Reopenable>::clone(&store),
             ends: Arc::<Reopenable>::clone(&store),
         },
-        kept: Kept::OnDisk(store),
+        kept: match records {
+            Records::Kept => Kept::OnDisk(store),
+            Records::Volatile => Kept::EndsOnDisk(store),
+        },
     })
 }
 

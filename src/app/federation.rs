@@ -2,6 +2,7 @@
 //!
 //! What is asked, answered and concluded is the engine's; connections are the back-channel's.
 
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::path::Path;
 use std::sync::Arc;
@@ -11,7 +12,9 @@ use anyhow::Context;
 use tokio::sync::watch;
 
 use crate::app::assembly::Ports;
+use crate::app::door::Door;
 use crate::app::tasks::Tasks;
+use crate::app::tasks::on_duty;
 use crate::backchannel::BackChannel;
 use crate::backchannel::GateLimits;
 use crate::backchannel::GateTerms;
@@ -41,6 +44,8 @@ use crate::telemetry::metrics::PeerSnapshot;
 /// The back-channel of an engine node, bound and ready to run.
 pub(super) struct Federation {
     channel: Arc<BackChannel>,
+    /// Where it is configured to listen.
+    bind: SocketAddr,
     socket: TcpListener,
     pull_interval: Duration,
     gate_terms: GateTerms,
@@ -50,8 +55,13 @@ pub(super) struct Federation {
 }
 
 impl Federation {
-    /// Reads the certificates and binds the listener; none where there is one data centre.
-    pub(super) fn build(config: &Config, ports: &Ports) -> anyhow::Result<Option<Self>> {
+    /// Reads the certificates and binds the listener, unless another process has given its own for the same address;
+    /// none where there is one data centre.
+    pub(super) fn build(
+        config: &Config,
+        ports: &Ports,
+        given: Option<(SocketAddr, TcpListener)>,
+    ) -> anyhow::Result<Option<Self>> {
         let Some(mdc) = &config.mdc else {
             return Ok(None);
         };
@@ -60,9 +70,13 @@ impl Federation {
             .context("the back-channel cannot start")?;
         let bind = mdc.back_channel.bind;
         let cannot = || format!("the back-channel cannot listen on {bind}");
-        let socket = TcpListener::bind(bind).with_context(cannot)?;
+        let socket = match given {
+            Some((at, socket)) if at == bind => socket,
+            Some(_) | None => TcpListener::bind(bind).with_context(cannot)?,
+        };
         Ok(Some(Self {
             channel: Arc::new(channel),
+            bind,
             socket,
             pull_interval: mdc.pull_interval,
             gate_terms: GateTerms::of(&config.cluster, mdc),
@@ -81,8 +95,13 @@ impl Federation {
     }
 
     /// Where peers reach this data centre.
-    pub(super) fn address(&self) -> anyhow::Result<std::net::SocketAddr> {
+    pub(super) fn address(&self) -> anyhow::Result<SocketAddr> {
         Ok(self.socket.local_addr()?)
+    }
+
+    /// The listener for another process, and where it is configured to be.
+    pub(super) fn share(&self) -> anyhow::Result<(SocketAddr, TcpListener)> {
+        Ok((self.bind, self.socket.try_clone()?))
     }
 
     /// What there is to tell about the other data centres.
@@ -116,13 +135,13 @@ impl Federation {
         }
     }
 
-    /// What answers peers and gates.
+    /// What answers peers and gates, by whoever has the sessions.
     ///
     /// # Errors
     /// When the socket cannot be used.
-    pub(super) fn answering(&self, engine: &Arc<EmbeddedEngine>) -> anyhow::Result<Answering> {
-        let gates = Arc::clone(engine) as Arc<dyn SessionEngine>;
-        let services = Services::new(Arc::clone(engine) as Arc<dyn PeerService>).answering_gates(
+    pub(super) fn answering(&self, door: &Arc<Door>) -> anyhow::Result<Answering> {
+        let gates = Arc::clone(door) as Arc<dyn SessionEngine>;
+        let services = Services::new(Arc::clone(door) as Arc<dyn PeerService>).answering_gates(
             gates,
             self.gate_terms.clone(),
             self.gate_limits,
@@ -135,23 +154,28 @@ impl Federation {
         })
     }
 
-    /// Starts the asking end and whatever follows the peers; it all ends with the runtime.
+    /// Starts the asking end and whatever follows the peers; it all ends with the runtime, and rests while another
+    /// process has the sessions.
     pub(super) fn start(
         &self,
         engine: &Arc<EmbeddedEngine>,
         tasks: &mut Tasks,
-        shutdown: &watch::Receiver<bool>,
+        (shutdown, duty): (&watch::Receiver<bool>, &watch::Receiver<bool>),
     ) {
         let client = Arc::clone(self.channel.client());
         for peer in client.peers() {
             let following = follow(Arc::clone(engine), peer.clone(), self.pull_interval);
+            let following = on_duty(following, duty.clone());
             tasks.spawn("the reading of the ends of a peer", following);
-            let greeting = greet(Arc::clone(engine), peer.clone());
+            let greeting = on_duty(greet(Arc::clone(engine), peer.clone()), duty.clone());
             tasks.spawn("the greeting of a peer", greeting);
         }
-        tasks.spawn("the way to the peers", client.run(shutdown.clone()));
-        tasks.spawn("the telling of ends", tell(Arc::clone(engine)));
-        tasks.spawn("the settling of releases", settle(Arc::clone(engine)));
+        let connected = on_duty(client.run(shutdown.clone()), duty.clone());
+        tasks.spawn("the way to the peers", connected);
+        let telling = on_duty(tell(Arc::clone(engine)), duty.clone());
+        tasks.spawn("the telling of ends", telling);
+        let settling = on_duty(settle(Arc::clone(engine)), duty.clone());
+        tasks.spawn("the settling of releases", settling);
         let channel = Arc::clone(&self.channel);
         tasks.spawn(CERTIFICATES, reload(move || channel.reload(&read)));
     }

@@ -51,6 +51,8 @@ pub(super) struct Lasting {
     upgrades: Arc<Upgrades>,
     /// The sockets of the listeners.
     pub(super) sockets: Mutex<Sockets>,
+    /// Held by whoever changes what is served, and while the gateway is handed over.
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     /// Which upstreams are taken out.
     pub(super) drains: Arc<DrainFile>,
     pub(super) keys: Arc<KeyRing>,
@@ -82,6 +84,7 @@ impl Lasting {
             keys: Arc::clone(&key_watch.ring),
             key_watch,
             sockets: Mutex::new(sockets),
+            changing: Arc::default(),
             limiters: Arc::default(),
             streams: Arc::default(),
             counts: Arc::default(),

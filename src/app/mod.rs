@@ -24,6 +24,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use crate::app::answering::AnsweringService;
+use crate::app::answering::Term;
 use crate::app::assembly::Assembled;
 use crate::app::edge_service::EdgeParts;
 use crate::app::edge_service::EdgeService;
@@ -252,22 +253,24 @@ fn run(launch: Launch) -> anyhow::Result<()> {
     let is_serving = Arc::new(AtomicBool::new(false));
     let outage = Arc::new(Outage::new(Arc::clone(&stop)));
     let engine = assembled.lasting.engine.clone();
-    let mut duties = Duties::of(&origin, &assembled, &outage)?;
-    let (retired_ops, succeeded) = (duties.retired_ops.take(), Arc::clone(&duties.succeeded));
+    let duties = Duties::of(&origin, &assembled, &outage)?;
+    let ops = assembled.ops.take();
+    let ops = ops.map(|socket| (socket, duties.retired.clone()));
+    let answering = assembled.lasting.engine.answering()?;
+    let answering = answering.map(|answering| (answering, duties.retired.clone()));
+    let succeeded = Arc::clone(&duties.succeeded);
     let has_successor = Arc::clone(&duties.has_successor);
-    let begun = blessing.as_ref().map(|_| Arc::new(Notify::new()));
+    // What is done before could be undone, where another process may take its sessions back.
+    let (begin, begun) = watch::channel(blessing.is_none());
     let core = services::Core::new(
         &mut assembled,
         (origin, hang_ups),
         (&is_serving, &leaving),
         (&outage, duties, begun.clone()),
     );
-    if let Some((socket, retired)) = assembled.ops.take().zip(retired_ops) {
+    if let Some((socket, retired)) = ops {
         server.add_service(OpsService::new(socket, core.node(), retired));
     }
-    let answering = assembled.lasting.engine.answering()?;
-    let answering = answering
-        .map(|answering| AnsweringService::new(answering, core.settled(), Arc::clone(&outage)));
     let edge = EdgeService::new(EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
@@ -278,11 +281,17 @@ fn run(launch: Launch) -> anyhow::Result<()> {
         outage: Arc::clone(&outage),
         ready,
         blessing,
-        begun,
+        begun: begin,
         has_successor: Arc::clone(&has_successor),
     });
-    if let Some(answering) = answering {
-        server.add_service(answering);
+    if let Some((answering, retired)) = answering {
+        let term = Term {
+            settled: core.settled(),
+            begun,
+            retired,
+        };
+        let service = AnsweringService::new(answering, term, Arc::clone(&outage));
+        server.add_service(service);
     }
     let core = server.add_service(core);
     let edge = server.add_service(edge);

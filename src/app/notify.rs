@@ -18,6 +18,12 @@ pub(crate) fn serving() {
     ]);
 }
 
+/// Another process is the main one now. It says so itself when it serves, and the service manager must know before
+/// this one has ended.
+pub(super) fn succeeded_by(process_id: u32) {
+    say(&[NotifyState::MainPid(process_id)]);
+}
+
 /// A configuration is about to be read.
 pub(super) fn reloading() {
     match NotifyState::monotonic_usec_now() {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::sync::Mutex;
 use tokio::task::spawn_blocking;
 
 use crate::app::drains;
@@ -29,6 +30,8 @@ use crate::proxy::pool::PoolRuntime;
 pub(super) struct NodePools {
     pub(super) drains: Arc<DrainFile>,
     pub(super) live: Arc<Live>,
+    /// Held while something changes.
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 #[async_trait]
@@ -116,6 +119,7 @@ impl NodePools {
         &self,
         change: impl FnOnce(&Drains) -> (Drains, Vec<Place>) + Send + 'static,
     ) -> Result<Vec<Place>, PoolsError> {
+        let _changing = self.changing.lock().await;
         let (file, live) = (Arc::clone(&self.drains), Arc::clone(&self.live));
         let done = spawn_blocking(move || {
             let changed = file.change(change)?;

@@ -74,8 +74,10 @@ fn build(
     let sockets = sockets.map_err(|error| broken(&error))?;
     let serving = lasting.serving(&config, &sockets, Some(before));
     let serving = serving.map_err(|error| broken(&error))?;
+    let unused = lasting.sockets.lock().unused(&config.listeners);
+    let warnings = config.warnings.lines().chain(doubts).chain(unused);
     Ok(Box::new(Prepared {
-        warnings: config.warnings.lines().chain(doubts).collect(),
+        warnings: warnings.collect(),
         config,
         serving,
         sockets,

@@ -100,8 +100,11 @@ impl Reloader {
             };
             // Whoever asked until now is answered by this one, because it begins after they asked.
             asked.extend(std::iter::from_fn(|| self.asks.try_recv().ok()));
+            let changing = Arc::clone(&self.lasting.changing);
+            let changing = changing.lock().await;
             notify::reloading();
             let report = self.reload(trigger, &mut earlier).await;
+            drop(changing);
             notify::reloaded(&report);
             changes = Changes::since(self.sources.clone());
             self.record.earlier_in_use(earlier.len());

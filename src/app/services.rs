@@ -15,12 +15,12 @@ use pingora::server::ShutdownWatch;
 use pingora::services::ServiceReadyNotifier;
 use pingora::services::ServiceWithDependents;
 use tokio::runtime::Handle;
-use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use crate::admin;
 use crate::admin::ControlSocket;
 use crate::admin::Desk;
+use crate::admin::DoorServices;
 use crate::app::Origin;
 use crate::app::assembly::Assembled;
 use crate::app::control;
@@ -50,6 +50,8 @@ use crate::app::tasks::stopped_or_retired;
 use crate::app::users::UsersWatch;
 use crate::engine::EmbeddedEngine;
 use crate::engine::Swept;
+use crate::ports::peer_service::PeerService;
+use crate::ports::session_engine::SessionEngine;
 use crate::proxy::naming::Asking;
 
 /// Keeps house: sweeps sessions, closes their streams, follows the users, checks upstreams, resolves names,
@@ -67,8 +69,8 @@ pub(super) struct Core {
     outage: Arc<Outage>,
     succession: Arc<Succession>,
     is_on_duty: watch::Receiver<bool>,
-    /// Told when connections are accepted, where commands are to be answered no earlier.
-    begun: Option<Arc<Notify>>,
+    /// Turns true when commands may be answered.
+    begun: watch::Receiver<bool>,
 }
 
 impl Core {
@@ -76,7 +78,7 @@ impl Core {
         assembled: &mut Assembled,
         (origin, hang_ups): (Origin, HangUps),
         (is_serving, leaving): (&Arc<AtomicBool>, &watch::Receiver<bool>),
-        (outage, duties, begun): (&Arc<Outage>, Duties, Option<Arc<Notify>>),
+        (outage, duties, begun): (&Arc<Outage>, Duties, watch::Receiver<bool>),
     ) -> Self {
         let lasting = &assembled.lasting;
         let now = lasting.ports.clock.now();
@@ -110,14 +112,18 @@ impl Core {
         let pools = NodePools {
             drains: Arc::clone(&lasting.drains),
             live: Arc::clone(&assembled.live),
+            changing: Arc::clone(&lasting.changing),
         };
         let desk = Desk {
             control: Arc::new(control),
             keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
             pools: Arc::new(pools),
             sessions: Arc::new(sessions),
-            engine: match &lasting.engine {
-                Engine::Own(_) => Some(lasting.engine.door()),
+            door: match &lasting.engine {
+                Engine::Own(own) => Some(DoorServices {
+                    sessions: Arc::clone(&own.door) as Arc<dyn SessionEngine>,
+                    peers: Arc::clone(&own.door) as Arc<dyn PeerService>,
+                }),
                 Engine::Remote(_) => None,
             },
             clock: Arc::clone(&lasting.ports.clock),
@@ -167,7 +173,7 @@ impl Core {
         let sweeping = self.on_duty(sweep(Arc::clone(&own.engine)));
         tasks.spawn("the sweep of sessions", sweeping);
         if let Some(federation) = &own.federation {
-            federation.start(&own.engine, tasks, shutdown);
+            federation.start(&own.engine, tasks, (shutdown, &self.is_on_duty));
         }
     }
 
@@ -188,7 +194,7 @@ impl ServiceWithDependents for Core {
     ) {
         let mut tasks = Tasks::default();
         if let Some((socket, retired)) = self.socket.take() {
-            let begun = self.begun.take();
+            let begun = self.begun.clone();
             let stop = stopped_or_retired(shutdown.clone(), retired);
             let obeying = obey(socket, self.desk.clone(), (begun, stop));
             tasks.spawn_until_asked("the control socket", obeying);
@@ -250,12 +256,10 @@ impl ServiceWithDependents for Core {
 async fn obey(
     socket: ControlSocket,
     desk: Desk,
-    (begun, stop): (Option<Arc<Notify>>, impl Future<Output = ()>),
+    (mut begun, stop): (watch::Receiver<bool>, impl Future<Output = ()>),
 ) -> Ending {
-    // What is done before could be undone, where another process takes its sessions back.
-    if let Some(begun) = begun {
-        begun.notified().await;
-    }
+    // An error means that the end is near.
+    begun.wait_for(|begun| *begun).await.ok();
     match admin::serve(socket, desk, stop).await {
         Ok(()) => Ending::AsAsked,
         Err(error) => {

@@ -81,4 +81,4 @@ impl ShutdownSignalWatch for Signals {
 /// How long it takes to write the rest.
 const ENDING: Duration = Duration::from_secs(5);
 /// How long the answer to whoever asked for a successor may be on its way.
-const LAST_ANSWER: Duration = Duration::from_millis(300);
+const LAST_ANSWER: Duration = Duration::from_secs(2);

@@ -27,7 +27,7 @@ pub(super) struct Sockets {
     held: Vec<Held>,
     /// Those that the process was given, and that no listener has asked for yet.
     given: Vec<Planned>,
-    /// Those that a service manager listens at besides, for as long as the process.
+    /// Those that a service manager listens at besides, for as long as the process and those that follow it.
     passed: Vec<Arc<Socket>>,
     /// To whoever accepts.
     opened: mpsc::UnboundedSender<Bound>,
@@ -43,6 +43,8 @@ struct Held {
     place: Bind,
     /// Whoever accepts holds it: a socket that stayed open would take connections that nobody serves.
     socket: Weak<Socket>,
+    /// Whether a service manager listens there besides.
+    is_passed: bool,
     /// Says that it is to accept no more. Nobody hears it any more once it does not.
     closing: watch::Sender<bool>,
 }
@@ -56,6 +58,8 @@ pub(super) struct Planned {
     /// As it is.
     place: Bind,
     pub(super) socket: Arc<Socket>,
+    /// Whether a service manager listens there besides.
+    pub(super) is_passed: bool,
 }
 
 impl Planned {
@@ -67,6 +71,7 @@ impl Planned {
             name,
             bind,
             socket: Arc::new(socket),
+            is_passed: false,
         })
     }
 
@@ -89,6 +94,7 @@ impl Planned {
             bind: listener.bind.clone(),
             place: socket.place(&listener.bind).with_context(cannot)?,
             socket: Arc::new(socket),
+            is_passed: false,
         })
     }
 }
@@ -105,6 +111,7 @@ impl Held {
             bind: listener.bind.clone(),
             place,
             socket: self.socket.upgrade()?,
+            is_passed: self.is_passed,
         })
     }
 
@@ -183,7 +190,26 @@ impl Sockets {
             bind: listener.bind.clone(),
             place: listener.bind.clone(),
             socket: Arc::clone(socket),
+            is_passed: true,
         })
+    }
+
+    /// The sockets of a service manager where none of these listeners is, in words.
+    pub(super) fn unused(&self, listeners: &[Listener]) -> Vec<String> {
+        let is_used = |socket: &Socket| listeners.iter().any(|at| socket.is_at(&at.bind));
+        let unused = self.passed.iter().filter(|socket| !is_used(socket));
+        let told = unused.map(|socket| {
+            format!(
+                "the service manager listens at {socket}, where no listener is any more: whoever connects there waits, \
+                 and the next start is refused; take it out of the service manager's units"
+            )
+        });
+        told.collect()
+    }
+
+    /// The sockets of a service manager.
+    pub(super) fn passed(&self) -> &[Arc<Socket>] {
+        &self.passed
     }
 
     fn given_for(&self, listener: &Listener) -> Option<Planned> {
@@ -199,6 +225,7 @@ impl Sockets {
                 Bind::Unix { .. } => listener.bind.clone(),
             },
             socket: Arc::clone(&same.socket),
+            is_passed: false,
         })
     }
 
@@ -222,6 +249,7 @@ impl Sockets {
                 bind: held.bind.clone(),
                 place: held.place.clone(),
                 socket: held.socket.upgrade()?,
+                is_passed: held.is_passed,
             })
         });
         shared.collect()
@@ -269,6 +297,7 @@ impl Sockets {
                 bind,
                 place,
                 socket,
+                is_passed,
             } = planned;
             if let Err(error) = socket.permit(&bind) {
                 tracing::error!(listener = %name, %error, "the permissions of a socket cannot be set");
@@ -278,6 +307,7 @@ impl Sockets {
                 bind,
                 place,
                 socket: Arc::downgrade(&socket),
+                is_passed,
                 closing,
             });
         }
@@ -292,6 +322,7 @@ impl Sockets {
                 bind: planned.bind.clone(),
             }),
             socket: Arc::clone(&planned.socket),
+            is_passed: planned.is_passed,
             closing: closed,
         };
         // Nobody accepts any more when the process is about to stop.

@@ -19,6 +19,8 @@ pub enum Predecessor {
     Closing,
     /// The store is its successor's, which is not ready yet.
     Given,
+    /// It takes leave, unless the successor is found to have ended.
+    Leaving,
     /// The successor has failed, and is being ended.
     Abandoning(Store),
     /// The store is being opened again.
@@ -74,7 +76,8 @@ pub enum Step {
     Close,
     /// Gives away what is known in memory only, and says that the store is the successor's.
     Give,
-    /// Lets the successor accept, and takes leave. There is no way back from here.
+    /// Lets the successor accept, and takes leave. There is no way back once that is done; a successor that has ended
+    /// before has failed.
     Leave,
     /// Ends the successor, and waits until it is gone.
     End,
@@ -93,11 +96,14 @@ impl Predecessor {
             (Self::Serving, Happened::Asked) => (Self::Preparing, Some(Step::Start)),
             (Self::Preparing, Happened::Ready) => (Self::Closing, Some(Step::Close)),
             (Self::Closing, Happened::Closed) => (Self::Given, Some(Step::Give)),
-            (Self::Given, Happened::Able) => (Self::Left, Some(Step::Leave)),
+            (Self::Given, Happened::Able) => (Self::Leaving, Some(Step::Leave)),
+            (Self::Leaving, Happened::Done) => (Self::Left, None),
             (Self::Preparing, Happened::Failed) | (Self::Closing, Happened::NotClosed) => {
                 (Self::Abandoning(Store::Open), Some(Step::End))
             }
-            (Self::Given, Happened::Failed) => (Self::Abandoning(Store::Closed), Some(Step::End)),
+            (Self::Given | Self::Leaving, Happened::Failed) => {
+                (Self::Abandoning(Store::Closed), Some(Step::End))
+            }
             (Self::Abandoning(Store::Open), Happened::Gone)
             | (Self::Reopening, Happened::Reopened) => (Self::Resuming, Some(Step::Resume)),
             (Self::Abandoning(Store::Closed), Happened::Gone) => {

@@ -60,11 +60,6 @@ pub enum UpgradeError {
         "the gateway is the first process of its container, which would end with it; replace the container"
     )]
     FirstProcess,
-    /// The gateway has other data centres or gates.
-    #[error(
-        "a gateway with other data centres or gates cannot hand over to another process; restart it"
-    )]
-    HasPeers,
     /// It was not started by the command line.
     #[error("this gateway was not started by `portway run`")]
     NotByCommand,

@@ -100,8 +100,10 @@ impl Edge {
             };
             self.take(accepted, &bound.entrance, &leaving).await;
         }
-        self.take_the_waiting(&listener, &bound.entrance, &leaving)
-            .await;
+        if !(bound.is_passed && *shutdown.borrow()) {
+            self.take_the_waiting(&listener, &bound.entrance, &leaving)
+                .await;
+        }
         leaving.send_replace(true);
     }
 

@@ -50,6 +50,8 @@ pub struct Bound {
     pub entrance: Arc<Entrance>,
     /// The socket, listening.
     pub socket: Arc<Socket>,
+    /// Whether a service manager listens there besides: what waits when the process stops is for the next one.
+    pub is_passed: bool,
     /// Turns true when it is to accept no more; whoever told it so knows by the end of this that it does not.
     pub closing: watch::Receiver<bool>,
 }
@@ -106,7 +108,11 @@ impl Socket {
     /// When the system refuses, or somebody else listens there.
     pub fn bind(bind: &Bind) -> io::Result<Self> {
         match bind {
-            Bind::Tcp(address) => TcpListener::bind(address).map(Self::Tcp),
+            Bind::Tcp(address) => {
+                let socket = TcpListener::bind(address)?;
+                rustix::net::listen(&socket, BACKLOG)?;
+                Ok(Self::Tcp(socket))
+            }
             Bind::Unix { path, mode } => UnixSocket::bind(path, *mode).map(Self::Unix),
         }
     }
@@ -247,6 +253,12 @@ pub struct UnixSocket {
 }
 
 impl UnixSocket {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     fn is_left(&self) -> bool {
         self.is_left.load(Ordering::Acquire)
     }
@@ -280,6 +292,7 @@ impl UnixSocket {
             _ => {}
         }
         let listener = UnixListener::bind(&draft)?;
+        rustix::net::listen(&listener, BACKLOG)?;
         std::fs::set_permissions(&draft, Permissions::from_mode(mode))?;
         let file = FileId::of(&draft)?;
         std::fs::rename(&draft, path)?;
@@ -299,6 +312,9 @@ impl Drop for UnixSocket {
         }
     }
 }
+
+/// Connections that may wait to be accepted; the system bounds it further (net.core.somaxconn).
+const BACKLOG: i32 = 4096;
 
 /// Whether a socket may take this place: there is nothing, or a socket without a listener.
 fn check_free(path: &Path) -> io::Result<()> {

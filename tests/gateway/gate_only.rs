@@ -73,17 +73,90 @@ async fn a_gate_whose_engine_is_killed_uses_the_other_data_centre_and_comes_home
 }
 
 #[tokio::test]
-async fn a_gate_goes_on_as_another_process_and_an_engine_with_peers_says_that_it_cannot() {
+async fn a_gate_goes_on_as_another_process() {
     let site = Site::start().await;
     let browser = site.sign_in("alice").await;
     site.serves(&browser).await;
     let (said, code) = site.edge.upgrade(&[]).await;
     assert_eq!(code, 0, "{said}");
     site.serves(&browser).await;
-    let (said, code) = site.home.upgrade(&[]).await;
-    assert_eq!(code, 1, "{said}");
-    assert!(said.contains("cannot hand over"), "{said}");
-    site.serves(&browser).await;
+}
+
+/// What others know of a data centre, and what it knows of them, is the successor's: its sessions serve at the gate
+/// and are adopted by the other data centre; what ends before and after ends everywhere.
+#[tokio::test]
+async fn an_engine_goes_on_as_another_process_for_its_gate_and_its_peer_mdc_adopt_2_s_15() {
+    for store in ["disk", "memory"] {
+        let site = Site::with_store(store).await;
+        let alice = site.sign_in("alice").await;
+        let bob = site.sign_in("bob").await;
+        let copy = bob.clone();
+        sign_out(&site.home, &bob).await;
+        for round in 1..=2 {
+            let (said, code) = site.home.upgrade(&[]).await;
+            assert_eq!(code, 0, "{store}, round {round}: {said}");
+            site.serves(&alice).await;
+            let carol = site.sign_in("carol").await;
+            site.serves(&carol).await;
+        }
+        until("the other has heard of the end", SOON, || async {
+            (site.status_by(&site.other, &copy).await != 200).then_some(())
+        })
+        .await;
+        until("the other has adopted", SOON, || async {
+            (site.status_by(&site.other, &alice).await == 200).then_some(())
+        })
+        .await;
+        let (said, code) = site.other.upgrade(&[]).await;
+        assert_eq!(code, 0, "{store}: {said}");
+        assert_eq!(site.status_by(&site.other, &alice).await, 200, "{store}");
+        sign_out(&site.home, &alice).await;
+        until("the other has heard of it", SOON, || async {
+            (site.status_by(&site.other, &alice).await != 200).then_some(())
+        })
+        .await;
+    }
+}
+
+/// While an engine is handed over again and again, its gate and its peer ask it all the time.
+#[tokio::test]
+async fn nobody_who_asks_an_engine_notices_that_it_is_handed_over_d_16() {
+    let site = Site::start().await;
+    let users = ["alice", "bob", "carol"];
+    let mut browsers = Vec::new();
+    for user in users {
+        browsers.push(site.sign_in(user).await);
+    }
+    let upgrades = async {
+        for _ in 0..3 {
+            let (said, code) = site.home.upgrade(&[]).await;
+            assert_eq!(code, 0, "{said}");
+        }
+    };
+    let mut upgrades = std::pin::pin!(upgrades);
+    let mut served = 0;
+    let mut asks = std::pin::pin!(async {
+        loop {
+            for browser in &browsers {
+                assert_eq!(site.status(browser).await, 200, "after {served}");
+                served += 1;
+            }
+        }
+    });
+    tokio::select! {
+        () = &mut upgrades => {}
+        () = &mut asks => {}
+    }
+    site.serves(&browsers[0]).await;
+}
+
+async fn sign_out(gateway: &Gateway, browser: &Browser) {
+    let mut leaving = Browser::new(gateway);
+    leaving.jar = browser.jar.clone();
+    let page = leaving
+        .get(&format!("https://{LOGIN}/.portway/logout"))
+        .await;
+    leaving.follow_all(page).await;
 }
 
 #[tokio::test]
@@ -177,6 +250,11 @@ impl Site {
     /// With these lines for the virtual host of [`APP`] at the gate.
     async fn with_host(lines: &str) -> Self {
         Self::with(lines, "").await
+    }
+
+    /// With the sessions of the engine nodes kept in this store.
+    async fn with_store(store: &str) -> Self {
+        Self::with("", &format!("session: {{ store: {store} }}\n")).await
     }
 
     /// The same, and with these lines for the engine nodes.
@@ -298,6 +376,13 @@ engine:
             .await
             .unwrap_or_else(|_| panic!("it never names {name}"));
         *browser = copy;
+    }
+
+    /// What a node answers a browser that came to the gate before.
+    async fn status_by(&self, node: &Gateway, browser: &Browser) -> u16 {
+        let mut there = Browser::new(node);
+        there.jar = browser.jar.clone();
+        self.status(&there).await
     }
 
     async fn status(&self, browser: &Browser) -> u16 {

@@ -1,5 +1,10 @@
 //! What deploy/systemd has a service manager do: sockets that it passes, what it is told, and the unit files.
 
+use std::io::Read;
+use std::io::Write;
+use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
+use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
@@ -12,6 +17,7 @@ use crate::support::nginx::free_port;
 use crate::support::parts;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
+use crate::support::wait::within;
 
 const PORTWAY: &str = env!("CARGO_BIN_EXE_portway");
 const ROOT: &str = env!("CARGO_MANIFEST_DIR");
@@ -80,6 +86,92 @@ virtual_hosts:
     assert!(said.contains(&fault), "{said}");
 }
 
+/// Its sockets go from process to process and are never one's own; and it knows the new process before the old one
+/// ends.
+#[tokio::test]
+async fn what_is_systemds_stays_so_after_an_upgrade() {
+    let Some(activate) = parts::find("systemd-socket-activate") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (socket, config) = (at("http.sock"), at("gateway.yaml"));
+    let manager = UnixDatagram::bind(at("manager.sock")).unwrap();
+    manager.set_nonblocking(true).unwrap();
+    let listener = format!("{{ name: http, bind: \"unix:{}\" }}", socket.display());
+    let with = |listeners: &str| {
+        let yaml = format!(
+            "listeners: [{{ name: other, bind: \"127.0.0.1:0\" }}{listeners}]
+virtual_hosts:
+  - host: app.test
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, respond: {{ status: 200, body: here }} }}]
+"
+        );
+        std::fs::write(&config, yaml).unwrap();
+    };
+    with(&format!(", {listener}"));
+    let mut command = Command::new(activate);
+    command.arg("-l").arg(&socket);
+    let says = format!("NOTIFY_SOCKET={}", at("manager.sock").display());
+    command.arg("-E").arg(says);
+    command.args([PORTWAY, "run", "--config"]).arg(&config);
+    let mut first = command.spawn().unwrap();
+    assert!(ask_at(&socket).await.starts_with("HTTP/1.1 200 OK\r\n"));
+
+    let said = command_of("upgrade", &config).await;
+    let heir = said.strip_prefix("process ").unwrap();
+    let heir: i32 = heir.split(' ').next().unwrap().parse().unwrap();
+    let mut heard = String::new();
+    let mut message = [0; 4096];
+    while let Ok(length) = manager.recv(&mut message) {
+        heard += std::str::from_utf8(message.get(..length).unwrap()).unwrap();
+    }
+    assert!(heard.contains(&format!("MAINPID={heir}\n")), "{heard}");
+    let ended = spawn_blocking(move || first.wait());
+    within("the end of the first", PATIENCE, ended)
+        .await
+        .unwrap()
+        .unwrap();
+
+    with("");
+    let said = command_of("reload", &config).await;
+    assert!(said.contains("where no listener is any more"), "{said}");
+    with(&format!(", {listener}"));
+    command_of("reload", &config).await;
+    assert!(ask_at(&socket).await.starts_with("HTTP/1.1 200 OK\r\n"));
+
+    let process = rustix::process::Pid::from_raw(heir).unwrap();
+    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
+    until("the end of the second", PATIENCE, || async {
+        let status = std::fs::read_to_string(format!("/proc/{heir}/stat"));
+        let is_gone = status.map_or(true, |status| status.contains(") Z "));
+        is_gone.then_some(())
+    })
+    .await;
+    assert!(socket.exists(), "the socket was taken away");
+}
+
+/// What a command of the gateway says when it has done what it was to.
+async fn command_of(verb: &'static str, config: &Path) -> String {
+    let mut command = Command::new(PORTWAY);
+    command.arg(verb).arg("--config").arg(config);
+    let output = spawn_blocking(move || command.output()).await.unwrap();
+    let output = output.unwrap();
+    assert!(output.status.success(), "{}", text(&output));
+    text(&output)
+}
+
+/// Asks at a socket of the file system until somebody answers.
+async fn ask_at(path: &Path) -> String {
+    until("an answer", PATIENCE, || async {
+        let path = path.to_owned();
+        let asking = spawn_blocking(move || asked(UnixStream::connect(path).ok()?));
+        asking.await.unwrap()
+    })
+    .await
+}
+
 #[tokio::test]
 async fn the_units_are_such_as_systemd_reads() {
     let Some(analyze) = parts::find("systemd-analyze") else {
@@ -127,20 +219,19 @@ async fn a_gateway_without_a_service_manager_has_nothing_to_say_to_it() {
 /// Asks until somebody answers.
 async fn ask(port: u16) -> String {
     until("an answer", PATIENCE, || async {
-        let asking = spawn_blocking(move || {
-            use std::io::Read;
-            use std::io::Write;
-            let mut stream = std::net::TcpStream::connect(("127.0.0.1", port)).ok()?;
-            stream
-                .write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
-                .ok()?;
-            let mut heard = String::new();
-            stream.read_to_string(&mut heard).ok();
-            Some(heard)
-        });
+        let asking = spawn_blocking(move || asked(TcpStream::connect(("127.0.0.1", port)).ok()?));
         asking.await.unwrap()
     })
     .await
+}
+
+fn asked(mut stream: impl Read + Write) -> Option<String> {
+    stream
+        .write_all(b"GET / HTTP/1.1\r\nHost: app.test\r\nConnection: close\r\n\r\n")
+        .ok()?;
+    let mut heard = String::new();
+    stream.read_to_string(&mut heard).ok();
+    Some(heard)
 }
 
 fn text(output: &Output) -> String {

@@ -55,6 +55,7 @@ const fn is_repeatable(question: &Question) -> bool {
         | Question::Judge(_)
         | Question::KeepPost(_)
         | Question::Note { .. }
+        | Question::Peer { .. }
         | Question::Touch(_)
         | Question::Visit { .. } => true,
         Question::ChangePassword(_)

@@ -38,7 +38,9 @@ use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
+use crate::model::name::ClusterId;
 use crate::model::name::HostName;
+use crate::model::peer;
 use crate::model::session::EndCause;
 use crate::model::session::Holder;
 use crate::model::session::Session;
@@ -46,6 +48,7 @@ use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::identity_provider::ChangeError;
+use crate::ports::peer_service::PeerService;
 use crate::ports::session_engine::ChangePassword;
 use crate::ports::session_engine::ChangePasswordError;
 use crate::ports::session_engine::Ended;
@@ -65,7 +68,7 @@ pub struct SuccessorEngine {
     gone: Mutex<HashSet<SsoId>>,
     /// What was judged, and until when that holds.
     judged: Mutex<HashMap<(SsoId, HostLimits), Judged>>,
-    /// When ends were heard of last, in milliseconds; 0: they are not.
+    /// When ends were heard of last, in milliseconds.
     heard: AtomicU64,
     outbox: Outbox,
     ended: broadcast::Sender<SsoId>,
@@ -88,7 +91,7 @@ impl SuccessorEngine {
             acting: Semaphore::new(AT_ONCE),
             gone: Mutex::default(),
             judged: Mutex::default(),
-            heard: AtomicU64::new(0),
+            heard: AtomicU64::new(UNHEARD),
             outbox: Outbox::default(),
             ended,
         }
@@ -128,8 +131,7 @@ impl SuccessorEngine {
     async fn listen(&self) {
         loop {
             let heard = client::listen(&self.state_dir, ENDED, |line| self.hear(line)).await;
-            self.heard.store(0, Ordering::Release);
-            self.judged.lock().clear();
+            self.heard.store(UNHEARD, Ordering::Release);
             if let Err(error) = heard {
                 tracing::debug!(error = %with_causes(&error), "the successor is not heard");
             }
@@ -139,7 +141,10 @@ impl SuccessorEngine {
 
     fn hear(&self, line: &[u8]) {
         let now = self.clock.now().as_millis();
-        self.heard.store(now, Ordering::Release);
+        if self.heard.swap(now, Ordering::AcqRel) == UNHEARD {
+            // What was judged before may have ended since, unheard.
+            self.judged.lock().clear();
+        }
         let Ok(Some(sso)) = serde_json::from_slice::<Option<SsoId>>(line) else {
             return;
         };
@@ -213,7 +218,7 @@ impl SessionEngine for SuccessorEngine {
         !self.gone.lock().contains(sso)
     }
 
-    /// Where several data centres are, nothing is handed over.
+    /// Whoever asks knows it: the data centre stays the same.
     fn holder(&self, _: &Session) -> Option<Holder> {
         None
     }
@@ -332,6 +337,25 @@ impl SessionEngine for SuccessorEngine {
     }
 }
 
+#[async_trait]
+impl PeerService for SuccessorEngine {
+    /// A successor that says nothing counts as a data centre that says nothing (S-19).
+    async fn answer(&self, from: &ClusterId, question: peer::Question) -> peer::Answer {
+        let question = Question::Peer {
+            from: from.clone(),
+            question: Box::new(question),
+        };
+        match self.ask(&self.judging, &question, JUDGE_WITHIN).await {
+            Ok(Answer::Peer(answer)) => answer,
+            other => {
+                let error = unexpected(other);
+                tracing::warn!(%error, peer = %from, "the successor gave no answer for another data centre");
+                peer::Answer::Unknown
+            }
+        }
+    }
+}
+
 impl std::fmt::Debug for SuccessorEngine {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("SuccessorEngine").finish_non_exhaustive()
@@ -345,6 +369,8 @@ fn unexpected(answer: Result<Answer, AskError>) -> String {
     )
 }
 
+/// They are not.
+const UNHEARD: u64 = 0;
 const ENDED: &str = "/v1/door/ended";
 const BEGIN: &str = "begin a session";
 const END: &str = "record an end";

@@ -6,26 +6,27 @@ use std::net::Ipv4Addr;
 use http::StatusCode;
 
 use crate::admin::Desk;
+use crate::admin::door::DoorServices;
 use crate::admin::door::wire::Answer;
 use crate::admin::door::wire::PostAsked;
 use crate::admin::door::wire::Question;
 use crate::admin::reply::Reply;
 use crate::logbook::causes::with_causes;
 use crate::ports::clock::Clock;
-use crate::ports::session_engine::SessionEngine;
 
 pub(in crate::admin) async fn answer(desk: &Desk, body: &[u8]) -> Reply {
-    let Some(engine) = &desk.engine else {
+    let Some(services) = &desk.door else {
         return Reply::refused(StatusCode::CONFLICT, "this node has no engine of its own");
     };
     match serde_json::from_slice(body) {
-        Ok(question) => Reply::ok(&act(engine.as_ref(), desk.clock.as_ref(), question).await),
+        Ok(question) => Reply::ok(&act(services, desk.clock.as_ref(), question).await),
         // What it says may be secret, so nothing of it is told.
         Err(_) => Reply::refused(StatusCode::BAD_REQUEST, "this cannot be understood here"),
     }
 }
 
-async fn act(engine: &dyn SessionEngine, clock: &dyn Clock, question: Question) -> Answer {
+async fn act(services: &DoorServices, clock: &dyn Clock, question: Question) -> Answer {
+    let engine = services.sessions.as_ref();
     match question {
         Question::ChangePassword(asked) => match engine.change_password(asked.into()).await {
             Ok(session) => Answer::Begun(Box::new((*session).clone())),
@@ -42,6 +43,9 @@ async fn act(engine: &dyn SessionEngine, clock: &dyn Clock, question: Question) 
             Ok(()) => Answer::Done,
             Err(error) => Answer::NotNoted(with_causes(&error)),
         },
+        Question::Peer { from, question } => {
+            Answer::Peer(services.peers.answer(&from, *question).await)
+        }
         Question::SignIn(asked) => match engine.sign_in(asked.into()).await {
             Ok(session) => Answer::Begun(Box::new((*session).clone())),
             Err(error) => Answer::NotBegun(error.into()),

@@ -28,6 +28,7 @@ use crate::model::identity::Credential;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
+use crate::model::peer;
 use crate::model::secret::Secret;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
@@ -57,6 +58,11 @@ pub(super) enum Question {
     Note {
         sso: SsoId,
         attributes: Vec<Attribute>,
+    },
+    /// What another data centre asks.
+    Peer {
+        from: ClusterId,
+        question: Box<peer::Question>,
     },
     SignIn(SignInAsked),
     Spend {
@@ -91,6 +97,7 @@ pub(super) enum Answer {
     NotChanged(NotChanged),
     NotLive(NotLive),
     NotNoted(String),
+    Peer(peer::Answer),
     Post(Option<Box<PostAsked>>),
     Spent(bool),
 }

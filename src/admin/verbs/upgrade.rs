@@ -27,10 +27,9 @@ pub(super) async fn upgrade(desk: &Desk, question: &Question) -> Reply {
         Ok(report) => Reply::ok(&report),
         Err(error) => {
             let status = match error {
-                UpgradeError::Busy
-                | UpgradeError::FirstProcess
-                | UpgradeError::HasPeers
-                | UpgradeError::NotByCommand => StatusCode::CONFLICT,
+                UpgradeError::Busy | UpgradeError::FirstProcess | UpgradeError::NotByCommand => {
+                    StatusCode::CONFLICT
+                }
                 UpgradeError::Stopping => StatusCode::SERVICE_UNAVAILABLE,
             };
             Reply::refused(status, &error)

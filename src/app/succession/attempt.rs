@@ -1,19 +1,24 @@
 //! One attempt to hand over, step by step. This process goes on serving until its successor could, and as before if
 //! that one fails. How a successor is started is in `starting`.
 
+use std::convert::Infallible;
 use std::path::PathBuf;
 use std::process::Child;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use anyhow::Context;
 use tokio::runtime::Handle;
+use tokio::sync::OwnedMutexGuard;
 use tokio::time::timeout;
 
 use crate::admin::SuccessorEngine;
 use crate::app::engine::Engine;
 use crate::app::engine::Kept;
 use crate::app::engine::OwnEngine;
+use crate::app::notify;
+use crate::app::reopenable::Reopenable;
 use crate::app::succession::letters::Channel;
 use crate::app::succession::letters::FromPredecessor;
 use crate::app::succession::letters::FromSuccessor;
@@ -36,6 +41,8 @@ pub(super) struct Attempt<'s> {
     pub(super) successor: Option<(Child, Channel)>,
     pub(super) version: String,
     pub(super) process_id: u32,
+    /// Held while nothing may change that the successor would not know of.
+    pub(super) unchanged: Option<OwnedMutexGuard<()>>,
     /// Why it has failed, if it has.
     pub(super) failed: Option<UpgradeReport>,
 }
@@ -87,7 +94,7 @@ impl Attempt<'_> {
             return self.not_closed("sign-ins that are under way take too long; try again later");
         }
         self.parts.duty.send_replace(false);
-        if let Kept::OnDisk(_) = &own.kept
+        if let Kept::OnDisk(_) | Kept::EndsOnDisk(_) = &own.kept
             && let Err(error) = self.core.block_on(own.store.close())
         {
             // The file is let go of all the same; what it lacks is in memory no more.
@@ -123,15 +130,31 @@ impl Attempt<'_> {
 
     /// Lets go of everything but the connections that there are, and takes leave.
     fn leave(&mut self) -> Happened {
+        // The last look: from here on nobody can be gone back to.
+        if self
+            .successor
+            .as_mut()
+            .is_none_or(|(child, _)| has_ended(child))
+        {
+            self.failed = Some(failed(
+                "the successor has ended before it served".to_owned(),
+            ));
+            return Happened::Failed;
+        }
         let parts = self.parts;
+        notify::succeeded_by(self.process_id);
         parts.lasting.sockets.lock().leave();
         parts.control.leave();
         parts.retired.send_replace(true);
         self.core.block_on(async {
             timeout(RETIRED_WITHIN, parts.retired.closed()).await.ok();
         });
-        // A successor that is gone by now leaves nobody: this is what a crash of it would come to at any time.
-        self.send(&FromPredecessor::Go).ok();
+        if self.send(&FromPredecessor::Go).is_err() {
+            // Nobody serves now; whoever looks after the process starts it again when it fails.
+            parts.outage.begin("the successor");
+        }
+        // Nothing is changed here any more.
+        self.unchanged.take().map(std::mem::forget);
         if let Engine::Own(own) = &parts.lasting.engine {
             let clock = Arc::clone(&parts.lasting.ports.clock);
             let state_dir = parts.config.state_dir.clone();
@@ -172,16 +195,31 @@ impl Attempt<'_> {
         let Engine::Own(own) = &self.parts.lasting.engine else {
             return Happened::Reopened;
         };
-        let Kept::OnDisk(store) = &own.kept else {
-            return Happened::Reopened;
+        let reopened = match &own.kept {
+            Kept::InMemory(_) => Ok(()),
+            Kept::OnDisk(store) => store.open_again(),
+            Kept::EndsOnDisk(store) => self.reopen_ends(own, store),
         };
-        match store.open_again() {
+        match reopened {
             Ok(()) => Happened::Reopened,
             Err(error) => {
                 tracing::error!(error = %format_args!("{error:#}"), "the session store cannot be opened again");
                 Happened::NotReopened
             }
         }
+    }
+
+    /// Opens the file of ends again, and has the sessions that are in memory in it again, but for those whose end
+    /// stands there by now.
+    fn reopen_ends(&self, own: &OwnEngine, store: &Reopenable) -> anyhow::Result<()> {
+        let mut sessions = Vec::new();
+        let Ok(()) = memory::take_out_sessions(own, |piece| {
+            sessions.push(piece);
+            Ok::<(), Infallible>(())
+        });
+        store.open_again()?;
+        let taken = self.core.block_on(memory::take_up(own, sessions));
+        taken.context("the sessions cannot be taken back")
     }
 
     fn resume(&mut self) -> Happened {
@@ -231,6 +269,10 @@ impl Attempt<'_> {
             Err(silence) => Err(failed(with_causes(&silence))),
         }
     }
+}
+
+fn has_ended(child: &mut Child) -> bool {
+    !matches!(child.try_wait(), Ok(None))
 }
 
 /// Waits, within bounds, until every record is in memory.

@@ -23,8 +23,6 @@ pub(in crate::app) struct Duties {
     /// Turns true when another process answers those who run the node; whoever says so knows by the end of these that
     /// this one does not.
     pub(in crate::app) retired: watch::Receiver<bool>,
-    /// The same, for the ops listener.
-    pub(in crate::app) retired_ops: Option<watch::Receiver<bool>>,
     /// Told when another process serves.
     pub(in crate::app) succeeded: Arc<Notify>,
     /// Turns true with that.
@@ -58,6 +56,11 @@ impl Duties {
                 .share()
                 .context("the control socket cannot be shared")?,
             ops: origin.config.ops.zip(ops),
+            back_channel: assembled
+                .lasting
+                .engine
+                .share_back_channel()
+                .context("the back-channel cannot be shared")?,
             duty,
             retired,
             succeeded: Arc::clone(&succeeded),
@@ -67,7 +70,6 @@ impl Duties {
         Ok(Self {
             succession: Arc::new(succession),
             is_on,
-            retired_ops: assembled.ops.as_ref().map(|_| is_retired.clone()),
             retired: is_retired,
             succeeded,
             has_successor,

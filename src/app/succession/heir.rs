@@ -1,5 +1,6 @@
 //! The side of the process that follows.
 
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::os::fd::AsFd;
 use std::os::unix::net::UnixStream;
@@ -166,8 +167,9 @@ impl Heir {
         };
         let keeps = keeping_of(config);
         let listeners = self.sockets(offer.listeners)?;
-        let ops = offer.ops.map(|_| self.channel.receive_descriptor());
-        let ops = ops.transpose()?.map(TcpListener::from);
+        let ops = self.bound(offer.ops)?;
+        let back_channel = self.bound(offer.back_channel)?;
+        let passed = self.passed(offer.passed)?;
         let (socket, lock) = (
             self.channel.receive_descriptor()?,
             self.channel.receive_descriptor()?,
@@ -178,10 +180,23 @@ impl Heir {
         let memory = InheritedMemory(self.pieces()?);
         let given = Given {
             sockets: listeners,
-            ops: ops.filter(|_| config.ops == offer.ops),
+            ops: ops
+                .filter(|(at, _)| config.ops == Some(*at))
+                .map(|(_, ops)| ops),
+            back_channel,
+            passed,
             control,
         };
         Ok(Inherited { given, memory })
+    }
+
+    /// A listener of its own kind, and where it was configured to be.
+    fn bound(&self, at: Option<SocketAddr>) -> anyhow::Result<Option<(SocketAddr, TcpListener)>> {
+        let Some(at) = at else {
+            return Ok(None);
+        };
+        let socket = self.channel.receive_descriptor()?;
+        Ok(Some((at, TcpListener::from(socket))))
     }
 
     fn sockets(&self, offered: Vec<OfferedSocket>) -> anyhow::Result<Vec<Planned>> {
@@ -192,6 +207,18 @@ impl Heir {
             };
             let socket = Socket::inherited(&bind, self.channel.receive_descriptor()?)?;
             Planned::given(name, bind, socket)
+        });
+        sockets.collect()
+    }
+
+    fn passed(&self, offered: Vec<OfferedPlace>) -> anyhow::Result<Vec<Arc<Socket>>> {
+        let sockets = offered.into_iter().map(|place| {
+            let descriptor = self.channel.receive_descriptor()?;
+            let socket = match place {
+                OfferedPlace::Tcp(_) => Socket::Tcp(descriptor.into()),
+                OfferedPlace::Unix { .. } => Socket::of_unix(descriptor.into())?,
+            };
+            Ok(Arc::new(socket))
         });
         sockets.collect()
     }

@@ -85,6 +85,10 @@ pub(super) struct Offer {
     pub(super) listeners: Vec<OfferedSocket>,
     /// Where the ops listener was configured, which has one descriptor; none where there is none.
     pub(super) ops: Option<std::net::SocketAddr>,
+    /// The same of the listener for other data centres and gates.
+    pub(super) back_channel: Option<std::net::SocketAddr>,
+    /// Where a service manager listens besides, each with one descriptor.
+    pub(super) passed: Vec<OfferedPlace>,
     // Two descriptors more are the control socket and its lock.
 }
 
@@ -109,6 +113,8 @@ pub(super) enum Keeping {
     Elsewhere,
     /// In a file below the state directory.
     OnDisk,
+    /// In memory, and what has ended in a file.
+    EndsOnDisk,
     /// In memory.
     InMemory,
 }

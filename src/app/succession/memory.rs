@@ -7,6 +7,7 @@ use crate::app::engine::OwnEngine;
 use crate::app::succession::letters::Piece;
 use crate::model::end::Position;
 use crate::model::session::Session;
+use crate::ports::end_log::EndLog;
 use crate::ports::session_store::StoreError;
 
 /// Gives every piece to `send`, until that fails. Nothing may change meanwhile.
@@ -17,18 +18,34 @@ pub(super) fn take_out<E>(
     for piece in own.engine.remembered() {
         send(Piece::Engine(piece))?;
     }
-    let Kept::InMemory(ends) = &own.kept else {
-        return Ok(());
-    };
+    match &own.kept {
+        Kept::OnDisk(_) => return Ok(()),
+        Kept::EndsOnDisk(_) => {}
+        Kept::InMemory(ends) => take_out_ends(ends.as_ref(), &mut send)?,
+    }
+    take_out_sessions(own, send)
+}
+
+fn take_out_ends<E>(
+    ends: &dyn EndLog,
+    mut send: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
     let mut read = Position::default();
     loop {
         let ended = ends.since(read, PIECE);
         let Some((last, _)) = ended.last() else {
-            break;
+            return Ok(());
         };
         read = *last;
         send(Piece::Ends(ended.into_iter().map(|(_, end)| end).collect()))?;
     }
+}
+
+/// Gives the sessions to `send`, until that fails. Nothing may change meanwhile; the store may be closed.
+pub(super) fn take_out_sessions<E>(
+    own: &OwnEngine,
+    mut send: impl FnMut(Piece) -> Result<(), E>,
+) -> Result<(), E> {
     let mut from = None;
     loop {
         let walked = own.store.walk(from, PIECE);

@@ -15,7 +15,6 @@ use tokio::sync::watch;
 
 use crate::admin::SharedControl;
 use crate::app::Invocation;
-use crate::app::engine::Engine;
 use crate::app::lasting::Lasting;
 use crate::app::succession::attempt::Attempt;
 use crate::app::succession::letters::Keeping;
@@ -36,6 +35,8 @@ pub(in crate::app) struct SuccessionParts {
     pub(in crate::app) lasting: Arc<Lasting>,
     pub(in crate::app) control: SharedControl,
     pub(in crate::app) ops: Option<(SocketAddr, TcpListener)>,
+    /// The listener for other data centres and gates.
+    pub(in crate::app) back_channel: Option<(SocketAddr, TcpListener)>,
     /// Whether this process keeps house.
     pub(in crate::app) duty: watch::Sender<bool>,
     /// Turns true when those who run the node are answered by the successor.
@@ -57,10 +58,11 @@ pub(in crate::app) struct Succession {
 
 /// Where the sessions of a configuration are kept.
 pub(super) fn keeping_of(config: &Config) -> Keeping {
-    match (&config.engine, config.session.store) {
-        (EngineSource::Remote(_), _) => Keeping::Elsewhere,
-        (EngineSource::Embedded, StoreKind::Disk) => Keeping::OnDisk,
-        (EngineSource::Embedded, StoreKind::Memory) => Keeping::InMemory,
+    match (&config.engine, config.session.store, &config.mdc) {
+        (EngineSource::Remote(_), _, _) => Keeping::Elsewhere,
+        (EngineSource::Embedded, StoreKind::Disk, _) => Keeping::OnDisk,
+        (EngineSource::Embedded, StoreKind::Memory, Some(_)) => Keeping::EndsOnDisk,
+        (EngineSource::Embedded, StoreKind::Memory, None) => Keeping::InMemory,
     }
 }
 
@@ -97,9 +99,6 @@ impl Succession {
         if std::process::id() == 1 {
             return Err(UpgradeError::FirstProcess);
         }
-        if matches!(&self.parts.lasting.engine, Engine::Own(own) if own.federation.is_some()) {
-            return Err(UpgradeError::HasPeers);
-        }
         if self.is_under_way.swap(true, Ordering::AcqRel) {
             return Err(UpgradeError::Busy);
         }
@@ -135,6 +134,7 @@ impl Succession {
             successor: None,
             version: String::new(),
             process_id: 0,
+            unchanged: None,
             failed: None,
         };
         let mut at = Predecessor::default();

@@ -10,6 +10,7 @@ use std::os::unix::process::ExitStatusExt;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
@@ -30,10 +31,14 @@ use crate::app::succession::predecessor::keeping_of;
 use crate::config::Bind;
 use crate::logbook::causes::with_causes;
 use crate::ports::control::UpgradeReport;
+use crate::proxy::listening::Socket;
 
 impl Attempt<'_> {
-    /// Starts the successor, waits until it has read its configuration, and gives it the sockets.
+    /// Starts the successor, waits until it has read its configuration, and gives it the sockets. Nothing that it
+    /// would not know of is changed from here on.
     pub(super) fn start(&mut self) -> Result<(), UpgradeReport> {
+        let changing = Arc::clone(&self.parts.lasting.changing);
+        self.unchanged = Some(self.core.block_on(changing.lock_owned()));
         let child = self.spawn().map_err(|error| {
             let binary = self.binary.display();
             failed(format!("{binary} cannot be started: {error}"))
@@ -79,8 +84,12 @@ impl Attempt<'_> {
     }
 
     fn offer(&mut self) -> Result<(), Silence> {
-        let sockets = self.parts.lasting.sockets.lock().shared();
-        let listeners = sockets.iter().map(|socket| OfferedSocket {
+        let (sockets, passed) = {
+            let sockets = self.parts.lasting.sockets.lock();
+            (sockets.shared(), sockets.passed().to_vec())
+        };
+        let own = || sockets.iter().filter(|socket| !socket.is_passed);
+        let listeners = own().map(|socket| OfferedSocket {
             name: socket.name.clone(),
             place: match &socket.bind {
                 Bind::Tcp(address) => OfferedPlace::Tcp(*address),
@@ -96,22 +105,45 @@ impl Attempt<'_> {
             keeping: keeping_of(&self.parts.config),
             listeners: listeners.collect(),
             ops: self.parts.ops.as_ref().map(|(at, _)| *at),
+            back_channel: self.parts.back_channel.as_ref().map(|(at, _)| *at),
+            passed: passed
+                .iter()
+                .map(|socket| place_of(socket))
+                .collect::<io::Result<_>>()
+                .map_err(Silence::Broken)?,
         };
         let Some((_, channel)) = &mut self.successor else {
             return Err(Silence::Gone);
         };
         channel.send(&FromPredecessor::Offer(offer))?;
-        for socket in sockets {
+        for socket in own() {
             let descriptor = socket.socket.share().map_err(Silence::Broken)?;
             channel.send_descriptor(descriptor.as_fd())?;
         }
-        if let Some((_, ops)) = &self.parts.ops {
-            channel.send_descriptor(ops.as_fd())?;
+        for (_, socket) in [&self.parts.ops, &self.parts.back_channel]
+            .into_iter()
+            .flatten()
+        {
+            channel.send_descriptor(socket.as_fd())?;
+        }
+        for socket in passed {
+            let descriptor = socket.share().map_err(Silence::Broken)?;
+            channel.send_descriptor(descriptor.as_fd())?;
         }
         for descriptor in self.parts.control.descriptors() {
             channel.send_descriptor(descriptor)?;
         }
         Ok(())
+    }
+}
+
+fn place_of(socket: &Socket) -> io::Result<OfferedPlace> {
+    match socket {
+        Socket::Tcp(socket) => socket.local_addr().map(OfferedPlace::Tcp),
+        Socket::Unix(socket) => Ok(OfferedPlace::Unix {
+            path: socket.path().to_owned(),
+            mode: MANAGED,
+        }),
     }
 }
 
@@ -139,3 +171,5 @@ const TAKE_OVER: &str = "--take-over";
 /// How long a successor may take to read its configuration, and to look at the sockets.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 const LOOKS_AT_END: u32 = 100;
+/// The permissions of such a socket are not the gateway's matter.
+const MANAGED: u32 = 0;

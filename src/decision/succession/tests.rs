@@ -109,6 +109,7 @@ impl World {
                 self.to_new.push_back(Heard::Yours);
                 None
             }
+            Step::Leave if self.new.is_none() => Some(Happened::Failed),
             Step::Leave => {
                 self.to_new.push_back(Heard::Go);
                 Some(Happened::Done)
