@@ -215,7 +215,8 @@ pub fn known_as(asked: &HeaderMap, tag: &HeaderValue) -> Option<HeaderValue> {
 }
 
 /// Whether a message says that it must stay as it is (RFC 9111 §5.2.1.6, §5.2.2.6).
-fn forbids_changes(headers: &HeaderMap) -> bool {
+#[must_use]
+pub fn forbids_changes(headers: &HeaderMap) -> bool {
     let lines = headers.get_all(header::CACHE_CONTROL).iter();
     let lines = lines.filter_map(|line| line.to_str().ok());
     let mut words = lines.flat_map(|line| line.split(','));

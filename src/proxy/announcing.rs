@@ -2,9 +2,12 @@
 //!
 //! One is used for one connection of one client only: what its header says is true of all of its requests.
 
+use std::hash::BuildHasher;
+use std::hash::RandomState;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::sync::LazyLock;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -20,7 +23,6 @@ use tokio::net::TcpStream;
 use crate::decision::proxy_header::Announcement;
 use crate::decision::proxy_header::HeaderVersion;
 use crate::decision::proxy_header::write;
-use crate::decision::upstream::stable_hash;
 use crate::proxy::address::not_connected;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::ConnectionFacts;
@@ -33,8 +35,9 @@ pub(super) fn announce(
     timeout: Duration,
 ) {
     let header = write(version, announcement(connection, arrived));
-    // No connection that told of another client is taken.
-    peer.group_key ^= stable_hash(&header);
+    // No connection that told of another client is taken, and nobody can choose an address that is taken for one.
+    peer.group_key = KEYED.hash_one((peer.group_key, &header));
+    peer.options.idle_timeout = Some(IDLE);
     let connecting = Announced {
         header,
         by: peer.options.custom_l4.take(),
@@ -102,3 +105,8 @@ async fn by_tcp(address: &SocketAddr) -> io::Result<Stream> {
     stream.set_nodelay(true)?;
     Ok(Stream::from(stream))
 }
+
+/// What tells headers apart, by a key of this process.
+static KEYED: LazyLock<RandomState> = LazyLock::new(RandomState::new);
+/// How long such a connection waits for another request: it is of no use to other clients.
+const IDLE: Duration = Duration::from_secs(10);

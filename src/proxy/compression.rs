@@ -64,9 +64,9 @@ pub(super) fn begin(
         let tag = head.headers.get(header::ETAG);
         if let Some(known) = tag.and_then(|tag| known_as(&request.headers, tag)) {
             head.insert_header(header::ETAG, known)?;
-            return vary(head);
         }
-        return Ok(());
+        // As on the answer itself (RFC 9110 §15.4.5).
+        return vary(head);
     }
     let asked = Asked {
         method: &request.method,

@@ -29,11 +29,17 @@ impl Edge {
             }
             limit = limit.min(LAST_CALL);
         }
+        // Whoever has connected a moment ago is about to ask.
+        timeout(limit.min(FIRST_WORD), self.connections.all_closed())
+            .await
+            .ok();
         self.proxy.http_cleanup().await;
         timeout(limit, self.connections.all_closed()).await.ok();
         self.connections.open()
     }
 }
 
+/// How long connections by which nothing has come yet are waited for.
+const FIRST_WORD: Duration = Duration::from_millis(250);
 /// How long before the end idle connections are closed that nothing came by.
 const LAST_CALL: Duration = Duration::from_secs(1);

@@ -9,6 +9,7 @@ use pingora::http::ResponseHeader;
 
 use crate::config::Caching;
 use crate::config::UpstreamHost;
+use crate::decision::compression::forbids_changes;
 use crate::decision::forwarded::Scheme;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
@@ -171,7 +172,12 @@ fn clean(head: &mut ResponseHeader, admitted: &Admitted, serving: &Serving) -> p
         }
     }
     if must_not_be_kept(head, admitted) {
-        head.insert_header(header::CACHE_CONTROL, NO_STORE)?;
+        let kept = if forbids_changes(&head.headers) {
+            NO_STORE_OR_CHANGE
+        } else {
+            NO_STORE
+        };
+        head.insert_header(header::CACHE_CONTROL, kept)?;
     }
     Ok(())
 }
@@ -234,3 +240,5 @@ fn set_gito(
 }
 
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+/// As an upstream has said of changes.
+const NO_STORE_OR_CHANGE: HeaderValue = HeaderValue::from_static("no-store, no-transform");

@@ -5,6 +5,8 @@
 
 use std::io;
 use std::os::fd::RawFd;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use nix::sys::socket::Shutdown;
@@ -35,7 +37,9 @@ pub(super) async fn linger(mut stream: Stream) {
 /// the client says that it is there, and keep it in memory; so it is taken back.
 pub(super) fn reset(stream: Stream) {
     if let Err(error) = forget_what_is_unsent(stream.id()) {
-        tracing::debug!(%error, "what a client has not read is left to the system");
+        if !TOLD.swap(true, Ordering::Relaxed) {
+            tracing::warn!(%error, "connections of clients that do not read cannot be reset; the system keeps what they have not read");
+        }
     }
     drop(stream);
 }
@@ -47,6 +51,8 @@ fn forget_what_is_unsent(socket: RawFd) -> io::Result<()> {
     Ok(())
 }
 
+/// Whether it was told already.
+static TOLD: AtomicBool = AtomicBool::new(false);
 const WASTE_BYTES: usize = 4096;
 /// How long a client may take altogether.
 const LINGER: Duration = Duration::from_secs(30);

@@ -24,6 +24,7 @@ use crate::support::parts;
 use crate::support::recorder::Reply;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
+use crate::support::yaml;
 
 /// A virtual host that compresses, but for `/off`, before a pool with these settings.
 async fn before(pool: &str) -> Gateway {
@@ -260,15 +261,36 @@ async fn heads_parts_and_older_clients_get_no_compressed_answer_and_are_told_tha
 async fn a_copy_that_was_compressed_is_known_by_its_weak_validator() {
     let upstream = upstream().await;
     let gateway = before(&format!("primary: [\"{}\"]", upstream.address())).await;
-    for (asked, told, vary) in [
-        ("W/\"v1\"", "W/\"v1\"", "Accept-Encoding"),
-        ("\"v1\"", "\"v1\"", ""),
-    ] {
+    for (asked, told) in [("W/\"v1\"", "W/\"v1\""), ("\"v1\"", "\"v1\"")] {
         let answer = ask(&gateway, "/unchanged", &[("if-none-match", asked)]).await;
         assert_eq!(answer.status, 304);
         assert_eq!(answer.header("etag"), told);
-        assert_eq!(answer.header("vary"), vary);
+        assert_eq!(answer.header("vary"), "Accept-Encoding");
         assert_eq!(answer.header("content-encoding"), "");
+    }
+}
+
+/// What is kept out of caches says so in the place of what the upstream said, but for this.
+#[tokio::test]
+async fn an_upstream_that_forbids_changes_is_heard_on_a_protected_route_too() {
+    let upstream = upstream().await;
+    let sites = yaml::applications(&[upstream.address()]);
+    let route = "path: /, access: protected";
+    let gateway =
+        Gateway::start(&sites.replace(route, &format!("compression: {{}}, {route}"))).await;
+    let browser = Browser::signed_in(&gateway, "alice").await;
+    for (name, coding, told) in [
+        ("page", "gzip", "no-store"),
+        ("kept", "", "no-store, no-transform"),
+    ] {
+        let request = Request::get(&format!("https://app.test/{name}"));
+        let answer = browser
+            .try_send(request.header("accept-encoding", "gzip"))
+            .await
+            .unwrap();
+        assert_eq!(answer.header("content-encoding"), coding, "{name}");
+        assert_eq!(answer.header("cache-control"), told, "{name}");
+        assert_eq!(decoded(coding, &answer.body), page());
     }
 }
 
