@@ -6,6 +6,7 @@
 
 use std::ffi::OsString;
 use std::net::SocketAddr;
+use std::net::TcpListener;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
@@ -29,8 +30,10 @@ use crate::app::assembly::Assembled;
 use crate::app::edge_service::EdgeParts;
 use crate::app::edge_service::EdgeService;
 use crate::app::engine::Engine;
+use crate::app::federation::Answering;
 use crate::app::hang_ups::HangUps;
 use crate::app::ops::OpsService;
+use crate::app::services::Core;
 use crate::app::signals::Signals;
 use crate::app::succession::Blessing;
 use crate::app::succession::Claims;
@@ -254,23 +257,23 @@ fn run(launch: Launch) -> anyhow::Result<()> {
     let outage = Arc::new(Outage::new(Arc::clone(&stop)));
     let engine = assembled.lasting.engine.clone();
     let duties = Duties::of(&origin, &assembled, &outage)?;
-    let ops = assembled.ops.take();
-    let ops = ops.map(|socket| (socket, duties.retired.clone()));
-    let answering = assembled.lasting.engine.answering()?;
-    let answering = answering.map(|answering| (answering, duties.retired.clone()));
+    // What is done before could be undone, where another process may take its sessions back.
+    let (begins, begun) = watch::channel(blessing.is_none());
+    let others = Others {
+        ops: assembled.ops.take(),
+        answering: assembled.lasting.engine.answering()?,
+        begun: begun.clone(),
+        retired: duties.retired.clone(),
+    };
     let succeeded = Arc::clone(&duties.succeeded);
     let has_successor = Arc::clone(&duties.has_successor);
-    // What is done before could be undone, where another process may take its sessions back.
-    let (begin, begun) = watch::channel(blessing.is_none());
-    let core = services::Core::new(
+    let core = Core::new(
         &mut assembled,
         (origin, hang_ups),
         (&is_serving, &leaving),
-        (&outage, duties, begun.clone()),
+        (&outage, duties, begun),
     );
-    if let Some((socket, retired)) = ops {
-        server.add_service(OpsService::new(socket, core.node(), retired));
-    }
+    add_others(&mut server, &core, others, &outage);
     let edge = EdgeService::new(EdgeParts {
         conf: Arc::clone(&server.configuration),
         assembled,
@@ -281,18 +284,9 @@ fn run(launch: Launch) -> anyhow::Result<()> {
         outage: Arc::clone(&outage),
         ready,
         blessing,
-        begun: begin,
+        begun: begins,
         has_successor: Arc::clone(&has_successor),
     });
-    if let Some((answering, retired)) = answering {
-        let term = Term {
-            settled: core.settled(),
-            begun,
-            retired,
-        };
-        let service = AnsweringService::new(answering, term, Arc::clone(&outage));
-        server.add_service(service);
-    }
     let core = server.add_service(core);
     let edge = server.add_service(edge);
     edge.add_dependency(&core);
@@ -312,6 +306,32 @@ fn run(launch: Launch) -> anyhow::Result<()> {
     logs.finish();
     closed?;
     nothing_lost(&outage)
+}
+
+/// What answers others than the users of applications.
+struct Others {
+    ops: Option<TcpListener>,
+    answering: Option<Answering>,
+    /// See [`Term`].
+    begun: watch::Receiver<bool>,
+    /// Turns true when another process answers them; whoever says so knows by the end of these that this one does not.
+    retired: watch::Receiver<bool>,
+}
+
+fn add_others(server: &mut Server, core: &Core, others: Others, outage: &Arc<Outage>) {
+    if let Some(socket) = others.ops {
+        let service = OpsService::new(socket, core.node(), others.retired.clone());
+        server.add_service(service);
+    }
+    if let Some(answering) = others.answering {
+        let term = Term {
+            settled: core.settled(),
+            begun: others.begun,
+            retired: others.retired,
+        };
+        let service = AnsweringService::new(answering, term, Arc::clone(outage));
+        server.add_service(service);
+    }
 }
 
 fn nothing_lost(outage: &Outage) -> anyhow::Result<()> {

@@ -119,13 +119,7 @@ impl Core {
             keys: Arc::new(NodeKeys(Arc::clone(&lasting.key_watch))),
             pools: Arc::new(pools),
             sessions: Arc::new(sessions),
-            door: match &lasting.engine {
-                Engine::Own(own) => Some(DoorServices {
-                    sessions: Arc::clone(&own.door) as Arc<dyn SessionEngine>,
-                    peers: Arc::clone(&own.door) as Arc<dyn PeerService>,
-                }),
-                Engine::Remote(_) => None,
-            },
+            door: door_services(&lasting.engine),
             clock: Arc::clone(&lasting.ports.clock),
             audit: Arc::clone(&lasting.ports.audit),
         };
@@ -250,6 +244,16 @@ impl ServiceWithDependents for Core {
     fn threads(&self) -> Option<usize> {
         Some(1)
     }
+}
+
+fn door_services(engine: &Engine) -> Option<DoorServices> {
+    let Engine::Own(own) = engine else {
+        return None;
+    };
+    Some(DoorServices {
+        sessions: Arc::clone(&own.door) as Arc<dyn SessionEngine>,
+        peers: Arc::clone(&own.door) as Arc<dyn PeerService>,
+    })
 }
 
 /// Lets those who run the node act on it.

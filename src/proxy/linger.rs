@@ -36,10 +36,13 @@ pub(super) async fn linger(mut stream: Stream) {
 /// Closes a connection whose client does not read. The system would go on to offer what was written, for as long as
 /// the client says that it is there, and keep it in memory; so it is taken back.
 pub(super) fn reset(stream: Stream) {
-    if let Err(error) = forget_what_is_unsent(stream.id()) {
-        if !TOLD.swap(true, Ordering::Relaxed) {
-            tracing::warn!(%error, "connections of clients that do not read cannot be reset; the system keeps what they have not read");
-        }
+    if let Err(error) = forget_what_is_unsent(stream.id())
+        && !TOLD.swap(true, Ordering::Relaxed)
+    {
+        tracing::warn!(
+            %error,
+            "connections of clients that do not read cannot be reset; the system keeps what they have not read"
+        );
     }
     drop(stream);
 }

@@ -102,7 +102,7 @@ impl Gateway {
 impl Drop for Gateway {
     fn drop(&mut self) {
         let log = self.running.log();
-        if !std::thread::panicking() {
+        if !thread::panicking() {
             assert!(!log.contains("panicked at"), "the gateway panicked: {log}");
         }
     }

@@ -154,7 +154,9 @@ impl Attempt<'_> {
             parts.outage.begin("the successor");
         }
         // Nothing is changed here any more.
-        self.unchanged.take().map(std::mem::forget);
+        if let Some(unchanged) = self.unchanged.take() {
+            std::mem::forget(unchanged);
+        }
         if let Engine::Own(own) = &parts.lasting.engine {
             let clock = Arc::clone(&parts.lasting.ports.clock);
             let state_dir = parts.config.state_dir.clone();
