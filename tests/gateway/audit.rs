@@ -138,11 +138,7 @@ async fn who_asks_a_running_gateway_for_something_is_written_down_and_which_conf
         assert_eq!(given["by_sudo_user"], "mallory");
         assert_eq!(given[detail.0], detail.1);
         if !event.is_empty() {
-            until(&format!("{event} follows {given}"), SOON, || async {
-                let done = last(&gateway, event).await;
-                (done["seq"].as_u64() > given["seq"].as_u64()).then_some(())
-            })
-            .await;
+            follows(&gateway, event, seq(given)).await;
         }
     }
     let shown = gateway.command(&["config", "show"]).output().unwrap();
@@ -156,6 +152,18 @@ async fn who_asks_a_running_gateway_for_something_is_written_down_and_which_conf
         .map(|line| line["sha256"].as_str().unwrap())
         .collect();
     assert_eq!(digests, [&*digest, &*digest]);
+}
+
+fn seq(line: &serde_json::Value) -> Option<u64> {
+    line.get("seq")?.as_u64()
+}
+
+async fn follows(gateway: &Gateway, event: &str, command: Option<u64>) {
+    until(&format!("{event} follows its command"), SOON, || async {
+        let done = last(gateway, event).await;
+        (seq(&done) > command).then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

@@ -95,11 +95,7 @@ async fn an_account_that_does_not_exist_waits_like_one_that_does() {
         for _ in 0..FREE + 2 {
             let answer = guess(&mut browser, &page, "198.51.100.1", user, "wrong").await;
             let headers = answer.status == 429;
-            // In minutes: some seconds may pass between two guesses.
-            let wait = headers.then(|| {
-                let seconds: u64 = answer.header("retry-after").parse().unwrap();
-                seconds.div_ceil(60)
-            });
+            let wait = headers.then(|| minutes_to_wait(&answer));
             answers.push((answer.status, wait, answer.text().len()));
         }
         seen.push(answers);
@@ -107,6 +103,12 @@ async fn an_account_that_does_not_exist_waits_like_one_that_does() {
     assert_eq!(seen[0], seen[1]);
     assert_eq!(seen[0], seen[2]);
     assert_eq!(seen[0][FREE].0, 429);
+}
+
+/// Some seconds may pass between two guesses.
+fn minutes_to_wait(answer: &Answer) -> u64 {
+    let seconds: u64 = answer.header("retry-after").parse().unwrap();
+    seconds.div_ceil(60)
 }
 
 #[tokio::test]
