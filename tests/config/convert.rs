@@ -421,6 +421,24 @@ fn upstreams_that_begin_slowly_or_are_services_do_so_here() {
     assert_eq!(lost, ["server c.internal service=one.two"]);
 }
 
+/// nginx says so of one upstream, Portway of all: whoever says otherwise, or nothing, is told of.
+#[test]
+fn what_one_upstream_says_and_the_pool_does_is_a_change_for_the_others() {
+    let text = "upstream a { server 10.0.0.1:81; server 10.0.0.2:81 max_fails=0; }
+        upstream b { server 10.0.1.1:81 max_fails=2; server 10.0.1.2:81 max_fails=2 fail_timeout=10s; }
+        upstream c { server 10.0.2.1:81 slow_start=0; server 10.0.2.2:81; }
+        server { server_name a.test; location / { proxy_pass http://a; }
+        location /b { proxy_pass http://b; } location /c { proxy_pass http://c; } }";
+    let made = converted(text).unwrap();
+    let yaml = flat(&made.yaml);
+    assert_eq!(yaml.matches("max_fails: 0").count(), 1, "{yaml}");
+    assert_eq!(yaml.matches("max_fails: 2").count(), 1, "{yaml}");
+    let changed = made.report.directives.iter();
+    let changed = changed.filter(|entry| entry.verdict == Verdict::Changed);
+    let changed: Vec<&str> = changed.map(|entry| entry.directive.as_str()).collect();
+    assert_eq!(changed, ["server 10.0.0.1:81"]);
+}
+
 #[test]
 fn grpc_goes_by_http_2_with_the_directives_of_its_own() {
     let text = "upstream calls { server 10.0.0.1:50051; }

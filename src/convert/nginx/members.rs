@@ -19,7 +19,7 @@ pub(super) enum Tier {
     Secondary,
 }
 
-/// What nginx says of each upstream and Portway of a pool: the first that says something counts.
+/// What nginx says of each upstream and Portway of a pool: of each the first that is said.
 #[derive(Default)]
 pub(super) struct Shared {
     max_fails: Option<String>,
@@ -28,6 +28,49 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// What the upstreams of a block say.
+    pub(super) fn of<'s>(servers: impl Iterator<Item = &'s Directive>) -> Self {
+        let mut all = Self::default();
+        for said in servers.map(Self::said_by) {
+            all.max_fails = all.max_fails.or(said.max_fails);
+            all.fail_timeout = all.fail_timeout.or(said.fail_timeout);
+            all.slow_start = all.slow_start.or(said.slow_start);
+        }
+        all
+    }
+
+    fn said_by(server: &Directive) -> Self {
+        let mut said = Self::default();
+        for parameter in server.args.iter().skip(1) {
+            match parameter.split_once('=') {
+                Some(("max_fails", value)) if value.parse().is_ok_and(|n: u32| n <= 1000) => {
+                    said.max_fails = Some(value.to_owned());
+                }
+                Some(("fail_timeout", value)) => {
+                    let value = time(value).filter(|time| !time.is_zero());
+                    said.fail_timeout = value.map(duration);
+                }
+                Some(("slow_start", value)) => {
+                    let value = time(value).map(|time| (!time.is_zero()).then(|| duration(time)));
+                    said.slow_start = value.map(|time| time.unwrap_or_else(|| NONE.to_owned()));
+                }
+                _ => {}
+            }
+        }
+        said
+    }
+
+    /// Whether this is what nginx does with an upstream that says this of itself. Who says nothing means nginx's own.
+    fn fits(&self, said: &Self) -> bool {
+        let fits = |all: &Option<String>, said: &Option<String>, own: &str| {
+            let said = said.as_deref().unwrap_or(own);
+            all.as_deref().is_none_or(|all| all == said)
+        };
+        fits(&self.max_fails, &said.max_fails, "1")
+            && fits(&self.fail_timeout, &said.fail_timeout, "10s")
+            && fits(&self.slow_start, &said.slow_start, NONE)
+    }
+
     pub(super) fn entries(self) -> Vec<Entry> {
         let pairs = [
             ("max_fails", self.max_fails),
@@ -41,7 +84,7 @@ impl Shared {
 
     /// One upstream; none where it is out of use.
     pub(super) fn member(
-        &mut self,
+        &self,
         ledger: &Ledger,
         server: &Directive,
         address: &str,
@@ -49,8 +92,8 @@ impl Shared {
         let mut tier = Tier::Primary;
         let mut weight = None;
         let mut down = false;
-        let mut plain = true;
         let mut service = None;
+        let said = Self::said_by(server);
         for parameter in server.args.iter().skip(1) {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match (key, value) {
@@ -59,18 +102,9 @@ impl Shared {
                 ("weight", value) if value.parse().is_ok_and(|n: u32| (1..=1000).contains(&n)) => {
                     weight = Some(value.to_owned());
                 }
-                ("max_fails", value) if value.parse().is_ok_and(|n: u32| n <= 1000) => {
-                    plain &= agreed(&mut self.max_fails, value);
-                }
-                ("fail_timeout", value) if time(value).is_some_and(|time| !time.is_zero()) => {
-                    let value = time(value).map(duration).unwrap_or_default();
-                    plain &= agreed(&mut self.fail_timeout, &value);
-                }
-                ("slow_start", value) if time(value).is_some() => {
-                    let value = time(value).filter(|time| !time.is_zero());
-                    let value = value.map_or_else(|| "none".to_owned(), duration);
-                    plain &= agreed(&mut self.slow_start, &value);
-                }
+                ("max_fails", _) if said.max_fails.is_some() => {}
+                ("fail_timeout", _) if said.fail_timeout.is_some() => {}
+                ("slow_start", _) if said.slow_start.is_some() => {}
                 ("service", name) => service = Some(name),
                 ("resolve", _) => {}
                 _ => {
@@ -95,7 +129,7 @@ impl Shared {
                 .unwrap_or_default();
             let why = format!("a placeholder: set {variable} to the address and port of the node");
             ledger.changed(server, why);
-        } else if plain {
+        } else if self.fits(&said) {
             ledger.kept(server, "an upstream of the pool");
         } else {
             ledger.changed(
@@ -132,10 +166,7 @@ fn written(
     }
 }
 
-/// Notes a value unless another one was there; whether they are the same.
-fn agreed(place: &mut Option<String>, value: &str) -> bool {
-    *place.get_or_insert_with(|| value.to_owned()) == value
-}
+const NONE: &str = "none";
 
 /// Whether an address is spoken to by TLS, and what stands behind the scheme, which gRPC may leave out.
 ///

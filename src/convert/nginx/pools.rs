@@ -127,9 +127,10 @@ impl<'t> Pools<'t> {
     fn of_block(&mut self, ledger: &Ledger, block: &Directive) -> Result<Entry, String> {
         let mut primary = Vec::new();
         let mut secondary = Vec::new();
-        let mut shared = Shared::default();
+        let servers = || block.inside().iter().filter(|inner| inner.name == "server");
+        let shared = Shared::of(servers());
         let mut place = 0_u32;
-        for server in block.inside().iter().filter(|inner| inner.name == "server") {
+        for server in servers() {
             place = place.saturating_add(1);
             let address = match self.address(block.first(), server, place) {
                 Ok(address) => address,
