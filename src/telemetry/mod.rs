@@ -49,6 +49,7 @@ pub const DEFAULT_FILTER: &str = "info";
 
 /// What the operator cannot ask for: the lines of these crates quote requests with their paths, queries
 /// and cookies. Connectors are silent: a kept connection that is busy closing is an error to pingora, and a
-/// connection that fails is told of by the request that wanted it.
-const CAPS: &str = "pingora_core=error,pingora_core::connectors=off,pingora_proxy=off,pingora_http=off,pingora_pool=error,\
+/// connection that fails is told of by the request that wanted it. So are its applications, which call it an error
+/// that a client of HTTP/2 has gone before the two had greeted each other.
+const CAPS: &str = "pingora_core=error,pingora_core::apps=off,pingora_core::connectors=off,pingora_proxy=off,pingora_http=off,pingora_pool=error,\
     h2=off,hyper=off,rustls=error,hickory_resolver=error,hickory_proto=error,hickory_net=error";
