@@ -26,32 +26,26 @@ enum Doubt {
 
 /// Sockets that this node cannot connect to as they are.
 pub(super) fn useless(config: &Config) -> Vec<String> {
-    let of_pool = |pool| {
-        doubts(pool).filter_map(|(path, doubt)| match doubt {
-            Doubt::Absent => None,
-            Doubt::Useless(why) => Some(line(pool, path, why)),
-        })
-    };
-    config
-        .pools
-        .values()
-        .map(AsRef::as_ref)
-        .flat_map(of_pool)
-        .collect()
+    told(config, |doubt| match doubt {
+        Doubt::Absent => None,
+        Doubt::Useless(why) => Some(why),
+    })
 }
 
 /// Sockets that are not there.
 pub(super) fn absent(config: &Config) -> Vec<String> {
-    let of_pool = |pool| {
-        let absent = doubts(pool).filter(|(_, doubt)| *doubt == Doubt::Absent);
-        absent.map(|(path, _)| line(pool, path, "it does not exist; does its application run?"))
-    };
-    config
-        .pools
-        .values()
-        .map(AsRef::as_ref)
-        .flat_map(of_pool)
-        .collect()
+    told(config, |doubt| {
+        (doubt == Doubt::Absent).then_some("it does not exist; does its application run?")
+    })
+}
+
+fn told(config: &Config, why: impl Fn(Doubt) -> Option<&'static str>) -> Vec<String> {
+    let pools = config.pools.values();
+    let told = pools.flat_map(|pool| {
+        let doubts = doubts(pool);
+        doubts.filter_map(|(path, doubt)| Some(line(pool, path, why(doubt)?)))
+    });
+    told.collect()
 }
 
 fn line(pool: &Pool, path: &str, why: &str) -> String {
