@@ -7,8 +7,12 @@ use bytes::Bytes;
 use http::HeaderValue;
 use http::StatusCode;
 
+use crate::decision::facts::Fact;
+use crate::decision::facts::RequestFact;
 use crate::decision::facts::Subject;
+use crate::decision::rewrite::Rewrite;
 use crate::decision::template::Form;
+use crate::decision::template::Part;
 use crate::decision::template::Template;
 
 /// An answer that a route has by itself.
@@ -25,10 +29,20 @@ pub enum FixedAnswer {
 pub struct Redirect {
     /// How that is said: a status of the 300s.
     pub status: StatusCode,
-    /// The address. The host in it is written out, so that no request chooses where a browser goes.
-    pub to: Template,
+    /// The address.
+    pub to: Address,
     /// What becomes of the query.
     pub query: Query,
+}
+
+/// The address that a redirect leads to. The host in it is written out, so that no request chooses where a browser
+/// goes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Address {
+    /// A text with what an expression matched of the path; nowhere where it does not match.
+    Groups(Rewrite),
+    /// A text with facts.
+    Template(Template),
 }
 
 /// What becomes of the query of a request that is redirected.
@@ -71,14 +85,22 @@ impl FixedAnswer {
 
 impl Redirect {
     fn location(&self, subject: &Subject<'_>) -> Option<HeaderValue> {
-        let text = String::from_utf8(self.to.render(subject, Form::Location)?).ok()?;
+        let text = match &self.to {
+            Address::Groups(groups) => groups.text(subject.request.path)?,
+            Address::Template(template) => {
+                String::from_utf8(template.render(subject, Form::Location)?).ok()?
+            }
+        };
         // What browsers would read as an address on another host.
         if text.starts_with("//") || text.starts_with("/\\") {
             return None;
         }
         let query = match self.query {
             Query::Drop => None,
-            Query::Keep => subject.request.query.filter(|_| !text.contains('?')),
+            Query::Keep => {
+                let query = subject.request.query.filter(|_| !text.contains('?'));
+                query.filter(|query| !query.is_empty() || self.to.ends_as_asked_for())
+            }
         };
         let text = match (query, text.split_once('#')) {
             (None, _) => text,
@@ -89,16 +111,27 @@ impl Redirect {
     }
 }
 
+impl Address {
+    /// Whether the target of the request stands at its end as it is, a bare question mark included.
+    fn ends_as_asked_for(&self) -> bool {
+        match self {
+            Self::Groups(_) => false,
+            Self::Template(template) => {
+                let path = Part::Fact(Fact::Request(RequestFact::Path));
+                template.parts().last() == Some(&path)
+            }
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use http::HeaderMap;
     use http::Method;
 
     use super::*;
-    use crate::decision::facts::Fact;
     use crate::decision::facts::RequestFacts;
     use crate::decision::forwarded::Scheme;
-    use crate::decision::template::Part;
     use crate::model::id::RequestId;
     use crate::model::time::Timestamp;
 
@@ -107,9 +140,14 @@ mod tests {
             Ok(fact) => Part::Fact(fact),
             Err(_) => Part::Text((*part).into()),
         });
+        let to = Address::Template(Template::new("", parts.collect()));
+        located(to, query, (path, asked))
+    }
+
+    fn located(to: Address, query: Query, (path, asked): (&str, Option<&str>)) -> String {
         let redirect = Redirect {
             status: StatusCode::FOUND,
-            to: Template::new("", parts.collect()),
+            to,
             query,
         };
         let headers = HeaderMap::new();
@@ -145,9 +183,29 @@ mod tests {
         assert_eq!(own, "/find?q=1");
         let fragment = location(&["/new#top"], Query::Keep, asked);
         assert_eq!(fragment, "/new?x=1&y=%2F#top");
+        let bare = location(&there, Query::Keep, ("/a", Some("")));
+        assert_eq!(bare, "https://new.test/a?");
+        let other = location(&["/new"], Query::Keep, ("/a", Some("")));
+        assert_eq!(other, "/new");
         // Anything else of a request is text.
         let text = location(&["/find/", "request.query.y"], Query::Drop, asked);
         assert_eq!(text, "/find/%2F");
+    }
+
+    #[test]
+    fn what_an_expression_matched_stands_in_the_address_and_nothing_leads_past_it() {
+        let led = |path: &str, query: Query| {
+            let groups = Rewrite::pattern("/old/([^/]*)/(.*)", "/new/$2?of=$1").unwrap();
+            located(Address::Groups(groups), query, (path, Some("x=1")))
+        };
+        assert_eq!(led("/old/a%20b/c/d", Query::Keep), "/new/c/d?of=a%20b");
+        assert_eq!(led("/other", Query::Keep), "nowhere");
+        let whole = |path: &str| {
+            let groups = Rewrite::pattern("/old(/.*)", "$1").unwrap();
+            located(Address::Groups(groups), Query::Keep, (path, Some("x=1")))
+        };
+        assert_eq!(whole("/old/a"), "/a?x=1");
+        assert_eq!(whole("/old//evil.test/"), "nowhere");
     }
 
     #[test]

@@ -141,6 +141,18 @@ impl Rewrite {
         Ok(Some(other))
     }
 
+    /// What comes in the place of a canonical path, as it is; none where the pattern does not match, or is a prefix.
+    #[must_use]
+    pub fn text(&self, canonical: &str) -> Option<String> {
+        match &self.0 {
+            Kind::Pattern { pattern, with } => {
+                let found = pattern.captures(canonical)?;
+                Some(filled(with, &found))
+            }
+            Kind::Prefix { .. } => None,
+        }
+    }
+
     /// An address in an answer, as the public knows it; none where it stays as it is. `public` is how the
     /// addresses of the virtual host begin, such as `https://app.example.com`.
     #[must_use]
@@ -258,6 +270,32 @@ fn pieces(with: &str) -> Result<Box<[Piece]>, RewriteError> {
     }
     Ok(pieces.into())
 }
+
+/// What is written alike does alike.
+impl PartialEq for Rewrite {
+    fn eq(&self, other: &Self) -> bool {
+        match (&self.0, &other.0) {
+            (
+                Kind::Pattern { pattern, with },
+                Kind::Pattern {
+                    pattern: its,
+                    with: with_its,
+                },
+            ) => pattern.as_str() == its.as_str() && with == with_its,
+            (
+                Kind::Prefix { strip, add },
+                Kind::Prefix {
+                    strip: its,
+                    add: its_add,
+                },
+            ) => strip == its && add == its_add,
+            (Kind::Pattern { .. }, Kind::Prefix { .. })
+            | (Kind::Prefix { .. }, Kind::Pattern { .. }) => false,
+        }
+    }
+}
+
+impl Eq for Rewrite {}
 
 impl fmt::Debug for Rewrite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

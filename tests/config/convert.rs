@@ -196,6 +196,75 @@ fn several_rewrites_are_as_many_routes() {
     );
 }
 
+/// Redirects are routes of their own, in nginx's order: those of a server before its locations, those of a location
+/// before what else it does.
+#[test]
+fn rewrites_that_redirect_are_routes_with_what_their_groups_match() {
+    let text = "server { server_name a.test;
+        rewrite ^/old/(.*)$ https://b.test/$1 permanent;
+        location /v1/ { rewrite ^/v1/x/(.*)$ /x/$1? redirect; rewrite ^/v1/(.*)$ /api/$1 break;
+            proxy_pass http://10.0.0.1; }
+        location = /one { rewrite ^ /two permanent; }
+        location / { proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    let (yaml, report) = (made.yaml.replace('"', ""), made.report.text());
+    assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
+    let places: Vec<usize> = [
+        "regex: /old/(.*)$\n",
+        "regex: ^/v1/x/(.*)$\n",
+        "path: /v1/\n",
+        "path: /\n",
+    ]
+    .iter()
+    .map(|line| {
+        yaml.find(&line.replace('^', ""))
+            .unwrap_or_else(|| panic!("{line}: {yaml}"))
+    })
+    .collect();
+    assert!(places.is_sorted(), "{yaml}");
+    for line in [
+        "to: https://b.test/$1\n",
+        "regex: /old/(.*)\n",
+        "status: 301\n",
+        "to: /x/$1\n",
+        "query: drop\n",
+        "to: /two\n",
+        "with: /api/$1\n",
+    ] {
+        assert!(yaml.contains(line), "{line}: {yaml}");
+    }
+    for (rewrite, why) in [
+        (
+            "rewrite ^/a(.*)$ https://b.test$1 permanent;",
+            "has no host that is known",
+        ),
+        (
+            "rewrite ^/a(.*)$ $1 permanent;",
+            "has no host that is known",
+        ),
+        ("rewrite ^/a(?=b)(.*)$ /b$1 permanent;", "look-around"),
+        ("rewrite ^/a$ /b/$arg_x/$1 permanent;", "cannot be said"),
+        (
+            "rewrite ^/a$ /b; rewrite ^/c$ /d permanent;",
+            "behind a `rewrite`",
+        ),
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; {rewrite} location / {{ proxy_pass http://10.0.0.1; }} }}"
+        );
+        let report = converted(&text).unwrap().report.text();
+        assert!(report.contains(why), "{rewrite}: {report}");
+    }
+    let query = "server { server_name a.test; rewrite ^/a$ /b?c=1 redirect; location / { proxy_pass http://10.0.0.1; } }";
+    let made = converted(query).unwrap();
+    assert_eq!(
+        made.report.count(Verdict::Changed),
+        1,
+        "{}",
+        made.report.text()
+    );
+}
+
 /// One address beside all of them cannot be bound, and nobody is to be heard where nginx did not hear him.
 #[test]
 fn one_address_beside_all_of_them_is_left_out() {

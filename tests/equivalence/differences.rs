@@ -132,17 +132,6 @@ const ROWS: &[Row] = &[
         }),
     },
     Row {
-        name: "rewritten redirect",
-        what: "`rewrite` with `permanent` or `redirect` is not done unless it leads to https: the route answers 404",
-        why: "redirects have no groups of an expression in them; the report says so of each",
-        is: Is::Whole(|exchange| {
-            let path = canonical(&exchange.sent.target).unwrap_or_default();
-            exchange.portway_refuses(404)
-                && path.starts_with("/old-name/")
-                && exchange.configuration.text.contains("permanent;")
-        }),
-    },
-    Row {
         name: "too many",
         what: "Requests beyond `limit_req` are answered with 429 and `Retry-After`",
         why: "that is what the status is for; nginx says 503 where it is not told otherwise",
@@ -304,7 +293,12 @@ const ROWS: &[Row] = &[
                 .and_then(|(_, rest)| rest.split_once('/'));
             it.is_back("location")
                 && exchange.portway.seen.is_empty()
-                && rest.is_some_and(|(_, path)| format!("</{path}") == it.portway)
+                && rest.is_some_and(|(_, path)| {
+                    let (nginx, portway) = (format!("/{path}"), it.portway.replace('<', ""));
+                    nginx == portway
+                        || canonical(nginx.trim_end_matches('>'))
+                            .is_some_and(|nginx| nginx == portway.trim_end_matches('>'))
+                })
         }),
     },
     Row {

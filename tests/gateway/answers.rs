@@ -15,6 +15,8 @@ async fn a_redirect_leads_where_its_route_says_w_42() {
         ("/old?x=1", 302, "/new?x=1"),
         ("/drop?x=1", 301, "/new"),
         ("/find?q=a%2Fb", 303, "/search/a%2Fb"),
+        ("/by/7/a%20b?x=1", 302, "https://new.test/a%20b?of=7"),
+        ("/by/7/a/b", 302, "https://new.test/a/b?of=7"),
     ] {
         let url = format!("https://app.test{asked}");
         let answer = browser.get(&url).await.expect(status);
@@ -25,6 +27,7 @@ async fn a_redirect_leads_where_its_route_says_w_42() {
     }
     // Without what the address is made of, there is nowhere to go.
     browser.get("https://app.test/find").await.expect(404);
+    browser.get("https://app.test/by/x").await.expect(404);
 }
 
 #[tokio::test]
@@ -77,6 +80,9 @@ async fn start() -> Gateway {
   - host: app.test
     headers: {{ response: {{ set: {{ X-Rule: \"yes\" }} }} }}
     routes:
+      - path: /by
+        access: excluded
+        redirect: {{ regex: \"/by/([0-9]+)/(.*)\", to: \"https://new.test/$2?of=$1\" }}
       - {{ path: /moved, access: excluded,
           redirect: {{ to: \"https://new.test${{request.path}}\", status: 308 }} }}
       - {{ path: /old, access: excluded, redirect: {{ to: /new }} }}

@@ -18,8 +18,10 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::Problem;
 use crate::config::problem::forward::ForwardProblem;
+use crate::config::problem::policy::PolicyProblem;
 use crate::decision::facts::Fact;
 use crate::decision::facts::RequestFact;
+use crate::decision::fixed_answer::Address;
 use crate::decision::fixed_answer::FixedAnswer;
 use crate::decision::fixed_answer::FixedReply;
 use crate::decision::fixed_answer::Query;
@@ -121,16 +123,38 @@ impl Reading<'_> {
             this.word(found, QUERIES)
         });
         let to = self.required(&section, "to").cloned()?;
-        let template = self.template(&to, Some(Form::Location))?;
-        if !says_its_host(&template) {
-            let problem = ForwardProblem::RedirectAddress;
-            self.fault(&to, Problem::Forward(problem));
+        let to = match section.get("regex") {
+            Some(pattern) => self.grouped_address(pattern, &to)?,
+            None => {
+                let template = self.template(&to, Some(Form::Location))?;
+                self.check_host(&to, &template);
+                Address::Template(template)
+            }
+        };
+        Some(FixedAnswer::Redirect(Redirect { status, to, query }))
+    }
+
+    /// An address with what an expression matches of the path in it.
+    fn grouped_address(&mut self, pattern: &Found<'_>, to: &Found<'_>) -> Option<Address> {
+        let groups = self.pattern_rewrite(pattern, to)?;
+        let text = self.text(to)?;
+        let (before, group) = match text.split_once('$') {
+            Some((before, _)) => (before, Some(Part::Fact(Fact::Request(RequestFact::Id)))),
+            None => (text.as_str(), None),
+        };
+        let parts = std::iter::once(Part::Text(before.into())).chain(group);
+        self.check_host(to, &Template::new(&text, parts.collect()));
+        if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
+            self.fault(to, Problem::Policy(PolicyProblem::Character(odd)));
         }
-        Some(FixedAnswer::Redirect(Redirect {
-            status,
-            to: template,
-            query,
-        }))
+        Some(Address::Groups(groups))
+    }
+
+    fn check_host(&mut self, found: &Found<'_>, address: &Template) {
+        if !says_its_host(address) {
+            let problem = ForwardProblem::RedirectAddress;
+            self.fault(found, Problem::Forward(problem));
+        }
     }
 
     fn respond(&mut self, found: &Found<'_>) -> Option<FixedAnswer> {
@@ -209,7 +233,7 @@ fn says_its_host(address: &Template) -> bool {
 }
 
 pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
-pub(super) const REDIRECT_KEYS: &[&str] = &["query", "status", "to"];
+pub(super) const REDIRECT_KEYS: &[&str] = &["query", "regex", "status", "to"];
 pub(super) const RESPOND_KEYS: &[&str] = &["body", "body_file", "content_type", "status"];
 const DESTINATION_KEYS: &[&str] = &["pool", "pools", "redirect", "respond"];
 const BODY_KEYS: &[&str] = &["body", "body_file"];

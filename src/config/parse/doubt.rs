@@ -19,6 +19,7 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::advice::Advice;
 use crate::decision::endpoints::PREFIX;
+use crate::decision::fixed_answer::Address;
 use crate::decision::fixed_answer::FixedAnswer;
 use crate::decision::fixed_answer::Redirect;
 use crate::decision::path::normalise;
@@ -117,7 +118,10 @@ fn table_of(routes: &[Route]) -> RouteTable<usize> {
 
 /// The route of the same host that a redirect leads to, where its address is a path that is written out.
 fn leads_to(redirect: &Redirect, route: &Route, table: &RouteTable<usize>) -> Option<usize> {
-    let [Part::Text(address)] = redirect.to.parts() else {
+    let Address::Template(to) = &redirect.to else {
+        return None;
+    };
+    let [Part::Text(address)] = to.parts() else {
         return None;
     };
     let path = address.split(['?', '#']).next()?;

@@ -72,7 +72,12 @@ impl Reading<'_> {
         })
     }
 
-    fn pattern_rewrite(&mut self, pattern: &Found<'_>, with: &Found<'_>) -> Option<Rewrite> {
+    /// A text in the place of whole paths, with what groups of the expression match.
+    pub(super) fn pattern_rewrite(
+        &mut self,
+        pattern: &Found<'_>,
+        with: &Found<'_>,
+    ) -> Option<Rewrite> {
         let text = self.text(pattern)?;
         let replacement = self.text(with)?;
         let made = Rewrite::pattern(&text, &replacement);

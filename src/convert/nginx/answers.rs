@@ -87,7 +87,7 @@ fn redirect(
     url: &str,
     known: &Known,
 ) -> Entry {
-    let Some((to, query)) = target(url, known) else {
+    let Some(entry) = led(url, code.unwrap_or(302), known) else {
         site.ledger.dropped(
             directive,
             "the address cannot be said with facts: the answer is 404",
@@ -95,9 +95,34 @@ fn redirect(
         return status(404);
     };
     site.ledger.kept(directive, "`redirect`");
-    let code = code.unwrap_or(302);
+    entry
+}
+
+fn led(url: &str, code: u16, known: &Known) -> Option<Entry> {
+    let (to, query) = target(url, known)?;
+    Some(entry(&to, code, query))
+}
+
+/// A redirect to an address without groups, whose query is said apart.
+pub(super) fn target_entry(
+    url: &str,
+    code: u16,
+    keeps_query: bool,
+    known: &Known,
+) -> Option<Entry> {
+    // The request's own address has its query with it.
+    let (to, _) = target(url, known)?;
+    let keeps = keeps_query || url.ends_with("$request_uri");
+    Some(entry(
+        &to,
+        code,
+        if keeps { Query::Keep } else { Query::Drop },
+    ))
+}
+
+fn entry(to: &str, code: u16, query: Query) -> Entry {
     let mut section = vec![
-        Entry::new("to", Yaml::template(&to)),
+        Entry::new("to", Yaml::template(to)),
         Entry::new("status", Yaml::plain(code)),
     ];
     if query == Query::Drop {

@@ -252,7 +252,7 @@ const DIRECTIVES: &[(&str, Fate)] = &[
     ("resolver", Fate::Mapped("`dns.servers`")),
     ("resolver_timeout", Fate::Dropped("names are asked for in the background")),
     ("return", Fate::Mapped("`redirect` or `respond`; `plain_http: redirect` where it leads to https")),
-    ("rewrite", Fate::Mapped("`rewrite.regex` and `with`, one for each route")),
+    ("rewrite", Fate::Mapped("`rewrite.regex` and `with`, one for each route; `permanent` and `redirect` are routes with `redirect.regex`")),
     ("rewrite_log", Fate::Dropped("`PORTWAY_LOG` says how much is logged")),
     ("root", Fate::Inherited("none: Portway serves no files; the route answers 404")),
     ("satisfy", Fate::Dropped(WAY_IN)),

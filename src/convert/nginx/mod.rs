@@ -40,6 +40,7 @@ mod pools;
 mod process;
 mod proxying;
 mod quantities;
+mod redirects;
 mod routes;
 mod scope;
 mod servers;

@@ -5,6 +5,8 @@ use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::members::parts;
 use crate::convert::nginx::members::scheme;
 use crate::convert::nginx::pools::Manner;
+use crate::convert::nginx::redirects::is_redirect;
+use crate::convert::nginx::redirects::whole_pattern;
 use crate::convert::nginx::routes::Place;
 use crate::convert::nginx::scope::Scope;
 use crate::convert::nginx::site::Site;
@@ -27,11 +29,20 @@ pub(super) struct Upstream {
     pub(super) apart: Vec<Apart>,
 }
 
-/// Some paths of a location, and how they are changed.
+/// Some paths of a location, and what becomes of them.
 #[derive(Clone, Debug)]
 pub(super) struct Apart {
     pub(super) pattern: Entry,
-    pub(super) rewrite: Entry,
+    pub(super) becomes: Becomes,
+}
+
+/// What becomes of some paths of a location.
+#[derive(Clone, Debug)]
+pub(super) enum Becomes {
+    /// They are answered, by this key with its section.
+    Answer(Entry),
+    /// They are changed, by this one.
+    Rewrite(Entry),
 }
 
 /// How the paths of a location are changed.
@@ -215,7 +226,8 @@ fn rewrites(
     directive: &Directive,
     path: Option<&str>,
 ) -> Result<Rewrites, String> {
-    let said = place.scope.own("rewrite");
+    let mut said = place.scope.own("rewrite");
+    said.retain(|one| !is_redirect(one));
     match said.as_slice() {
         [] => {}
         [one] => {
@@ -263,7 +275,7 @@ fn rewrites(
     let rest = pattern_rewrite(&regex, &format!("{path}$1"));
     let segments = Apart {
         pattern: Entry::new("path", Yaml::text(&spelled(prefix))),
-        rewrite: whole,
+        becomes: Becomes::Rewrite(whole),
     };
     Ok(Rewrites {
         own: Some(rest),
@@ -287,7 +299,8 @@ fn apart(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Optio
     }
     let (regex, rewrite) = rewritten(site, directive)?;
     let pattern = Entry::new("regex", Yaml::text(&format!("{regex}$")));
-    Some(Apart { pattern, rewrite })
+    let becomes = Becomes::Rewrite(rewrite);
+    Some(Apart { pattern, becomes })
 }
 
 fn pattern_rewrite(regex: &str, with: &str) -> Entry {
@@ -314,22 +327,7 @@ fn rewritten(site: &Site<'_>, directive: &Directive) -> Option<(String, Entry)> 
         );
         return None;
     }
-    let begins = pattern.strip_prefix('^');
-    let ends = pattern.ends_with('$') && !pattern.ends_with("\\$");
-    let inner = begins.unwrap_or(pattern);
-    let inner = if ends {
-        inner.strip_suffix('$').unwrap_or(inner)
-    } else {
-        inner
-    };
-    let choice = if inner.contains('|') {
-        format!("(?:{inner})")
-    } else {
-        inner.to_owned()
-    };
-    let before = if begins.is_some() { "" } else { ".*" };
-    let behind = if ends { "" } else { ".*" };
-    let regex = format!("{before}{choice}{behind}");
+    let regex = whole_pattern(pattern);
     if let Err(error) = Rewrite::pattern(&regex, with) {
         site.ledger.dropped(directive, error.to_string());
         return None;

@@ -16,10 +16,13 @@ use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::proxying;
 use crate::convert::nginx::proxying::Apart;
+use crate::convert::nginx::proxying::Becomes;
 use crate::convert::nginx::proxying::Upstream;
 use crate::convert::nginx::quantities::bytes;
 use crate::convert::nginx::quantities::duration;
 use crate::convert::nginx::quantities::time;
+use crate::convert::nginx::redirects::Redirects;
+use crate::convert::nginx::redirects::redirects;
 use crate::convert::nginx::scope::Scope;
 use crate::convert::nginx::site::Site;
 use crate::convert::nginx::tree::Directive;
@@ -61,32 +64,46 @@ pub(super) struct Made {
     pub(super) keys: Vec<Entry>,
     /// What has to be said about it.
     pub(super) comments: Vec<String>,
-    /// Paths of it whose rewrite is another one.
+    /// Paths of it of which something else becomes.
     pub(super) apart: Vec<Apart>,
+    /// What goes along with the answers among them.
+    pub(super) answered: Vec<Entry>,
 }
 
 /// What a location comes to.
 pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
     let scope = &place.scope;
     let mut comments = Vec::new();
+    // nginx redirects before it asks who somebody is; a closed server's are for those whom it lets in.
+    let Redirects { whole, mut some } = if place.closed {
+        Redirects::default()
+    } else {
+        redirects(site, scope, Some(&place.paths), place.known)
+    };
+    let answered = if some.is_empty() {
+        Vec::new()
+    } else {
+        headers::response_keys(site, scope, place.known)
+    };
     let answer = if place.closed {
         comments.push(CLOSED.to_owned());
         unreached(site, scope);
         Some(answers::status(403))
     } else {
-        own_answer(site, place, &mut comments)
+        whole.or_else(|| own_answer(site, place, &mut comments))
     };
     let answer = match answer {
         Some(answer) => answer,
         None => match proxying::upstream(site, place) {
             Ok(Some(upstream)) => {
-                let apart = upstream.apart.clone();
+                some.extend(upstream.apart.clone());
                 let (name, keys) = proxied(site, place, upstream);
                 return Made {
                     target: Target::Pool(name),
                     keys,
                     comments,
-                    apart,
+                    apart: some,
+                    answered,
                 };
             }
             Ok(None) => unserved(site, scope, &mut comments),
@@ -102,23 +119,48 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
         target: Target::Answer(answer),
         keys,
         comments,
-        apart: Vec::new(),
+        apart: some,
+        answered,
     }
 }
 
 impl Route {
-    /// The route for some of its paths, which are changed in another way.
-    pub(super) fn apart(&self, apart: Apart) -> Self {
+    /// The route for some of its paths, of which something else becomes.
+    pub(super) fn apart(&self, apart: Apart, answered: &[Entry]) -> Self {
         let mut route = self.clone();
+        let rewrite = match apart.becomes {
+            Becomes::Answer(answer) => {
+                return Self {
+                    comments: Vec::new(),
+                    keys: answered.to_vec(),
+                    ..Self::answering(apart.pattern, answer)
+                };
+            }
+            Becomes::Rewrite(rewrite) => rewrite,
+        };
         let before = |entry: &Entry| entry.key == "rewrite";
         let place = route.keys.iter().position(before);
         route.keys.retain(|entry| !before(entry));
         let place = place.unwrap_or(route.keys.len());
-        route.keys.insert(place, apart.rewrite);
+        route.keys.insert(place, rewrite);
         route.pattern = apart.pattern;
         // What nginx does for the path of a folder it does once.
         route.paths.kind = Kind::Regex;
         route
+    }
+
+    /// A route for the paths of an expression, with an answer of its own.
+    pub(super) fn answering(pattern: Entry, answer: Entry) -> Self {
+        Self {
+            comments: Vec::new(),
+            paths: Paths {
+                kind: Kind::Regex,
+                text: String::new(),
+            },
+            pattern,
+            target: Target::Answer(answer),
+            keys: Vec::new(),
+        }
     }
 }
 

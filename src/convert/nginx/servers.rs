@@ -11,6 +11,7 @@ use crate::convert::nginx::locations::Order;
 use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::sorted;
 use crate::convert::nginx::proxying::Apart;
+use crate::convert::nginx::redirects::of_server;
 use crate::convert::nginx::routes;
 use crate::convert::nginx::routes::Made;
 use crate::convert::nginx::routes::Place;
@@ -148,12 +149,7 @@ impl<'t> Server<'t> {
         if let Some(directive) = self.scope.own("return").first() {
             return self.whole_answer(site, directive, known, closed);
         }
-        for directive in self.scope.own("rewrite") {
-            if answers::leads_to_https(directive, known).is_none() {
-                site.ledger
-                    .dropped(directive, "rewrites stand in locations");
-            }
-        }
+        let first = of_server(site, &self.scope, known, closed);
         let mut found = Vec::new();
         collect(site, &self.scope, None, &mut found);
         let mut made: Vec<Route> = Vec::new();
@@ -164,7 +160,7 @@ impl<'t> Server<'t> {
                 known,
                 closed,
             };
-            let Some((route, apart)) = route(site, location, place, order) else {
+            let Some((route, (apart, answered))) = route(site, location, place, order) else {
                 continue;
             };
             if made.iter().any(|other| other.pattern == route.pattern) {
@@ -173,11 +169,13 @@ impl<'t> Server<'t> {
                 continue;
             }
             for apart in apart {
-                made.push(route.apart(apart));
+                made.push(route.apart(apart, &answered));
             }
             made.push(route);
         }
-        with_folders(made)
+        let mut all = first;
+        all.extend(with_folders(made));
+        all
     }
 
     /// Whether an `if` of the server refuses requests.
@@ -282,6 +280,9 @@ fn collect<'t>(
     }
 }
 
+/// The paths of a location of which something else becomes, and what goes along with the answers among them.
+type Answered = (Vec<Apart>, Vec<Entry>);
+
 /// The route of a location. One whose paths cannot be said is left out, unless it keeps requests from something:
 /// then it takes more of them.
 fn route<'t>(
@@ -289,12 +290,13 @@ fn route<'t>(
     location: &'t Directive,
     place: Place<'_, 't>,
     order: Order,
-) -> Option<(Route, Vec<Apart>)> {
+) -> Option<(Route, Answered)> {
     let Made {
         target,
         keys,
         comments: said,
         apart,
+        answered,
     } = routes::served(site, &place);
     let paths = place.paths;
     let answers = matches!(target, Target::Answer(_));
@@ -335,7 +337,7 @@ fn route<'t>(
         target,
         keys,
     };
-    Some((route, apart))
+    Some((route, (apart, answered)))
 }
 
 /// The routes, each folder with what nginx does for its path without the slash.

@@ -27,6 +27,7 @@ pub(super) static RETRY_BUDGET: Shape = section(
 pub(super) static REDIRECT: Shape = section(
     &[
         key("to", Kind::Text).required(),
+        key("regex", Kind::Text),
         key("status", Kind::Words(&["301", "302", "303", "307", "308"])).default("302"),
         key("query", Kind::Words(&["drop", "keep"])).default("keep"),
     ],
