@@ -22,6 +22,7 @@ pub use self::reach::reach;
 use tree::LetterCaseMatters;
 use tree::Tree;
 
+mod descent;
 mod pattern;
 mod reach;
 mod tree;
@@ -139,7 +140,7 @@ impl<T> RouteTable<T> {
     /// Makes a table.
     #[must_use]
     pub fn new(entries: Vec<RouteEntry<T>>) -> Self {
-        let tree = Tree::new(entries.iter().map(|entry| &entry.pattern));
+        let tree = Tree::new(entries.iter().map(|entry| &entry.pattern).enumerate());
         let mut later = HashMap::new();
         let mut next_alike = Vec::with_capacity(entries.len());
         for (at, entry) in entries.iter().enumerate().rev() {

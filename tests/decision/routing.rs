@@ -15,6 +15,7 @@ use portway::decision::routing::PatternError;
 use portway::decision::routing::RouteEntry;
 use portway::decision::routing::RouteFound;
 use portway::decision::routing::RouteTable;
+use portway::decision::routing::reach;
 use portway::decision::upstream::stable_hash;
 use proptest::prelude::*;
 
@@ -518,6 +519,124 @@ proptest! {
         }
     }
 }
+
+proptest! {
+    #![proptest_config(super::cases(8192))]
+
+    #[test]
+    fn what_is_said_to_be_never_reached_is_chosen_for_no_path_and_no_method(
+        drawn in proptest::collection::vec((0..WIDE.len(), 0..3_usize), 1..12),
+        segments in proptest::collection::vec("a|b|c|x[.]css|[!-.0-~]{0,3}", 0..5),
+        raw in probe(),
+        method in 0..2_usize,
+    ) {
+        let methods = [vec![], vec![Method::GET], vec![Method::POST]];
+        let patterns: Vec<&PathPattern> = drawn.iter().map(|(at, _)| &WIDE[*at]).collect();
+        let reached = reach(patterns.iter().copied());
+        let entries = drawn.iter().enumerate().map(|(n, (at, named))| RouteEntry {
+            methods: methods[*named].clone(),
+            tolerance: everything(),
+            ..entry(WIDE[*at].clone(), n)
+        });
+        let table = RouteTable::new(entries.collect());
+        let method = [Method::GET, Method::POST][method].clone();
+        for raw in [format!("/{}", segments.join("/")), raw] {
+            let Ok(path) = normalise(&raw) else { continue };
+            if let RouteFound::Found(n) = table.find(&path, &method) {
+                prop_assert_eq!(reached[*n].behind, None, "{}: {:?}", raw, patterns);
+            }
+        }
+        // Of single paths it is known exactly.
+        for (n, pattern) in patterns.iter().enumerate().filter(|(n, _)| reached[*n].alike == *n) {
+            if let Some(text) = pattern.literal().filter(|_| is_exact(pattern)) {
+                let path = normalise(text).unwrap();
+                let alone = patterns[..n].iter().all(|other| !takes(other, &path));
+                prop_assert_eq!(reached[n].behind.is_none(), alone, "{}: {:?}", text, patterns);
+            }
+        }
+    }
+}
+
+/// Whoever checks a configuration waits for it, also where most routes are paths and hundreds of expressions
+/// begin with anything.
+#[test]
+fn ten_thousand_routes_are_looked_through() {
+    let wide = (0..100).flat_map(|n| {
+        let glob = PathPattern::glob(&format!("/team{n}/open/**"));
+        [glob, PathPattern::regex(&format!("/[a-z0-9]+/{n}/"))]
+    });
+    let paths = (0..9800).map(|n| match n % 2 {
+        0 => PathPattern::exact(&format!("/team{}/open/page{n}", n % 200)),
+        _ => PathPattern::prefix(&format!("/team{n}/{}/area", n % 200)),
+    });
+    let patterns: Vec<PathPattern> = wide.chain(paths).map(Result::unwrap).collect();
+    let reached = reach(&patterns);
+    let behind = reached.iter().filter(|reach| reach.behind.is_some());
+    assert_eq!((reached.len(), behind.count()), (10_000, 4900));
+}
+
+fn is_exact(pattern: &PathPattern) -> bool {
+    format!("{pattern:?}").starts_with("Exact")
+}
+
+/// Whether a pattern alone takes a path.
+fn takes(pattern: &PathPattern, path: &NormalPath<'_>) -> bool {
+    let table = RouteTable::new(vec![RouteEntry {
+        tolerance: everything(),
+        ..entry(pattern.clone(), ())
+    }]);
+    table.find(path, &Method::GET) == RouteFound::Found(&())
+}
+
+/// Globs and expressions that take some of what is below a path or all of it, and paths to be taken.
+static WIDE: LazyLock<Vec<PathPattern>> = LazyLock::new(|| {
+    let paths = ["/", "/a", "/a/b", "/a/b/c", "/b", "/a/x.css", "/c"];
+    let globs = [
+        "/**",
+        "/*",
+        "/a/**",
+        "/a/*",
+        "/*/**",
+        "/{a,b}/**",
+        "/[ab]/**",
+        "/a**",
+        "/**/b",
+        "/**/b/**",
+        r"/a\/**",
+        "/a/*.css",
+        "/?/b/**",
+    ];
+    let expressions = [
+        "",
+        "/",
+        "/a",
+        "/a/",
+        "/a$",
+        "^/a(/.*)?$",
+        "/a/[^/]*",
+        "/a/[^/]*$",
+        "/(a|b)/",
+        "/a/.+",
+        r"/.*\.css$",
+        "/.*b",
+        "^/a/(b/)*",
+        r"/a\b",
+        r"/a(?-u:\b)",
+        "/a/.{2,}$",
+        "(?i)/A/B",
+        "/a|/b",
+        "/a/[a-z/]*$",
+        "/[!-~]*$",
+        "/a/([^/]+/?)*$",
+    ];
+    let literal = paths
+        .iter()
+        .flat_map(|text| [PathPattern::exact(text), PathPattern::prefix(text)]);
+    let globs = globs.iter().map(|text| PathPattern::glob(text));
+    let expressions = expressions.iter().map(|text| PathPattern::regex(text));
+    let all = literal.chain(globs).chain(expressions);
+    all.map(Result::unwrap).collect()
+});
 
 static GUARDED: LazyLock<Table> = LazyLock::new(guarded);
 

@@ -10,6 +10,7 @@ use std::collections::HashMap;
 use regex::bytes::RegexSet;
 use regex::bytes::RegexSetBuilder;
 
+use crate::decision::path::folded;
 use crate::decision::routing::pattern::PathPattern;
 use crate::decision::routing::pattern::Place;
 
@@ -67,12 +68,12 @@ struct Forms<'r> {
 }
 
 impl Tree {
-    /// Makes the tree of patterns in the order of the table.
-    pub(super) fn new<'p>(patterns: impl Iterator<Item = &'p PathPattern>) -> Self {
+    /// Makes the tree of patterns with their places, in the order of the table.
+    pub(super) fn new<'p>(patterns: impl Iterator<Item = (usize, &'p PathPattern)>) -> Self {
         let mut tree = Self {
             nodes: vec![Node::default()],
         };
-        for (at, pattern) in patterns.enumerate() {
+        for (at, pattern) in patterns {
             tree.insert(at, pattern);
         }
         for node in &mut tree.nodes {
@@ -132,9 +133,7 @@ impl Tree {
             is_lower: reading == lower,
         };
         let mut first = First::default();
-        let mut segments = lower.split('/');
-        // What stands before the first slash is empty.
-        segments.next();
+        let mut segments = segments_of(lower);
         let mut node = self.nodes.first();
         while let Some(here) = node {
             first.try_literals(&here.prefixes, &forms);
@@ -143,10 +142,7 @@ impl Tree {
                 first.try_literals(&here.exact, &forms);
                 break;
             };
-            node = here
-                .below
-                .get(segment)
-                .and_then(|below| self.nodes.get(*below));
+            node = self.below(here, segment);
         }
         if first.sensitive == first.folded {
             Ok(first.sensitive)
@@ -154,6 +150,28 @@ impl Tree {
             Err(LetterCaseMatters)
         }
     }
+
+    /// The places of all globs and expressions that match a reading as written, in order.
+    pub(super) fn all_matching(&self, reading: &str) -> Vec<usize> {
+        let lower = folded(reading);
+        let mut segments = segments_of(&lower);
+        let next = |here: &&Node| self.below(here, segments.next()?);
+        let along = std::iter::successors(self.nodes.first(), next);
+        let mut places: Vec<usize> = along.flat_map(|node| node.all_matching(reading)).collect();
+        places.sort_unstable();
+        places
+    }
+
+    fn below(&self, node: &Node, segment: &str) -> Option<&Node> {
+        node.below
+            .get(segment)
+            .and_then(|below| self.nodes.get(*below))
+    }
+}
+
+/// The segments of a path; what stands before the first slash is empty, and none.
+fn segments_of(path: &str) -> impl Iterator<Item = &str> {
+    path.split('/').skip(1)
 }
 
 impl Node {
@@ -176,6 +194,13 @@ impl Node {
                 self.join_some(rest);
             }
         }
+    }
+
+    fn all_matching(&self, reading: &str) -> impl Iterator<Item = usize> {
+        let single = self.patterns.iter();
+        let single = single.filter(|member| member.pattern.matches(reading));
+        let joined = self.sets.iter().flat_map(|set| set.all(reading));
+        single.map(|member| member.at).chain(joined)
     }
 
     fn try_patterns(&self, first: &mut First, forms: &Forms<'_>) {
@@ -226,6 +251,11 @@ impl Set {
         let at = matches.iter().next()?;
         self.places.get(at).copied()
     }
+
+    fn all(&self, reading: &str) -> impl Iterator<Item = usize> {
+        let matches = self.sensitive.matches(reading.as_bytes()).into_iter();
+        matches.filter_map(|at| self.places.get(at).copied())
+    }
 }
 
 impl First {
@@ -271,7 +301,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::decision::path::folded;
 
     proptest! {
         #![proptest_config(ProptestConfig::with_cases(2000))]
@@ -283,7 +312,7 @@ mod tests {
             path in path(),
         ) {
             let table: Vec<&PathPattern> = drawn.iter().map(|at| &PATTERNS[*at]).collect();
-            let tree = Tree::new(table.iter().copied());
+            let tree = Tree::new(table.iter().copied().enumerate());
             let lower = folded(&path);
             prop_assert_eq!(tree.first_match(&path, &lower), walk(&table, &path, &lower));
         }
@@ -294,7 +323,7 @@ mod tests {
         for text in ["^/admin/?", "/admin/*", "^/admin/{0,3}i"] {
             let protected = PathPattern::regex(text).unwrap();
             let everything = PathPattern::prefix("/").unwrap();
-            let tree = Tree::new([&protected, &everything].into_iter());
+            let tree = Tree::new([&protected, &everything].into_iter().enumerate());
             for path in ["/administrator", "/admin/i"] {
                 assert_eq!(tree.first_match(path, path), Ok(Some(0)), "{text} {path}");
             }
@@ -306,7 +335,7 @@ mod tests {
         let patterns: Vec<PathPattern> = (0..300)
             .map(|n| PathPattern::regex(&format!("/[a-z]+/{n}/[0-9]{{1,20}}$")).unwrap())
             .collect();
-        let tree = Tree::new(patterns.iter());
+        let tree = Tree::new(patterns.iter().enumerate());
         for n in [0, 17, 299] {
             let path = format!("/abc/{n}/42");
             assert_eq!(tree.first_match(&path, &path), Ok(Some(n)));
