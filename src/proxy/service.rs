@@ -217,7 +217,10 @@ impl ProxyHttp for Portway {
             // pingora writes a piece to its end before it reads on, and both ends would wait for each other at last.
             tokio::task::yield_now().await;
         }
-        forward::body_moves(session, ctx, piece, end_of_stream)
+        forward::body_moves(session, ctx, piece, end_of_stream)?;
+        // pingora takes an empty last piece for a last chunk, and writes another one behind it.
+        body.take_if(|piece| end_of_stream && piece.is_empty());
+        Ok(())
     }
 
     async fn upstream_response_filter(

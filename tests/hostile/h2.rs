@@ -314,6 +314,41 @@ fn a_length_that_the_data_does_not_keep_poisons_no_connection() {
     }
 }
 
+/// What stands behind the end of a request begins the next one on that connection, which may be somebody else's.
+#[test]
+fn a_body_without_a_length_ends_once_for_an_upstream() {
+    let gateway = Gateway::shared();
+    for empty in [(0, 0), (0, 1), (1, 0), (1, 2), (0, 2)] {
+        let mark = mark();
+        let path = format!("/open/{mark}");
+        let mut h2 = H2::connect(&gateway, "app.test");
+        let stream = h2.begin_post(&path);
+        let (before, behind) = empty;
+        let mut pieces = vec![""; before];
+        pieces.push(&mark);
+        pieces.resize(before + 1 + behind, "");
+        for (place, piece) in pieces.iter().enumerate() {
+            let flags = if place + 1 == pieces.len() {
+                END_STREAM
+            } else {
+                0
+            };
+            h2.frame(DATA, flags, stream, piece.as_bytes());
+        }
+        let outcome = h2.outcome(stream, Duration::from_secs(8));
+        let is_served = matches!(outcome, Outcome::Answer(200, _));
+        assert!(is_served, "{empty:?}: {outcome:?}");
+        let chunks = format!("{:X}\r\n{mark}\r\n0\r\n\r\n", mark.len());
+        // An upstream of HTTP/2 gets it as it is.
+        let body = gateway.upstream.one(&path).body;
+        let is_whole = body == chunks.as_bytes() || body == mark.as_bytes();
+        assert!(is_whole, "{empty:?}: {body:?}");
+        assert_others_are_served(&gateway);
+        let twice = format!("{chunks}0\r\n\r\n");
+        assert!(!gateway.upstream.saw(&twice), "{empty:?}: ended twice");
+    }
+}
+
 #[test]
 fn trailers_say_nothing_to_an_upstream() {
     let gateway = Gateway::shared();
