@@ -242,7 +242,7 @@ impl Framing {
         }
     }
 
-    fn of_answer(headers: &[Header], status: u16, method: &str) -> Self {
+    pub(crate) fn of_answer(headers: &[Header], status: u16, method: &str) -> Self {
         if method == "HEAD" || status < 200 || [204, 304].contains(&status) {
             return Self::None;
         }
@@ -327,5 +327,5 @@ fn pause(slow: bool) {
 
 /// What is sent, and expected back, after a change of protocols.
 const ECHOED: &[&[u8]] = &[b"one ", &[0, 255, 10, 13], b" two"];
-const PAUSE: Duration = Duration::from_millis(3);
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PAUSE: Duration = Duration::from_millis(3);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);

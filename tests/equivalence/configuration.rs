@@ -9,6 +9,7 @@ use portway::convert::nginx::tree::Directive;
 use regex::Captures;
 use regex::Regex;
 
+use crate::requests::Tls;
 use crate::root;
 use crate::support::nginx::free_port;
 
@@ -42,6 +43,10 @@ pub(crate) struct Door {
     pub(crate) port: u16,
     pub(crate) secure: bool,
     pub(crate) names: Vec<String>,
+    /// Whether HTTP/2 is spoken there.
+    pub(crate) multiplexed: bool,
+    /// The versions of TLS that are, where it is.
+    pub(crate) tls: Vec<Tls>,
 }
 
 /// The files for both programs, with addresses that are free.
@@ -90,6 +95,13 @@ impl Configuration {
         let mut doors = Vec::new();
         for server in tree.iter().filter(|block| block.name == "server") {
             doors.extend(self::doors(server));
+        }
+        // What one server says of a socket holds for all servers there.
+        let multiplexed = doors.iter().filter(|door| door.multiplexed);
+        let multiplexed: BTreeSet<u16> = multiplexed.map(|door| door.port).collect();
+        for door in &mut doors {
+            door.multiplexed = multiplexed.contains(&door.port);
+            door.tls = versions(&text);
         }
         walk(&tree, &mut |directive| match directive.name.as_str() {
             "location" => {
@@ -253,8 +265,23 @@ fn doors(server: &Directive) -> Vec<Door> {
         port: port_of(listen.first()),
         secure: all_tls || listen.args.iter().any(|arg| arg == "ssl"),
         names: names.clone(),
+        multiplexed: listen.args.iter().any(|arg| arg == "http2"),
+        tls: Vec::new(),
     };
     named("listen").map(door).collect()
+}
+
+/// Those that the file allows, or nginx where it says nothing.
+fn versions(text: &str) -> Vec<Tls> {
+    let said = Regex::new(r"ssl_protocols([^;]*);").unwrap();
+    let allowed = said.captures(text).map_or("TLSv1.2", |found| {
+        let (_, [allowed]) = found.extract();
+        allowed
+    });
+    let known = [("TLSv1.2", Tls::V12), ("TLSv1.3", Tls::V13)];
+    let known = known.into_iter();
+    let known = known.filter(|(name, _)| allowed.split_whitespace().any(|word| word == *name));
+    known.map(|(_, version)| version).collect()
 }
 
 fn port_of(address: &str) -> u16 {

@@ -23,6 +23,7 @@ mod client;
 mod compare;
 mod configuration;
 mod differences;
+mod multiplexed;
 mod random;
 mod requests;
 mod rig;

@@ -2,6 +2,7 @@
 
 use crate::configuration::Configuration;
 use crate::configuration::Door;
+use crate::multiplexed::can_ask_for;
 use crate::random::Random;
 use crate::upstream::WANTS;
 
@@ -31,7 +32,23 @@ pub(crate) struct Conversation {
     /// The name that is greeted with.
     pub(crate) name: String,
     pub(crate) shows: Shows,
+    pub(crate) speaks: Speaks,
+    pub(crate) tls: Tls,
     pub(crate) requests: Vec<Sent>,
+}
+
+/// The version that a client speaks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+}
+
+/// The version of TLS that a client speaks, where it does.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Tls {
+    V12,
+    V13,
 }
 
 /// The certificate that a client shows.
@@ -104,7 +121,29 @@ pub(crate) fn conversations(configuration: &Configuration, seed: u64) -> Vec<Con
         }
         all.push(made);
     }
-    all
+    all.into_iter()
+        .enumerate()
+        .flat_map(|(turn, made)| made.by_all_versions(turn))
+        .collect()
+}
+
+impl Conversation {
+    /// The same by HTTP/1.1 and, where it is spoken, by HTTP/2, with the versions of TLS by turns.
+    fn by_all_versions(self, turn: usize) -> impl Iterator<Item = Self> {
+        let versions = &self.door.tls;
+        let version = |turn: usize| versions[turn % versions.len()];
+        let (one, other) = (version(turn), version(turn + 1));
+        let multiplexed = self.door.secure && self.door.multiplexed;
+        let requests = self.requests.iter().filter_map(Sent::multiplexed);
+        let requests: Vec<Sent> = requests.filter(|_| multiplexed).collect();
+        let second = (!requests.is_empty()).then(|| Self {
+            speaks: Speaks::Http2,
+            tls: other,
+            requests,
+            ..self.clone()
+        });
+        std::iter::once(Self { tls: one, ..self }).chain(second)
+    }
 }
 
 fn conversation(door: &Door, name: &str, requests: Vec<Sent>) -> Conversation {
@@ -112,6 +151,8 @@ fn conversation(door: &Door, name: &str, requests: Vec<Sent>) -> Conversation {
         door: door.clone(),
         name: name.to_owned(),
         shows: Shows::Nothing,
+        speaks: Speaks::Http1,
+        tls: Tls::V12,
         requests,
     }
 }
@@ -177,6 +218,15 @@ impl Sent {
         }
         sent.slow = random.chance(15);
         sent
+    }
+
+    /// The same as HTTP/2 has it, if it does.
+    fn multiplexed(&self) -> Option<Self> {
+        let is_common = self.version == "HTTP/1.1" && !self.upgrades() && can_ask_for(&self.target);
+        let mut sent = self.clone();
+        sent.version = "HTTP/2";
+        sent.headers.retain(|(name, _)| name != "Connection");
+        is_common.then_some(sent)
     }
 
     fn upgrade(self) -> Self {
@@ -275,7 +325,7 @@ fn body(random: &mut Random) -> Body {
 }
 
 /// A body that shows where something of it is missing.
-fn filled(size: usize) -> Vec<u8> {
+pub(crate) fn filled(size: usize) -> Vec<u8> {
     let mut bytes = b"abcdefghijklmnopqrstuvwxyz0".repeat(size / 27 + 1);
     bytes.truncate(size);
     bytes

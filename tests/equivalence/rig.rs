@@ -11,15 +11,19 @@ use std::sync::Arc;
 
 use rustls::ClientConfig;
 
+use crate::client;
 use crate::client::Answer;
-use crate::client::Line;
 use crate::compare;
 use crate::compare::Exchange;
 use crate::compare::Outcome;
 use crate::configuration::Configuration;
+use crate::multiplexed;
 use crate::requests;
 use crate::requests::Conversation;
+use crate::requests::Sent;
 use crate::requests::Shows;
+use crate::requests::Speaks;
+use crate::requests::Tls;
 use crate::support::Gateway;
 use crate::support::certificates;
 use crate::support::certificates::ClientAuthority;
@@ -51,6 +55,21 @@ enum Program {
 
 struct Nginx {
     child: Child,
+}
+
+/// A connection of a client.
+enum Line {
+    Multiplexed(multiplexed::Line),
+    Single(client::Line),
+}
+
+impl Line {
+    fn ask(&mut self, sent: &Sent) -> Result<Answer, String> {
+        match self {
+            Self::Multiplexed(line) => line.ask(sent),
+            Self::Single(line) => line.ask(sent),
+        }
+    }
 }
 
 struct Clients {
@@ -122,13 +141,15 @@ impl Rig {
         let mut line: Option<Line> = None;
         let mut outcomes = Vec::new();
         for sent in &conversation.requests {
-            let mut open = line
-                .take()
-                .unwrap_or_else(|| self.connect(conversation, program));
-            let answer = open.ask(sent);
-            if answer.as_ref().is_ok_and(Answer::keeps) {
-                line = Some(open);
-            }
+            let open = match line.take() {
+                Some(open) => Ok(open),
+                None => self.connect(conversation, program),
+            };
+            let answer = open.and_then(|mut open| {
+                let answer = open.ask(sent)?;
+                line = answer.keeps().then_some(open);
+                Ok(answer)
+            });
             outcomes.push(Outcome {
                 seen: self.upstreams.take(),
                 answer,
@@ -138,10 +159,10 @@ impl Rig {
         outcomes
     }
 
-    fn connect(&self, conversation: &Conversation, program: Program) -> Line {
+    fn connect(&self, conversation: &Conversation, program: Program) -> Result<Line, String> {
         let address = self.address(conversation, program);
         if !conversation.door.secure {
-            return Line::connect(address, None);
+            return Ok(Line::Single(client::Line::connect(address, None)));
         }
         let shown = match conversation.shows {
             Shows::Nothing => None,
@@ -149,8 +170,17 @@ impl Rig {
             Shows::Strange => Some(&self.clients.strange),
             Shows::Revoked => Some(&self.clients.revoked),
         };
-        let terms = terms(shown);
-        Line::connect(address, Some((terms, &conversation.name)))
+        let terms = terms(shown, conversation);
+        let name = &conversation.name;
+        match conversation.speaks {
+            Speaks::Http1 => {
+                let line = client::Line::connect(address, Some((terms, name)));
+                Ok(Line::Single(line))
+            }
+            Speaks::Http2 => {
+                multiplexed::Line::connect(address, terms, name).map(Line::Multiplexed)
+            }
+        }
     }
 
     fn address(&self, conversation: &Conversation, program: Program) -> SocketAddr {
@@ -167,10 +197,17 @@ impl Rig {
     }
 }
 
-fn terms(shown: Option<&Issued>) -> Arc<ClientConfig> {
-    // The version that nginx speaks where nothing is said.
-    let version = &rustls::version::TLS12;
-    Arc::new(certificates::client_showing(shown, version, b"http/1.1"))
+fn terms(shown: Option<&Issued>, conversation: &Conversation) -> Arc<ClientConfig> {
+    let version = match conversation.tls {
+        // The one that nginx speaks where nothing is said.
+        Tls::V12 => &rustls::version::TLS12,
+        Tls::V13 => &rustls::version::TLS13,
+    };
+    let protocol: &[u8] = match conversation.speaks {
+        Speaks::Http1 => b"http/1.1",
+        Speaks::Http2 => b"h2",
+    };
+    Arc::new(certificates::client_showing(shown, version, protocol))
 }
 
 fn converted(configuration: &Configuration, file: &Path) -> String {

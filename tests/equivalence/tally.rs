@@ -117,8 +117,12 @@ fn example(exchange: &Exchange<'_>) -> String {
         Err(error) => error.clone(),
     });
     format!(
-        "to port {}, {:?}: {head:?} and {size} bytes{slow} -> {} / {}",
-        exchange.conversation.door.port, exchange.conversation.shows, statuses[0], statuses[1]
+        "to port {}, {:?}, {:?}: {head:?} and {size} bytes{slow} -> {} / {}",
+        exchange.conversation.door.port,
+        exchange.conversation.shows,
+        exchange.conversation.tls,
+        statuses[0],
+        statuses[1]
     )
 }
 
