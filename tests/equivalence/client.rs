@@ -5,6 +5,8 @@ use std::io::Read;
 use std::io::Write;
 use std::net::SocketAddr;
 use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -56,15 +58,33 @@ pub(crate) struct Line {
 }
 
 enum Stream {
+    Local(UnixStream),
     Plain(TcpStream),
     Tls(Box<StreamOwned<ClientConnection, TcpStream>>),
 }
 
 impl Line {
+    /// Connects to a socket of the file system.
+    pub(crate) fn connect_to(socket: &Path, announced: &str) -> Self {
+        let mut local = UnixStream::connect(socket).unwrap();
+        local.set_read_timeout(Some(PATIENCE)).unwrap();
+        local.set_write_timeout(Some(PATIENCE)).unwrap();
+        local.write_all(announced.as_bytes()).unwrap();
+        Self {
+            stream: Stream::Local(local),
+            pending: Vec::new(),
+        }
+    }
+
     /// Connects, by TLS where there are terms for it.
-    pub(crate) fn connect(address: SocketAddr, tls: Option<(Arc<ClientConfig>, &str)>) -> Self {
-        let tcp = TcpStream::connect(address).unwrap();
+    pub(crate) fn connect(
+        address: SocketAddr,
+        announced: &str,
+        tls: Option<(Arc<ClientConfig>, &str)>,
+    ) -> Self {
+        let mut tcp = TcpStream::connect(address).unwrap();
         tcp.set_nodelay(true).unwrap();
+        tcp.write_all(announced.as_bytes()).unwrap();
         tcp.set_read_timeout(Some(PATIENCE)).unwrap();
         tcp.set_write_timeout(Some(PATIENCE)).unwrap();
         let stream = match tls {
@@ -194,6 +214,7 @@ impl Line {
     fn more(&mut self) -> Result<(), String> {
         let mut buffer = [0; 16 * 1024];
         let read = match &mut self.stream {
+            Stream::Local(local) => local.read(&mut buffer),
             Stream::Plain(tcp) => tcp.read(&mut buffer),
             Stream::Tls(tls) => tls.read(&mut buffer),
         };
@@ -209,6 +230,7 @@ impl Line {
     /// A connection that is closed meanwhile tells so when it is read.
     fn write(&mut self, bytes: &[u8]) {
         match &mut self.stream {
+            Stream::Local(local) => local.write_all(bytes).ok(),
             Stream::Plain(tcp) => tcp.write_all(bytes).ok(),
             Stream::Tls(tls) => tls.write_all(bytes).and_then(|()| tls.flush()).ok(),
         };

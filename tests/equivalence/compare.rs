@@ -30,8 +30,8 @@ pub(crate) struct Exchange<'e> {
 pub(crate) struct Outcome {
     pub(crate) seen: Vec<Seen>,
     pub(crate) answer: Result<Answer, String>,
-    /// The port that was connected to.
-    pub(crate) port: u16,
+    /// The port that was connected to, if it was one.
+    pub(crate) port: Option<u16>,
 }
 
 /// What differs.
@@ -176,8 +176,13 @@ fn values(outcome: &Outcome, headers: &[Header], name: &str) -> String {
     let values: Vec<String> = named
         .map(|header| {
             // Where everybody knows the port, nobody writes it.
-            let value = header.value.replace(&format!(":{}", outcome.port), "");
-            let value = value.replace(&outcome.port.to_string(), "{port}");
+            let value = outcome.port.map_or_else(
+                || header.value.clone(),
+                |port| {
+                    let value = header.value.replace(&format!(":{port}"), "");
+                    value.replace(&port.to_string(), "{port}")
+                },
+            );
             match name {
                 "date" => "{date}".to_owned(),
                 "connection" => format!("<{}>", value.to_ascii_lowercase()),

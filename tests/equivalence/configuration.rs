@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::BTreeSet;
+use std::path::Path;
 use std::sync::Arc;
 
 use portway::convert::nginx::tree;
@@ -23,6 +24,8 @@ pub(crate) struct Configuration {
     files: Files,
     /// Paths that its locations are about, and some that none is about.
     pub(crate) paths: Vec<String>,
+    /// Paths that are asked for by each method once, as they take their time.
+    pub(crate) once: Vec<String>,
     pub(crate) doors: Vec<Door>,
     /// Headers that it sets towards upstreams.
     pub(crate) headers: Vec<String>,
@@ -36,15 +39,24 @@ pub(crate) struct Configuration {
     pub(crate) certificates: bool,
 }
 
+/// Where a server is heard, as it is written.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    Port(u16),
+    /// The name of a socket of the file system.
+    Socket(String),
+}
+
 /// A server as clients find it.
 #[derive(Clone, Debug)]
 pub(crate) struct Door {
-    /// The port as it is written.
-    pub(crate) port: u16,
+    pub(crate) place: Place,
     pub(crate) secure: bool,
     pub(crate) names: Vec<String>,
     /// Whether HTTP/2 is spoken there.
     pub(crate) multiplexed: bool,
+    /// Whether clients are announced by the PROXY protocol.
+    pub(crate) announced: bool,
     /// The versions of TLS that are, where it is.
     pub(crate) tls: Vec<Tls>,
 }
@@ -73,7 +85,7 @@ impl Configuration {
         files.iter().map(|path| Self::read(path)).collect()
     }
 
-    fn read(path: &std::path::Path) -> Self {
+    fn read(path: &Path) -> Self {
         let files = Files::read(&std::fs::read_to_string(path).unwrap());
         let text = files.whole();
         let name = path.file_stem().unwrap().to_str().unwrap().to_owned();
@@ -90,6 +102,7 @@ impl Configuration {
             .into_iter()
             .chain(said("# paths:"))
             .collect();
+        let once = said("# once:");
         let mut headers = BTreeSet::new();
         let mut closed = Vec::new();
         let mut doors = Vec::new();
@@ -98,9 +111,9 @@ impl Configuration {
         }
         // What one server says of a socket holds for all servers there.
         let multiplexed = doors.iter().filter(|door| door.multiplexed);
-        let multiplexed: BTreeSet<u16> = multiplexed.map(|door| door.port).collect();
+        let multiplexed: BTreeSet<Place> = multiplexed.map(|door| door.place.clone()).collect();
         for door in &mut doors {
-            door.multiplexed = multiplexed.contains(&door.port);
+            door.multiplexed = multiplexed.contains(&door.place);
             door.tls = versions(&text);
         }
         walk(&tree, &mut |directive| match directive.name.as_str() {
@@ -128,24 +141,34 @@ impl Configuration {
             closed,
             certificates: text.contains("ssl_verify_client"),
             name,
-            text,
             files,
-            paths: paths.into_iter().collect(),
+            paths: paths
+                .into_iter()
+                .filter(|path| !once.contains(path))
+                .collect(),
+            once,
+            text,
             doors,
             headers: headers.into_iter().collect(),
         }
     }
 
-    /// The files, with these addresses and sockets in the place of upstreams.
-    pub(crate) fn placed(&self, upstreams: &BTreeMap<String, String>) -> Placed {
+    /// The files, with these addresses and sockets in the place of upstreams, and sockets of both in a folder.
+    pub(crate) fn placed(&self, upstreams: &BTreeMap<String, String>, folder: &Path) -> Placed {
         let mut ports = BTreeMap::new();
         for door in &self.doors {
-            ports.entry(door.port).or_insert_with(free_port);
+            if let Place::Port(port) = door.place {
+                ports.entry(port).or_insert_with(free_port);
+            }
         }
         let listen = Regex::new(r"\blisten(\s+)([^\s;]+)").unwrap();
-        let port = |found: &Captures<'_>| {
-            let port = &ports[&port_of(&found[2])];
-            format!("listen{}127.0.0.1:{port}", &found[1])
+        let port = |found: &Captures<'_>| match place_of(&found[2]) {
+            Place::Port(port) => format!("listen{}127.0.0.1:{}", &found[1], ports[&port]),
+            Place::Socket(name) => format!("listen{}unix:{SOCKETS}{name}", &found[1]),
+        };
+        let heard = |text: &str, program: &str| {
+            let sockets = format!("{}/{program}-", folder.display());
+            text.replace(SOCKETS, &sockets)
         };
         // The page's placeholders: each is told from the others by its variable.
         let (variables, written): (Vec<_>, Vec<_>) = upstreams
@@ -161,7 +184,8 @@ impl Configuration {
                 .fold(text, |text, (from, to)| text.replace(from, to))
         };
         let text = placed(&self.files.main);
-        let mut for_nginx = text.replace('\u{a0}', " ");
+        let mut for_nginx = heard(&text.replace('\u{a0}', " "), "nginx");
+        let text = heard(&text, "portway");
         let included = self.files.included.iter();
         let included = included.map(|(name, text)| (name.clone(), placed(text)));
         let variable = |(written, address): (&String, &String)| {
@@ -261,11 +285,13 @@ fn doors(server: &Directive) -> Vec<Door> {
             }
         }
     }
+    let says = |listen: &Directive, word: &str| listen.args.iter().any(|arg| arg == word);
     let door = |listen: &Directive| Door {
-        port: port_of(listen.first()),
-        secure: all_tls || listen.args.iter().any(|arg| arg == "ssl"),
+        place: place_of(listen.first()),
+        secure: all_tls || says(listen, "ssl"),
         names: names.clone(),
-        multiplexed: listen.args.iter().any(|arg| arg == "http2"),
+        multiplexed: says(listen, "http2"),
+        announced: says(listen, "proxy_protocol"),
         tls: Vec::new(),
     };
     named("listen").map(door).collect()
@@ -284,9 +310,11 @@ fn versions(text: &str) -> Vec<Tls> {
     known.map(|(_, version)| version).collect()
 }
 
-fn port_of(address: &str) -> u16 {
-    let port = address.rsplit(':').next().unwrap();
-    port.parse().unwrap()
+fn place_of(address: &str) -> Place {
+    match address.strip_prefix("unix:/run/") {
+        Some(name) => Place::Socket(name.to_owned()),
+        None => Place::Port(address.rsplit(':').next().unwrap().parse().unwrap()),
+    }
 }
 
 fn walk(directives: &[Directive], visit: &mut dyn FnMut(&Directive)) {
@@ -330,6 +358,8 @@ fn upstreams(text: &str, tree: &[Directive]) -> BTreeMap<String, String> {
     found
 }
 
+/// Stands for where the sockets of a program are.
+const SOCKETS: &str = "/sockets/";
 /// What lets in only some.
 const CLOSING: &[&str] = &["auth_basic", "if", "limit_except"];
 const PAGE_FILES: &[(&str, &str)] = &[

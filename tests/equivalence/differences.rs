@@ -156,6 +156,28 @@ const ROWS: &[Row] = &[
         }),
     },
     Row {
+        name: "body sent again",
+        what: "A request with a body is not sent to another upstream once one has got it",
+        why: "the body is passed on as it comes and not kept, and may have had its effect (W-08)",
+        is: Is::Whole(|exchange| {
+            let failed = [502, 503, 504].iter();
+            let failed = failed.copied().any(|status| exchange.portway_says(status));
+            let times = |seen: usize, more: usize| seen == 1 && more > seen;
+            exchange.sent.body != Body::None
+                && failed
+                && times(exchange.portway.seen.len(), exchange.nginx.seen.len())
+        }),
+    },
+    Row {
+        name: "nobody there",
+        what: "Where no upstream can be connected to the answer is 503 with `Retry-After`, and not 502",
+        why: "upstreams may be about to come (W-33)",
+        is: Is::Part(|exchange, it| {
+            let status = it.is(&About::Status, "502", "503");
+            exchange.portway_refuses(503) && (status || it.is_back("retry-after"))
+        }),
+    },
+    Row {
         name: "version",
         what: "Upstreams are spoken to by HTTP/1.1",
         why: "nginx speaks HTTP/1.0 where it is not told otherwise (W-19)",
@@ -262,7 +284,9 @@ const ROWS: &[Row] = &[
         name: "empty query",
         what: "A question mark with nothing behind it stays where the path is changed",
         why: "nothing of a query is changed; nginx leaves it out",
-        is: Is::Part(|_, it| it.about == About::Target && format!("{}?", it.nginx) == it.portway),
+        is: Is::Part(|_, it| {
+            it.about == About::Target && format!("{}?", bare(&it.nginx)) == bare(&it.portway)
+        }),
     },
     Row {
         name: "pages",
@@ -279,7 +303,7 @@ const ROWS: &[Row] = &[
             } else {
                 [About::AnswerBody, About::AnswerFraming].contains(&it.about)
             };
-            page && about && exchange.portway.seen.is_empty()
+            page && about && exchange.portway_answers()
         }),
     },
     Row {
@@ -522,7 +546,13 @@ fn canonical(target: &str) -> Option<String> {
 
 /// A target with characters as themselves that nginx escapes where it changes a path.
 fn bare(target: &str) -> String {
-    let escapes = [("%7B", "{"), ("%7D", "}"), ("%7C", "|"), ("%5E", "^")];
+    let escapes = [
+        ("%22", "\""),
+        ("%7B", "{"),
+        ("%7D", "}"),
+        ("%7C", "|"),
+        ("%5E", "^"),
+    ];
     let plain = |text: String, (escape, character)| text.replace(escape, character);
     escapes.into_iter().fold(target.to_owned(), plain)
 }
@@ -538,6 +568,12 @@ impl Exchange<'_> {
     /// Portway answers so, and no upstream has heard of the request.
     fn portway_refuses(&self, status: u16) -> bool {
         self.portway_says(status) && self.portway.seen.is_empty()
+    }
+
+    /// Portway has made the answer itself; upstreams give none with these statuses.
+    fn portway_answers(&self) -> bool {
+        let failed = self.portway_says(502) || self.portway_says(504);
+        failed || self.portway.seen.is_empty()
     }
 
     fn host_is_known(&self) -> bool {

@@ -81,6 +81,7 @@ async fn converted_configurations_do_what_nginx_did_w_38() {
     tally.expect_nothing_new(seed);
     if only.is_none() && seed == SEED {
         tally.expect_each_row();
+        tally.expect_each_way();
     }
 }
 

@@ -12,6 +12,7 @@ use http::Request;
 use http::Uri;
 use rustls::ClientConfig;
 use rustls::pki_types::ServerName;
+use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -42,14 +43,16 @@ impl Line {
     /// Why there is no connection.
     pub(crate) fn connect(
         address: SocketAddr,
+        announced: &str,
         terms: Arc<ClientConfig>,
         name: &str,
     ) -> Result<Self, String> {
         let runtime = Handle::current();
         let connected = runtime.block_on(async {
             let name = ServerName::try_from(name.to_owned()).map_err(told)?;
-            let tcp = TcpStream::connect(address).await.map_err(told)?;
+            let mut tcp = TcpStream::connect(address).await.map_err(told)?;
             tcp.set_nodelay(true).map_err(told)?;
+            tcp.write_all(announced.as_bytes()).await.map_err(told)?;
             let connecting = TlsConnector::from(terms).connect(name, tcp);
             let tls = connecting.await.map_err(told)?;
             let spoken = tls.get_ref().1.alpn_protocol();

@@ -34,7 +34,16 @@ pub(crate) struct Conversation {
     pub(crate) shows: Shows,
     pub(crate) speaks: Speaks,
     pub(crate) tls: Tls,
+    pub(crate) announces: Announces,
     pub(crate) requests: Vec<Sent>,
+}
+
+/// Whom the PROXY protocol tells of, at the beginning of a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Announces {
+    Client,
+    /// It is not spoken.
+    Nobody,
 }
 
 /// The version that a client speaks.
@@ -99,6 +108,8 @@ pub(crate) fn conversations(configuration: &Configuration, seed: u64) -> Vec<Con
                 all.push(conversation(door, name, vec![request]));
             }
         }
+        all.extend(unhurried(configuration, door, name));
+        all.extend(unannounced(door, name));
         for shows in [Shows::Good, Shows::Strange, Shows::Revoked] {
             if configuration.certificates && door.secure {
                 let request = Sent::get(name, "/");
@@ -127,6 +138,32 @@ pub(crate) fn conversations(configuration: &Configuration, seed: u64) -> Vec<Con
         .collect()
 }
 
+/// Requests that may take their time: one by each method.
+fn unhurried(configuration: &Configuration, door: &Door, name: &str) -> Vec<Conversation> {
+    let mut all = Vec::new();
+    for path in &configuration.once {
+        for method in ["GET", "HEAD", "OPTIONS", "DELETE", "PUT", "POST"] {
+            let mut request = Sent::get(name, path);
+            request.method = method.to_owned();
+            if ["PUT", "POST"].contains(&method) {
+                request.body = Body::Sized(10);
+            }
+            all.push(conversation(door, name, vec![request]));
+        }
+    }
+    all
+}
+
+/// A client that is not announced where all are to be.
+fn unannounced(door: &Door, name: &str) -> Option<Conversation> {
+    let silent = conversation(door, name, vec![Sent::get(name, "/")]);
+    let announces = Announces::Nobody;
+    door.announced.then_some(Conversation {
+        announces,
+        ..silent
+    })
+}
+
 impl Conversation {
     /// The same by HTTP/1.1 and, where it is spoken, by HTTP/2, with the versions of TLS by turns.
     fn by_all_versions(self, turn: usize) -> impl Iterator<Item = Self> {
@@ -153,6 +190,11 @@ fn conversation(door: &Door, name: &str, requests: Vec<Sent>) -> Conversation {
         shows: Shows::Nothing,
         speaks: Speaks::Http1,
         tls: Tls::V12,
+        announces: if door.announced {
+            Announces::Client
+        } else {
+            Announces::Nobody
+        },
         requests,
     }
 }

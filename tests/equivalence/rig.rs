@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::net::SocketAddr;
 use std::net::TcpStream;
 use std::path::Path;
+use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
@@ -17,8 +18,10 @@ use crate::compare;
 use crate::compare::Exchange;
 use crate::compare::Outcome;
 use crate::configuration::Configuration;
+use crate::configuration::Place;
 use crate::multiplexed;
 use crate::requests;
+use crate::requests::Announces;
 use crate::requests::Conversation;
 use crate::requests::Sent;
 use crate::requests::Shows;
@@ -81,14 +84,15 @@ struct Clients {
 impl Rig {
     pub(crate) async fn start(configuration: Configuration) -> Self {
         let upstreams = Upstreams::start(&configuration.upstreams);
-        let placed = configuration.placed(&upstreams.places);
+        let mut setup = Setup::new();
+        let placed = configuration.placed(&upstreams.places, &setup.path(""));
         let authority = ClientAuthority::new("Clients");
         let clients = Clients {
             good: authority.issue("Ärmel, \"A\" + b", 0x1234_abcd, 4000),
             strange: ClientAuthority::new("Strangers").issue("stranger", 2, 4000),
             revoked: authority.issue("revoked", 3, 4000),
         };
-        let mut setup = Setup::new()
+        setup = setup
             .file("site.conf", &placed.for_portway)
             .file("nginx-site.conf", &placed.for_nginx)
             .file("nginx.conf", AROUND)
@@ -106,6 +110,11 @@ impl Rig {
             setup = setup.variable(name, value);
         }
         let gateway = setup.start(&bound).await;
+        for door in &configuration.doors {
+            if let Place::Socket(name) = &door.place {
+                gateway.wait_for_log(&format!("portway-{name}")).await;
+            }
+        }
         Self {
             configuration,
             upstreams,
@@ -153,7 +162,9 @@ impl Rig {
             outcomes.push(Outcome {
                 seen: self.upstreams.take(),
                 answer,
-                port: self.address(conversation, program).port(),
+                port: self
+                    .address(conversation, program)
+                    .map(|address| address.port()),
             });
         }
         outcomes
@@ -161,8 +172,18 @@ impl Rig {
 
     fn connect(&self, conversation: &Conversation, program: Program) -> Result<Line, String> {
         let address = self.address(conversation, program);
+        let announced = match (conversation.announces, address) {
+            (Announces::Nobody, _) => String::new(),
+            (Announces::Client, to) => announced(to),
+        };
+        let Some(address) = address else {
+            let socket = self.socket(conversation, program);
+            let line = client::Line::connect_to(&socket, &announced);
+            return Ok(Line::Single(line));
+        };
         if !conversation.door.secure {
-            return Ok(Line::Single(client::Line::connect(address, None)));
+            let line = client::Line::connect(address, &announced, None);
+            return Ok(Line::Single(line));
         }
         let shown = match conversation.shows {
             Shows::Nothing => None,
@@ -174,27 +195,49 @@ impl Rig {
         let name = &conversation.name;
         match conversation.speaks {
             Speaks::Http1 => {
-                let line = client::Line::connect(address, Some((terms, name)));
+                let line = client::Line::connect(address, &announced, Some((terms, name)));
                 Ok(Line::Single(line))
             }
             Speaks::Http2 => {
-                multiplexed::Line::connect(address, terms, name).map(Line::Multiplexed)
+                let line = multiplexed::Line::connect(address, &announced, terms, name);
+                line.map(Line::Multiplexed)
             }
         }
     }
 
-    fn address(&self, conversation: &Conversation, program: Program) -> SocketAddr {
-        let port = self.ports[&conversation.door.port];
+    /// Where a program is to be found, unless it is at a socket.
+    fn address(&self, conversation: &Conversation, program: Program) -> Option<SocketAddr> {
+        let Place::Port(written) = conversation.door.place else {
+            return None;
+        };
+        let port = self.ports[&written];
         if program == Program::Nginx {
-            return SocketAddr::from(([127, 0, 0, 1], port));
+            return Some(SocketAddr::from(([127, 0, 0, 1], port)));
         }
         let word = if conversation.door.secure {
             "https"
         } else {
             "http"
         };
-        self.gateway.address(&format!("{word}-{port}"))
+        Some(self.gateway.address(&format!("{word}-{port}")))
     }
+
+    fn socket(&self, conversation: &Conversation, program: Program) -> PathBuf {
+        let program = match program {
+            Program::Nginx => "nginx",
+            Program::Portway => "portway",
+        };
+        match &conversation.door.place {
+            Place::Socket(name) => self.gateway.folder().join(format!("{program}-{name}")),
+            Place::Port(port) => panic!("{port} is no socket"),
+        }
+    }
+}
+
+/// How a client far away is announced that has come to an address, or through a socket.
+fn announced(to: Option<SocketAddr>) -> String {
+    let port = to.map_or(80, |address| address.port());
+    format!("PROXY TCP4 192.0.2.7 127.0.0.1 4711 {port}\r\n")
 }
 
 fn terms(shown: Option<&Issued>, conversation: &Conversation) -> Arc<ClientConfig> {

@@ -15,6 +15,8 @@ pub(crate) struct Tally {
     hits: BTreeMap<&'static str, usize>,
     /// What is in no row.
     new: BTreeMap<Difference, New>,
+    /// Where both have let a request through, by which version.
+    served: BTreeSet<String>,
 }
 
 #[derive(Debug, Default)]
@@ -27,6 +29,16 @@ struct New {
 impl Tally {
     pub(crate) fn note(&mut self, exchange: &Exchange<'_>, found: Vec<Difference>) {
         self.exchanges += 1;
+        let outcomes = [&exchange.nginx, &exchange.portway];
+        if outcomes.iter().all(|outcome| !outcome.seen.is_empty()) {
+            let (place, speaks) = (
+                &exchange.conversation.door.place,
+                exchange.conversation.speaks,
+            );
+            let way = (place, speaks, exchange.conversation.tls);
+            self.served
+                .insert(format!("{} {way:?}", exchange.configuration.name));
+        }
         if found.is_empty() {
             return;
         }
@@ -51,6 +63,7 @@ impl Tally {
 
     pub(crate) fn add(&mut self, other: Self) {
         self.exchanges += other.exchanges;
+        self.served.extend(other.served);
         for (row, count) in other.hits {
             *self.hits.entry(row).or_default() += count;
         }
@@ -99,6 +112,15 @@ impl Tally {
         );
     }
 
+    /// Fails where one of the ways to ask has led to no upstream with either: two that refuse everything are alike.
+    pub(crate) fn expect_each_way(&self) {
+        let missing: Vec<&&str> = WAYS
+            .iter()
+            .filter(|way| !self.served.contains(**way))
+            .collect();
+        assert!(missing.is_empty(), "{missing:?} in {:#?}", self.served);
+    }
+
     /// Fails where a row is there that nothing needs.
     pub(crate) fn expect_each_row(&self) {
         let stale: Vec<&str> = differences::names()
@@ -117,8 +139,8 @@ fn example(exchange: &Exchange<'_>) -> String {
         Err(error) => error.clone(),
     });
     format!(
-        "to port {}, {:?}, {:?}: {head:?} and {size} bytes{slow} -> {} / {}",
-        exchange.conversation.door.port,
+        "to {:?}, {:?}, {:?}: {head:?} and {size} bytes{slow} -> {} / {}",
+        exchange.conversation.door.place,
         exchange.conversation.shows,
         exchange.conversation.tls,
         statuses[0],
@@ -127,3 +149,18 @@ fn example(exchange: &Exchange<'_>) -> String {
 }
 
 const SHOWN: usize = 400;
+/// What must not be compared in vain: HTTP/2, both versions of TLS, sockets, announced clients.
+const WAYS: &[&str] = &[
+    "08-tls (Port(443), Http1, V12)",
+    "08-tls (Port(443), Http1, V13)",
+    "08-tls (Port(443), Http2, V12)",
+    "08-tls (Port(443), Http2, V13)",
+    "44-http2 (Port(443), Http2, V13)",
+    "45-certificates-newest (Port(443), Http1, V13)",
+    "45-certificates-newest (Port(443), Http2, V13)",
+    "46-listen-unix (Socket(\"site.sock\"), Http1, V12)",
+    "47-announced (Port(80), Http1, V12)",
+    "47-announced (Port(443), Http1, V13)",
+    "47-announced (Port(443), Http2, V12)",
+    "47-announced (Socket(\"announced.sock\"), Http1, V12)",
+];

@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::io::Read;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::net::TcpListener;
 use std::net::TcpStream;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::UnixListener;
 use std::os::unix::net::UnixStream;
 use std::sync::Arc;
@@ -13,6 +15,11 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use rustix::net::AddressFamily;
+use rustix::net::SocketType;
+use rustix::net::bind;
+use rustix::net::getsockname;
+use rustix::net::socket;
 use rustls::ServerConfig;
 use rustls::ServerConnection;
 use rustls::StreamOwned;
@@ -46,6 +53,8 @@ pub(crate) struct Upstreams {
     stopped: Arc<AtomicBool>,
     /// Where each is, by how it is written.
     pub(crate) places: BTreeMap<String, String>,
+    /// Ports that nobody else is to get.
+    held: Vec<OwnedFd>,
     folder: TempDir,
 }
 
@@ -76,12 +85,15 @@ impl Connection for UnixStream {
 }
 
 impl Upstreams {
-    /// One for each address or socket that is written; those whose end is 43 speak TLS.
+    /// One for each address or socket that is written; those whose end is 43 speak TLS. One that is called
+    /// `refusing` listens at nothing, `closing` ends connections in place of an answer, `silent` gives none, and
+    /// `busy` none but 503.
     pub(crate) fn start(written: &BTreeMap<String, String>) -> Self {
         let mut all = Self {
             seen: Arc::default(),
             stopped: Arc::default(),
             places: BTreeMap::new(),
+            held: Vec::new(),
             folder: tempfile::tempdir().unwrap(),
         };
         for (address, pool) in written {
@@ -97,6 +109,11 @@ impl Upstreams {
                     let listener = UnixListener::bind(&path).unwrap();
                     std::thread::spawn(move || serve_all(listener.incoming(), &serving));
                     format!("unix:{}", path.display())
+                }
+                None if pool == "refusing" => {
+                    let (held, place) = refusing();
+                    all.held.push(held);
+                    place
                 }
                 None => {
                     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
@@ -126,6 +143,14 @@ impl Drop for Upstreams {
             }
         }
     }
+}
+
+/// A port that is taken, and at which nobody listens: whoever connects is refused.
+fn refusing() -> (OwnedFd, String) {
+    let held = socket(AddressFamily::INET, SocketType::STREAM, None).unwrap();
+    bind(&held, &SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+    let place = SocketAddr::try_from(getsockname(&held).unwrap()).unwrap();
+    (held, place.to_string())
 }
 
 fn server_config() -> Arc<ServerConfig> {
@@ -180,7 +205,11 @@ fn serve(stream: &mut (impl Read + Write), pool: &str, seen: &Mutex<Vec<Seen>>) 
             more(stream, &mut pending)?;
         };
         let head: Vec<u8> = pending.drain(..end).collect();
-        let mut request = request(pool, &head)?;
+        let Some(mut request) = request(pool, &head) else {
+            // Such as what another request has left behind: nobody is to send it.
+            seen.lock().unwrap().push(Seen::unreadable(pool, &head));
+            return None;
+        };
         if request.value("expect").is_some() {
             stream.write_all(b"HTTP/1.1 100 Continue\r\n\r\n").ok()?;
         }
@@ -201,7 +230,14 @@ fn serve(stream: &mut (impl Read + Write), pool: &str, seen: &Mutex<Vec<Seen>>) 
                 more(stream, &mut pending)?;
             }
         }
-        let want = request.value("x-want").unwrap_or_default();
+        let want = match pool {
+            "closing" => return None,
+            "silent" => loop {
+                more(stream, &mut pending)?;
+            },
+            "busy" => "busy".to_owned(),
+            _ => request.value("x-want").unwrap_or_default(),
+        };
         let mut answer = answer(&want, &request);
         let asked = request
             .value("connection")
@@ -251,6 +287,19 @@ fn request(pool: &str, head: &[u8]) -> Option<Seen> {
 }
 
 impl Seen {
+    /// What is no request, with its first line as its method.
+    fn unreadable(pool: &str, head: &[u8]) -> Self {
+        Self {
+            pool: pool.to_owned(),
+            method: String::from_utf8_lossy(head).into_owned(),
+            target: Vec::new(),
+            version: String::new(),
+            headers: Vec::new(),
+            framing: Framing::None,
+            body: Vec::new(),
+        }
+    }
+
     pub(crate) fn value(&self, name: &str) -> Option<String> {
         let mut headers = self.headers.iter();
         let found = headers.find(|header| header.name.eq_ignore_ascii_case(name));

@@ -125,7 +125,8 @@ impl Setup {
     async fn go(self) -> Gateway {
         let config = self.config.unwrap();
         let text = std::fs::read_to_string(&config).unwrap();
-        let listeners = text.matches("bind:").count();
+        let sockets = text.matches("bind: \"unix:").count();
+        let listeners = text.matches("bind:").count() - sockets;
         let (child, log) = spawn(&config, &self.environment);
         let mut gateway = Gateway {
             folder: self.folder,
