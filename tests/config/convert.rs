@@ -265,6 +265,21 @@ fn rewrites_that_redirect_are_routes_with_what_their_groups_match() {
     );
 }
 
+#[test]
+fn an_upstream_that_is_out_of_use_lends_the_pool_nothing() {
+    let text = "upstream app { server 10.0.0.1 max_fails=7 fail_timeout=70s slow_start=7s down;
+            server 10.0.0.2 max_fails=2; server 10.0.0.3 max_fails=2; }
+        server { server_name a.test; location / { proxy_pass http://app; } }";
+    let made = converted(text).unwrap();
+    let report = made.report.text();
+    assert!(made.yaml.contains("max_fails: 2\n"), "{}", made.yaml);
+    for lent in ["10.0.0.1", "fail_timeout", "slow_start"] {
+        assert!(!made.yaml.contains(lent), "{lent}: {}", made.yaml);
+    }
+    assert_eq!(made.report.count(Verdict::Changed), 0, "{report}");
+    assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
+}
+
 /// One address beside all of them cannot be bound, and nobody is to be heard where nginx did not hear him.
 #[test]
 fn one_address_beside_all_of_them_is_left_out() {

@@ -28,10 +28,10 @@ pub(super) struct Shared {
 }
 
 impl Shared {
-    /// What the upstreams of a block say.
+    /// What the upstreams of a block say that are in use.
     pub(super) fn of<'s>(servers: impl Iterator<Item = &'s Directive>) -> Self {
         let mut all = Self::default();
-        for said in servers.map(Self::said_by) {
+        for said in servers.filter(|server| !is_down(server)).map(Self::said_by) {
             all.max_fails = all.max_fails.or(said.max_fails);
             all.fail_timeout = all.fail_timeout.or(said.fail_timeout);
             all.slow_start = all.slow_start.or(said.slow_start);
@@ -91,14 +91,12 @@ impl Shared {
     ) -> Option<(Item, Tier)> {
         let mut tier = Tier::Primary;
         let mut weight = None;
-        let mut down = false;
         let mut service = None;
         let said = Self::said_by(server);
         for parameter in server.args.iter().skip(1) {
             let (key, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             match (key, value) {
                 ("backup", _) => tier = Tier::Secondary,
-                ("down", _) => down = true,
                 ("weight", value) if value.parse().is_ok_and(|n: u32| (1..=1000).contains(&n)) => {
                     weight = Some(value.to_owned());
                 }
@@ -106,13 +104,13 @@ impl Shared {
                 ("fail_timeout", _) if said.fail_timeout.is_some() => {}
                 ("slow_start", _) if said.slow_start.is_some() => {}
                 ("service", name) => service = Some(name),
-                ("resolve", _) => {}
+                ("down" | "resolve", _) => {}
                 _ => {
                     ledger.dropped(server, format!("`{parameter}` has no counterpart"));
                 }
             }
         }
-        if down {
+        if is_down(server) {
             ledger.kept(server, "left out, as it is `down`");
             return None;
         }
@@ -140,6 +138,10 @@ impl Shared {
         let comments = server.comments.clone();
         Some((Item { comments, value }, tier))
     }
+}
+
+fn is_down(server: &Directive) -> bool {
+    server.args.iter().skip(1).any(|word| word == "down")
 }
 
 /// The item for an upstream; none where its service has no name that can be asked for.
