@@ -5,7 +5,6 @@
 
 use std::convert::Infallible;
 use std::io;
-use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -20,6 +19,7 @@ use tokio::task::AbortHandle;
 use tokio::task::JoinSet;
 
 use crate::demo::apps::answer::Asked;
+use crate::demo::ports::KeptPort;
 use crate::demo::site::Site;
 
 mod answer;
@@ -75,28 +75,25 @@ pub(super) struct Instance {
     pub(super) name: String,
     pub(super) kind: Kind,
     pub(super) tier: Tier,
-    address: SocketAddr,
+    port: KeptPort,
     server: Mutex<Option<AbortHandle>>,
 }
 
 impl Apps {
-    /// Finds an address for each application; none is started. They are numbered from `first` on, so that
+    /// Keeps a port for each application; none is started. They are numbered from `first` on, so that
     /// those of two data centres can be told apart.
     pub(super) fn bind(site: Site, first: u32) -> io::Result<Self> {
         let mut instances = Vec::new();
-        // Held until all addresses are known, so that no two get the same.
-        let mut listeners = Vec::new();
         for kind in [Kind::Admin, Kind::Clock, Kind::Echo] {
             for (number, tier) in (first..).zip([Tier::Primary, Tier::Primary, Tier::Secondary]) {
-                let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
+                let port = KeptPort::keep(0)?;
                 instances.push(Instance {
                     name: format!("{}-{number}", kind.name()),
                     kind,
                     tier,
-                    address: listener.local_addr()?,
+                    port,
                     server: Mutex::new(None),
                 });
-                listeners.push(listener);
             }
         }
         Ok(Self { site, instances })
@@ -111,7 +108,7 @@ impl Apps {
             .instances
             .iter()
             .filter(|one| one.kind == kind && one.tier == tier);
-        chosen.map(|one| one.address.to_string()).collect()
+        chosen.map(|one| one.port.address.to_string()).collect()
     }
 
     /// Starts every application; must be called within a runtime.
@@ -159,7 +156,7 @@ impl Instance {
     }
 
     fn listen(&self) -> io::Result<TcpListener> {
-        let listener = std::net::TcpListener::bind(self.address)?;
+        let listener = std::net::TcpListener::bind(self.port.address)?;
         listener.set_nonblocking(true)?;
         TcpListener::from_std(listener)
     }

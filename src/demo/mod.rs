@@ -23,6 +23,7 @@ mod form;
 mod jar;
 mod link;
 mod plan;
+mod ports;
 mod room;
 mod script;
 mod site;

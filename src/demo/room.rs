@@ -1,9 +1,7 @@
 //! The two data centres of the demonstration with the network between them.
 
 use std::io;
-use std::net::Ipv4Addr;
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::path::Path;
 use std::path::PathBuf;
 
@@ -19,6 +17,7 @@ use crate::demo::folder::WorkFolder;
 use crate::demo::link::Network;
 use crate::demo::plan::CENTRE_IDS;
 use crate::demo::plan::CentrePlan;
+use crate::demo::ports::KeptPort;
 use crate::demo::site::Site;
 
 /// Two data centres, running.
@@ -34,13 +33,23 @@ pub(super) struct Room<'f> {
     places: [Places; 2],
 }
 
-/// Where a data centre is found.
-#[derive(Clone, Copy, Debug)]
+/// Where a data centre is found. The ports are kept, since its gateway comes and goes.
+#[derive(Debug)]
 struct Places {
-    site: Site,
-    back_channel: u16,
+    https: KeptPort,
+    http: KeptPort,
+    back_channel: KeptPort,
     /// Where the way to the other one begins.
     way_to_peer: SocketAddr,
+}
+
+impl Places {
+    fn site(&self) -> Site {
+        Site {
+            https: self.https.address.port(),
+            http: self.http.address.port(),
+        }
+    }
 }
 
 impl<'f> Room<'f> {
@@ -49,11 +58,11 @@ impl<'f> Room<'f> {
         let network = Network::whole();
         let places = choose_places(args, &network)?;
         folder.write_shared()?;
-        let [first, second] = places;
+        let [first, second] = places.each_ref().map(Places::site);
         let apps = |site, from| {
             Apps::bind(site, from).context("the sample applications could not be bound")
         };
-        let (a, b) = (apps(first.site, 1)?, apps(second.site, 4)?);
+        let (a, b) = (apps(first, 1)?, apps(second, 4)?);
         let plans = plans(&places, [&a, &b], OnSilence::Continue);
         let files = [
             folder.write_centre(&plans[0])?,
@@ -61,8 +70,8 @@ impl<'f> Room<'f> {
         ];
         let [a_files, b_files] = files;
         let room = Self {
-            a: Centre::new("A", first.site, a, a_files, &args.log),
-            b: Centre::new("B", second.site, b, b_files, &args.log),
+            a: Centre::new("A", first, a, a_files, &args.log),
+            b: Centre::new("B", second, b, b_files, &args.log),
             network,
             folder,
             places,
@@ -116,66 +125,44 @@ fn plans<'a>(
     on_silence: OnSilence,
 ) -> [CentrePlan<'a>; 2] {
     let [first, second] = CENTRE_IDS;
-    let plan = |id, peer, places: Places, apps| CentrePlan {
+    let plan = |id, peer, places: &Places, apps| CentrePlan {
         id,
         peer,
-        site: places.site,
+        site: places.site(),
         apps,
-        back_channel: places.back_channel,
+        back_channel: places.back_channel.address.port(),
         way_to_peer: places.way_to_peer,
         on_silence,
     };
-    let ([a, b], [a_apps, b_apps]) = (*places, apps);
+    let ([a, b], [a_apps, b_apps]) = (places, apps);
     [
         plan(first, second, a, a_apps),
         plan(second, first, b, b_apps),
     ]
 }
 
-/// The ports of all listeners. The configurations must name them, because redirects carry them; so free
-/// ones are looked up here and left to the gateways.
+/// The ports of all listeners. The configurations must name them, because redirects carry them.
 fn choose_places(args: &DemoArgs, network: &Network) -> anyhow::Result<[Places; 2]> {
-    // All are held until all are known, so that they differ.
-    let mut held = Vec::new();
-    let mut claim = |wanted: u16| {
-        let listener = claim_port(wanted)?;
-        let port = listener.local_addr()?.port();
-        held.push(listener);
-        anyhow::Ok(port)
-    };
-    let mut site = |next: u16| {
-        let at = |port: u16| {
-            if port == 0 {
-                0
-            } else {
-                port.saturating_add(next)
-            }
+    let (a, b) = (keep_port(0)?, keep_port(0)?);
+    let (way_to_a, way_to_b) = (network.way(a.address)?, network.way(b.address)?);
+    let places = |next: u16, back_channel, way_to_peer| {
+        let keep = |port: u16| match port {
+            0 => keep_port(0),
+            port => keep_port(port.saturating_add(next)),
         };
-        anyhow::Ok(Site {
-            https: claim(at(args.port))?,
-            http: claim(at(args.plain_port))?,
+        anyhow::Ok(Places {
+            https: keep(args.port)?,
+            http: keep(args.plain_port)?,
+            back_channel,
+            way_to_peer,
         })
     };
-    let (first, second) = (site(0)?, site(1)?);
-    let (a, b) = (claim(0)?, claim(0)?);
-    let way = |port: u16| network.way(SocketAddr::from((Ipv4Addr::LOCALHOST, port)));
-    Ok([
-        Places {
-            site: first,
-            back_channel: a,
-            way_to_peer: way(b)?,
-        },
-        Places {
-            site: second,
-            back_channel: b,
-            way_to_peer: way(a)?,
-        },
-    ])
+    Ok([places(0, a, way_to_b)?, places(1, b, way_to_a)?])
 }
 
-fn claim_port(wanted: u16) -> anyhow::Result<TcpListener> {
-    match TcpListener::bind((Ipv4Addr::LOCALHOST, wanted)) {
-        Ok(listener) => Ok(listener),
+fn keep_port(wanted: u16) -> anyhow::Result<KeptPort> {
+    match KeptPort::keep(wanted) {
+        Ok(port) => Ok(port),
         Err(error) if error.kind() == io::ErrorKind::AddrInUse => {
             bail!("port {wanted} is taken; others can be given with --port and --plain-port")
         }

@@ -33,6 +33,8 @@ use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
 use tokio_tungstenite::tungstenite::protocol::Role;
 
+use super::ports;
+
 /// A running application; it stops when dropped.
 pub(crate) struct Application {
     address: SocketAddr,
@@ -57,12 +59,15 @@ impl Application {
     /// was sent), `/slow/N` (N pieces of 1 KiB, one every 20 ms), `/bulk/N` (N KiB at once), and echoes
     /// the request anywhere else.
     pub(crate) async fn start() -> Self {
-        Self::start_at("127.0.0.1:0".parse().unwrap()).await
+        Self::over(ports::listen().await)
     }
 
     /// Starts one at this address.
     pub(crate) async fn start_at(address: SocketAddr) -> Self {
-        let listener = TcpListener::bind(address).await.unwrap();
+        Self::over(TcpListener::bind(address).await.unwrap())
+    }
+
+    fn over(listener: TcpListener) -> Self {
         let address = listener.local_addr().unwrap();
         let counts = Arc::new(Counts::default());
         let accepting = tokio::spawn(accept(listener, Arc::clone(&counts)));

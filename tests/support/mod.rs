@@ -30,6 +30,7 @@ pub(crate) mod nginx;
 pub(crate) mod ops;
 pub(crate) mod page;
 pub(crate) mod parts;
+pub(crate) mod ports;
 pub(crate) mod recorder;
 pub(crate) mod wait;
 pub(crate) mod websocket;

@@ -31,6 +31,7 @@ use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
 use super::certificates;
+use super::ports;
 
 /// A running upstream; it stops when dropped.
 pub(crate) struct Multiplexed {
@@ -77,7 +78,7 @@ impl Multiplexed {
     /// `/reset` (broken off), `/sum` (how many bytes it was sent), `/text` (a text, its end with no byte of it),
     /// `/noted-text` (the same with trailers), and answers `ok` with trailers elsewhere.
     pub(crate) async fn start(manner: Manner) -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen().await;
         let address = listener.local_addr().unwrap();
         let state = Arc::new(State::default());
         let accepting = tokio::spawn(accept(listener, manner, Arc::clone(&state)));

@@ -46,6 +46,7 @@ async fn an_application_stops_as_if_it_had_crashed_and_starts_again() {
         .iter()
         .find(|one| one.name == "clock-2")
         .unwrap()
+        .port
         .address;
     let mut open = TcpStream::connect(address).await.unwrap();
     let stop = "POST /admin/stop HTTP/1.1\r\nContent-Length: 16\r\n\r\ninstance=clock-2";
@@ -73,6 +74,7 @@ async fn the_clock_agrees_to_a_websocket_and_ticks() {
         .iter()
         .find(|one| one.name == "clock-1")
         .unwrap()
+        .port
         .address;
     let stream = TcpStream::connect(address).await.unwrap();
     let (mut socket, _) =
@@ -111,6 +113,7 @@ async fn ask(apps: &Apps, name: &str, request: &str) -> String {
         .iter()
         .find(|one| one.name == name)
         .unwrap()
+        .port
         .address;
     let mut stream = TcpStream::connect(address).await.unwrap();
     let (head, body) = request

@@ -41,11 +41,23 @@ function withOnward(room, https, http, upstream) {
     .replace('routes:\n', 'routes:\n      - {path: /onward, access: protected, policy: everyone, pool: onward}\n');
 }
 
-/** Redirects carry the ports, so the configuration must name them. All are held until all are known. */
+/**
+ * Redirects carry the ports, so the configuration must name them. They lie outside the range that the
+ * system lends to connections, so that none has one when the gateway comes for it.
+ */
 async function freePorts(count) {
-  const listeners = Array.from({ length: count }, () => createListener().listen(0, '127.0.0.1'));
-  await Promise.all(listeners.map((listener) => listener.listening || once(listener, 'listening')));
-  const ports = listeners.map((listener) => listener.address().port);
-  await Promise.all(listeners.map((listener) => new Promise((resolve) => listener.close(resolve))));
-  return ports;
+  const found = [];
+  while (found.length < count) {
+    const port = 10_000 + Math.floor(Math.random() * 20_000);
+    if (!found.includes(port) && (await isFree(port))) found.push(port);
+  }
+  return found;
+}
+
+function isFree(port) {
+  return new Promise((resolve) => {
+    const listener = createListener();
+    listener.once('error', () => resolve(false));
+    listener.listen(port, '127.0.0.1', () => listener.close(() => resolve(true)));
+  });
 }
