@@ -62,7 +62,7 @@ pub fn ask<T: DeserializeOwned>(
         .build();
     let runtime = runtime.map_err(broken)?;
     let asked = async {
-        let asked = exchange(state_dir, (method, path), (sudo_user, body));
+        let asked = exchange(state_dir, (method, path), (sudo_user, body.into()));
         let answered = tokio::time::timeout(ANSWER_WITHIN, asked).await;
         answered.unwrap_or(Err(AskError::Late(ANSWER_WITHIN)))
     };
@@ -78,7 +78,7 @@ pub fn ask<T: DeserializeOwned>(
 pub(super) async fn exchange(
     state_dir: &Path,
     what: (Method, &str),
-    with: (&str, Vec<u8>),
+    with: (&str, Bytes),
 ) -> Result<(StatusCode, Bytes), AskError> {
     let (response, _open) = send(state_dir, what, with).await?;
     let status = response.status();
@@ -92,7 +92,7 @@ pub(super) async fn listen(
     path: &str,
     mut hear: impl FnMut(&[u8]),
 ) -> Result<(), AskError> {
-    let (response, _open) = send(state_dir, (Method::GET, path), ("", Vec::new())).await?;
+    let (response, _open) = send(state_dir, (Method::GET, path), ("", Bytes::new())).await?;
     let status = response.status();
     if status != StatusCode::OK {
         return Err(AskError::Refused(format!("it answered {status}")));
@@ -122,7 +122,7 @@ pub(super) fn ask_apart(
         let runtime = tokio::runtime::Builder::new_current_thread()
             .enable_all()
             .build();
-        let asked = exchange(&state_dir, (Method::POST, path), ("", body));
+        let asked = exchange(&state_dir, (Method::POST, path), ("", body.into()));
         let asked = runtime.ok()?.block_on(asked);
         // Whoever waited may have given up.
         answer.send(asked.ok()?).ok()
@@ -135,7 +135,7 @@ pub(super) fn ask_apart(
 async fn send(
     state_dir: &Path,
     (method, path): (Method, &str),
-    (sudo_user, body): (&str, Vec<u8>),
+    (sudo_user, body): (&str, Bytes),
 ) -> Result<(Response<Incoming>, Open), AskError> {
     let folder = Folder::open(state_dir).map_err(|error| unreachable(state_dir, error))?;
     let stream = UnixStream::connect(folder.path(SOCKET)).await;
@@ -153,7 +153,7 @@ async fn send(
         .uri(path)
         .header(header::HOST, "portway")
         .header(SUDO_USER, sudo.unwrap_or(HeaderValue::from_static("")))
-        .body(Full::new(Bytes::from(body)))
+        .body(Full::new(body))
         .map_err(broken)?;
     let response = sender.send_request(request).await.map_err(broken)?;
     Ok((response, running))

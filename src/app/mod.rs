@@ -265,6 +265,7 @@ fn run(launch: Launch) -> anyhow::Result<()> {
         begun: begun.clone(),
         retired: duties.retired.clone(),
     };
+    let succession = Arc::clone(&duties.succession);
     let succeeded = Arc::clone(&duties.succeeded);
     let has_successor = Arc::clone(&duties.has_successor);
     let core = Core::new(
@@ -291,6 +292,7 @@ fn run(launch: Launch) -> anyhow::Result<()> {
     let edge = server.add_service(edge);
     edge.add_dependency(&core);
     let signals = Signals {
+        succession,
         succeeded,
         has_successor,
         live,

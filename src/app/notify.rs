@@ -1,6 +1,7 @@
 //! What the service manager is told, where one has asked for it: the protocol of systemd's `sd_notify`.
 //!
-//! Nobody has to listen: without `NOTIFY_SOCKET` nothing is said, and what cannot be said is left.
+//! Nobody has to listen: without `NOTIFY_SOCKET` nothing is said, and what cannot be said is left. A manager that does
+//! not read what it is told holds up who starts and who hands over, and nothing else for long.
 
 use std::time::Duration;
 
@@ -25,15 +26,15 @@ pub(super) fn succeeded_by(process_id: u32) {
 }
 
 /// A configuration is about to be read.
-pub(super) fn reloading() {
+pub(super) async fn reloading() {
     match NotifyState::monotonic_usec_now() {
-        Ok(now) => say(&[NotifyState::Reloading, now]),
+        Ok(now) => apart(move || say(&[NotifyState::Reloading, now])).await,
         Err(error) => tracing::debug!(%error, "the service manager is not told of a reload"),
     }
 }
 
 /// What came of it. The node serves either way.
-pub(super) fn reloaded(report: &ReloadReport) {
+pub(super) async fn reloaded(report: &ReloadReport) {
     let status = match &report.result {
         ReloadResult::Applied { generation, .. } => {
             format!("serving; configuration {generation} is in effect")
@@ -45,17 +46,20 @@ pub(super) fn reloaded(report: &ReloadReport) {
             )
         }
     };
-    say(&[NotifyState::Ready, NotifyState::Status(&status)]);
+    apart(move || say(&[NotifyState::Ready, NotifyState::Status(&status)])).await;
 }
 
 /// The node is about to stop, which takes no longer than this.
-pub(super) fn stopping(within: Duration) {
+pub(super) async fn stopping(within: Duration) {
     let within = u32::try_from(within.as_micros()).unwrap_or(u32::MAX);
-    say(&[
-        NotifyState::Stopping,
-        NotifyState::ExtendTimeoutUsec(within),
-        NotifyState::Status("draining"),
-    ]);
+    let stopping = move || {
+        say(&[
+            NotifyState::Stopping,
+            NotifyState::ExtendTimeoutUsec(within),
+            NotifyState::Status("draining"),
+        ]);
+    };
+    apart(stopping).await;
 }
 
 /// Says that the node is alive as often as the service manager wants to hear it; for ever, or never.
@@ -67,7 +71,15 @@ pub(super) async fn keep_alive() {
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        say(&[NotifyState::Watchdog]);
+        apart(|| say(&[NotifyState::Watchdog])).await;
+    }
+}
+
+/// Says something where nobody waits for a manager whose queue is full, and goes on without it after a while.
+async fn apart(say: impl FnOnce() + Send + 'static) {
+    let said = tokio::task::spawn_blocking(say);
+    if tokio::time::timeout(HEARD_WITHIN, said).await.is_err() {
+        tracing::warn!("the service manager does not read what it is told");
     }
 }
 
@@ -79,3 +91,4 @@ fn say(what: &[NotifyState<'_>]) {
 
 /// How often within the limit: one may be late.
 const OFTEN: u32 = 3;
+const HEARD_WITHIN: Duration = Duration::from_secs(2);

@@ -102,10 +102,10 @@ impl Reloader {
             asked.extend(std::iter::from_fn(|| self.asks.try_recv().ok()));
             let changing = Arc::clone(&self.lasting.changing);
             let changing = changing.lock().await;
-            notify::reloading();
+            notify::reloading().await;
             let report = self.reload(trigger, &mut earlier).await;
             drop(changing);
-            notify::reloaded(&report);
+            notify::reloaded(&report).await;
             changes = Changes::since(self.sources.clone());
             self.record.earlier_in_use(earlier.len());
             for ask in asked {

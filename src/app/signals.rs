@@ -15,6 +15,7 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use crate::app::notify;
+use crate::app::succession::Succession;
 use crate::proxy::live::Live;
 
 /// Stops the gateway in order: on SIGTERM or SIGINT, or when told to, the edge drains first. Before a signal has it
@@ -25,6 +26,8 @@ pub(super) struct Signals {
     pub(super) give_notice: watch::Sender<bool>,
     pub(super) begin_drain: watch::Sender<bool>,
     pub(super) drained: Arc<Notify>,
+    /// What may be handing over just then.
+    pub(super) succession: Arc<Succession>,
     /// Told when another process serves.
     pub(super) succeeded: Arc<Notify>,
     pub(super) has_successor: Arc<AtomicBool>,
@@ -46,9 +49,17 @@ impl ShutdownSignalWatch for Signals {
                 () = &mut told => None,
             };
             self.give_notice.send_replace(true);
+            if !self.has_successor.load(Ordering::Acquire) {
+                tokio::select! {
+                    () = self.succession.break_off() => {}
+                    () = self.succeeded.notified() => {}
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
+            }
             let delay = self.live.look().limits.drain_delay;
             if !self.has_successor.load(Ordering::Acquire) {
-                notify::stopping(delay + self.live.look().limits.drain_timeout + ENDING);
+                notify::stopping(delay + self.live.look().limits.drain_timeout + ENDING).await;
             }
             if let Some(signal) = signal.filter(|_| !delay.is_zero()) {
                 tracing::info!(signal, ?delay, "not ready any more; draining after a delay");

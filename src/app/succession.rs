@@ -11,6 +11,7 @@ mod letters;
 mod memory;
 mod predecessor;
 mod starting;
+mod stop;
 
 pub use heir::Heir;
 

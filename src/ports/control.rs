@@ -57,7 +57,7 @@ pub enum UpgradeError {
     Stopping,
     /// Its end would take the successor with it.
     #[error(
-        "the gateway is the first process of its container, which would end with it; replace the container"
+        "the gateway is what its container runs, which would end with it; replace the container"
     )]
     FirstProcess,
     /// It was not started by the command line.

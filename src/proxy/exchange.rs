@@ -27,7 +27,6 @@ use crate::config::Route;
 use crate::proxy::access;
 use crate::proxy::activity;
 use crate::proxy::context::Admitted;
-use crate::proxy::context::ConnectionFacts;
 use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
 use crate::proxy::entered;
@@ -180,13 +179,19 @@ pub(super) fn is_dropped(ctx: &RequestContext) {
 
 /// A request is over. Notes whether its client took the answer: one that takes back streams, or does not read, is
 /// not waited for for ever.
-pub(super) fn is_over(session: &Session, fault: Option<&Error>, connection: &ConnectionFacts) {
+pub(super) fn is_over(session: &Session, fault: Option<&Error>, ctx: &RequestContext) {
+    let Some(current) = &ctx.current else {
+        return;
+    };
+    let connection = &current.connection;
     // pingora does not say of each whose it is.
     let fault = fault.filter(|fault| fault.esource() != &ErrorSource::Upstream);
     if session.is_http2() {
-        connection
-            .resets
-            .note(fault.is_some() && !retry::is_answered(session));
+        if fault.is_some() && !retry::is_answered(session) {
+            connection.resets.taken_back(ctx.serving.clock.now());
+        } else {
+            connection.resets.answered();
+        }
     } else if fault.is_some_and(|fault| fault.etype() == &ErrorType::WriteTimedout) {
         connection.is_stalled.store(true, Ordering::Relaxed);
     }

@@ -353,8 +353,8 @@ impl ProxyHttp for Portway {
     async fn logging(&self, session: &mut Session, fault: Option<&Error>, ctx: &mut Self::CTX) {
         if let Some(current) = &ctx.current {
             current.watch.upstream_is_done();
-            exchange::is_over(session, fault, &current.connection);
         }
+        exchange::is_over(session, fault, ctx);
         let status = session.response_written().map(|head| head.status.as_u16());
         let took = ctx.current.as_ref();
         let took = took.and_then(|current| current.watch.since_head());

@@ -78,6 +78,7 @@ mod upstream_certificates;
 mod upgrade;
 mod upgrade_life;
 mod upgrade_load;
+mod upgrade_steps;
 mod unix_upstreams;
 mod users;
 mod websockets;

@@ -14,33 +14,33 @@ use crate::support::yaml;
 use crate::upgrade_life::Life;
 
 /// Sessions on disk, and in memory.
-const STORES: [&str; 2] = ["disk", "memory"];
+pub(crate) const STORES: [&str; 2] = ["disk", "memory"];
 
 fn with_store(config: &str, store: &str) -> String {
     format!("{config}session: {{ store: {store} }}\n")
 }
 
-async fn gateway(store: &str) -> (Application, String, Gateway) {
+pub(crate) async fn gateway(store: &str) -> (Application, String, Gateway) {
     let application = Application::start().await;
     let config = with_store(&yaml::applications(&[application.address()]), store);
     let gateway = Gateway::start(&config).await;
     (application, config, gateway)
 }
 
-async fn is_alice(browser: &mut Browser) {
+pub(crate) async fn is_alice(browser: &mut Browser) {
     let there = browser.get("https://app.test/").await.expect(200);
     assert_eq!(there.told("remote-user"), "alice");
 }
 
 /// A program in the folder of a gateway.
-fn program(gateway: &Gateway, text: &str) -> PathBuf {
+pub(crate) fn program(gateway: &Gateway, text: &str) -> PathBuf {
     let path = gateway.folder().join("program");
     std::fs::write(&path, format!("#!/bin/sh\n{text}\n")).unwrap();
     std::fs::set_permissions(&path, PermissionsExt::from_mode(0o700)).unwrap();
     path
 }
 
-async fn has_ended(pid: u32) {
+pub(crate) async fn has_ended(pid: u32) {
     until("a process has ended", PATIENCE, || async {
         let status = std::fs::read_to_string(format!("/proc/{pid}/stat"));
         status

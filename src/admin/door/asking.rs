@@ -2,10 +2,12 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use http::Method;
 use http::StatusCode;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
+use zeroize::Zeroizing;
 
 use crate::admin::client;
 use crate::admin::client::AskError;
@@ -23,6 +25,8 @@ impl SuccessorEngine {
     ) -> Result<Answer, AskError> {
         let body = serde_json::to_vec(question);
         let body = body.map_err(|error| AskError::Broken(Box::new(error)))?;
+        // It may hold a password.
+        let body = Bytes::from_owner(Zeroizing::new(body));
         let asked = async {
             let _turn = turns.acquire().await.ok();
             match self.ask_once(body.clone()).await {
@@ -37,7 +41,7 @@ impl SuccessorEngine {
         answered.unwrap_or(Err(AskError::Late(limit)))
     }
 
-    async fn ask_once(&self, body: Vec<u8>) -> Result<Answer, AskError> {
+    async fn ask_once(&self, body: Bytes) -> Result<Answer, AskError> {
         let asked = client::exchange(&self.state_dir, (Method::POST, DOOR), ("", body)).await;
         match asked? {
             (StatusCode::OK, answer) => {

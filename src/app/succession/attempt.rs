@@ -26,6 +26,7 @@ use crate::app::succession::letters::Silence;
 use crate::app::succession::memory;
 use crate::app::succession::predecessor::SuccessionParts;
 use crate::app::succession::starting::ended;
+use crate::app::succession::stop::Stop;
 use crate::decision::succession::Happened;
 use crate::decision::succession::Step;
 use crate::logbook::causes::with_causes;
@@ -36,6 +37,7 @@ use crate::ports::control::UpgradeReport;
 /// One attempt.
 pub(super) struct Attempt<'s> {
     pub(super) parts: &'s SuccessionParts,
+    pub(super) stop: &'s Stop,
     pub(super) core: &'s Handle,
     pub(super) binary: PathBuf,
     pub(super) successor: Option<(Child, Channel)>,
@@ -81,6 +83,9 @@ impl Attempt<'_> {
 
     /// Has questions about sessions wait, and lets go of the store.
     fn close(&mut self) -> Happened {
+        if self.stop.is_told() {
+            return self.not_closed(TOLD_TO_STOP);
+        }
         let Engine::Own(own) = &self.parts.lasting.engine else {
             self.parts.duty.send_replace(false);
             return Happened::Closed;
@@ -130,6 +135,10 @@ impl Attempt<'_> {
 
     /// Lets go of everything but the connections that there are, and takes leave.
     fn leave(&mut self) -> Happened {
+        if !self.stop.may_leave() {
+            self.failed = Some(failed(TOLD_TO_STOP.to_owned()));
+            return Happened::Failed;
+        }
         // The last look: from here on nobody can be gone back to.
         if self
             .successor
@@ -188,6 +197,7 @@ impl Attempt<'_> {
             // One that has ended by itself is as good.
             child.kill().ok();
             let ended = child.wait();
+            self.stop.ended();
             tracing::error!(status = ?ended, "the successor was given up");
         }
         Happened::Gone
@@ -267,6 +277,7 @@ impl Attempt<'_> {
             Ok(FromSuccessor::Refused { text }) => Err(UpgradeReport::Refused { text }),
             Ok(FromSuccessor::Failed { why }) => Err(failed(format!("the successor says: {why}"))),
             Ok(letter) => Ok(letter),
+            Err(Silence::Gone) if self.stop.is_told() => Err(failed(TOLD_TO_STOP.to_owned())),
             Err(Silence::Gone) => Err(failed(ended(child, self.core))),
             Err(silence) => Err(failed(with_causes(&silence))),
         }
@@ -307,6 +318,7 @@ pub(super) fn unexpected() -> UpgradeReport {
     failed("the successor does not keep to the order of the hand-over".to_owned())
 }
 
+const TOLD_TO_STOP: &str = "the gateway was told to stop";
 /// How long the questions under way may take: passwords are checked one after the other.
 const SHUT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the records of the last start may take.

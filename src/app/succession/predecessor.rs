@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::OnceLock;
 use std::sync::atomic::AtomicBool;
-use std::sync::atomic::Ordering;
 
+use rustix::process::Pid;
+use rustix::process::getppid;
 use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio::sync::oneshot;
@@ -18,6 +19,7 @@ use crate::app::Invocation;
 use crate::app::lasting::Lasting;
 use crate::app::succession::attempt::Attempt;
 use crate::app::succession::letters::Keeping;
+use crate::app::succession::stop::Stop;
 use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::StoreKind;
@@ -53,7 +55,9 @@ pub(in crate::app) struct Succession {
     parts: SuccessionParts,
     /// Where what goes on beside requests is run, once it is.
     core: OnceLock<Handle>,
-    is_under_way: AtomicBool,
+    /// Stays true once the gateway has handed over: it does not do so twice.
+    is_under_way: watch::Sender<bool>,
+    stop: Stop,
 }
 
 /// Where the sessions of a configuration are kept.
@@ -64,6 +68,22 @@ pub(super) fn keeping_of(config: &Config) -> Keeping {
         (EngineSource::Embedded, StoreKind::Memory, Some(_)) => Keeping::EndsOnDisk,
         (EngineSource::Embedded, StoreKind::Memory, None) => Keeping::InMemory,
     }
+}
+
+/// Whether a container ends with this process: it is its first one, or the child that its init waits for.
+fn ends_its_container() -> bool {
+    let is_child_of_first = getppid().is_some_and(Pid::is_init);
+    let first = std::fs::read_to_string("/proc/1/comm").unwrap_or_default();
+    std::process::id() == 1 || is_child_of_first && waits_for_one(&first)
+}
+
+/// Whether a program ends when the one ends that it was started to run; by its name, as Docker, Podman and images have
+/// it.
+fn waits_for_one(program: &str) -> bool {
+    matches!(
+        program.trim_end(),
+        "catatonit" | "docker-init" | "dumb-init" | "tini"
+    )
 }
 
 /// Stops the node when it is dropped: what an attempt that breaks off has shut would stay shut.
@@ -80,7 +100,8 @@ impl Succession {
         Self {
             parts,
             core: OnceLock::new(),
-            is_under_way: AtomicBool::new(false),
+            is_under_way: watch::Sender::new(false),
+            stop: Stop::default(),
         }
     }
 
@@ -96,10 +117,13 @@ impl Succession {
     ) -> Result<UpgradeReport, UpgradeError> {
         let invocation = self.parts.invocation.as_ref();
         let invocation = invocation.ok_or(UpgradeError::NotByCommand)?;
-        if std::process::id() == 1 {
+        if ends_its_container() {
             return Err(UpgradeError::FirstProcess);
         }
-        if self.is_under_way.swap(true, Ordering::AcqRel) {
+        if self.stop.is_told() {
+            return Err(UpgradeError::Stopping);
+        }
+        if self.is_under_way.send_replace(true) {
             return Err(UpgradeError::Busy);
         }
         let binary = question.binary.clone();
@@ -110,25 +134,37 @@ impl Succession {
             let defect = Defect(&succession.parts.outage);
             let report = succession.attempt(binary);
             std::mem::forget(defect);
-            // A gateway that has handed over does not do it twice.
             if !matches!(report, Ok(UpgradeReport::Done { .. })) {
-                succession.is_under_way.store(false, Ordering::Release);
+                succession.is_under_way.send_replace(false);
             }
             tell.send(report).ok();
         };
         let thread = std::thread::Builder::new().name("succession".to_owned());
         if let Err(error) = thread.spawn(attempt) {
-            self.is_under_way.store(false, Ordering::Release);
+            self.is_under_way.send_replace(false);
             let why = format!("no thread can be started: {error}");
             return Ok(UpgradeReport::Failed { why });
         }
         told.await.map_err(|_| UpgradeError::Stopping)?
     }
 
+    /// The gateway is to stop: breaks off an attempt that is under way, unless it is past going back, and returns when
+    /// that is over. Nobody is handed over to afterwards.
+    pub(in crate::app) async fn break_off(&self) {
+        self.stop.tell();
+        let mut is_under_way = self.is_under_way.subscribe();
+        // This is where the other end is.
+        is_under_way
+            .wait_for(|is_under_way| !is_under_way)
+            .await
+            .ok();
+    }
+
     fn attempt(&self, binary: PathBuf) -> Result<UpgradeReport, UpgradeError> {
         let core = self.core.get().ok_or(UpgradeError::Stopping)?;
         let mut attempt = Attempt {
             parts: &self.parts,
+            stop: &self.stop,
             core,
             binary,
             successor: None,
@@ -143,5 +179,21 @@ impl Succession {
             step = at.hear(attempt.take(next));
         }
         Ok(attempt.report())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_init_of_a_container_ends_with_its_child_and_a_service_manager_does_not() {
+        for init in ["tini\n", "docker-init\n", "dumb-init", "catatonit\n"] {
+            assert!(waits_for_one(init), "{init}");
+        }
+        for manager in ["systemd\n", "init", "s6-svscan", "runit", "tinit", ""] {
+            assert!(!waits_for_one(manager), "{manager}");
+        }
+        assert!(!ends_its_container());
     }
 }

@@ -43,6 +43,7 @@ impl Attempt<'_> {
             let binary = self.binary.display();
             failed(format!("{binary} cannot be started: {error}"))
         })?;
+        self.stop.started(&child.0);
         self.successor = Some(child);
         let FromSuccessor::Hello { protocol, version } = self.hear(READ_WITHIN)? else {
             return Err(unexpected());
