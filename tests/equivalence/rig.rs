@@ -2,12 +2,9 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::net::TcpStream;
 use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
 use std::process::Command;
-use std::process::Stdio;
 use std::sync::Arc;
 
 use rustls::ClientConfig;
@@ -32,9 +29,8 @@ use crate::support::certificates;
 use crate::support::certificates::ClientAuthority;
 use crate::support::certificates::Issued;
 use crate::support::gateway::Setup;
-use crate::support::parts;
-use crate::support::wait::PATIENCE;
-use crate::support::wait::until;
+use crate::support::nginx;
+use crate::support::nginx::Door;
 use crate::tally::Tally;
 use crate::upstream::Upstreams;
 
@@ -42,7 +38,7 @@ use crate::upstream::Upstreams;
 pub(crate) struct Rig {
     configuration: Configuration,
     upstreams: Upstreams,
-    nginx: Nginx,
+    nginx: nginx::Process,
     gateway: Gateway,
     /// By the port that is written: nginx's.
     ports: BTreeMap<u16, u16>,
@@ -54,10 +50,6 @@ pub(crate) struct Rig {
 enum Program {
     Nginx,
     Portway,
-}
-
-struct Nginx {
-    child: Child,
 }
 
 /// A connection of a client.
@@ -95,14 +87,17 @@ impl Rig {
         setup = setup
             .file("site.conf", &placed.for_portway)
             .file("nginx-site.conf", &placed.for_nginx)
-            .file("nginx.conf", AROUND)
             .file("clients.pem", &authority.pem)
             .file("clients.crl", &authority.revoking(&[3], 4000));
         for (name, text) in &placed.included {
             setup = setup.file(name, text);
         }
         let yaml = converted(&configuration, &setup.path("site.conf"));
-        let nginx = Nginx::start(setup.path("").as_path(), placed.ports.values()).await;
+        let ports = placed.ports.values();
+        let doors: Vec<Door> = ports
+            .map(|port| Door::At(SocketAddr::from(([127, 0, 0, 1], *port))))
+            .collect();
+        let nginx = nginx::serving(&setup.path(""), "include nginx-site.conf;", &doors).await;
         let bound = placed.ports.values().fold(yaml, |yaml, port| {
             yaml.replace(&format!("\"127.0.0.1:{port}\""), "\"127.0.0.1:0\"")
         });
@@ -118,7 +113,7 @@ impl Rig {
         Self {
             configuration,
             upstreams,
-            nginx,
+            nginx: nginx.unwrap(),
             gateway,
             ports: placed.ports,
             clients,
@@ -269,57 +264,3 @@ fn converted(configuration: &Configuration, file: &Path) -> String {
     assert_eq!(code, Some(configuration.code), "{name}: {lost:#?}");
     String::from_utf8(output.stdout).unwrap()
 }
-
-impl Nginx {
-    async fn start(folder: &Path, ports: impl Iterator<Item = &u16>) -> Self {
-        let program = parts::find("nginx").unwrap();
-        let errors = std::fs::File::create(folder.join("nginx.err")).unwrap();
-        let mut child = Command::new(program)
-            .arg("-p")
-            .arg(folder)
-            .args(["-c", "nginx.conf", "-e", "stderr"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(errors)
-            .spawn()
-            .unwrap();
-        for port in ports {
-            until("nginx accepts", PATIENCE, || {
-                if child.try_wait().unwrap().is_some() {
-                    let said = std::fs::read_to_string(folder.join("nginx.err"));
-                    panic!("nginx ended: {}", said.unwrap());
-                }
-                let connected = TcpStream::connect(("127.0.0.1", *port)).ok().map(drop);
-                async move { connected }
-            })
-            .await;
-        }
-        Self { child }
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.child.kill().ok();
-        self.child.wait().ok();
-    }
-}
-
-/// What stands around a site's file: nothing that says how requests are served.
-const AROUND: &str = "
-daemon off;
-master_process off;
-worker_processes 1;
-pid nginx.pid;
-error_log stderr;
-events { worker_connections 256; }
-http {
-  access_log off;
-  client_body_temp_path temp-body;
-  proxy_temp_path temp-proxy;
-  fastcgi_temp_path temp-fastcgi;
-  uwsgi_temp_path temp-uwsgi;
-  scgi_temp_path temp-scgi;
-  include nginx-site.conf;
-}
-";

@@ -16,6 +16,8 @@ use crate::support::Gateway;
 use crate::support::Recorder;
 use crate::support::Request;
 use crate::support::certificates;
+use crate::support::nginx;
+use crate::support::nginx::Door;
 use crate::support::nginx::free_port;
 use crate::support::parts;
 use crate::support::until;
@@ -161,48 +163,39 @@ async fn an_upstream_that_is_not_there_is_a_503() {
     assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
 }
 
-/// A real server that reads the header and answers with whom it names.
-struct Reader {
+/// A real HAProxy, which reads the header.
+struct Haproxy {
     child: Child,
-    folder: TempDir,
+    _folder: TempDir,
 }
 
-impl Reader {
-    async fn start(
-        program: &str,
-        file: &str,
-        arguments: &[&str],
-        text: &str,
-        ports: &[u16],
-    ) -> Option<Self> {
-        let program = parts::find(program)?;
+impl Haproxy {
+    async fn start(text: &str, port: u16) -> Option<Self> {
+        let program = parts::find("haproxy")?;
         let folder = tempfile::tempdir().unwrap();
-        let issued = certificates::issue(&["app.test"]);
-        std::fs::write(folder.path().join("cert.pem"), &issued.certificate).unwrap();
-        std::fs::write(folder.path().join("key.pem"), &issued.key).unwrap();
-        let text = text.replace("FOLDER", folder.path().to_str().unwrap());
-        std::fs::write(folder.path().join(file), text).unwrap();
+        std::fs::write(folder.path().join("haproxy.cfg"), text).unwrap();
         let child = Command::new(program)
-            .args(arguments)
+            .args(["-db", "-f", "haproxy.cfg"])
             .current_dir(folder.path())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .stderr(Stdio::null())
             .spawn()
             .unwrap();
-        for port in ports {
-            until("the server accepts", PATIENCE, || async {
-                TcpStream::connect(("127.0.0.1", *port)).await.ok()
-            })
-            .await;
-        }
-        Some(Self { child, folder })
+        let started = Self {
+            child,
+            _folder: folder,
+        };
+        until("HAProxy accepts", PATIENCE, || async {
+            TcpStream::connect(("127.0.0.1", port)).await.ok()
+        })
+        .await;
+        Some(started)
     }
 }
 
-impl Drop for Reader {
+impl Drop for Haproxy {
     fn drop(&mut self) {
-        assert!(self.folder.path().exists());
         self.child.kill().ok();
         self.child.wait().ok();
     }
@@ -210,19 +203,18 @@ impl Drop for Reader {
 
 #[tokio::test]
 async fn nginx_reads_both_versions_in_plain_and_before_tls() {
+    let folder = tempfile::tempdir().unwrap();
+    let issued = certificates::issue(&["app.test"]);
+    std::fs::write(folder.path().join("cert.pem"), &issued.certificate).unwrap();
+    std::fs::write(folder.path().join("key.pem"), &issued.key).unwrap();
     let (plain, secure) = (free_port(), free_port());
-    let text = format!(
-        "daemon off; pid nginx.pid; error_log error.log; events {{}}
-http {{ access_log off; client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3;
-uwsgi_temp_path t4; scgi_temp_path t5;
-server {{ listen 127.0.0.1:{plain} proxy_protocol; listen 127.0.0.1:{secure} ssl proxy_protocol;
-ssl_certificate FOLDER/cert.pem; ssl_certificate_key FOLDER/key.pem;
-location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port\"; }} }} }}"
+    let lines = format!(
+        "server {{ listen 127.0.0.1:{plain} proxy_protocol; listen 127.0.0.1:{secure} ssl proxy_protocol;
+ssl_certificate cert.pem; ssl_certificate_key key.pem;
+location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_port $proxy_protocol_server_port\"; }} }}"
     );
-    let arguments = ["-p", ".", "-c", "nginx.conf", "-e", "error.log"];
-    let Some(_nginx) =
-        Reader::start("nginx", "nginx.conf", &arguments, &text, &[plain, secure]).await
-    else {
+    let doors = [plain, secure].map(|port| Door::At(SocketAddr::from(([127, 0, 0, 1], port))));
+    let Some(_nginx) = nginx::serving(folder.path(), &lines, &doors).await else {
         return;
     };
     let tls = "scheme: https, tls: { ca_file: ca.pem, server_name: app.test }";
@@ -249,9 +241,7 @@ async fn haproxy_reads_both_versions() {
          frontend f\n bind 127.0.0.1:{port} accept-proxy\n \
          http-request return status 200 content-type text/plain lf-string \"%ci %cp\"\n"
     );
-    let arguments = ["-db", "-f", "haproxy.cfg"];
-    let Some(_haproxy) = Reader::start("haproxy", "haproxy.cfg", &arguments, &text, &[port]).await
-    else {
+    let Some(_haproxy) = Haproxy::start(&text, port).await else {
         return;
     };
     for version in ["v1", "v2"] {

@@ -1,11 +1,7 @@
 //! Upstreams at sockets of the file system: spoken to as those at addresses are, told of by their paths, and followed
 //! when the file goes and comes.
 
-use std::path::Path;
 use std::path::PathBuf;
-use std::process::Child;
-use std::process::Command;
-use std::process::Stdio;
 use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
@@ -14,7 +10,6 @@ use tempfile::TempDir;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::UnixListener;
-use tokio::net::UnixStream;
 
 use crate::support::Application;
 use crate::support::Browser;
@@ -25,7 +20,8 @@ use crate::support::Multiplexed;
 use crate::support::Protocol;
 use crate::support::Recorder;
 use crate::support::Request;
-use crate::support::parts;
+use crate::support::nginx;
+use crate::support::nginx::Door;
 use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
 use crate::support::until;
@@ -416,44 +412,6 @@ async fn a_socket_that_answers_with_errors_is_ejected_and_the_address_serves() {
     assert_eq!(sick.requests(), 2);
 }
 
-/// A real server at sockets of a folder.
-struct Server(Child);
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        self.0.kill().ok();
-        self.0.wait().ok();
-    }
-}
-
-/// nginx with these lines in its section `http`; none where it is not installed.
-async fn nginx(folder: &Path, lines: &str, sockets: &[&str]) -> Option<Server> {
-    let program = parts::find("nginx")?;
-    let text = format!(
-        "daemon off; master_process off; pid nginx.pid; error_log error.log; events {{}}\nhttp {{ access_log off;\n\
-         client_body_temp_path t1; proxy_temp_path t2; fastcgi_temp_path t3; uwsgi_temp_path t4; scgi_temp_path t5;\n\
-         {lines}\n}}\n"
-    );
-    std::fs::write(folder.join("nginx.conf"), text).unwrap();
-    let child = Command::new(program)
-        .arg("-p")
-        .arg(folder)
-        .args(["-c", "nginx.conf", "-e", "error.log"])
-        .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
-        .spawn()
-        .unwrap();
-    let server = Server(child);
-    for name in sockets {
-        until("nginx accepts", PATIENCE, || async {
-            UnixStream::connect(folder.join(name)).await.ok()
-        })
-        .await;
-    }
-    Some(server)
-}
-
 #[tokio::test]
 async fn nginx_serves_at_sockets_in_plain_by_http_2_and_behind_the_proxy_protocol() {
     let folder = Folder::new();
@@ -465,8 +423,8 @@ async fn nginx_serves_at_sockets_in_plain_by_http_2_and_behind_the_proxy_protoco
         at("h2"),
         at("announced")
     );
-    let sockets = ["h1", "h2", "announced"];
-    let Some(_server) = nginx(folder.0.path(), &lines, &sockets).await else {
+    let doors = ["h1", "h2", "announced"].map(|name| Door::Socket(folder.path(name)));
+    let Some(_nginx) = nginx::serving(folder.0.path(), &lines, &doors).await else {
         return;
     };
     for (name, settings, told) in [

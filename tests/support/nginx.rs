@@ -1,7 +1,10 @@
-//! Real nginx as an upstream: it answers with its name and what it saw of the request.
+//! Real nginx: what a test writes for it, or an upstream that answers with its name and what it saw of the request.
 
 use std::net::SocketAddr;
 use std::net::TcpListener;
+use std::net::TcpStream;
+use std::os::unix::net::UnixStream;
+use std::path::Path;
 use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
@@ -10,7 +13,6 @@ use std::sync::atomic::AtomicU16;
 use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
-use tokio::net::TcpStream;
 
 use super::certificates;
 use super::gateway::Gateway;
@@ -20,13 +22,80 @@ use super::wait::PATIENCE;
 use super::wait::until;
 use super::yaml;
 
-/// A running nginx; it is killed when dropped.
+/// A process of nginx; it is killed when dropped.
+pub(crate) struct Process {
+    child: Child,
+}
+
+/// Where an nginx accepts.
+#[derive(Clone, Debug)]
+pub(crate) enum Door {
+    At(SocketAddr),
+    Socket(PathBuf),
+}
+
+/// Starts nginx in a folder with these lines in its section `http`, and waits until it accepts at all doors; `None`
+/// when it is not installed.
+pub(crate) async fn serving(folder: &Path, lines: &str, doors: &[Door]) -> Option<Process> {
+    let program = parts::find("nginx")?;
+    std::fs::write(folder.join("nginx.conf"), around(lines)).unwrap();
+    let begun = Process::begin(&program, folder, doors).await;
+    Some(begun.unwrap_or_else(|said| panic!("nginx ended: {said}")))
+}
+
+impl Process {
+    /// Starts it with the `nginx.conf` of a folder. What it said, where it ended before it accepted at all doors.
+    async fn begin(program: &Path, folder: &Path, doors: &[Door]) -> Result<Self, String> {
+        let child = Command::new(program)
+            .arg("-p")
+            .arg(folder)
+            .args(["-c", "nginx.conf", "-e", "error.log"])
+            .stdin(Stdio::null())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let mut process = Self { child };
+        for door in doors {
+            let accepts = until("nginx accepts", PATIENCE, || {
+                let accepts = process.accepts_at(door);
+                async move { accepts }
+            });
+            if !accepts.await {
+                let said = std::fs::read_to_string(folder.join("error.log"));
+                return Err(said.unwrap_or_default());
+            }
+        }
+        Ok(process)
+    }
+
+    /// Whether it does, once that is known.
+    fn accepts_at(&mut self, door: &Door) -> Option<bool> {
+        if !matches!(self.child.try_wait(), Ok(None)) {
+            return Some(false);
+        }
+        let accepts = match door {
+            Door::At(address) => TcpStream::connect(address).is_ok(),
+            Door::Socket(path) => UnixStream::connect(path).is_ok(),
+        };
+        accepts.then_some(true)
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        self.child.kill().ok();
+        self.child.wait().ok();
+    }
+}
+
+/// A running upstream; it is killed when dropped.
 pub(crate) struct Nginx {
     name: String,
     program: PathBuf,
     folder: TempDir,
     address: SocketAddr,
-    child: Option<Child>,
+    process: Option<Process>,
 }
 
 /// A gateway with the hosts of [`yaml::applications`] before an nginx; `None` when that is not installed.
@@ -71,7 +140,7 @@ impl Nginx {
                 program: program.clone(),
                 folder,
                 address,
-                child: None,
+                process: None,
             };
             if nginx.begin().await {
                 return Some(nginx);
@@ -92,10 +161,7 @@ impl Nginx {
 
     /// Kills it, as a crash would.
     pub(crate) fn kill(&mut self) {
-        if let Some(mut child) = self.child.take() {
-            child.kill().ok();
-            child.wait().unwrap();
-        }
+        self.process = None;
     }
 
     /// Starts it again, on the same port.
@@ -105,30 +171,10 @@ impl Nginx {
     }
 
     async fn begin(&mut self) -> bool {
-        let child = Command::new(&self.program)
-            .arg("-p")
-            .arg(self.folder.path())
-            .args(["-c", "nginx.conf", "-e", "error.log"])
-            .stdin(Stdio::null())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let child = std::sync::Mutex::new(self.child.insert(child));
-        let address = self.address;
-        until("nginx accepts", PATIENCE, || async {
-            if child.lock().unwrap().try_wait().unwrap().is_some() {
-                return Some(false);
-            }
-            TcpStream::connect(address).await.ok().map(|_| true)
-        })
-        .await
-    }
-}
-
-impl Drop for Nginx {
-    fn drop(&mut self) {
-        self.kill();
+        let doors = [Door::At(self.address)];
+        let begun = Process::begin(&self.program, self.folder.path(), &doors).await;
+        self.process = begun.ok();
+        self.process.is_some()
     }
 }
 
@@ -167,13 +213,18 @@ fn write_files(folder: &TempDir, name: &str, address: SocketAddr, speaks: Speaks
         .iter()
         .map(|header| format!("{header}: $http_{}\\n", header.replace('-', "_")))
         .collect();
-    let conf = CONF
+    let lines = UPSTREAM
         .replace("@ADDRESS@", &address.to_string())
         .replace("@SSL@", ssl)
         .replace("@TLS@", tls)
         .replace("@NAME@", name)
         .replace("@TOLD@", &told);
-    std::fs::write(path("nginx.conf"), conf).unwrap();
+    std::fs::write(path("nginx.conf"), around(&lines)).unwrap();
+}
+
+/// A whole configuration, which says of itself nothing about how requests are served.
+fn around(lines: &str) -> String {
+    AROUND.replace("@LINES@", lines)
 }
 
 /// The request headers that nginx repeats, each on a line of its own.
@@ -202,7 +253,7 @@ const TOLD: &[&str] = &[
 /// `large.bin` and `slow.bin` hold as many zeros; the latter come at 2 MiB a second.
 pub(crate) const LARGE_BYTES: u64 = 4 * 1024 * 1024;
 
-const CONF: &str = r#"
+const AROUND: &str = "
 daemon off;
 master_process off;
 worker_processes 1;
@@ -211,11 +262,15 @@ error_log error.log;
 events { worker_connections 512; }
 http {
   access_log off;
-  client_body_temp_path body;
-  proxy_temp_path proxy;
-  fastcgi_temp_path fastcgi;
-  uwsgi_temp_path uwsgi;
-  scgi_temp_path scgi;
+  client_body_temp_path temp-body;
+  proxy_temp_path temp-proxy;
+  fastcgi_temp_path temp-fastcgi;
+  uwsgi_temp_path temp-uwsgi;
+  scgi_temp_path temp-scgi;
+@LINES@
+}
+";
+const UPSTREAM: &str = r#"
   underscores_in_headers on;
   ignore_invalid_headers off;
   client_max_body_size 0;
@@ -240,7 +295,6 @@ http {
     }
     location /cached { add_header Cache-Control "public, max-age=600"; return 200 "cached"; }
   }
-}
 "#;
 const PORTS_FROM: u16 = 18_000;
 const PORTS: u16 = 12_000;
