@@ -20,6 +20,8 @@ use crate::support::nginx;
 use crate::support::nginx::Door;
 use crate::support::nginx::free_port;
 use crate::support::parts;
+use crate::support::recorder::OK;
+use crate::support::recorder::Reply;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
@@ -29,7 +31,11 @@ async fn before(pool: &str) -> Gateway {
 }
 
 async fn believing(trusted: &str, pool: &str) -> Gateway {
-    let yaml = format!(
+    Gateway::start(&configuration(trusted, pool)).await
+}
+
+fn configuration(trusted: &str, pool: &str) -> String {
+    format!(
         "{}trusted_proxies: {trusted}
 pools: {{ app: {{ {pool} }} }}
 virtual_hosts:
@@ -38,8 +44,7 @@ virtual_hosts:
     routes: [{{ path: /, access: excluded, pool: app }}]
 ",
         crate::support::HEAD
-    );
-    Gateway::start(&yaml).await
+    )
 }
 
 /// A client with a connection of its own.
@@ -161,6 +166,105 @@ async fn an_upstream_that_is_not_there_is_a_503() {
     let gateway = before(&pool).await;
     let said = Client::new(&gateway).await.ask().await;
     assert!(said.starts_with("HTTP/1.1 503 "), "{said}");
+}
+
+/// The connections that a recorder has, each with whom it announces and its requests.
+fn announced(upstream: &Recorder) -> Vec<(String, String)> {
+    let seen = upstream.connections();
+    let seen = seen.iter().map(|bytes| String::from_utf8_lossy(bytes));
+    seen.map(|text| {
+        let (line, requests) = text.split_once("\r\n").unwrap();
+        (line.to_owned(), requests.to_owned())
+    })
+    .collect()
+}
+
+#[tokio::test]
+async fn a_request_that_goes_on_to_another_upstream_announces_its_own_client_to_each_w_08() {
+    const TURNS: usize = 3;
+    let closing = Recorder::scripted(|_, _, _| Reply::Close).await;
+    let well = Recorder::start().await;
+    // Each request meets one that is not there and one that closes before it gets an answer.
+    let pool = format!(
+        "primary: [\"127.0.0.1:{}\", \"{}\"], secondary: [\"{}\"], proxy_protocol: v1, max_fails: 0",
+        free_port(),
+        closing.address(),
+        well.address()
+    );
+    let yaml = configuration("[]", &pool);
+    let yaml = yaml.replace("pool: app }]", "pool: app, retry_on: [broken] }]");
+    let gateway = Gateway::start(&yaml).await;
+    let http = gateway.address("http").port();
+    let mut clients = [Client::new(&gateway).await, Client::new(&gateway).await];
+    for _ in 0..TURNS {
+        for client in &mut clients {
+            let own = format!("X-Own: {}\r\n", client.end().port());
+            let said = client.ask_for(&own).await;
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        }
+    }
+    for (upstream, a_connection_each) in [(&closing, true), (&well, false)] {
+        let seen = announced(upstream);
+        for client in &clients {
+            let port = client.end().port();
+            let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {http}");
+            let own: Vec<&String> = seen
+                .iter()
+                .filter(|(announced, _)| *announced == line)
+                .map(|(_, requests)| requests)
+                .collect();
+            let count = |words: &str| -> usize {
+                let each = own.iter().map(|requests| requests.matches(words).count());
+                each.sum()
+            };
+            let word = format!("\r\nx-own: {port}\r\n");
+            assert_eq!(
+                [count("GET / "), count(&word), count("PROXY ")],
+                [TURNS, TURNS, 0],
+                "{seen:?}"
+            );
+            assert!(!a_connection_each || own.len() == TURNS, "{seen:?}");
+        }
+        let all: usize = seen
+            .iter()
+            .map(|(_, of)| of.matches("GET / ").count())
+            .sum();
+        assert_eq!(all, clients.len() * TURNS, "{seen:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_connection_that_takes_the_place_of_a_closed_one_announces_the_same_client_w_08() {
+    // The first request of a connection is answered; the next one finds it closing.
+    let upstream = Recorder::scripted(|_, before, _| match before {
+        0 => Reply::Send(OK.to_vec()),
+        _ => Reply::Close,
+    })
+    .await;
+    let pool = format!("primary: [\"{}\"], proxy_protocol: v1", upstream.address());
+    let yaml = configuration("[]", &pool);
+    // One thread has the connection back before it looks at the next request.
+    let gateway = Gateway::start(&yaml.replace("threads: 2", "threads: 1")).await;
+    let http = gateway.address("http").port();
+    let (mut one, mut other) = (Client::new(&gateway).await, Client::new(&gateway).await);
+    for client in [&mut one, &mut other] {
+        for _ in 0..2 {
+            let said = client.ask().await;
+            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
+        }
+    }
+    let seen = announced(&upstream);
+    for client in [&one, &other] {
+        let port = client.end().port();
+        let line = format!("PROXY TCP4 127.0.0.1 127.0.0.1 {port} {http}");
+        let own: Vec<usize> = seen
+            .iter()
+            .filter(|(announced, _)| *announced == line)
+            .map(|(_, requests)| requests.matches("GET / ").count())
+            .collect();
+        assert_eq!(own, [2, 1], "{seen:?}");
+    }
+    assert_eq!(seen.len(), 4, "{seen:?}");
 }
 
 /// A real HAProxy, which reads the header.
