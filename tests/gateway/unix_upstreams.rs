@@ -412,6 +412,76 @@ async fn a_socket_that_answers_with_errors_is_ejected_and_the_address_serves() {
     assert_eq!(sick.requests(), 2);
 }
 
+async fn are(gateway: &Gateway, states: [&str; 2]) {
+    until(
+        &format!("the upstreams are {states:?}"),
+        PATIENCE,
+        || async { (gateway.upstream_states().await == states).then_some(()) },
+    )
+    .await;
+}
+
+#[tokio::test]
+async fn sockets_are_spoken_to_checked_and_kept_out_beyond_an_upgrade_d_16() {
+    let (one, two) = (Application::start().await, Application::start().await);
+    let folder = Folder::new();
+    let path = folder.path("one.sock");
+    let first = LocalSocket::before(one.address(), &path);
+    let second = LocalSocket::before(two.address(), &folder.path("two.sock"));
+    let pool = yaml::pool(&format!(
+        "primary: [\"{}\", \"{}\"], max_fails: 0, health_check: {{ tcp: true, \
+         interval: 400ms, timeout: 350ms, healthy_after: 1, unhealthy_after: 3 }}",
+        first.name(),
+        second.name()
+    ));
+    let config = format!("{pool}limits: {{ drain_timeout: 60s }}\n");
+    let mut gateway = Gateway::start(&config).await;
+    are(&gateway, ["healthy", "healthy"]).await;
+    let verb = gateway
+        .verb(&["pool", "drain", "app", &second.name()])
+        .await;
+    assert!(verb.status.success(), "{verb:?}");
+    ask(&gateway, 4).await;
+    let browser = Browser::new(&gateway);
+    let opened = websocket::open(&browser, "https://app.test/ws", &[]).await;
+    let mut opened = opened.unwrap();
+    websocket::echo(&mut opened, "before").await;
+    let mut slow = browser
+        .open(Request::get("https://app.test/slow/200"))
+        .await;
+    let begun = slow.next().await.unwrap().unwrap();
+    let (said, code) = gateway.upgrade(&[]).await;
+    assert_eq!(code, 0, "{said}");
+    let serves = gateway.processes().last().copied().unwrap();
+    assert_eq!(gateway.status().await["process_id"], serves);
+    // Whose requests run on, and whoever comes now.
+    websocket::echo(&mut opened, "after").await;
+    ask(&gateway, 4).await;
+    let rest = slow.rest().await.unwrap();
+    assert_eq!(begun.len() + rest.len(), 200 << 10);
+    websocket::echo(&mut opened, "still").await;
+    opened.close(None).await.unwrap();
+    drop((opened, slow, browser));
+    let exit = gateway.wait_for_exit(PATIENCE).await;
+    assert!(exit.success(), "{exit}");
+    are(&gateway, ["healthy", "drained"]).await;
+    assert_eq!([one.requests(), two.requests()], [10, 0]);
+    // The successor looks after them as its predecessor did.
+    std::fs::remove_file(&path).unwrap();
+    first.stop().await;
+    are(&gateway, ["down", "drained"]).await;
+    let verb = gateway
+        .verb(&["pool", "undrain", "app", &second.name()])
+        .await;
+    assert!(verb.status.success(), "{verb:?}");
+    ask(&gateway, 4).await;
+    let _again = LocalSocket::before(one.address(), &path);
+    are(&gateway, ["healthy", "healthy"]).await;
+    ask(&gateway, 4).await;
+    assert_eq!([one.requests(), two.requests()], [12, 6]);
+    assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+}
+
 #[tokio::test]
 async fn nginx_serves_at_sockets_in_plain_by_http_2_and_behind_the_proxy_protocol() {
     let folder = Folder::new();
