@@ -23,6 +23,7 @@ mod upstream;
 mod wire;
 
 mod answers;
+mod conditions;
 mod cookies;
 mod framing;
 mod h2;

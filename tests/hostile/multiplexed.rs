@@ -150,7 +150,8 @@ fn no_attack_fares_better_before_an_upstream_of_http_2() {
 }
 
 /// What is about requests on their way to an upstream.
-const ATTACKS: [&str; 6] = [
+const ATTACKS: [&str; 7] = [
+    "conditions::",
     "framing::",
     "h2::",
     "hosts::",
