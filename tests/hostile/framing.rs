@@ -394,6 +394,38 @@ fn request_lines_that_are_none_are_refused() {
 }
 
 #[test]
+fn what_comes_with_a_connect_is_no_request_and_leads_nowhere_cve_2025_64763() {
+    let gateway = Gateway::shared();
+    let upstream = gateway.upstream.address.to_string();
+    let mut attacks = Vec::new();
+    for target in ["plain.test:80", "app.test:443", "127.0.0.1:80", &upstream] {
+        for lines in [
+            "Host: plain.test\r\n".to_owned(),
+            format!("Host: {target}\r\n"),
+            "Host: plain.test\r\nContent-Length: 4\r\n".to_owned(),
+            "Host: plain.test\r\nTransfer-Encoding: chunked\r\n".to_owned(),
+            "Host: plain.test\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n".to_owned(),
+        ] {
+            for early in [
+                HIDDEN,
+                "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nMARK",
+                "\x16\x03\x01\x02\0MARK",
+                "MARK\r\n\r\n",
+            ] {
+                let attack = format!("CONNECT {target} HTTP/1.1\r\n{lines}\r\n{early}");
+                attacks.push((format!("{lines:?} {early:?}"), attack.into_bytes()));
+            }
+        }
+    }
+    let named = attacks.iter();
+    assert_all_refused(
+        &gateway,
+        named.map(|(name, attack)| (name.as_str(), attack.clone())),
+    );
+    assert_is_well(&gateway);
+}
+
+#[test]
 fn chunks_that_are_none_end_the_connection_and_never_become_a_request() {
     let gateway = Gateway::shared();
     let long_extension = format!("5;{}\r\nhello\r\n0\r\n\r\n{HIDDEN}", "x".repeat(70_000));
@@ -693,6 +725,18 @@ fn the_body_of_a_request_that_is_refused_is_no_request() {
             format!(
                 "POST /.portway/logout HTTP/1.1\r\n{host}Content-Length: {length}\r\n\r\n{hidden}"
             ),
+        ),
+        (
+            "redirect",
+            format!("POST /moved HTTP/1.1\r\n{host}Content-Length: {length}\r\n\r\n{hidden}"),
+        ),
+        (
+            "redirect_chunked",
+            format!("POST /moved HTTP/1.1\r\n{host}Transfer-Encoding: chunked\r\n\r\n{chunked}"),
+        ),
+        (
+            "answer",
+            format!("GET /said HTTP/1.1\r\n{host}Content-Length: {length}\r\n\r\n{hidden}"),
         ),
         (
             "not_found",

@@ -273,6 +273,32 @@ fn pseudo_fields_that_are_no_request_are_refused() {
 }
 
 #[test]
+fn what_comes_with_a_connect_over_http_2_leads_nowhere_cve_2025_64763() {
+    let gateway = Gateway::shared();
+    let upstream = gateway.upstream.address.to_string();
+    for authority in ["app.test:80", "app.test", "127.0.0.1:80", &upstream] {
+        let mark = mark();
+        let mut h2 = H2::connect(&gateway, "app.test");
+        let stream = h2.next_stream();
+        let fields: [Field<'_>; 2] = [
+            (b":method", b"CONNECT"),
+            (b":authority", authority.as_bytes()),
+        ];
+        let early = format!("GET /open/{mark} HTTP/1.1\r\nHost: app.test\r\n\r\n");
+        let head = frame(HEADERS, END_HEADERS, stream, &block(&fields));
+        let data = frame(DATA, 0, stream, early.as_bytes());
+        h2.wire.send([head, data].concat());
+        let outcome = h2.outcome(stream, Duration::from_secs(5));
+        assert!(outcome.is_refusal(), "{authority}: {outcome:?}");
+        assert!(
+            !gateway.upstream.saw(&mark),
+            "{authority}: reached the upstream"
+        );
+    }
+    assert_others_are_served(&gateway);
+}
+
+#[test]
 fn a_length_that_the_data_does_not_keep_poisons_no_connection() {
     let gateway = Gateway::shared();
     for (name, length, body) in [

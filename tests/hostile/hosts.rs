@@ -5,6 +5,7 @@ use crate::browser::Browser;
 use crate::frames::Field;
 use crate::frames::H2;
 use crate::frames::Outcome;
+use crate::rig::Difference;
 use crate::rig::Gateway;
 use crate::wire::Answer;
 use crate::wire::mark;
@@ -267,6 +268,53 @@ fn a_server_name_opens_no_other_host() {
                 "{name} {host}: {answer:?}"
             );
             assert!(!gateway.upstream.saw(&mark), "{name} {host}");
+        }
+    }
+}
+
+#[test]
+fn what_a_node_tells_of_itself_is_told_to_nobody_by_a_public_listener_cve_2022_24797() {
+    let gateway = Gateway::start(&Difference {
+        sections: "ops: { bind: \"127.0.0.1:0\" }\n",
+        ..Difference::default()
+    });
+    for host in ["app.test", "other.test", "login.test"] {
+        for path in [
+            "/metrics",
+            "/livez",
+            "/readyz",
+            "/healthz",
+            "/ping",
+            "/status",
+            "/stats",
+            "/config",
+            "/sessions",
+            "/pools",
+            "/debug/pprof/",
+            "/debug/vars",
+            "/api/rawdata",
+            "/server-status",
+            "/userinfo",
+            "/oauth2/userinfo",
+            "/.pomerium/api/v1/routes",
+            "/.portway/metrics",
+            "/.portway/status",
+            "/.portway/sessions",
+            "/.portway/userinfo",
+            "/portway/1/open",
+            "/portway/1/gate",
+        ] {
+            let answer = gateway
+                .tls(host)
+                .ask(format!("GET {path} HTTP/1.1\r\nHost: {host}\r\n\r\n"));
+            assert!(
+                (300..500).contains(&answer.status),
+                "{host}{path}: {answer:?}"
+            );
+            assert!(
+                !answer.text().contains("portway_"),
+                "{host}{path}: {answer:?}"
+            );
         }
     }
 }

@@ -468,6 +468,7 @@ fn no_header_opens_a_closed_route() {
         "Forwarded: for=203.0.113.66",
         "X-Forwarded-Host: plain.test",
         "X-Forwarded-Prefix: /pub",
+        "X-Forwarded-Prefix: https://plain.test",
         "User-Agent: kube-probe/1.29",
         "User-Agent: GoogleHC/1.0",
         "User-Agent: ELB-HealthChecker/2.0",

@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use crate::browser::Browser;
 use crate::frames::H2;
 use crate::frames::get;
+use crate::rig::Difference;
 use crate::rig::Gateway;
 use crate::wire::mark;
 
@@ -467,6 +468,70 @@ fn a_target_that_is_malformed_is_refused_with_400() {
         ));
         assert_eq!(answer.status, 400, "{target}: {answer:?}");
         assert!(!gateway.upstream.saw(&mark), "{target}");
+    }
+}
+
+#[test]
+fn a_pattern_of_an_open_route_is_held_against_the_path_alone_cve_2025_54576() {
+    let gateway = Gateway::start(&Difference {
+        hosts: "  - host: third.test
+    public_port: 443
+    routes:
+      - { regex: \"^/pub/\", access: excluded, pool: app }
+      - { regex: \"/assets/.*[.]css\", access: excluded, pool: app }
+      - { glob: \"/files/*/open\", access: excluded, pool: app }
+      - { path: /, access: protected, policy: admins, pool: app }
+",
+        ..Difference::default()
+    });
+    let ask = |target: &str| {
+        let mark = mark();
+        let answer = gateway.tls("third.test").ask(format!(
+            "GET {target} HTTP/1.1\r\nHost: third.test\r\nX-Mark: {mark}\r\n\r\n"
+        ));
+        (answer, gateway.upstream.saw(&mark))
+    };
+    for target in [
+        "/adm?x=/pub/",
+        "/adm?/pub/",
+        "/adm/?/assets/x.css",
+        "/adm?/files/x/open",
+        "/adm#/pub/",
+        "/adm%23/pub/",
+        "/adm%3f/pub/",
+        "/adm%3Fx=/pub/x",
+        "/adm/pub/",
+        "/adm/pub/x.css",
+        "/adm/assets/x.css",
+        "/adm;/pub/",
+        "/pub/../adm",
+        "/assets/../adm/x.css",
+        "/assets/x.css/../../adm",
+        "/files/*",
+        "/files/*/adm",
+        "/files/../adm/open",
+        "/files/..%2fadm/open",
+        "/files/a/b/open",
+        "/files/a%2fb/open",
+        "/files/x/open/../../../adm",
+        "/*",
+        "/adm/*",
+        "/adm/*/open",
+        "/*/x/open",
+        "/%2a/x/open",
+    ] {
+        let (answer, is_there) = ask(target);
+        assert!((300..500).contains(&answer.status), "{target}: {answer:?}");
+        assert!(!is_there, "{target} arrived");
+    }
+    for target in [
+        "/pub/x?y=/adm",
+        "/assets/a/x.css?/adm",
+        "/files/x/open?*",
+        "/files/*/open",
+    ] {
+        let (answer, is_there) = ask(target);
+        assert_eq!((answer.status, is_there), (200, true), "{target}");
     }
 }
 
