@@ -35,15 +35,16 @@ async fn believing(trusted: &str, pool: &str) -> Gateway {
 }
 
 fn configuration(trusted: &str, pool: &str) -> String {
+    // One thread has a connection back before it looks at the next request.
+    let head = crate::support::HEAD.replace("threads: 2", "threads: 1");
     format!(
-        "{}trusted_proxies: {trusted}
+        "{head}trusted_proxies: {trusted}
 pools: {{ app: {{ {pool} }} }}
 virtual_hosts:
   - host: app.test
     plain_http: serve
     routes: [{{ path: /, access: excluded, pool: app }}]
-",
-        crate::support::HEAD
+"
     )
 }
 
@@ -242,9 +243,7 @@ async fn a_connection_that_takes_the_place_of_a_closed_one_announces_the_same_cl
     })
     .await;
     let pool = format!("primary: [\"{}\"], proxy_protocol: v1", upstream.address());
-    let yaml = configuration("[]", &pool);
-    // One thread has the connection back before it looks at the next request.
-    let gateway = Gateway::start(&yaml.replace("threads: 2", "threads: 1")).await;
+    let gateway = before(&pool).await;
     let http = gateway.address("http").port();
     let (mut one, mut other) = (Client::new(&gateway).await, Client::new(&gateway).await);
     for client in [&mut one, &mut other] {
