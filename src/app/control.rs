@@ -74,9 +74,15 @@ impl Control for NodeControl {
 
     async fn reload(&self) -> Result<ReloadReport, ReloadError> {
         let (ask, answer) = oneshot::channel();
-        let asked = self.asks.send(ask).await;
-        asked.map_err(|_| ReloadError::Stopping)?;
-        answer.await.map_err(|_| ReloadError::Stopping)
+        let answered = async {
+            let asked = self.asks.send(ask).await;
+            asked.map_err(|_| ReloadError::Stopping)?;
+            answer.await.map_err(|_| ReloadError::Stopping)
+        };
+        tokio::select! {
+            answer = answered => answer,
+            () = self.succession.is_over() => Err(ReloadError::HandedOver),
+        }
     }
 
     async fn upgrade(&self, question: &UpgradeQuestion) -> Result<UpgradeReport, UpgradeError> {

@@ -39,6 +39,16 @@ use crate::proxy::serving::ServingParts;
 use crate::proxy::streams::Streams;
 use crate::proxy::upgrades::Upgrades;
 
+/// Which process changes what is served.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Changer {
+    /// The one that followed this one.
+    Successor,
+    /// This one.
+    #[default]
+    This,
+}
+
 /// What outlives a configuration.
 pub(super) struct Lasting {
     pub(super) ports: Ports,
@@ -52,7 +62,7 @@ pub(super) struct Lasting {
     /// The sockets of the listeners.
     pub(super) sockets: Mutex<Sockets>,
     /// Held by whoever changes what is served, and while the gateway is handed over.
-    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
+    pub(super) changing: Arc<tokio::sync::Mutex<Changer>>,
     /// Which upstreams are taken out.
     pub(super) drains: Arc<DrainFile>,
     pub(super) keys: Arc<KeyRing>,

@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use sd_notify::NotifyState;
+use tokio::sync::Semaphore;
+use tokio::time::timeout;
 
 use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
@@ -75,11 +77,19 @@ pub(super) async fn keep_alive() {
     }
 }
 
-/// Says something where nobody waits for a manager whose queue is full, and goes on without it after a while.
+/// Says something where nobody waits long for a manager whose queue is full. One thread at most waits for it.
 async fn apart(say: impl FnOnce() + Send + 'static) {
-    let said = tokio::task::spawn_blocking(say);
-    if tokio::time::timeout(HEARD_WITHIN, said).await.is_err() {
-        tracing::warn!("the service manager does not read what it is told");
+    static TELLING: Semaphore = Semaphore::const_new(1);
+    let said = async {
+        let turn = TELLING.acquire().await;
+        tokio::task::spawn_blocking(move || {
+            say();
+            drop(turn);
+        })
+        .await
+    };
+    if timeout(HEARD_WITHIN, said).await.is_err() {
+        tracing::debug!("the service manager does not read what it is told");
     }
 }
 

@@ -9,6 +9,7 @@ use tokio::task::spawn_blocking;
 
 use crate::app::drains;
 use crate::app::drains::DrainFile;
+use crate::app::lasting::Changer;
 use crate::app::pool_status;
 use crate::config::UNIX_PREFIX;
 use crate::decision::upstream::Drains;
@@ -31,7 +32,7 @@ pub(super) struct NodePools {
     pub(super) drains: Arc<DrainFile>,
     pub(super) live: Arc<Live>,
     /// Held while something changes.
-    pub(super) changing: Arc<Mutex<()>>,
+    pub(super) changing: Arc<Mutex<Changer>>,
 }
 
 #[async_trait]
@@ -119,7 +120,10 @@ impl NodePools {
         &self,
         change: impl FnOnce(&Drains) -> (Drains, Vec<Place>) + Send + 'static,
     ) -> Result<Vec<Place>, PoolsError> {
-        let _changing = self.changing.lock().await;
+        let changing = self.changing.lock().await;
+        if *changing == Changer::Successor {
+            return Err(PoolsError::HandedOver);
+        }
         let (file, live) = (Arc::clone(&self.drains), Arc::clone(&self.live));
         let done = spawn_blocking(move || {
             let changed = file.change(change)?;

@@ -33,6 +33,9 @@ pub trait Control: Send + Sync + 'static {
 /// Why nothing was read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ReloadError {
+    /// Another process serves by now.
+    #[error("another process serves by now; ask again")]
+    HandedOver,
     /// The node is about to stop.
     #[error("the gateway is about to stop")]
     Stopping,

@@ -96,6 +96,9 @@ pub enum PoolsError {
     /// The work broke off.
     #[error("the work broke off; the log says why")]
     BrokeOff,
+    /// Another process serves by now.
+    #[error("another process serves by now; ask again")]
+    HandedOver,
     /// Nobody would be left to answer.
     #[error(
         "no other upstream of the pool {pool} takes requests; --even-if-last drains {upstream} all the same"

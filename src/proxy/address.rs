@@ -18,6 +18,7 @@ use pingora::protocols::l4::socket::SocketAddr as Place;
 use pingora::protocols::l4::stream::Stream;
 use pingora::upstreams::peer::HttpPeer;
 use tokio::net::UnixStream;
+use tokio::sync::Mutex;
 
 use crate::config::UNIX_PREFIX;
 use crate::config::Upstream;
@@ -34,11 +35,33 @@ pub enum Address {
 }
 
 /// A socket of the file system.
-#[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug)]
 pub struct LocalSocket {
     path: PathBuf,
     /// Sets its connections apart from those of other sockets.
     group: u64,
+    /// Whoever connects has it, so that room in a queue is given in the order in which it was asked for.
+    turn: Mutex<()>,
+}
+
+impl PartialEq for LocalSocket {
+    fn eq(&self, other: &Self) -> bool {
+        self.path == other.path
+    }
+}
+
+impl Eq for LocalSocket {}
+
+impl PartialOrd for LocalSocket {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for LocalSocket {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.path.cmp(&other.path)
+    }
 }
 
 impl Address {
@@ -58,6 +81,7 @@ impl Address {
         Self::Unix(Arc::new(LocalSocket {
             path: PathBuf::from(path),
             group: stable_hash(path.as_bytes()),
+            turn: Mutex::default(),
         }))
     }
 
@@ -102,17 +126,16 @@ impl fmt::Display for Address {
 
 impl LocalSocket {
     /// Connects. The system turns away whom the queue of a socket has no room for, where it would have TCP wait; so
-    /// room is waited for here, for as long as the caller lets it.
+    /// room is waited for here, for as long as the caller lets it, by one after the other.
     ///
     /// # Errors
     /// When nobody listens there, or this user may not connect.
     pub(super) async fn connect(&self) -> io::Result<UnixStream> {
-        let mut pause = PAUSE_FIRST;
+        let _turn = self.turn.lock().await;
         loop {
             match UnixStream::connect(&self.path).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                    tokio::time::sleep(pause).await;
-                    pause = pause.saturating_mul(2).min(PAUSE_MAX);
+                    tokio::time::sleep(PAUSE).await;
                 }
                 connected => return connected,
             }
@@ -153,8 +176,8 @@ pub(super) fn with_socket(told: String, shown: &str) -> String {
 /// server gave its socket, which is another one behind a symbolic link, or after the file was moved; then it would
 /// keep no connection, and complain of each. At this address it compares nothing.
 const NOWHERE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::UNSPECIFIED), 0);
-const PAUSE_FIRST: Duration = Duration::from_millis(2);
-const PAUSE_MAX: Duration = Duration::from_millis(100);
+/// Between two looks whether there is room.
+const PAUSE: Duration = Duration::from_millis(5);
 
 #[cfg(test)]
 mod tests {
@@ -203,14 +226,23 @@ mod tests {
             held.push(stream);
         }
         assert!(!held.is_empty());
-        let late = tokio::time::timeout(PAUSE_MAX, address.connect()).await;
+        let late = tokio::time::timeout(20 * PAUSE, address.connect()).await;
         assert!(late.is_err(), "there is no room");
+        let order = std::sync::Mutex::new(Vec::new());
+        let connect = async |number: u32| {
+            let connected = address.connect().await.unwrap();
+            order.lock().unwrap().push(number);
+            connected
+        };
+        let waiting = futures_util::future::join_all((0..10).map(connect));
         let accepting = tokio::task::spawn_blocking(move || {
-            let accepted = rustix::net::accept(&socket).unwrap();
+            let accept = |_| rustix::net::accept(&socket).unwrap();
+            let accepted: Vec<_> = (0..10).map(accept).collect();
             (socket, accepted)
         });
-        let connected = tokio::time::timeout(Duration::from_secs(30), address.connect()).await;
-        connected.unwrap().unwrap();
-        drop(accepting.await.unwrap());
+        let connected = tokio::time::timeout(Duration::from_secs(30), waiting).await;
+        drop((connected.unwrap(), accepting.await.unwrap()));
+        // Whoever came first had not to wait longest.
+        assert!(order.into_inner().unwrap().is_sorted());
     }
 }

@@ -39,7 +39,7 @@ impl Edge {
     }
 }
 
-/// How long connections by which nothing has come yet are waited for.
-const FIRST_WORD: Duration = Duration::from_millis(250);
+/// How long connections by which nothing has come yet are waited for: a handshake and a request from far away.
+const FIRST_WORD: Duration = Duration::from_secs(1);
 /// How long before the end idle connections are closed that nothing came by.
 const LAST_CALL: Duration = Duration::from_secs(1);

@@ -1,6 +1,7 @@
 //! An upgrade that does not come to its end: successors that are gone after a step, and a gateway that is told to
 //! stop in the middle of it. The successors are scripts that know the letters of a hand-over.
 
+use std::collections::HashSet;
 use std::fs;
 use std::path::Path;
 use std::path::PathBuf;
@@ -16,7 +17,7 @@ use crate::upgrade::has_ended;
 use crate::upgrade::is_alice;
 use crate::upgrade::program;
 
-const HELLO: &str = r#"{"Hello":{"protocol":1,"version":"0.1.0"}}"#;
+const HELLO: &str = r#"{"Hello":{"protocol":2,"version":"0.1.0"}}"#;
 const READY: &str = r#""Ready""#;
 
 /// A program that writes these letters and then does something.
@@ -32,6 +33,22 @@ fn successor(gateway: &Gateway, letters: &[&str], then: &str) -> PathBuf {
 
 async fn upgrade(gateway: &Gateway, to: &Path) -> (String, i32) {
     gateway.upgrade(&["--binary", to.to_str().unwrap()]).await
+}
+
+/// How many are connected to a process at sockets of the file system.
+fn asking(process: u32) -> usize {
+    let open = fs::read_dir(format!("/proc/{process}/fd")).unwrap();
+    let open = open.filter_map(|entry| fs::read_link(entry.unwrap().path()).ok());
+    let open: HashSet<PathBuf> = open.collect();
+    let table = fs::read_to_string("/proc/net/unix").unwrap();
+    let connected = table.lines().filter(|line| {
+        let fields: Vec<_> = line.split_whitespace().collect();
+        match fields[..] {
+            [.., "03", inode, _path] => open.contains(Path::new(&format!("socket:[{inode}]"))),
+            _ => false,
+        }
+    });
+    connected.count()
 }
 
 /// The id of the process that writes it to this file.
@@ -89,4 +106,44 @@ async fn a_gateway_that_is_told_to_stop_while_it_hands_over_leaves_nobody_and_lo
         gateway.restart().await;
         is_alice(&mut alice).await;
     }
+}
+
+/// They were never answered, and their connections to the old process ended when it did.
+#[tokio::test]
+async fn who_reloads_or_drains_while_another_process_takes_over_is_told_to_ask_that_one() {
+    let (application, _, gateway) = gateway("disk").await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let mark = gateway.folder().join("id");
+    // It begins when it is let to.
+    let go = gateway.folder().join("go");
+    let wait = format!(
+        "echo $$ > {0}.new; mv {0}.new {0}\nwhile [ ! -e {1} ]; do sleep 0.05; done\nexec {2} \"$@\"",
+        mark.display(),
+        go.display(),
+        env!("CARGO_BIN_EXE_portway"),
+    );
+    let program = program(&gateway, &wait);
+    let others = async {
+        told(&mark).await;
+        let address = application.address().to_string();
+        let drain = ["pool", "drain", "app", &address, "--even-if-last"];
+        let asked = async { tokio::join!(gateway.reload(), gateway.verb(&drain)) };
+        let let_go = async {
+            // The upgrade, the reload and the drain.
+            let have_asked = || async { (asking(gateway.pid()) == 3).then_some(()) };
+            until("all have asked", PATIENCE, have_asked).await;
+            fs::write(&go, "").unwrap();
+        };
+        tokio::join!(asked, let_go).0
+    };
+    let all = async { tokio::join!(upgrade(&gateway, &program), others) };
+    let ((said, code), ((reload, _), drain)) = within("all are answered", PATIENCE, all).await;
+    assert_eq!(code, 0, "{said}");
+    let again = "another process serves by now; ask again";
+    assert!(reload.contains(again), "{reload}");
+    let drain = String::from_utf8(drain.stderr).unwrap();
+    assert!(drain.contains(again), "{drain}");
+    is_alice(&mut alice).await;
+    let (said, code) = gateway.reload().await;
+    assert_eq!(code, 0, "{said}");
 }

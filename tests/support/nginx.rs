@@ -57,11 +57,8 @@ impl Process {
             .unwrap();
         let mut process = Self { child };
         for door in doors {
-            let accepts = until("nginx accepts", PATIENCE, || {
-                let accepts = process.accepts_at(door);
-                async move { accepts }
-            });
-            if !accepts.await {
+            let look = || std::future::ready(process.accepts_at(door));
+            if !until("nginx accepts", PATIENCE, look).await {
                 let said = std::fs::read_to_string(folder.join("error.log"));
                 return Err(said.unwrap_or_default());
             }

@@ -64,12 +64,16 @@ pub struct SuccessorEngine {
     pub(super) clock: Arc<dyn Clock>,
     judging: Semaphore,
     acting: Semaphore,
+    /// Others than users have turns of their own: their questions may take a third node's time.
+    peers: Semaphore,
     /// Sessions that have stopped serving since the hand-over.
     gone: Mutex<HashSet<SsoId>>,
     /// What was judged, and until when that holds.
     judged: Mutex<HashMap<(SsoId, HostLimits), Judged>>,
     /// When ends were heard of last, in milliseconds.
     heard: AtomicU64,
+    /// How often hearing them began.
+    feeds: AtomicU64,
     outbox: Outbox,
     ended: broadcast::Sender<SsoId>,
 }
@@ -89,9 +93,11 @@ impl SuccessorEngine {
             clock,
             judging: Semaphore::new(AT_ONCE),
             acting: Semaphore::new(AT_ONCE),
+            peers: Semaphore::new(AT_ONCE),
             gone: Mutex::default(),
             judged: Mutex::default(),
             heard: AtomicU64::new(UNHEARD),
+            feeds: AtomicU64::default(),
             outbox: Outbox::default(),
             ended,
         }
@@ -143,7 +149,9 @@ impl SuccessorEngine {
         let now = self.clock.now().as_millis();
         if self.heard.swap(now, Ordering::AcqRel) == UNHEARD {
             // What was judged before may have ended since, unheard.
-            self.judged.lock().clear();
+            let mut judged = self.judged.lock();
+            self.feeds.fetch_add(1, Ordering::AcqRel);
+            judged.clear();
         }
         let Ok(Some(sso)) = serde_json::from_slice::<Option<SsoId>>(line) else {
             return;
@@ -161,11 +169,12 @@ impl SuccessorEngine {
     }
 
     async fn judge_by(&self, claim: &Claim, question: &Question) -> Lookup {
+        let feed = self.feeds.load(Ordering::Acquire);
         let answer = self.ask(&self.judging, question, JUDGE_WITHIN).await;
         match answer {
             Ok(Answer::Live(session)) => {
                 let session = Arc::new(*session);
-                self.remember(claim, &session);
+                self.remember(claim, &session, feed);
                 Lookup::Live(session)
             }
             Ok(Answer::NotLive(why)) => Lookup::NotLive(why),
@@ -178,8 +187,12 @@ impl SuccessorEngine {
         }
     }
 
-    fn remember(&self, claim: &Claim, session: &Arc<Session>) {
+    /// Remembers what was answered to a question that was asked during this feed of ends.
+    fn remember(&self, claim: &Claim, session: &Arc<Session>, feed: u64) {
         let mut judged = self.judged.lock();
+        if self.feeds.load(Ordering::Acquire) != feed {
+            return;
+        }
         if judged.len() >= JUDGED_MAX {
             judged.clear();
         }
@@ -345,7 +358,7 @@ impl PeerService for SuccessorEngine {
             from: from.clone(),
             question: Box::new(question),
         };
-        match self.ask(&self.judging, &question, JUDGE_WITHIN).await {
+        match self.ask(&self.peers, &question, JUDGE_WITHIN).await {
             Ok(Answer::Peer(answer)) => answer,
             other => {
                 let error = unexpected(other);

@@ -82,7 +82,9 @@ fn answer<T: serde::Serialize>(told: Result<T, PoolsError>) -> Reply {
         Err(error) => {
             let status = match error {
                 PoolsError::BrokeOff | PoolsError::NotNoted(_) => StatusCode::INTERNAL_SERVER_ERROR,
-                PoolsError::Last { .. } | PoolsError::WithItsName { .. } => StatusCode::CONFLICT,
+                PoolsError::HandedOver
+                | PoolsError::Last { .. }
+                | PoolsError::WithItsName { .. } => StatusCode::CONFLICT,
                 PoolsError::NoPool(_) | PoolsError::NoUpstream { .. } => StatusCode::NOT_FOUND,
             };
             Reply::refused(status, &error)

@@ -17,6 +17,7 @@ use crate::admin::SuccessorEngine;
 use crate::app::engine::Engine;
 use crate::app::engine::Kept;
 use crate::app::engine::OwnEngine;
+use crate::app::lasting::Changer;
 use crate::app::notify;
 use crate::app::reopenable::Reopenable;
 use crate::app::succession::letters::Channel;
@@ -44,7 +45,7 @@ pub(super) struct Attempt<'s> {
     pub(super) version: String,
     pub(super) process_id: u32,
     /// Held while nothing may change that the successor would not know of.
-    pub(super) unchanged: Option<OwnedMutexGuard<()>>,
+    pub(super) unchanged: Option<OwnedMutexGuard<Changer>>,
     /// Why it has failed, if it has.
     pub(super) failed: Option<UpgradeReport>,
 }
@@ -162,10 +163,6 @@ impl Attempt<'_> {
             // Nobody serves now; whoever looks after the process starts it again when it fails.
             parts.outage.begin("the successor");
         }
-        // Nothing is changed here any more.
-        if let Some(unchanged) = self.unchanged.take() {
-            std::mem::forget(unchanged);
-        }
         if let Engine::Own(own) = &parts.lasting.engine {
             let clock = Arc::clone(&parts.lasting.ports.clock);
             let state_dir = parts.config.state_dir.clone();
@@ -187,6 +184,10 @@ impl Attempt<'_> {
             .with("version", &*self.version);
         parts.lasting.ports.audit.note(event);
         parts.has_successor.store(true, Ordering::Release);
+        // Nothing is changed here any more; whoever waits to do so is told.
+        if let Some(mut unchanged) = self.unchanged.take() {
+            *unchanged = Changer::Successor;
+        }
         parts.succeeded.notify_one();
         Happened::Done
     }

@@ -230,7 +230,7 @@ fn silence(error: io::Error) -> Silence {
 }
 
 /// What this version writes. It grows with every change that an earlier one would misread.
-pub(super) const PROTOCOL: u32 = 1;
+pub(super) const PROTOCOL: u32 = 2;
 const LETTER_BYTES_MAX: u32 = 128 << 20;
 const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
 

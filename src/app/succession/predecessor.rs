@@ -148,6 +148,13 @@ impl Succession {
         told.await.map_err(|_| UpgradeError::Stopping)?
     }
 
+    /// Returns when another process answers those who run the node.
+    pub(in crate::app) async fn is_over(&self) {
+        let mut retired = self.parts.retired.subscribe();
+        // This is where the other end is.
+        retired.wait_for(|is_retired| *is_retired).await.ok();
+    }
+
     /// The gateway is to stop: breaks off an attempt that is under way, unless it is past going back, and returns when
     /// that is over. Nobody is handed over to afterwards.
     pub(in crate::app) async fn break_off(&self) {

@@ -14,6 +14,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::runtime::Handle;
+use tokio::time::timeout;
 
 use crate::app::succession::attempt::Attempt;
 use crate::app::succession::attempt::LOOK_AGAIN;
@@ -38,7 +39,10 @@ impl Attempt<'_> {
     /// would not know of is changed from here on.
     pub(super) fn start(&mut self) -> Result<(), UpgradeReport> {
         let changing = Arc::clone(&self.parts.lasting.changing);
-        self.unchanged = Some(self.core.block_on(changing.lock_owned()));
+        let unchanged = async { timeout(REST_WITHIN, changing.lock_owned()).await };
+        let unchanged = self.core.block_on(unchanged);
+        let late = |_| failed("a reload takes too long; try again later".to_owned());
+        self.unchanged = Some(unchanged.map_err(late)?);
         let child = self.spawn().map_err(|error| {
             let binary = self.binary.display();
             failed(format!("{binary} cannot be started: {error}"))
@@ -169,6 +173,8 @@ pub(super) fn ended(child: &mut Child, core: &Handle) -> String {
 
 /// The argument that a successor is started with besides those of its predecessor.
 const TAKE_OVER: &str = "--take-over";
+/// How long a reload or a drain that is under way may take.
+const REST_WITHIN: Duration = Duration::from_secs(30);
 /// How long a successor may take to read its configuration, and to look at the sockets.
 const READ_WITHIN: Duration = Duration::from_secs(30);
 const LOOKS_AT_END: u32 = 100;

@@ -5,6 +5,8 @@
 //! known beforehand, that of lists for some certificates only and of authorities that clients send along, is left to
 //! the library, which hashes the list each time.
 
+use std::cmp::Reverse;
+
 use rustls::pki_types::CertificateRevocationListDer;
 use rustls::pki_types::SignatureVerificationAlgorithm;
 use rustls::pki_types::UnixTime;
@@ -47,11 +49,13 @@ impl Signer {
 
 /// The lists of a virtual host.
 pub(super) struct RevocationLists {
+    /// The newest first.
     lists: Vec<RevocationList>,
 }
 
 struct RevocationList {
     list: CertRevocationList<'static>,
+    issued: Timestamp,
     /// It says nothing from then on.
     ends: Timestamp,
     /// The keys that it is signed with, of the authorities of the bundle.
@@ -81,10 +85,12 @@ impl RevocationLists {
             let der = der.map_err(|error| ClientTrustError::Crl(error.to_string()))?;
             RevocationList::read(&der, signers)
         });
-        let lists: Vec<_> = lists.collect::<Result<_, ClientTrustError>>()?;
+        let mut lists: Vec<_> = lists.collect::<Result<_, ClientTrustError>>()?;
         if lists.is_empty() {
             return Err(ClientTrustError::CrlAbsent);
         }
+        // Of several of one authority, the library asks the first only.
+        lists.sort_by_key(|own| Reverse(own.issued));
         Ok(Self { lists })
     }
 
@@ -167,6 +173,7 @@ impl RevocationList {
             .filter(|key| signed.is_by(key));
         Ok(Self {
             keys: keys.cloned().collect(),
+            issued: signed.issued,
             ends: signed.ends,
             list,
         })
@@ -188,6 +195,7 @@ struct Signed<'d> {
     /// In DER without tag and length.
     algorithm: &'d [u8],
     signature: &'d [u8],
+    issued: Timestamp,
     ends: Timestamp,
 }
 
@@ -198,15 +206,17 @@ impl<'d> Signed<'d> {
         let message = whole.get(..whole.len().checked_sub(rest.len())?)?;
         let (algorithm, signature) = algorithm_and_bits(rest)?;
         let mut fields = about.data;
-        // The version, the algorithm, the issuer and the time of issue stand before it.
-        for _ in 0..FIELDS_BEFORE_END {
+        // The version, the algorithm and the issuer stand before the times.
+        for _ in 0..FIELDS_BEFORE_TIMES {
             (fields, _) = Any::from_der(fields).ok()?;
         }
+        let (fields, issued) = ASN1Time::from_der(fields).ok()?;
         let (_, ends) = ASN1Time::from_der(fields).ok()?;
         Some(Self {
             message,
             algorithm,
             signature,
+            issued: moment(issued),
             ends: moment(ends),
         })
     }
@@ -249,4 +259,4 @@ pub(super) const fn unix(time: Timestamp) -> UnixTime {
     UnixTime::since_unix_epoch(std::time::Duration::from_secs(time.as_secs()))
 }
 
-const FIELDS_BEFORE_END: usize = 4;
+const FIELDS_BEFORE_TIMES: usize = 3;

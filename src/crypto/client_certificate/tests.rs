@@ -55,8 +55,18 @@ impl Authority {
     }
 
     fn list(&self, serials: impl Iterator<Item = u64>, end: i32, part: Option<&str>) -> String {
+        self.list_of(2001, serials, end, part)
+    }
+
+    fn list_of(
+        &self,
+        begin: i32,
+        serials: impl Iterator<Item = u64>,
+        end: i32,
+        part: Option<&str>,
+    ) -> String {
         let params = CertificateRevocationListParams {
-            this_update: rcgen::date_time_ymd(2001, 1, 1),
+            this_update: rcgen::date_time_ymd(begin, 1, 1),
             next_update: rcgen::date_time_ymd(end, 12, 31),
             crl_number: SerialNumber::from(1),
             issuing_distribution_point: part.map(|part| CrlIssuingDistributionPoint {
@@ -166,6 +176,14 @@ fn what_is_not_known_of_a_list_beforehand_is_judged_all_the_same() {
         below.list([2].into_iter(), 4000, None),
     ]);
     assert_eq!(judged(&both, &sent), (Ok(()), true));
+    // Of two lists of such an authority the newer counts, wherever it stands.
+    let old = below.list(none(), 4000, None);
+    let new = below.list_of(2002, [1].into_iter(), 4000, None);
+    for two in [[&old, &new], [&new, &old]] {
+        let of_root = root.list(none(), 4000, None);
+        let all = lists(&[of_root, two.map(String::as_str).concat()]);
+        assert_eq!(judged(&all, &sent), (Err(ClientFault::Revoked), true));
+    }
     // That authority itself is taken back.
     let serial = x509_parser::parse_x509_certificate(&below.der).unwrap().1;
     let serial = SerialNumber::from(serial.raw_serial().to_vec());
