@@ -264,6 +264,20 @@ fn greeting(name: &str) -> Greeting {
     }
 }
 
+/// An address of this machine where nobody listens until a test does, and never anybody else: not before, and
+/// not after a node that was there has ended.
+fn kept_address() -> SocketAddr {
+    static HELD: Mutex<Vec<tokio::net::TcpSocket>> = Mutex::new(Vec::new());
+    // A bound socket that never listens lets others listen beside it, if both share the address.
+    let held = tokio::net::TcpSocket::new_v4().unwrap();
+    held.set_reuseaddr(true).unwrap();
+    let any = SocketAddr::from((Ipv4Addr::LOCALHOST, 0));
+    held.bind(any).unwrap();
+    let address = held.local_addr().unwrap();
+    HELD.lock().push(held);
+    address
+}
+
 /// A question that does something.
 fn abort() -> Question {
     Question::Abort {
@@ -286,7 +300,8 @@ struct Plan {
 
 impl Plan {
     fn new(name: &'static str, security: Security, files: Files) -> Self {
-        Self::at(name, security, files, Ipv4Addr::LOCALHOST.into(), 0)
+        let address = kept_address();
+        Self::at(name, security, files, address.ip(), address.port())
     }
 
     fn at(name: &'static str, security: Security, files: Files, ip: IpAddr, port: u16) -> Self {

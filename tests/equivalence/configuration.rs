@@ -12,7 +12,7 @@ use regex::Regex;
 
 use crate::requests::Tls;
 use crate::root;
-use crate::support::nginx::free_port;
+use crate::support::ports::kept_port;
 
 /// A configuration, as it stands in the corpus.
 #[derive(Clone, Debug)]
@@ -158,7 +158,7 @@ impl Configuration {
         let mut ports = BTreeMap::new();
         for door in &self.doors {
             if let Place::Port(port) = door.place {
-                ports.entry(port).or_insert_with(free_port);
+                ports.entry(port).or_insert_with(kept_port);
             }
         }
         let listen = Regex::new(r"\blisten(\s+)([^\s;]+)").unwrap();

@@ -9,7 +9,7 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Nginx;
 use crate::support::Recorder;
-use crate::support::nginx::free_port;
+use crate::support::ports::kept_port;
 use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
 use crate::support::until;
@@ -105,7 +105,7 @@ async fn a_gateway_starts_with_nobody_there_answers_503_and_recovers_w_33() {
             return;
         };
         one.kill();
-        let nobody = free_port();
+        let nobody = kept_port();
         let settings = format!(
             "primary: [\"{}\", \"127.0.0.1:{nobody}\"], {check}",
             one.address()

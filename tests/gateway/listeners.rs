@@ -19,8 +19,8 @@ use crate::support::Protocol;
 use crate::support::Recorder;
 use crate::support::Request;
 use crate::support::client;
-use crate::support::nginx::free_port;
 use crate::support::parts;
+use crate::support::ports::kept_port;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
@@ -86,7 +86,7 @@ async fn listeners_are_added_and_removed_by_a_reload_and_others_notice_nothing()
     let steady = gateway.address("steady");
     let (stop, done) = (Arc::<AtomicBool>::default(), Arc::<AtomicUsize>::default());
     let asking = tokio::spawn(keep_asking(steady, Arc::clone(&stop), Arc::clone(&done)));
-    let port = free_port();
+    let port = kept_port();
     let added = format!("{{ name: added, bind: \"127.0.0.1:{port}\" }}");
     for _ in 0..10 {
         let (before, more) = (done.load(Ordering::Relaxed), [STEADY, &added]);
@@ -132,7 +132,7 @@ async fn listeners_are_added_and_removed_by_a_reload_and_others_notice_nothing()
 #[tokio::test]
 async fn a_listener_moves_to_another_port_and_two_change_places() {
     let upstream = Recorder::start().await;
-    let (one, two) = (free_port(), free_port());
+    let (one, two) = (kept_port(), kept_port());
     let pair = |one: u16, two: u16| {
         let plain = format!("{{ name: one, bind: \"127.0.0.1:{one}\" }}");
         let secret = format!("{{ name: two, bind: \"127.0.0.1:{two}\", {TLS} }}");
@@ -148,7 +148,7 @@ async fn a_listener_moves_to_another_port_and_two_change_places() {
     gateway.reload_with(&pair(two, one)).await;
     assert!(is_good(&ask(at(two)).await));
     assert_eq!(by_tls(one).await.unwrap().status, 200);
-    let third = free_port();
+    let third = kept_port();
     gateway.reload_with(&pair(two, third)).await;
     assert!(is_good(&ask(at(two)).await));
     assert_eq!(by_tls(third).await.unwrap().status, 200);
@@ -170,7 +170,7 @@ async fn statuses(address: SocketAddr, stop: Arc<AtomicBool>) -> Vec<String> {
 #[tokio::test]
 async fn listeners_that_change_names_are_never_taken_for_each_other() {
     let upstream = Recorder::start().await;
-    let (plain, secret) = (free_port(), free_port());
+    let (plain, secret) = (kept_port(), kept_port());
     let pair = |of_plain: &str, of_secret: &str| {
         let plain = format!("{{ name: {of_plain}, bind: \"127.0.0.1:{plain}\" }}");
         let secret = format!("{{ name: {of_secret}, bind: \"127.0.0.1:{secret}\", {TLS} }}");
@@ -197,7 +197,7 @@ async fn listeners_that_change_names_are_never_taken_for_each_other() {
 #[tokio::test]
 async fn a_connection_from_before_a_move_does_not_reach_hosts_of_the_listener_that_moved() {
     let upstream = Recorder::start().await;
-    let (public, private) = (free_port(), free_port());
+    let (public, private) = (kept_port(), kept_port());
     let web = |port: u16| format!("{{ name: web, bind: \"127.0.0.1:{port}\" }}");
     let inner = "  - host: inner.test
     plain_http: serve
@@ -227,7 +227,7 @@ async fn a_connection_from_before_a_move_does_not_reach_hosts_of_the_listener_th
 #[tokio::test]
 async fn a_port_that_is_taken_refuses_the_reload_and_nothing_changes() {
     let (first, second) = (Recorder::start().await, Recorder::start().await);
-    let port = free_port();
+    let port = kept_port();
     let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let free = format!("{{ name: free, bind: \"127.0.0.1:{port}\" }}");
     let held = format!(
@@ -251,7 +251,7 @@ async fn a_port_that_is_taken_refuses_the_reload_and_nothing_changes() {
 #[tokio::test]
 async fn a_listener_that_changes_to_tls_never_speaks_plain_http_again() {
     let upstream = Recorder::start().await;
-    let port = free_port();
+    let port = kept_port();
     let plain = format!("{{ name: it, bind: \"127.0.0.1:{port}\" }}");
     let secret = format!("{{ name: it, bind: \"127.0.0.1:{port}\", {TLS} }}");
     let gateway = Gateway::start(&config(&[&plain], upstream.address())).await;

@@ -15,8 +15,8 @@ use tokio::net::UnixStream;
 
 use crate::support::Gateway;
 use crate::support::Recorder;
-use crate::support::nginx::free_port;
 use crate::support::parts;
+use crate::support::ports::kept_port;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
@@ -229,7 +229,7 @@ async fn haproxy_announces_its_clients_in_both_versions_and_through_tls() {
     };
     let upstream = Recorder::start().await;
     let gateway = Gateway::start(&config("127.0.0.1", upstream.address())).await;
-    let ports = [free_port(), free_port(), free_port()];
+    let ports = [kept_port(), kept_port(), kept_port()];
     let (http, https) = (gateway.address("http"), gateway.address("https"));
     let ways = [
         ("send-proxy", http),

@@ -18,8 +18,8 @@ use crate::support::Request;
 use crate::support::certificates;
 use crate::support::nginx;
 use crate::support::nginx::Door;
-use crate::support::nginx::free_port;
 use crate::support::parts;
+use crate::support::ports::kept_port;
 use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
 use crate::support::until;
@@ -162,7 +162,7 @@ async fn health_checks_announce_nobody() {
 async fn an_upstream_that_is_not_there_is_a_503() {
     let pool = format!(
         "primary: [\"127.0.0.1:{}\"], proxy_protocol: v2",
-        free_port()
+        kept_port()
     );
     let gateway = before(&pool).await;
     let said = Client::new(&gateway).await.ask().await;
@@ -188,7 +188,7 @@ async fn a_request_that_goes_on_to_another_upstream_announces_its_own_client_to_
     // Each request meets one that is not there and one that closes before it gets an answer.
     let pool = format!(
         "primary: [\"127.0.0.1:{}\", \"{}\"], secondary: [\"{}\"], proxy_protocol: v1, max_fails: 0",
-        free_port(),
+        kept_port(),
         closing.address(),
         well.address()
     );
@@ -304,7 +304,7 @@ async fn nginx_reads_both_versions_in_plain_and_before_tls() {
     let issued = certificates::issue(&["app.test"]);
     std::fs::write(folder.path().join("cert.pem"), &issued.certificate).unwrap();
     std::fs::write(folder.path().join("key.pem"), &issued.key).unwrap();
-    let (plain, secure) = (free_port(), free_port());
+    let (plain, secure) = (kept_port(), kept_port());
     let lines = format!(
         "server {{ listen 127.0.0.1:{plain} proxy_protocol; listen 127.0.0.1:{secure} ssl proxy_protocol;
 ssl_certificate cert.pem; ssl_certificate_key key.pem;
@@ -332,7 +332,7 @@ location / {{ return 200 \"$proxy_protocol_addr $proxy_protocol_port $proxy_prot
 
 #[tokio::test]
 async fn haproxy_reads_both_versions() {
-    let port = free_port();
+    let port = kept_port();
     let text = format!(
         "defaults\n mode http\n timeout client 10s\n timeout server 10s\n timeout connect 10s\n\
          frontend f\n bind 127.0.0.1:{port} accept-proxy\n \

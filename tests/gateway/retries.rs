@@ -7,13 +7,13 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Recorder;
 use crate::support::Request;
-use crate::support::nginx::free_port;
+use crate::support::ports::kept_port;
 use crate::support::recorder::OK;
 use crate::support::recorder::Reply;
 use crate::support::yaml;
 
 fn nobody() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], free_port()))
+    SocketAddr::from(([127, 0, 0, 1], kept_port()))
 }
 
 #[tokio::test]

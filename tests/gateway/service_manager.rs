@@ -13,8 +13,8 @@ use tokio::task::spawn_blocking;
 
 use crate::support::Gateway;
 use crate::support::HEAD;
-use crate::support::nginx::free_port;
 use crate::support::parts;
+use crate::support::ports::kept_port;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
@@ -42,7 +42,7 @@ async fn a_socket_of_systemd_is_served_and_one_that_no_listener_has_is_a_fault()
     let Some(activate) = parts::find("systemd-socket-activate") else {
         return;
     };
-    let (wanted, unwanted) = (free_port(), free_port());
+    let (wanted, unwanted) = (kept_port(), kept_port());
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("gateway.yaml");
     let yaml = format!(

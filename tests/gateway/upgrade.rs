@@ -7,7 +7,7 @@ use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Request;
-use crate::support::nginx::free_port;
+use crate::support::ports::kept_port;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::yaml;
@@ -153,11 +153,10 @@ async fn a_successor_that_refuses_fails_or_dies_leaves_the_gateway_as_it_was() {
         assert_eq!(code, 1, "{said}");
         assert!(said.contains("/nowhere cannot be started"), "{said}");
         // This one has the sessions already when it fails.
-        let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        let more = format!(
-            "  - {{ name: more, bind: \"{}\" }}\ncollector:",
-            taken.local_addr().unwrap()
-        );
+        // The last upgrade binds it: it must be nobody else's once it is let go.
+        let port = kept_port();
+        let taken = std::net::TcpListener::bind(("127.0.0.1", port)).unwrap();
+        let more = format!("  - {{ name: more, bind: 127.0.0.1:{port} }}\ncollector:");
         gateway.edit(&config.replace("collector:", &more));
         let (said, code) = gateway.upgrade(&[]).await;
         assert_eq!(code, 1, "{said}");
@@ -191,7 +190,7 @@ async fn listeners_that_the_new_configuration_adds_or_leaves_out_come_and_go_wit
     assert_eq!(code, 0, "{said}");
     has_ended(gateway.pid()).await;
     std::os::unix::net::UnixStream::connect(&socket).unwrap();
-    let port = free_port();
+    let port = kept_port();
     let other = format!("  - {{ name: other, bind: 127.0.0.1:{port} }}\ncollector:");
     gateway.configure(&config.replace("collector:", &other));
     let (said, code) = gateway.upgrade(&[]).await;

@@ -1,7 +1,6 @@
 //! Real nginx: what a test writes for it, or an upstream that answers with its name and what it saw of the request.
 
 use std::net::SocketAddr;
-use std::net::TcpListener;
 use std::net::TcpStream;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
@@ -9,8 +8,6 @@ use std::path::PathBuf;
 use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
-use std::sync::atomic::AtomicU16;
-use std::sync::atomic::Ordering;
 
 use tempfile::TempDir;
 
@@ -18,6 +15,7 @@ use super::certificates;
 use super::gateway::Gateway;
 use super::gateway::Setup;
 use super::parts;
+use super::ports::kept_port;
 use super::wait::PATIENCE;
 use super::wait::until;
 use super::yaml;
@@ -129,7 +127,7 @@ impl Nginx {
         let program = parts::find("nginx")?;
         for _ in 0..START_TRIES {
             let folder = tempfile::tempdir().unwrap();
-            let address = SocketAddr::from(([127, 0, 0, 1], free_port()));
+            let address = SocketAddr::from(([127, 0, 0, 1], kept_port()));
             write_files(&folder, name, address, speaks);
             let name = name.to_owned();
             let mut nginx = Self {
@@ -173,21 +171,6 @@ impl Nginx {
         self.process = begun.ok();
         self.process.is_some()
     }
-}
-
-/// A port that nobody listens on, outside the range from which the system takes ports by itself, so
-/// that nobody takes it while a stopped upstream is away.
-pub(crate) fn free_port() -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(0);
-    let own = u16::try_from(std::process::id() * 131 % u32::from(PORTS)).unwrap();
-    for _ in 0..PORTS {
-        let step = NEXT.fetch_add(1, Ordering::Relaxed);
-        let port = PORTS_FROM + own.wrapping_add(step) % PORTS;
-        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
-            return port;
-        }
-    }
-    panic!("no free port");
 }
 
 fn write_files(folder: &TempDir, name: &str, address: SocketAddr, speaks: Speaks) {
@@ -293,6 +276,4 @@ const UPSTREAM: &str = r#"
     location /cached { add_header Cache-Control "public, max-age=600"; return 200 "cached"; }
   }
 "#;
-const PORTS_FROM: u16 = 18_000;
-const PORTS: u16 = 12_000;
 const START_TRIES: usize = 5;

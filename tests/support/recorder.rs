@@ -10,10 +10,11 @@ use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 
+use super::ports;
 use super::wait::PATIENCE;
 use super::wait::until;
 
-/// A recording upstream; it stops when dropped.
+/// A recording upstream; it stops when dropped, and its port refuses from then on.
 pub(crate) struct Recorder {
     address: SocketAddr,
     seen: Seen,
@@ -57,7 +58,7 @@ impl Recorder {
     where
         F: Fn(&[u8], usize, usize) -> Reply + Send + Sync + 'static,
     {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let listener = ports::listen().await;
         let address = listener.local_addr().unwrap();
         let (seen, script) = (Seen::default(), Arc::new(script) as Arc<Script>);
         let accepting = tokio::spawn(accept(listener, Arc::clone(&seen), script));

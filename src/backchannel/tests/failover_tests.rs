@@ -102,9 +102,7 @@ async fn below_the_threshold_the_secondaries_join_the_primaries() {
 #[tokio::test]
 async fn an_address_that_cannot_be_connected_to_is_passed_over_within_one_question() {
     let ca = Ca::new();
-    let closed = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
-    let nowhere = closed.local_addr().unwrap();
-    drop(closed);
+    let nowhere = kept_address();
     let [london] = nodes(&ca, 1).try_into().ok().unwrap();
     let ny = Plan::tls("ny", &ca)
         .peer("london", &[nowhere], &[london.address])

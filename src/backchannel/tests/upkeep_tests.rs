@@ -138,9 +138,8 @@ async fn a_name_is_resolved_again_for_each_connection() {
         let plan = Plan::at("london", security.clone(), files.clone(), ip.into(), port);
         plan.peer("ny", &[], &[])
     };
-    let old = at([127, 0, 0, 1], 0);
-    let port = old.address.port();
-    let new = at([127, 0, 0, 2], port);
+    let port = kept_address().port();
+    let (old, new) = (at([127, 0, 0, 1], port), at([127, 0, 0, 2], port));
     let ny = Plan::tls("ny", &ca).peer("london", &[old.address], &[]);
     let ny = ny
         .change(|mdc| mdc.peers[0].primary[0].host = "london.test".to_owned())
