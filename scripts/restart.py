@@ -23,8 +23,11 @@ CLIENTS = 8
 KILLS = 5
 SERVED_BETWEEN = 200
 RESTART_PAUSE = 0.1
-WATCHDOG = 3.0
+# Long enough that a machine that is busy is not taken for a gateway that hangs.
+WATCHDOG = 10.0
 PATIENCE = 30.0
+# A stop in order has 30 s for what runs, by the gateway's own default.
+STOP_WITHIN = 60.0
 
 CONFIG = """\
 state_dir: {folder}/state
@@ -107,10 +110,18 @@ class Unit:
             return self.hearing.wait_for(lambda: self.heard.count("WATCHDOG=1") > before, WATCHDOG)
 
     def end(self, how):
+        """Ends it, and answers its status; one that goes on all the same is killed, and that is a failure."""
         os.kill(self.pid, how)
-        _, status = os.waitpid(self.pid, 0)
+        until = time.monotonic() + STOP_WITHIN
+        while (ended := os.waitpid(self.pid, os.WNOHANG)) == (0, 0):
+            if time.monotonic() > until:
+                os.kill(self.pid, signal.SIGKILL)
+                os.waitpid(self.pid, 0)
+                self.pid = None
+                raise AssertionError(f"the gateway goes on {STOP_WITHIN:.0f} s after {how.name}")
+            time.sleep(0.005)
         self.pid = None
-        return status
+        return ended[1]
 
 
 class Clients:

@@ -72,14 +72,16 @@ virtual_hosts:
     assert!(heard.starts_with("HTTP/1.1 200 OK\r\n"), "{heard}");
 
     let bad = start(&[wanted, unwanted]);
-    // It is started by whoever connects first.
-    let output = tokio::join!(ask(wanted), async {
-        spawn_blocking(|| bad.wait_with_output())
-            .await
-            .unwrap()
-            .unwrap()
-    })
-    .1;
+    let mut ended = spawn_blocking(|| bad.wait_with_output());
+    // It is started by whoever connects first, and ends before it answers anybody.
+    let connected = until("a connection", PATIENCE, || async {
+        TcpStream::connect(("127.0.0.1", wanted)).ok()
+    });
+    let output = tokio::select! {
+        output = &mut ended => output,
+        _connection = connected => within("its end", PATIENCE, ended).await,
+    };
+    let output = output.unwrap().unwrap();
     let said = text(&output);
     assert!(!output.status.success(), "{said}");
     let fault = format!("listens at 127.0.0.1:{unwanted}, where no listener is");
