@@ -187,6 +187,7 @@ fn config(upstream: &Upstream, difference: &Difference<'_>) -> String {
         .replace("# HOSTS\n", difference.hosts)
 }
 
-const SOON: Duration = Duration::from_secs(2);
+/// Who starves others does it for good, and machines are busy.
+const SOON: Duration = Duration::from_secs(10);
 /// Set where the upstream of the applications is spoken to by HTTP/2.
 pub(crate) const MULTIPLEXED: &str = "PORTWAY_TEST_MULTIPLEXED";
