@@ -17,7 +17,7 @@ use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
 const CHECK: &str = "health_check: { http: { path: /healthz }, interval: 1s, timeout: 900ms, \
-                     healthy_after: 1, unhealthy_after: 2 }";
+                     healthy_after: 1, unhealthy_after: 3 }";
 
 /// Who answers so many requests, by name; fails at any answer but 200.
 async fn who_answers(gateway: &Gateway, requests: usize) -> BTreeMap<String, usize> {

@@ -80,6 +80,14 @@ async fn a_name_that_moves_is_followed_within_its_time_to_live_and_running_reque
     assert_eq!(one.requests(), before);
 }
 
+/// Waits until a figure is this.
+async fn until_metric(gateway: &Gateway, name: &str, value: f64) {
+    until(name, PATIENCE, || async {
+        (gateway.metric(name).await == Some(value)).then_some(())
+    })
+    .await;
+}
+
 #[tokio::test]
 async fn each_address_of_a_name_is_used_and_one_that_is_down_costs_no_request() {
     let (one, other) = pair().await;
@@ -97,8 +105,8 @@ async fn each_address_of_a_name_is_used_and_one_that_is_down_costs_no_request() 
             "portway_upstream_up{{pool=\"app\",upstream=\"{NAME}:{port}\",address=\"{address}:{port}\"}}"
         )
     };
-    assert_eq!(gateway.metric(&up("127.0.0.1")).await, Some(0.0));
-    assert_eq!(gateway.metric(&up("127.0.0.2")).await, Some(1.0));
+    until_metric(&gateway, &up("127.0.0.1"), 0.0).await;
+    until_metric(&gateway, &up("127.0.0.2"), 1.0).await;
     // What is known of an address that stays outlives a change of the others.
     names.set(NAME, &["127.0.0.1", "127.0.0.2", "127.0.0.3"], 1);
     gateway.wait_for_log("come=\"127.0.0.3\"").await;
@@ -119,7 +127,7 @@ async fn each_address_of_a_name_is_checked() {
     let names = NameServer::start().await;
     names.set(NAME, &["127.0.0.1"], 1);
     let check = ", health_check: { tcp: true, interval: 1s, timeout: 900ms, healthy_after: 1, \
-                 unhealthy_after: 1 }";
+                 unhealthy_after: 3 }";
     let gateway = Gateway::start(&config(&names, &one, check)).await;
     serves(&gateway).await;
     let address = other.address();
@@ -146,12 +154,12 @@ async fn addresses_stay_while_no_name_server_answers_or_the_name_is_gone() {
     ask(&gateway, 3).await;
     let port = application.address().port();
     let resolved = format!("portway_upstream_resolved{{pool=\"app\",upstream=\"{NAME}:{port}\"}}");
-    assert_eq!(gateway.metric(&resolved).await, Some(1.0));
+    until_metric(&gateway, &resolved, 1.0).await;
     names.remove(NAME);
     gateway.wait_for_log("a name was not resolved").await;
     names.asked_again(NAME).await;
     ask(&gateway, 3).await;
-    assert_eq!(gateway.metric(&resolved).await, Some(0.0));
+    until_metric(&gateway, &resolved, 0.0).await;
     let status = gateway.status().await;
     let failing = &status["pools"][0]["names"][0]["failing"];
     assert_eq!(failing["why"], "the name server knows no such name");
@@ -168,7 +176,7 @@ async fn addresses_stay_while_no_name_server_answers_or_the_name_is_gone() {
     gateway.wait_for_log("a name is resolved again").await;
     let log = gateway.log();
     assert_eq!(log.matches("a name was not resolved").count(), 1, "{log}");
-    assert_eq!(gateway.metric(&resolved).await, Some(1.0));
+    until_metric(&gateway, &resolved, 1.0).await;
     ask(&gateway, 3).await;
 }
 
@@ -182,10 +190,10 @@ async fn a_gateway_starts_without_the_name_and_serves_when_there_is_one() {
         "portway_upstream_addresses{{pool=\"app\",upstream=\"{NAME}:{}\"}}",
         application.address().port()
     );
-    assert_eq!(gateway.metric(&addresses).await, Some(0.0));
+    until_metric(&gateway, &addresses, 0.0).await;
     names.set(NAME, &["127.0.0.1"], 1);
     serves(&gateway).await;
-    assert_eq!(gateway.metric(&addresses).await, Some(1.0));
+    until_metric(&gateway, &addresses, 1.0).await;
 }
 
 #[tokio::test]

@@ -64,7 +64,7 @@ async fn an_upstream_that_is_new_gets_a_tenth_of_its_share_at_first() {
 async fn an_upstream_that_was_drained_or_down_is_new_again_and_grows() {
     let (one, two) = (Application::start().await, Application::start().await);
     let check = ", slow_start: 10h, health_check: { tcp: true, interval: 1s, timeout: 900ms, \
-                 healthy_after: 1, unhealthy_after: 1 }";
+                 healthy_after: 1, unhealthy_after: 3 }";
     let gateway = Gateway::start(&config(&[&one, &two], check)).await;
     let address = two.address();
     let at = address.to_string();

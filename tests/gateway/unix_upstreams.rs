@@ -78,7 +78,10 @@ async fn a_socket_has_its_share_beside_an_address_and_is_told_of_by_its_path() {
     assert_eq!(told, &name);
     let labels = format!("pool=\"app\",upstream=\"{name}\",address=\"{name}\"");
     let metric = format!("portway_upstream_requests_total{{{labels}}}");
-    assert_eq!(gateway.metric(&metric).await, Some(30.0));
+    until("all are counted", PATIENCE, || async {
+        (gateway.metric(&metric).await == Some(30.0)).then_some(())
+    })
+    .await;
     let list = gateway.verb(&["pool", "list"]).await;
     let list = String::from_utf8(list.stdout).unwrap();
     assert!(list.contains(&name), "{list}");
@@ -322,7 +325,7 @@ async fn a_check_takes_a_socket_out_and_lets_it_in_again() {
     let socket = LocalSocket::before(one.address(), &path);
     let pool = yaml::pool(&format!(
         "primary: [\"{}\", \"{}\"], max_fails: 0, health_check: {{ tcp: true, \
-         interval: 400ms, timeout: 350ms, healthy_after: 1, unhealthy_after: 1 }}",
+         interval: 1s, timeout: 900ms, healthy_after: 1, unhealthy_after: 3 }}",
         socket.name(),
         two.address()
     ));
@@ -430,7 +433,7 @@ async fn sockets_are_spoken_to_checked_and_kept_out_beyond_an_upgrade_d_16() {
     let second = LocalSocket::before(two.address(), &folder.path("two.sock"));
     let pool = yaml::pool(&format!(
         "primary: [\"{}\", \"{}\"], max_fails: 0, health_check: {{ tcp: true, \
-         interval: 400ms, timeout: 350ms, healthy_after: 1, unhealthy_after: 3 }}",
+         interval: 1s, timeout: 900ms, healthy_after: 1, unhealthy_after: 3 }}",
         first.name(),
         second.name()
     ));
