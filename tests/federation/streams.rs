@@ -98,10 +98,10 @@ async fn a_request_in_flight_finishes_though_its_session_moves_to_another_data_c
     let pair = Pair::start(ANCHORED).await;
     let mut alice = pair.signed_in_at_a("alice").await;
     let mut answer = alice
-        .open(Request::get("https://app.apps.test/slow/50"))
+        .open(Request::get("https://app.apps.test/slow/25"))
         .await;
     assert_eq!(answer.status, 200);
     assert_eq!(visit(&mut alice, &pair.b, APP).await, served("alice"));
     let rest = within("the rest comes", BOUND, answer.rest()).await;
-    assert_eq!(rest.unwrap().len(), 50 * 1024);
+    assert_eq!(rest.unwrap().len(), 25 * 1024);
 }

@@ -38,7 +38,9 @@ async fn start(settings: &str) -> (Gateway, Application, PathBuf) {
 async fn lines(path: &Path, words: &str) -> Vec<String> {
     until(&format!("a line has {words:?}"), SOON, || async {
         let text = std::fs::read_to_string(path).unwrap();
-        let lines: Vec<String> = text.lines().map(str::to_owned).collect();
+        // The last may be on its way to the file.
+        let (whole, _) = text.rsplit_once('\n')?;
+        let lines: Vec<String> = whole.lines().map(str::to_owned).collect();
         let is_there = lines.iter().any(|line| line.contains(words));
         is_there.then_some(lines)
     })

@@ -34,9 +34,12 @@ async fn lines(gateway: &Gateway, words: &str) -> Vec<serde_json::Value> {
     let path = trail(gateway);
     until(&format!("the trail says {words:?}"), SOON, || async {
         let text = std::fs::read_to_string(&path).ok()?;
+        // The last may be on its way to the file.
+        let (whole, _) = text.rsplit_once('\n')?;
         let read = |line| serde_json::from_str(line).unwrap();
-        text.contains(words)
-            .then(|| text.lines().map(read).collect())
+        whole
+            .contains(words)
+            .then(|| whole.lines().map(read).collect())
     })
     .await
 }

@@ -2,6 +2,8 @@
 
 use std::net::SocketAddr;
 
+use tokio::time::Instant;
+
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
@@ -195,12 +197,13 @@ async fn a_budget_keeps_a_pool_that_is_ill_from_being_hit_harder() {
     let settings = "retry_budget: { percent: 0, per_second_min: 1 }";
     let (first, second, gateway) = sick(Reply::Send(SICK.to_vec()), settings, "503").await;
     let mut browser = Browser::new(&gateway);
-    let mut good = 0;
+    let (mut good, began) = (0, Instant::now());
     for _ in 0..15 {
         let answer = browser.get("https://app.test/x").await;
         good += usize::from(answer.status == 200);
     }
-    // Ten for ten seconds; on a busy machine a few more come free again.
-    assert!((10..15).contains(&good), "{good}");
+    // Ten for ten seconds; where the requests take longer, more come free again.
+    let most = 10 + usize::try_from(began.elapsed().as_secs()).unwrap();
+    assert!((10..=most).contains(&good), "{good} of {most}");
     assert_eq!((first.requests(), second.requests()), (15, good));
 }

@@ -151,20 +151,33 @@ async fn a_member_that_does_not_answer_a_connection_is_passed_over_in_time_w_16(
     let application = Application::start().await;
     let dead = Unanswering::new();
     let yaml = with_timeouts(&[dead.address, application.address()], "connect: 300ms");
-    let gateway = Gateway::start(&yaml).await;
-    let mut browser = Browser::new(&gateway);
-    for _ in 0..4 {
+    let passes_over = async || {
+        let gateway = Gateway::start(&yaml).await;
+        let mut browser = Browser::new(&gateway);
+        let mut slowest = Duration::ZERO;
+        for _ in 0..4 {
+            let began = Instant::now();
+            browser
+                .send(Request::post("https://app.test/").body("x"))
+                .await
+                .expect(200);
+            slowest = slowest.max(began.elapsed());
+        }
+        slowest
+    };
+    let alone = with_timeouts(&[dead.address], "connect: 300ms");
+    let gives_up = async || {
+        let gateway = Gateway::start(&alone).await;
         let began = Instant::now();
-        browser
-            .send(Request::post("https://app.test/").body("x"))
-            .await
-            .expect(200);
-        assert_took(began, ..Duration::from_secs(3));
+        let answer = Browser::new(&gateway).get("https://app.test/").await;
+        assert!(matches!(answer.status, 502..=504), "{answer:?}");
+        began.elapsed()
+    };
+    // Without the setting it would be 3 s each time; a machine that is busy may be as slow now and then.
+    let mut took = Vec::new();
+    for _ in 0..3 {
+        took.push(passes_over().await.max(gives_up().await));
     }
-    let yaml = with_timeouts(&[dead.address], "connect: 300ms");
-    let gateway = Gateway::start(&yaml).await;
-    let began = Instant::now();
-    let answer = Browser::new(&gateway).get("https://app.test/").await;
-    assert!(matches!(answer.status, 502..=504), "{answer:?}");
-    assert_took(began, ..Duration::from_secs(3));
+    took.sort();
+    assert!(took[1] < Duration::from_secs(3), "{took:?}");
 }

@@ -79,7 +79,7 @@ async fn fifty_reloads_and_five_upgrades_under_load_lose_nothing_d_16() {
 /// Requests on connections that are kept, by HTTP/1.1, until it is told to end.
 fn by_wrk(wrk: &Path, gateway: &Gateway, cookies: &str) -> Load {
     let mut command = Command::new(wrk);
-    command.args(["-t1", "-d1h", "-c8", "--timeout", "10s"]);
+    command.args(["-t1", "-d1h", "-c8", "--timeout", "30s"]);
     command.args(["-H", "Host: app.test"]);
     begun(&mut command, (gateway, "localhost"), cookies)
 }
