@@ -15,11 +15,23 @@ command -v cc >/dev/null 2>&1 || packages="$packages build-essential"
 command -v cmake >/dev/null 2>&1 || packages="$packages cmake"
 [ -n "$packages" ] || exit 0
 
-# shellcheck disable=SC2086 # the list is meant to split into words
 install_with() {
     say "portway: installing$packages"
-    "$@" apt-get update -qq
-    "$@" env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $packages
+    for pause in 5 20 60; do
+        install_once "$@" && return
+        say "portway: that failed; again in $pause s"
+        sleep "$pause"
+    done
+    install_once "$@"
+}
+
+# One index of several that cannot be read is no fault, as long as the packages are found; whoever else installs
+# at the moment is waited for.
+# shellcheck disable=SC2086 # the list is meant to split into words
+install_once() {
+    "$@" apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 update -qq || :
+    "$@" env DEBIAN_FRONTEND=noninteractive apt-get -o Acquire::Retries=5 -o DPkg::Lock::Timeout=300 \
+        install -y -qq --no-install-recommends $packages
 }
 
 if command -v apt-get >/dev/null 2>&1; then

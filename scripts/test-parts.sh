@@ -12,8 +12,21 @@ playwright_version=1.65.1
 axe_version=4.14.1
 grpcio_version=1.84.0
 policy=/usr/sbin/policy-rc.d
+# Whoever else installs at the moment is waited for.
+apt_options=(-o Acquire::Retries=5 -o DPkg::Lock::Timeout=300)
 
 say() { printf '%s\n' "$*" >&2; }
+
+# Mirrors and registries fail now and then: up to five tries, with longer and longer pauses.
+retry() {
+    local pause
+    for pause in 5 10 20 40; do
+        "$@" && return
+        say "portway: that failed; again in $pause s"
+        sleep "$pause"
+    done
+    "$@"
+}
 
 missing_packages() {
     command -v nginx >/dev/null 2>&1 || [ -x /usr/sbin/nginx ] || echo nginx-light
@@ -41,14 +54,18 @@ guard_services() {
 }
 
 install_packages() {
-    local packages=("${@:2}")
     local as=()
     [ "$1" = root ] || as=(sudo -n)
     say "portway: installing for the tests: ${packages[*]}"
     guard_services "${as[@]+"${as[@]}"}" env
-    "${as[@]+"${as[@]}"}" apt-get update -qq
-    "${as[@]+"${as[@]}"}" env DEBIAN_FRONTEND=noninteractive \
-        apt-get install -y -qq --no-install-recommends "${packages[@]}" >/dev/null
+    retry install_once "${as[@]+"${as[@]}"}" >/dev/null
+}
+
+# One index of several that cannot be read is no fault, as long as the packages are found.
+install_once() {
+    "$@" apt-get "${apt_options[@]}" update -qq || say "portway: the lists of packages were not all read"
+    "$@" env DEBIAN_FRONTEND=noninteractive \
+        apt-get "${apt_options[@]}" install -y -qq --no-install-recommends "${packages[@]}"
 }
 
 give_up() {
@@ -61,9 +78,9 @@ give_up() {
 mapfile -t packages < <(missing_packages)
 if [ "${#packages[@]}" -gt 0 ]; then
     if command -v apt-get >/dev/null 2>&1 && [ "$(id -u)" -eq 0 ]; then
-        install_packages root "${packages[@]}"
+        install_packages root
     elif command -v apt-get >/dev/null 2>&1 && command -v sudo >/dev/null 2>&1 && sudo -n true 2>/dev/null; then
-        install_packages sudo "${packages[@]}"
+        install_packages sudo
     else
         give_up "${packages[@]}"
     fi
@@ -76,8 +93,8 @@ version_of() { sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "node_modules/$1/pac
 if [ "$(version_of playwright-core)" != "$playwright_version" ] || [ "$(version_of axe-core)" != "$axe_version" ]; then
     if command -v npm >/dev/null 2>&1; then
         say "portway: installing playwright-core $playwright_version and axe-core $axe_version into ./node_modules"
-        if ! npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
-            "playwright-core@$playwright_version" "axe-core@$axe_version" >/dev/null; then
+        if ! retry npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
+            --fetch-retries=5 --fetch-retry-maxtimeout=60000 "playwright-core@$playwright_version" "axe-core@$axe_version" >/dev/null; then
             say "portway: they could not be installed"
             if [ "${CI:-}" = true ]; then exit 1; fi
         fi
@@ -88,8 +105,10 @@ fi
 if [ "$(.venv/bin/python3 -c 'import grpc; print(grpc.__version__)' 2>/dev/null)" != "$grpcio_version" ]; then
     if python3 -c 'import ensurepip, venv' >/dev/null 2>&1; then
         say "portway: installing grpcio $grpcio_version into ./.venv"
-        if ! { python3 -m venv .venv && .venv/bin/python3 -m pip install --quiet --disable-pip-version-check \
-            --only-binary :all: "grpcio==$grpcio_version"; } >/dev/null; then
+        # Anew, for what a broken try left may not work.
+        if ! { python3 -m venv --clear .venv && retry .venv/bin/python3 -m pip install --quiet \
+            --disable-pip-version-check --retries 10 --timeout 60 --only-binary :all: \
+            "grpcio==$grpcio_version"; } >/dev/null; then
             say "portway: it could not be installed"
             if [ "${CI:-}" = true ]; then exit 1; fi
         fi

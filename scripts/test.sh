@@ -5,6 +5,11 @@
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
+# Hundreds of connections of one process, each with two ends in it.
+if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 8192 ]; then
+    ulimit -n 8192 2>/dev/null || true
+fi
+
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 passed=0
@@ -70,8 +75,9 @@ browser_tests() {
     return "$all"
 }
 
+# The tests of a file have 15 minutes by themselves; who hangs beyond that is stopped, and fails.
 browser_test() {
-    PORTWAY_BIN="$PWD/target/debug/portway" node --test --test-reporter=tap "$1" 2>&1
+    PORTWAY_BIN="$PWD/target/debug/portway" timeout --kill-after=30 960 node --test --test-reporter=tap "$1" 2>&1
 }
 
 # cargo-deny reads the same policy as tests/house; it adds the advisories, where its database is at hand.
@@ -79,7 +85,7 @@ deny() {
     cargo deny --offline check bans licenses sources
 }
 
-step "dependencies" cargo fetch --locked
+step "dependencies" env CARGO_NET_RETRY=10 cargo fetch --locked
 step "format" cargo fmt --check
 step "lints" cargo clippy --locked --all-targets -- -D warnings
 step "documentation" env RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --lib

@@ -85,18 +85,25 @@ describe('signing out', { skip: missing, timeout: 900_000, concurrency: 2 }, () 
       await other.waitForURL(room.url('app', '/some/deep/link?with=query'));
     }));
 
-  test('a form sent from another tab waits for the sign-in and is sent again after it (D-22)', () =>
-    room.visit(async (context, page) => {
-      await signInAt(page, room.url('app'), 'carol');
-      const admin = await context.newPage();
-      await admin.goto(room.url('app', '/admin'));
-      await signOut(page);
-      await admin.getByRole('button', { name: 'stop echo-1' }).click();
-      await waitForLoginPage(admin, 'app.portway.localhost');
-      await signIn(admin, 'carol');
-      await admin.getByRole('button', { name: 'start echo-1' }).click();
-      await admin.getByRole('button', { name: 'stop echo-1' }).waitFor();
-    }));
+  test('a form sent from another tab waits for the sign-in and is sent again after it (D-22)', async () => {
+    // It stops an application, which is not to be missing to those who visit the other room meanwhile.
+    const own = await Room.open();
+    try {
+      await own.visit(async (context, page) => {
+        await signInAt(page, own.url('app'), 'carol');
+        const admin = await context.newPage();
+        await admin.goto(own.url('app', '/admin'));
+        await signOut(page);
+        await admin.getByRole('button', { name: 'stop echo-1' }).click();
+        await waitForLoginPage(admin, 'app.portway.localhost');
+        await signIn(admin, 'carol');
+        await admin.getByRole('button', { name: 'start echo-1' }).click();
+        await admin.getByRole('button', { name: 'stop echo-1' }).waitFor();
+      });
+    } finally {
+      await own.close();
+    }
+  });
 
   test('signing out in a tab that is signed out already ends on the same page', () =>
     room.visit(async (context, page) => {

@@ -42,6 +42,8 @@ export class Room {
       room.port = Number(/https:\/\/app\.portway\.localhost:(\d+)\//.exec(room.demo.output)[1]);
       room.browser = await playwright.chromium.launch({
         executablePath: CHROMIUM,
+        // Several start at once beside other tests.
+        timeout: 4 * PATIENCE_MS,
         // A browser as people have it keeps pages for the back button.
         ignoreDefaultArgs: ['--disable-back-forward-cache'],
         args: [`--ignore-certificate-errors-spki-list=${keyHash(join(room.folder, 'certificate.pem'))}`],
