@@ -10,6 +10,10 @@ if [ "$(ulimit -n)" != unlimited ] && [ "$(ulimit -n)" -lt 8192 ]; then
     ulimit -n 8192 2>/dev/null || true
 fi
 
+# What random tests draw is another each time; whoever sets what is printed here has a red run again.
+export PROPTEST_RNG_SEED="${PROPTEST_RNG_SEED:-$(od -An -N4 -tu4 /dev/urandom | tr -d ' ')}"
+printf 'PROPTEST_RNG_SEED=%s\n' "$PROPTEST_RNG_SEED"
+
 output=$(mktemp)
 trap 'rm -f "$output"' EXIT
 passed=0
