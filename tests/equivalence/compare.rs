@@ -175,18 +175,20 @@ fn values(outcome: &Outcome, headers: &[Header], name: &str) -> String {
         .filter(|header| header.name.eq_ignore_ascii_case(name));
     let values: Vec<String> = named
         .map(|header| {
+            // An id may have the digits of the port in it.
+            let value = without_ids(&header.value);
             // Where everybody knows the port, nobody writes it.
             let value = outcome.port.map_or_else(
-                || header.value.clone(),
+                || value.clone(),
                 |port| {
-                    let value = header.value.replace(&format!(":{port}"), "");
+                    let value = value.replace(&format!(":{port}"), "");
                     value.replace(&port.to_string(), "{port}")
                 },
             );
             match name {
                 "date" => "{date}".to_owned(),
                 "connection" => format!("<{}>", value.to_ascii_lowercase()),
-                _ => format!("<{}>", without_ids(&value)),
+                _ => format!("<{value}>"),
             }
         })
         .collect();
