@@ -11,6 +11,7 @@ use crate::decision::facts::RequestFact;
 use crate::decision::facts::SessionFact;
 use crate::decision::facts::Subject;
 use crate::decision::facts::UserFact;
+use crate::decision::facts::parts_differ;
 use crate::decision::policy::AttributeOwner;
 use crate::decision::policy::Condition;
 use crate::decision::policy::Effect;
@@ -49,6 +50,8 @@ pub enum Why {
     NotSignedIn,
     /// It comes to nothing: a number too large, a text that is none, too many steps.
     Nothing,
+    /// The query has a `;`, which some servers take for `&`.
+    Parts,
 }
 
 /// What each rule of a policy comes to, in order.
@@ -138,6 +141,11 @@ fn unknown_fact(fact: &Fact, subject: &Subject<'_>) -> Option<Unknown> {
     let why = match (fact.read(subject), fact) {
         (Reading::Known(_), _) => return None,
         (Reading::Absent, _) => Why::Absent,
+        (Reading::Unknown, Fact::Request(RequestFact::Parameter(_)))
+            if parts_differ(subject.request.query) =>
+        {
+            Why::Parts
+        }
         (Reading::Unknown, Fact::Request(_)) => Why::Ambiguous,
         (Reading::Unknown, _) if subject.identity.is_none() => Why::NotSignedIn,
         (Reading::Unknown, _) => Why::NotFetched,
@@ -156,6 +164,7 @@ impl fmt::Display for Unknown {
             Why::NotFetched => "came from another data centre without its data",
             Why::NotSignedIn => "is unknown because nobody is signed in",
             Why::Nothing => "comes to nothing",
+            Why::Parts => "cannot be told: some servers take the `;` in the query for `&`",
         };
         write!(f, "{} {why}", self.what)
     }

@@ -136,3 +136,8 @@ impl<'a> Subject<'a> {
             .filter(|_| self.attributes == Attributes::Known)
     }
 }
+
+/// Whether servers differ in where the parameters of a query end: some take `;` for `&`.
+pub(in crate::decision) fn parts_differ(query: Option<&str>) -> bool {
+    query.is_some_and(|query| query.contains(';'))
+}

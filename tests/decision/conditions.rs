@@ -89,8 +89,37 @@ fn attributes_that_were_not_fetched_cannot_be_told_s_10() {
     assert_eq!(holds(&condition, Attributes::Unknown), Some(true));
 }
 
-/// Rules that allow and deny by the condition tell all three apart.
+#[test]
+fn no_parameter_of_a_query_with_a_raw_semicolon_can_be_told() {
+    for (asked, condition, expected) in [
+        (
+            "x=1;tab=secret&tab=public",
+            query("tab", is("public")),
+            None,
+        ),
+        ("x=1;admin=1", query("admin", TextTest::Present), None),
+        ("x=1;admin=1", when("request.query.admin == '1'"), None),
+        ("x=1;admin=1", when("has(request.query.admin)"), None),
+        (
+            "x=1%3Badmin=1",
+            query("admin", TextTest::Present),
+            Some(false),
+        ),
+        ("x=1%3Badmin=1", query("x", is("1;admin=1")), Some(true)),
+        ("x=1;admin=1", header("x-one", is("a")), Some(true)),
+    ] {
+        let told = asking(Some(asked), &condition, Attributes::Known);
+        assert_eq!(told, expected, "{asked}: {condition:?}");
+    }
+}
+
 fn holds(condition: &Condition, attributes: Attributes) -> Option<bool> {
+    let query = "tab=a+b&enc=%C3%A4&twice=1&twice=2&same=1&same=1&bytes=%ff&empty=";
+    asking(Some(query), condition, attributes)
+}
+
+/// Rules that allow and deny by the condition tell all three apart.
+fn asking(query: Option<&str>, condition: &Condition, attributes: Attributes) -> Option<bool> {
     let judge = |effect| {
         let rules = vec![Rule {
             effect,
@@ -102,7 +131,7 @@ fn holds(condition: &Condition, attributes: Attributes) -> Option<bool> {
         let headers = headers();
         let request = RequestFacts {
             headers: &headers,
-            query: Some("tab=a+b&enc=%C3%A4&twice=1&twice=2&same=1&same=1&bytes=%ff&empty="),
+            query,
             ..request(&Method::GET, "192.0.2.7".parse().unwrap())
         };
         let subject = Subject {

@@ -14,6 +14,7 @@ use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
 use crate::decision::facts::TlsFacts;
 use crate::decision::facts::Value;
+use crate::decision::facts::parts_differ;
 use crate::model::name::AttributeName;
 
 /// A fact that can be read.
@@ -275,9 +276,12 @@ pub fn header_of<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Reading<'a> {
 }
 
 /// A parameter of a query, decoded as forms are. One that comes several times and says different things
-/// cannot be told, nor can what decodes to no text: servers differ in what they make of it.
+/// cannot be told, nor can what decodes to no text, nor any where [`parts_differ`].
 #[must_use]
 pub fn parameter_of<'a>(query: Option<&'a str>, name: &str) -> Reading<'a> {
+    if parts_differ(query) {
+        return Reading::Unknown;
+    }
     let pairs = form_urlencoded::parse(query.unwrap_or_default().as_bytes());
     let mut values = pairs.filter(|(own, _)| own == name).map(|(_, value)| value);
     let Some(first) = values.next() else {
