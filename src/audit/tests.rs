@@ -380,6 +380,37 @@ fn a_trail_is_verified_while_it_is_written_and_by_any_name() {
 }
 
 #[test]
+fn a_copy_is_verified_by_the_note_beside_it() {
+    let desk = Desk::new();
+    desk.note(3);
+    let older = desk.folder.path().join("audit.jsonl.1");
+    std::fs::rename(desk.path(), &older).unwrap();
+    desk.note(2);
+    let elsewhere = tempfile::tempdir().unwrap();
+    let copy = elsewhere.path().join("copy.jsonl");
+    let copied = || {
+        std::fs::copy(desk.path(), &copy).unwrap();
+        desk.verify(&[copy.clone(), older.clone()])
+    };
+    assert_eq!(copied().unwrap().end, End::Unknown);
+    std::fs::copy(head_of(&desk.path()), head_of(&copy)).unwrap();
+    assert_eq!(copied().unwrap().end, End::Noted);
+    let whole = std::fs::read_to_string(&copy).unwrap();
+    let first = whole.lines().next().unwrap();
+    for (left, last) in [(format!("{first}\n"), 4), (String::new(), 3)] {
+        std::fs::write(&copy, left).unwrap();
+        let error = desk.verify(&[older.clone(), copy.clone()]).unwrap_err();
+        let VerifyError::Cut { expected, found } = error else {
+            panic!("{error}");
+        };
+        assert_eq!((expected, found), (5, last));
+    }
+    std::fs::write(head_of(&copy), "{}").unwrap();
+    let error = copied().unwrap_err();
+    assert!(matches!(error, VerifyError::Forged(_)), "{error}");
+}
+
+#[test]
 fn a_trail_that_was_emptied_or_removed_is_found_and_one_that_was_moved_away_is_whole() {
     let desk = Desk::new();
     desk.note(3);

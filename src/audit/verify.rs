@@ -57,7 +57,7 @@ pub struct Report {
 pub enum End {
     /// The note agrees.
     Noted,
-    /// The file being written was not looked at.
+    /// Beside the file with the last line there is no note.
     Unknown,
 }
 
@@ -110,7 +110,12 @@ pub enum VerifyError {
 /// # Errors
 /// The first line that is wrong.
 pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyError> {
-    let current = match judge.current.filter(|current| is_among(current, paths)) {
+    let written = judge.current.filter(|current| is_among(current, paths));
+    let copy = match written {
+        Some(_) => None,
+        None => noted_copy(paths, judge.current)?,
+    };
+    let current = match written.or(copy.as_deref()) {
         Some(current) => Some(Current::look(current, judge.keys)?),
         None => None,
     };
@@ -143,6 +148,23 @@ pub fn verify(paths: &[PathBuf], judge: &Judge<'_>) -> Result<Report, VerifyErro
         vouched: walk.vouched,
         end,
     })
+}
+
+/// The file with the last line, or an emptied one, where a note of the end lies beside it: a copy, which nobody
+/// writes to.
+fn noted_copy(paths: &[PathBuf], current: Option<&Path>) -> Result<Option<PathBuf>, VerifyError> {
+    let is_noted = |path: &Path| {
+        let note = head_of(path);
+        // A trail may have the name of a note.
+        note.exists() && current.is_none_or(|current| !is_same(current, &note))
+    };
+    let is_empty = |path: &Path| path.metadata().is_ok_and(|about| about.len() == 0);
+    let emptied = paths.iter().find(|path| is_empty(path) && is_noted(path));
+    if let Some(emptied) = emptied {
+        return Ok(Some(emptied.clone()));
+    }
+    let last = in_order(paths.iter())?.pop();
+    Ok(last.filter(|last| is_noted(last)))
 }
 
 /// The files by the number of their first line; empty ones are left out.
@@ -210,7 +232,8 @@ impl Walk {
     }
 }
 
-/// The file that is being written, and where it ended at one moment: lines go on being added to it.
+/// The file that is being written, or a copy of it, and where it ended at one moment: lines go on being added to
+/// the former.
 struct Current<'a> {
     path: &'a Path,
     bytes: u64,

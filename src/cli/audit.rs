@@ -124,7 +124,10 @@ fn told(report: &Report) -> String {
     }
     text.push_str(match report.end {
         End::Noted => "the end is where it was noted\n",
-        End::Unknown => "whether lines are missing at the end is not known\n",
+        End::Unknown => {
+            "whether lines are missing at the end is not known: the note of the end, `.head`, is not beside the \
+             file with the last line\n"
+        }
     });
     text
 }
