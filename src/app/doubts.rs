@@ -26,6 +26,7 @@ mod sockets;
 pub(crate) fn all(config: &Config, now: Timestamp) -> Vec<String> {
     let mut all = of_certificates(config, now);
     all.extend(of_files(config));
+    all.extend(absent_users(config));
     all.extend(sockets::absent(config));
     all
 }
@@ -128,6 +129,18 @@ fn open_to_others(config: &Config) -> Vec<String> {
         )
     });
     secrets.chain(state).collect()
+}
+
+/// A users file that is not there, whether it is still to be made or its path has a slip: no start does without.
+fn absent_users(config: &Config) -> Option<String> {
+    let file = &config.authentication.as_ref()?.users_file;
+    let is_absent = matches!(file.try_exists(), Ok(false));
+    is_absent.then(|| {
+        format!(
+            "the users file {} is not there, and without it no gateway starts; `portway users add` makes it",
+            file.display()
+        )
+    })
 }
 
 fn mode_of(path: &Path) -> Option<u32> {
@@ -256,6 +269,24 @@ mod tests {
                     the users file users.yaml can be read by everybody (mode 664); run: chmod o= users.yaml\n\
                     the state directory state can be changed by everybody (mode 777); run: chmod 700 state\n";
         assert_eq!(found(), format!("{open}{names}"));
+    }
+
+    #[test]
+    fn a_users_file_that_is_not_there_is_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, label) in [("a.crt", "CERTIFICATE"), ("a.key", "PRIVATE KEY")] {
+            let pem = format!("-----BEGIN {label}-----\n-----END {label}-----\n");
+            std::fs::write(at(name), pem).unwrap();
+        }
+        std::fs::write(at("gateway.yaml"), CONFIG).unwrap();
+        let config = load(&at("gateway.yaml")).unwrap();
+        let told = || all(&config, Timestamp::default()).join("\n");
+        let file = at("users.yaml");
+        let words = format!("the users file {} is not there", file.display());
+        assert!(told().contains(&words), "{}", told());
+        std::fs::write(&file, "users: []\n").unwrap();
+        assert!(!told().contains("is not there"), "{}", told());
     }
 
     const HASH: &str = "$argon2id$v=19$m=64,t=1,p=1$c2FsdHNhbHRzYWx0c2FsdA$SkmadNg519YkqjmMhTpGswcVZmiAjeQ01ZqqlxlwOok";
