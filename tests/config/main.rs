@@ -69,12 +69,14 @@ fn variable(name: &str) -> Option<String> {
     }
 }
 
-/// Included files are fixtures. In the folder `conf.d` there is a faulty one, and what is no configuration.
+/// Included files are fixtures. In the folder `conf.d` there is a faulty one, and what is no configuration; in
+/// `sites` an empty one, and some that end otherwise.
 fn list(folder: &Path) -> Result<Vec<String>, ReadFileError> {
-    if folder != Path::new("conf.d") {
-        return Err(ReadFileError::NotFound);
-    }
-    let names = ["faulty.yaml", ".hidden.yaml", "faulty.yaml~", "README"];
+    let faulty = ["faulty.yaml", ".hidden.yaml", "faulty.yaml~", "README"];
+    let others = ["shop.yml", "empty.yaml", "blog.conf", ".old.yml"];
+    let folders = [("conf.d", faulty), ("sites", others)];
+    let found = folders.iter().find(|(name, _)| folder == Path::new(name));
+    let (_, names) = found.ok_or(ReadFileError::NotFound)?;
     Ok(names.map(str::to_owned).to_vec())
 }
 

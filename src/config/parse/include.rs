@@ -11,6 +11,7 @@ use globset::GlobBuilder;
 use globset::GlobMatcher;
 
 use crate::config::diagnostic::Fault;
+use crate::config::diagnostic::Warning;
 use crate::config::parse::FILE_BYTES_MAX;
 use crate::config::parse::Surroundings;
 use crate::config::parse::expand::expand;
@@ -18,6 +19,7 @@ use crate::config::parse::of_misread;
 use crate::config::parse::reading::wrong_type;
 use crate::config::problem::Problem;
 use crate::config::problem::ReadFileError;
+use crate::config::problem::advice::Advice;
 use crate::config::problem::include::IncludeProblem;
 use crate::config::raw::Content;
 use crate::config::raw::Entry;
@@ -28,8 +30,8 @@ use crate::config::raw::read_tree;
 use crate::config::raw::read_tree_after;
 use crate::config::texts::Texts;
 
-/// Reads the tree of a configuration, with the files that it includes put in. `texts` has the configuration
-/// file, and gets the others.
+/// Reads the tree of a configuration, with the files that it includes put in, and what is doubtful about them.
+/// `texts` has the configuration file, and gets the others.
 ///
 /// # Errors
 /// Every fault of including; what the sections mean has not been looked at then.
@@ -37,10 +39,10 @@ pub(super) fn whole(
     text: &str,
     texts: &mut Texts,
     surroundings: &Surroundings<'_>,
-) -> Result<Node, Vec<Fault>> {
+) -> Result<(Node, Vec<Warning>), Vec<Fault>> {
     let mut root = read_tree(text).map_err(|misread| vec![of_misread(misread)])?;
     let Content::Map(entries) = &mut root.content else {
-        return Ok(root);
+        return Ok((root, Vec::new()));
     };
     let mut including = Including {
         surroundings,
@@ -49,6 +51,7 @@ pub(super) fn whole(
         texts,
         whole: std::mem::take(entries),
         faults: Vec::new(),
+        warnings: Vec::new(),
     };
     let includes = including.whole.iter().filter(|entry| entry.key == INCLUDE);
     for entry in includes.cloned().collect::<Vec<_>>() {
@@ -56,7 +59,7 @@ pub(super) fn whole(
     }
     *entries = including.whole;
     if including.faults.is_empty() {
-        Ok(root)
+        Ok((root, including.warnings))
     } else {
         Err(including.faults)
     }
@@ -72,6 +75,7 @@ struct Including<'a> {
     /// The entries of the configuration so far.
     whole: Vec<Entry>,
     faults: Vec<Fault>,
+    warnings: Vec<Warning>,
 }
 
 /// A place that names files: what faults about them point at.
@@ -120,7 +124,7 @@ impl Including<'_> {
     }
 
     /// The files that a text means: one, those of a folder, or those that a pattern fits.
-    fn files(&self, named: &Named<'_>) -> Result<Vec<PathBuf>, Problem> {
+    fn files(&mut self, named: &Named<'_>) -> Result<Vec<PathBuf>, Problem> {
         let last = named.text.rsplit('/').next().unwrap_or_default();
         let folder = named.text.strip_suffix(last).unwrap_or_default();
         let pattern = match last {
@@ -139,9 +143,31 @@ impl Including<'_> {
             error,
         })?;
         // What is hidden belongs to an editor or to the system.
-        names.retain(|name| !name.starts_with('.') && fits.is_match(name));
+        names.retain(|name| !name.starts_with('.'));
         names.sort_unstable();
+        if last.is_empty() {
+            self.doubt_left_out(&names, named);
+        }
+        names.retain(|name| fits.is_match(name));
         Ok(names.into_iter().map(|name| folder.join(name)).collect())
+    }
+
+    /// Warns of files of a folder that are likely meant, and whose ending is another one.
+    fn doubt_left_out(&mut self, names: &[String], named: &Named<'_>) {
+        let meant = names.iter().map(String::as_str);
+        let meant = meant.filter(|name| OTHER_ENDINGS.iter().any(|ending| name.ends_with(ending)));
+        let meant: Vec<&str> = meant.collect();
+        let Some((first, others)) = meant.split_first() else {
+            return;
+        };
+        self.warnings.push(Warning {
+            at: named.at,
+            path: named.path.clone(),
+            advice: Advice::LeftOut {
+                name: (*first).to_owned(),
+                others: others.len(),
+            },
+        });
     }
 
     fn put_in(&mut self, file: &Path, named: &Named<'_>) {
@@ -252,6 +278,8 @@ pub(super) const INCLUDE: &str = "include";
 pub const INCLUDABLE: &[&str] = &["listeners", "policies", "pools", "virtual_hosts"];
 /// Which files of a folder are meant.
 const EVERY: &str = "*.yaml";
+/// Endings that others give such files.
+const OTHER_ENDINGS: &[&str] = &[".conf", ".yml"];
 /// Files that include one another.
 const DEPTH_MAX: usize = 8;
 const FILES_MAX: usize = 1000;

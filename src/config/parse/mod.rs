@@ -12,6 +12,7 @@ use ipnet::IpNet;
 use crate::config::Config;
 use crate::config::diagnostic::Fault;
 use crate::config::diagnostic::Faults;
+use crate::config::diagnostic::Warning;
 use crate::config::diagnostic::Warnings;
 use crate::config::mdc::Mdc;
 use crate::config::problem::Problem;
@@ -111,37 +112,42 @@ impl std::fmt::Debug for Surroundings<'_> {
 /// # Errors
 /// Every fault of the text, in its order.
 pub fn parse(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<Config, Faults> {
-    let (root, texts) = whole(text, file, surroundings)?;
-    let config = configuration(&root, &texts, surroundings)?;
+    let (root, config) = configuration(text, file, surroundings)?;
     Ok(Config {
         sha256: schema::effective::sha256(&root, surroundings),
         ..config
     })
 }
 
-/// The tree of a configuration with what it includes, and all its texts.
-fn whole(text: &str, file: &str, surroundings: &Surroundings<'_>) -> Result<(Node, Texts), Faults> {
+/// A configuration, and its tree with what it includes.
+fn configuration(
+    text: &str,
+    file: &str,
+    surroundings: &Surroundings<'_>,
+) -> Result<(Node, Config), Faults> {
     let mut texts = Texts::of(file, text);
-    match include::whole(text, &mut texts, surroundings) {
-        Ok(root) => Ok((root, texts)),
-        Err(faults) => Err(refused(&texts, faults)),
-    }
+    let (root, doubts) = match include::whole(text, &mut texts, surroundings) {
+        Ok(whole) => whole,
+        Err(faults) => return Err(refused(&texts, faults)),
+    };
+    let (config, warnings) = read(&root, doubts, &texts, surroundings)?;
+    let warnings = Warnings::collect(&texts, warnings);
+    Ok((root, Config { warnings, ..config }))
 }
 
-fn configuration(
+/// What a tree means, and all that is doubtful.
+fn read(
     root: &Node,
+    doubts: Vec<Warning>,
     texts: &Texts,
     surroundings: &Surroundings<'_>,
-) -> Result<Config, Faults> {
+) -> Result<(Config, Vec<Warning>), Faults> {
     let mut reading = Reading::new(surroundings, texts);
+    reading.warnings = doubts;
     let config = reading.config(root);
-    let (faults, warnings) = (reading.faults, reading.warnings);
     match config {
-        Some(config) if faults.is_empty() => Ok(Config {
-            warnings: Warnings::collect(texts, warnings),
-            ..config
-        }),
-        _ => Err(refused(texts, faults)),
+        Some(config) if reading.faults.is_empty() => Ok((config, reading.warnings)),
+        _ => Err(refused(texts, reading.faults)),
     }
 }
 
@@ -155,8 +161,7 @@ pub fn effective(
     file: &str,
     surroundings: &Surroundings<'_>,
 ) -> Result<String, Faults> {
-    let (root, texts) = whole(text, file, surroundings)?;
-    configuration(&root, &texts, surroundings)?;
+    let (root, _) = configuration(text, file, surroundings)?;
     Ok(schema::effective::text(&root, surroundings))
 }
 

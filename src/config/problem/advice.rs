@@ -39,6 +39,17 @@ pub enum Advice {
     /// A secret in a file that is copied, printed and versioned (MDC-SEC-5).
     #[error("the password stands in this file")]
     InlinePassword,
+    /// Files of an included folder that are not read.
+    #[error(
+        "`{name}`{more} is left out: of a folder, files that end with `.yaml` are read",
+        more = and_more(*.others)
+    )]
+    LeftOut {
+        /// The first.
+        name: String,
+        /// How many more there are.
+        others: usize,
+    },
     /// A user who waits before an answer that may not come.
     #[error("with a peer that is silent, a user's first request waits for up to {}", show(*.0))]
     LongWait(Duration),
@@ -121,6 +132,9 @@ impl Advice {
             Self::InlinePassword => {
                 "put it into a file of its own (`password_file`) or a variable of the environment"
             }
+            Self::LeftOut { .. } => {
+                "name it so that it ends with `.yaml`, or name it in `include`; otherwise take it out of the folder"
+            }
             Self::LongWait(_) => "lower `adoption.retrieve_timeout` or `adoption.retrieve_retries`",
             Self::Lopsided(_) => {
                 "if it has a second way in, name it; each data centre should reach the others alike"
@@ -141,5 +155,13 @@ impl Advice {
             Self::ShortLapse(_) => "raise it, or adoptions from a slow peer may fail",
         };
         Some(hint.to_owned())
+    }
+}
+
+fn and_more(others: usize) -> String {
+    if others == 0 {
+        String::new()
+    } else {
+        format!(" (and {others} more)")
     }
 }
