@@ -3,6 +3,7 @@
 //! The configuration is compiled as for serving, and the code that decides requests and looks at certificates
 //! decides. Nothing is started or asked: who is signed in is what the command line says.
 
+use std::collections::HashSet;
 use std::net::IpAddr;
 use std::net::Ipv4Addr;
 use std::path::PathBuf;
@@ -17,6 +18,7 @@ use http::HeaderName;
 use http::HeaderValue;
 use http::Method;
 use http::Uri;
+use http::uri::Authority;
 
 use crate::cli::ConfigArgs;
 use crate::cli::explain::answer::Answer;
@@ -55,6 +57,7 @@ use crate::model::session::Session;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::id_bytes;
+use crate::proxy::inbound;
 use crate::system::SystemClock;
 use crate::system::SystemEntropy;
 
@@ -79,6 +82,7 @@ pub(super) struct ExplainArgs {
     /// The method, such as GET
     method: Method,
     /// The address, such as https://app.example.com/reports
+    #[arg(value_parser = who::address)]
     url: Uri,
     /// Who is signed in; nobody without it. Groups and attributes are those of the users file, unless some
     /// are given here
@@ -204,6 +208,7 @@ impl<'a> Question<'a> {
         answer: &mut Answer,
     ) -> Result<(Outcome, String), Halt> {
         let args = self.args;
+        self.check_form()?;
         let path = normalise(args.url.path());
         let path = path.map_err(|refusal| refused(&refusal))?;
         let host = self.virtual_host(answer)?;
@@ -241,6 +246,20 @@ impl<'a> Question<'a> {
             return Err(Halt::at(Outcome::ToHttps, TO_HTTPS));
         }
         self.decided(route, (session, request), answer)
+    }
+
+    /// What the gateway refuses before it looks where a request goes.
+    fn check_form(&self) -> Result<(), Halt> {
+        let routes = self.config.virtual_hosts.iter().flat_map(|at| &at.routes);
+        let named = routes.flat_map(|route| route.methods.iter().cloned());
+        let named: HashSet<Method> = named.collect();
+        let authority = self.args.url.authority().map_or("", Authority::as_str);
+        let checked = inbound::check_method(&self.args.method, &named)
+            .and_then(|()| inbound::host_and_port(authority));
+        match checked {
+            Ok(_) => Ok(()),
+            Err(error) => Err(Halt::at(Outcome::Refused, format!("refused: {error}"))),
+        }
     }
 
     /// The virtual host of the request, where it answers more than one thing.
@@ -458,6 +477,31 @@ mod tests {
     }
 
     #[test]
+    fn what_the_gateway_refuses_unread_is_refused() {
+        let odd = "decision       refused: the request is malformed: the ";
+        for (method, address, said) in [
+            ("TRACE", "https://app.test/read", "method is not forwarded"),
+            (
+                "CONNECT",
+                "https://app.test/read",
+                "method is not forwarded",
+            ),
+            ("get", "https://app.test/read", "method is not forwarded"),
+            ("GET", "https://bob@app.test/read", "host is malformed"),
+            ("GET", "https://app.test:99999/read", "host is malformed"),
+        ] {
+            let (lines, outcome) = ask(&[method, address]);
+            assert_eq!(outcome, Outcome::Refused, "{lines:?}");
+            assert_eq!(lines.last().unwrap(), &format!("{odd}{said}"));
+        }
+        let (lines, outcome) = ask(&["PURGE", "https://app.test:443/purged"]);
+        assert_eq!(outcome, Outcome::Allowed, "{lines:?}");
+        let fragment = ["explain", "GET", "https://app.test/read#top"];
+        let refused = Line::try_parse_from(fragment).err().unwrap();
+        assert!(refused.to_string().contains("never sent"), "{refused}");
+    }
+
+    #[test]
     fn what_is_not_let_in_says_where_it_ends() {
         let ends = |words: &[&str]| {
             let (lines, outcome) = ask(words);
@@ -531,6 +575,7 @@ virtual_hosts:
       - { path: /shop, access: protected, policy: shop, pool: app }
       - { path: /high, access: protected, policy: shop, level: 10, pool: app }
       - { path: /read, methods: [GET], access: excluded, pool: app }
+      - { path: /purged, methods: [PURGE], access: excluded, pool: app }
       - path: /hours
         access: protected
         policy: [{ allow: { time: { zone: UTC, from: "08:00", to: "18:00" } } }]

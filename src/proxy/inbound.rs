@@ -47,7 +47,7 @@ pub fn request_id(headers: &HeaderMap, peer: IpAddr, trusted: &[IpNet]) -> Optio
 ///
 /// # Errors
 /// When it is none.
-pub(super) fn check_method(method: &Method, named: &HashSet<Method>) -> Result<(), InboundError> {
+pub fn check_method(method: &Method, named: &HashSet<Method>) -> Result<(), InboundError> {
     let usual = matches!(
         *method,
         Method::GET
@@ -90,6 +90,14 @@ pub(super) fn authority(head: &RequestHeader) -> Result<(HostName, Option<u16>),
         (_, Some(named)) | (Some(named), None) => named,
         (None, None) => return Err(MALFORMED_HOST),
     };
+    host_and_port(named)
+}
+
+/// The two parts of the host asked for.
+///
+/// # Errors
+/// When it is none: an odd port, a user before it.
+pub fn host_and_port(named: &str) -> Result<(HostName, Option<u16>), InboundError> {
     let (host, port) = split_port(named).ok_or(MALFORMED_HOST)?;
     let host = HostName::parse(host).map_err(|_| MALFORMED_HOST)?;
     Ok((host, port))

@@ -110,7 +110,7 @@ pub(super) enum Outcome {
     Misdirected,
     /// No route has this path.
     NotFound,
-    /// It can be read in more than one way.
+    /// It can be read in more than one way, or is nothing that is forwarded.
     Refused,
     /// Somebody has to sign in first.
     SignIn,

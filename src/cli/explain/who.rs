@@ -6,6 +6,7 @@ use anyhow::Context;
 use anyhow::bail;
 use http::HeaderName;
 use http::HeaderValue;
+use http::Uri;
 
 use crate::cli::explain::ExplainArgs;
 use crate::config::Config;
@@ -122,6 +123,13 @@ pub(super) fn attribute(text: &str) -> Result<(AttributeName, String), String> {
     let (name, value) = text.split_once('=').ok_or("it is written NAME=VALUE")?;
     let name = AttributeName::parse(name).map_err(|error| error.to_string())?;
     Ok((name, value.to_owned()))
+}
+
+pub(super) fn address(text: &str) -> Result<Uri, String> {
+    if text.contains('#') {
+        return Err("what stands behind `#` is never sent; leave it out".to_owned());
+    }
+    text.parse::<Uri>().map_err(|error| error.to_string())
 }
 
 pub(super) fn header(text: &str) -> Result<(HeaderName, HeaderValue), String> {
