@@ -47,7 +47,7 @@ pub(super) struct CookieArgs {
 
 #[derive(Debug, Subcommand)]
 enum CookieVerb {
-    /// Reads a cookie, or a whole Cookie header, from standard input and says what it is
+    /// Reads a cookie, or a whole Cookie header of one or several lines, from standard input and says what it is
     Inspect {
         /// The host that it was sent to, where that is one of many behind a wildcard
         #[arg(long, value_parser = HostName::parse)]
@@ -137,14 +137,15 @@ impl<'a> Inspector<'a> {
 
     /// Says what each cookie of Portway's in a text is.
     fn told(&self, text: &str) -> anyhow::Result<Told> {
-        let text = text.trim();
-        let text = text.strip_prefix("Cookie:").unwrap_or(text).trim();
-        let pairs = text.split(';').filter_map(|pair| {
+        // HTTP/2 may send each cookie in a line of its own.
+        let lines = text.lines().map(without_name);
+        let pairs = lines.flat_map(|line| line.split(';')).filter_map(|pair| {
             let (name, value) = pair.trim().split_once('=')?;
             let is_ours = self.names.is_ours(name.as_bytes());
             is_ours.then(|| (name, value.trim()))
         });
         let pairs: Vec<(&str, &str)> = pairs.collect();
+        let text = without_name(text);
         let is_bare = !text.is_empty() && !text.contains(['=', ';', ' ']);
         let told: Vec<Told> = match (pairs.as_slice(), is_bare) {
             ([], true) => vec![self.inspect(None, text)],
@@ -332,6 +333,15 @@ impl<'a> Inspector<'a> {
     }
 }
 
+/// What a line of a header says, whether its name was copied too or not.
+fn without_name(line: &str) -> &str {
+    let line = line.trim();
+    match line.split_at_checked(HEADER.len()) {
+        Some((name, said)) if name.eq_ignore_ascii_case(HEADER) => said.trim(),
+        _ => line,
+    }
+}
+
 /// Lines of a heading and a value.
 #[derive(Default)]
 struct Rows(String);
@@ -355,5 +365,6 @@ impl Rows {
     }
 }
 
+const HEADER: &str = "Cookie:";
 /// More than any browser sends.
 const INPUT_BYTES_MAX: u64 = 256 * 1024;

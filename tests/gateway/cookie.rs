@@ -66,6 +66,16 @@ async fn a_cookie_is_told_by_kind_key_host_user_and_hash_and_no_more() {
     let both = format!("{}={}; {}={}", authn.name, authn.value, id.name, id.value);
     let (said, code) = inspect(&gateway, &both);
     assert_eq!((code, said.matches("kind ").count()), (0, 2), "{said}");
+    // Several lines are one header, as HTTP/2 has it.
+    let (authn, id) = both.split_once("; ").unwrap();
+    for lines in [
+        format!("Cookie: {authn}\nCookie: other=1; {id}\n"),
+        format!("cookie: {authn}\r\ncookie: {id}\r\n"),
+        format!("{authn}\n{id}\n"),
+    ] {
+        let (said, code) = inspect(&gateway, &lines);
+        assert_eq!((code, said.matches("kind ").count()), (0, 2), "{said}");
+    }
 }
 
 #[tokio::test]
