@@ -11,6 +11,7 @@ use crate::app::verify;
 use crate::config::Config;
 use crate::config::diagnostic::Colour;
 use crate::config::diagnostic::Faults;
+use crate::config::load::Loading;
 use crate::config::load::load_noting;
 use crate::config::restart;
 use crate::config::sources::Sources;
@@ -18,6 +19,7 @@ use crate::ports::control::FaultReport;
 use crate::ports::control::ReloadResult;
 use crate::provider::users_file::FreshUsers;
 use crate::provider::users_file::UsersFileProvider;
+use crate::provider::users_file::document;
 use crate::proxy::serving::Serving;
 
 /// A configuration that is ready to be served.
@@ -41,19 +43,28 @@ pub(super) enum UsersChange {
 }
 
 /// Reads a configuration and builds what it serves, fitted to what runs; or says why not. With it come the
-/// files that were looked at.
+/// files that were looked at; the users file, which is followed on its own, only where it was in the way.
 pub(super) fn prepare(
     path: &Path,
     running: &Config,
     before: &Serving,
     lasting: &Lasting,
 ) -> (Result<Box<Prepared>, ReloadResult>, Sources) {
-    let loading = load_noting(path);
-    let outcome = loading
-        .outcome
-        .map_err(|faults| refused(&faults))
-        .and_then(|config| build(config, running, before, lasting));
-    (outcome, loading.sources)
+    let Loading { outcome, sources } = load_noting(path);
+    let config = match outcome {
+        Ok(config) => config,
+        Err(faults) => return (Err(refused(&faults)), sources),
+    };
+    let users = config.authentication.as_ref();
+    let users = users.map(|by| by.users_file.clone());
+    let mut noted = Sources::default();
+    users.iter().for_each(|file| noted.note(file));
+    let outcome = build(config, running, before, lasting);
+    let is_broken = |file: &Path| document::load(file).is_err() || noted.again() != noted;
+    if outcome.is_err() && users.as_deref().is_some_and(is_broken) {
+        return (outcome, sources.and(noted));
+    }
+    (outcome, sources)
 }
 
 fn build(

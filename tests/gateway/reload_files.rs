@@ -214,6 +214,19 @@ async fn a_faulty_users_file_refuses_the_reload_as_a_whole() {
     assert_eq!(code, 2, "{said}");
     assert!(said.contains("others.yaml"), "{said}");
     alice.get("https://app.test/").await.expect(200);
+    // Once the file is as it should be, nobody has to ask again.
+    let good = users_with(&[("alice", "[staff]", "a@mail.test", "A")]);
+    gateway.replace("others.yaml", &good);
+    let reloaded = "configuration reloaded trigger=\"files\" generation=";
+    gateway.wait_for_log(&format!("{reloaded}2")).await;
+    std::fs::remove_file(gateway.folder().join("others.yaml")).unwrap();
+    let (said, code) = gateway.reload().await;
+    assert_eq!(code, 2, "{said}");
+    gateway.replace("others.yaml", &good);
+    gateway.wait_for_log(&format!("{reloaded}3")).await;
+    let status = gateway.status().await;
+    let last = &status["configuration"]["last_reload"];
+    assert_eq!(last["result"], "applied", "{last}");
 }
 
 #[tokio::test]
