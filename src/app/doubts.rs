@@ -11,6 +11,8 @@ use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::crypto::certificates::CertificateTable;
 use crate::crypto::certificates::TermState;
+use crate::decision::identity_headers::VALUE_BYTES_MAX;
+use crate::decision::identity_headers::groups_fit;
 use crate::decision::policy::Condition;
 use crate::decision::routing::HostPattern;
 use crate::logbook::moment::rfc3339_seconds;
@@ -35,6 +37,7 @@ pub(crate) fn all(config: &Config, now: Timestamp) -> Vec<String> {
 /// may come yet.
 pub(crate) fn of_files(config: &Config) -> Vec<String> {
     let mut all = open_to_others(config);
+    all.extend(crowded(config));
     all.extend(strangers(config));
     all.extend(foreign_lists(config));
     all.extend(sockets::useless(config));
@@ -148,6 +151,34 @@ fn mode_of(path: &Path) -> Option<u32> {
     Some(mode & 0o777)
 }
 
+/// Users whose groups no application can be told.
+fn crowded(config: &Config) -> Option<String> {
+    config.identity_headers.groups.as_ref()?;
+    let file = &config.authentication.as_ref()?.users_file;
+    let known = document::load(file).ok()?;
+    let crowded = known.iter().filter(|user| !groups_fit(&user.groups));
+    let names: BTreeSet<&str> = crowded.map(|user| user.name.as_str()).collect();
+    let shown = shown(&names)?;
+    Some(format!(
+        "groups of users in {} do not fit into the {VALUE_BYTES_MAX} bytes of a header, and their requests to \
+         protected routes get 500: {shown}",
+        file.display()
+    ))
+}
+
+/// Names, as many as fit a line; none where there are none.
+fn shown(names: &BTreeSet<&str>) -> Option<String> {
+    if names.is_empty() {
+        return None;
+    }
+    let first: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).copied().collect();
+    let more = match names.len().saturating_sub(first.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Some(format!("{}{more}", first.join(", ")))
+}
+
 /// Users and groups that policies name and the users file does not have.
 fn strangers(config: &Config) -> Vec<String> {
     // Elsewhere others say who there is.
@@ -172,17 +203,9 @@ fn strangers(config: &Config) -> Vec<String> {
         ("users that are not in", &named.users - &users),
         ("groups that nobody has in", &named.groups - &groups),
     ];
-    let lacking = lacking.iter().filter(|(_, names)| !names.is_empty());
-    let told = lacking.map(|(what, names)| {
-        let shown: Vec<&str> = names.iter().take(NAMES_SHOWN_MAX).copied().collect();
-        let more = names.len().saturating_sub(shown.len());
-        let more = if more == 0 {
-            String::new()
-        } else {
-            format!(" and {more} more")
-        };
-        let shown = shown.join(", ");
-        format!("policies name {what} {file}: {shown}{more}")
+    let told = lacking.iter().filter_map(|(what, names)| {
+        let shown = shown(names)?;
+        Some(format!("policies name {what} {file}: {shown}"))
     });
     told.collect()
 }
@@ -269,6 +292,23 @@ mod tests {
                     the users file users.yaml can be read by everybody (mode 664); run: chmod o= users.yaml\n\
                     the state directory state can be changed by everybody (mode 777); run: chmod 700 state\n";
         assert_eq!(found(), format!("{open}{names}"));
+        let groups: Vec<String> = (0..500)
+            .map(|n| format!("a-group-of-some-length-{n}"))
+            .collect();
+        let many = format!("groups: [staff, {}]", groups.join(", "));
+        write(
+            "users.yaml",
+            &users.replace("groups: [staff]", &many),
+            0o600,
+        );
+        let crowded = "do not fit into the 8192 bytes of a header";
+        assert!(found().contains(crowded), "{}", found());
+        write(
+            "gateway.yaml",
+            &format!("identity_headers: {{ groups: null }}\n{CONFIG}"),
+            0o600,
+        );
+        assert!(!found().contains(crowded), "{}", found());
     }
 
     #[test]

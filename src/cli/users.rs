@@ -17,6 +17,8 @@ use clap::Subcommand;
 
 use crate::cli::users::place::Place;
 use crate::cli::users::place::PlaceArgs;
+use crate::decision::identity_headers::VALUE_BYTES_MAX;
+use crate::decision::identity_headers::groups_fit;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::logbook::moment::rfc3339;
@@ -254,7 +256,14 @@ const fn age(must_change: bool) -> PasswordAge {
 
 fn group_names(groups: &[String]) -> Result<Vec<GroupName>, Refusal> {
     let checked = |group: &String| document::group_name(group).map_err(|why| argument(group, why));
-    groups.iter().map(checked).collect()
+    let names: Vec<GroupName> = groups.iter().map(checked).collect::<Result<_, _>>()?;
+    if !groups_fit(&names) {
+        super::complain(&format!(
+            "warning: so many groups do not fit into the {VALUE_BYTES_MAX} bytes of a header; requests of such a \
+             user get 500 where groups are sent to applications (identity_headers.groups)\n"
+        ));
+    }
+    Ok(names)
 }
 
 /// The users of a file of `htpasswd`. The hashes are checked, and taken over as they are written.

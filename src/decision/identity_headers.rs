@@ -155,7 +155,10 @@ fn begins_with(name: &str, prefix: &str) -> bool {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum IdentityHeaderError {
     /// A value is longer than a header can be expected to be.
-    #[error("the header {header} would be {bytes} bytes long; at most {VALUE_BYTES_MAX} are sent")]
+    #[error(
+        "the header {header} would be {bytes} bytes long, and at most {VALUE_BYTES_MAX} are sent; give the user \
+         fewer groups, or send none to applications (`identity_headers.groups: null`)"
+    )]
     TooLong {
         /// The header.
         header: HeaderName,
@@ -202,6 +205,12 @@ pub fn values<'i>(
         .flatten()
         .filter(|(_, text)| !text.is_empty())
         .map(checked)
+}
+
+/// Whether these groups fit into one header.
+#[must_use]
+pub fn groups_fit(groups: &[GroupName]) -> bool {
+    joined(groups).len() <= VALUE_BYTES_MAX
 }
 
 fn checked<'i>(

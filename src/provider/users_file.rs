@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use crate::config::Authentication;
 use crate::config::sources::Stamp;
+use crate::decision::identity_headers::groups_fit;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
@@ -96,6 +97,23 @@ impl UsersFileProvider {
         }
     }
 
+    /// What the configuration sends of groups is for others to know: they tell of this at a start.
+    fn warn_of_crowded(&self) {
+        let roster = self.rosters.now();
+        let crowded = roster
+            .users
+            .values()
+            .filter(|user| !groups_fit(&user.groups));
+        let users = crowded.count();
+        if users > 0 {
+            tracing::warn!(
+                users,
+                "groups of users do not fit into a header; their requests get 500 where groups are sent; \
+                 `portway check` names them"
+            );
+        }
+    }
+
     fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
         let rosters = Rosters::open(settings.users_file.clone())?;
         let pool = HashingPool::start(settings.hashing_threads, settings.hashing_queue, check)
@@ -127,7 +145,9 @@ impl UsersFileProvider {
     /// When the file is missing or wrong, or has lost most of its users without anybody having asked for it.
     /// The users read before stay.
     pub fn reload(&self) -> Result<usize, ReloadUsersError> {
-        self.rosters.reload()
+        let users = self.rosters.reload()?;
+        self.warn_of_crowded();
+        Ok(users)
     }
 
     /// Whether somebody wants this version taken over whomever it leaves out.

@@ -15,6 +15,7 @@ use portway::decision::identity_headers::IdentityHeaderNames;
 use portway::decision::identity_headers::ProtectedNames;
 use portway::decision::identity_headers::VALUE_BYTES_MAX;
 use portway::decision::identity_headers::folded;
+use portway::decision::identity_headers::groups_fit;
 use portway::decision::identity_headers::values;
 use portway::model::identity::Identity;
 use portway::model::name::GroupName;
@@ -448,6 +449,8 @@ fn an_identity_too_large_for_headers_is_an_error_and_not_cut() {
     let groups = |count: usize| alice(&vec![group.as_str(); count]);
     assert!(all(&groups(VALUE_BYTES_MAX / 256), Attributes::Known, &names()).is_ok());
     let too_many = VALUE_BYTES_MAX / 256 + 1;
+    assert!(groups_fit(&groups(too_many - 1).groups));
+    assert!(!groups_fit(&groups(too_many).groups));
     assert_eq!(
         all(&groups(too_many), Attributes::Known, &names()),
         Err(IdentityHeaderError::TooLong {
