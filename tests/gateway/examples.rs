@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use rustls::version::TLS13;
 
 use super::client_certificates::connect;
+use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Nginx;
@@ -41,6 +42,38 @@ fn setup() -> Setup {
         .variable("PORTWAY_USERS", &users)
         .variable("PORTWAY_HTTPS", "127.0.0.1:0")
         .variable("PORTWAY_HTTP", "127.0.0.1:0")
+}
+
+/// The first configuration of the guide, as it stands but for ports and files.
+#[tokio::test]
+async fn the_first_application_of_the_guide_is_served_behind_a_sign_in() {
+    let page = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("docs/guide/first-application.md");
+    let page = std::fs::read_to_string(page).unwrap();
+    let behind = page.split("```yaml\n").nth(1).unwrap();
+    let mut config = behind.split("```").next().unwrap().to_owned();
+    let application = Application::start().await;
+    let upstream = application.address().to_string();
+    for (there, here) in [
+        ("127.0.0.1:8443", "127.0.0.1:0"),
+        ("127.0.0.1:8080", "127.0.0.1:0"),
+        ("127.0.0.1:3000", upstream.as_str()),
+        ("certs/server.crt", "cert.pem"),
+        ("certs/server.key", "key.pem"),
+    ] {
+        assert!(config.contains(there), "{there}");
+        config = config.replace(there, here);
+    }
+    let gateway = Gateway::start(&config).await;
+    let mut browser = Browser::new(&gateway);
+    let host = "https://work.portway.localhost";
+    assert!(page.contains(&format!("curl --insecure --head {host}:8443/\n")));
+    browser.send(fetch(&format!("{host}/"))).await.expect(401);
+    let there = browser.sign_in(&format!("{host}/"), "alice").await;
+    assert_eq!(there.expect(200).told("remote-user"), "alice");
+    let checked = gateway.command(&["check"]).output().unwrap();
+    let said = String::from_utf8(checked.stderr).unwrap();
+    assert!(checked.status.success(), "{said}");
+    assert!(!said.contains("policies name"), "{said}");
 }
 
 #[tokio::test]

@@ -36,6 +36,7 @@ pub(crate) const NAMES: &[&str] = &[
     "keymgt.emm.wso2.com",
     "login.portway.localhost",
     "app.portway.localhost",
+    "work.portway.localhost",
     "mail.portway.localhost",
 ];
 
