@@ -125,6 +125,34 @@ fn what_nginx_kept_closed_is_not_opened() {
     assert!(!converted(&bare).unwrap().yaml.contains("pool: "));
 }
 
+/// A location is no more than what is left of it.
+#[test]
+fn a_location_whose_upstream_is_lost_is_not_called_kept() {
+    for (inside, said) in [
+        (
+            "proxy_pass http://$where;",
+            "changed location /: a route that answers 502",
+        ),
+        (
+            "fastcgi_pass 10.0.0.1:9000;",
+            "changed location /: a route that answers 502",
+        ),
+        (
+            "root /srv/www;",
+            "changed location /: a route that answers 404",
+        ),
+        (
+            "proxy_pass http://10.0.0.1;",
+            "kept    location /: a route\n",
+        ),
+        ("return 502;", "kept    location /: a route\n"),
+    ] {
+        let text = format!("server {{ server_name a.test; location / {{ {inside} }} }}");
+        let report = converted(&text).unwrap().report.text();
+        assert!(report.contains(said), "{inside}: {report}");
+    }
+}
+
 /// The order of writing counts, and neighbours that say the same stand together.
 #[test]
 fn addresses_are_let_in_in_the_order_of_writing() {

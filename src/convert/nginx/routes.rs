@@ -68,6 +68,8 @@ pub(super) struct Made {
     pub(super) apart: Vec<Apart>,
     /// What goes along with the answers among them.
     pub(super) answered: Vec<Entry>,
+    /// What is to be said of the location where what served it has no counterpart.
+    pub(super) lost: Option<&'static str>,
 }
 
 /// What a location comes to.
@@ -92,8 +94,8 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
     } else {
         whole.or_else(|| own_answer(site, place, &mut comments))
     };
-    let answer = match answer {
-        Some(answer) => answer,
+    let (answer, lost) = match answer {
+        Some(answer) => (answer, None),
         None => match proxying::upstream(site, place) {
             Ok(Some(upstream)) => {
                 some.extend(upstream.apart.clone());
@@ -104,12 +106,13 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
                     comments,
                     apart: some,
                     answered,
+                    lost: None,
                 };
             }
             Ok(None) => unserved(site, scope, &mut comments),
             Err(why) => {
                 comments.push(format!("nginx's upstream has no counterpart: {why}."));
-                answers::status(502)
+                (answers::status(502), Some(NO_UPSTREAM))
             }
         },
     };
@@ -121,6 +124,7 @@ pub(super) fn served(site: &Site<'_>, place: &Place<'_, '_>) -> Made {
         comments,
         apart: some,
         answered,
+        lost,
     }
 }
 
@@ -306,14 +310,18 @@ fn refuses(directive: &Directive) -> bool {
     directive.inside().iter().any(is_refusal)
 }
 
-/// A location without anything that Portway serves.
-fn unserved(site: &Site<'_>, scope: &Scope<'_>, comments: &mut Vec<String>) -> Entry {
+/// A location without anything that Portway serves, and what is to be said of it.
+fn unserved(
+    site: &Site<'_>,
+    scope: &Scope<'_>,
+    comments: &mut Vec<String>,
+) -> (Entry, Option<&'static str>) {
     for name in OTHER_UPSTREAMS {
         if let Some(directive) = scope.own(name).first() {
             site.ledger
                 .dropped(directive, "upstreams speak HTTP: the route answers 502");
             comments.push(format!("nginx had `{}` here.", directive.shown()));
-            return answers::status(502);
+            return (answers::status(502), Some(NO_UPSTREAM));
         }
     }
     for name in FILES {
@@ -323,7 +331,7 @@ fn unserved(site: &Site<'_>, scope: &Scope<'_>, comments: &mut Vec<String>) -> E
         }
     }
     comments.push("nginx served files here, which Portway does not.".to_owned());
-    answers::status(404)
+    (answers::status(404), Some(NO_FILES))
 }
 
 /// nginx redirects the path of a folder without its slash, where an upstream serves the folder.
@@ -355,4 +363,6 @@ const TO_PROTECT: &str =
     "the route answers 403 until it is protected: `access: protected` with a policy";
 const OTHER_UPSTREAMS: &[&str] = &["fastcgi_pass", "memcached_pass", "scgi_pass", "uwsgi_pass"];
 const FILES: &[&str] = &["root", "alias", "try_files"];
+const NO_FILES: &str = "a route that answers 404";
+const NO_UPSTREAM: &str = "a route that answers 502";
 const NGINX_TIMEOUT: Duration = Duration::from_mins(1);

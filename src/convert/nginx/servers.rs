@@ -297,6 +297,7 @@ fn route<'t>(
         comments: said,
         apart,
         answered,
+        lost,
     } = routes::served(site, &place);
     let paths = place.paths;
     let answers = matches!(target, Target::Answer(_));
@@ -309,9 +310,10 @@ fn route<'t>(
     let wider = wider.and_then(|paths| paths.pattern().ok());
     let pattern = match (pattern, wider) {
         (Ok(pattern), _) => {
-            match order {
-                Order::Same => site.ledger.kept(location, "a route"),
-                Order::Early => {
+            match (lost, order) {
+                (Some(why), _) => site.ledger.changed(location, why),
+                (None, Order::Same) => site.ledger.kept(location, "a route"),
+                (None, Order::Early) => {
                     let why = "a route before expressions that nginx would try first";
                     site.ledger.changed(location, why);
                 }
