@@ -153,6 +153,33 @@ fn a_location_whose_upstream_is_lost_is_not_called_kept() {
     }
 }
 
+/// The `map` of every guide to WebSockets needs no counterpart, and another use of its variable does.
+#[test]
+fn a_map_is_kept_only_where_it_does_no_more_than_upgrades() {
+    let usual = "proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $made;";
+    for (uses, word) in [
+        (usual, "kept"),
+        ("proxy_set_header Connection ${MADE};", "kept"),
+        ("proxy_set_header X-Other $made_by_others;", "kept"),
+        ("", "kept"),
+        ("limit_rate $made;", "dropped"),
+        ("proxy_set_header X-Kind $made;", "dropped"),
+        ("if ($made = close) { return 403; }", "dropped"),
+        ("add_header X-Kind a${made}b;", "dropped"),
+    ] {
+        let text = format!(
+            "map $http_upgrade $made {{ default upgrade; '' close; }}
+            server {{ server_name a.test; location / {{ {uses} proxy_pass http://10.0.0.1; }} }}"
+        );
+        let report = converted(&text).unwrap().report;
+        let mut lines = report.directives.iter();
+        let map = lines
+            .find(|line| line.directive.starts_with("map "))
+            .unwrap();
+        assert_eq!(map.verdict.word(), word, "{uses}: {}", report.text());
+    }
+}
+
 /// The order of writing counts, and neighbours that say the same stand together.
 #[test]
 fn addresses_are_let_in_in_the_order_of_writing() {

@@ -104,7 +104,7 @@ fn both(there: Rules, back: Rules) -> Option<Entry> {
     (!written.is_empty()).then(|| Entry::new("headers", Yaml::Map(written)))
 }
 
-fn is_upgrade(name: &str) -> bool {
+pub(super) fn is_upgrade(name: &str) -> bool {
     ["connection", "upgrade"].contains(&name.to_ascii_lowercase().as_str())
 }
 
