@@ -10,7 +10,9 @@ use crate::crypto::claims::Freshness;
 use crate::crypto::claims::Rounds;
 use crate::crypto::claims::Seen;
 use crate::crypto::tags::AddressTag;
+use crate::decision::endpoints;
 use crate::model::claim::NotLive;
+use crate::model::name::HostName;
 use crate::model::time::Timestamp;
 
 /// What becomes of a browser that comes back from the collector with a session that does not serve here.
@@ -117,17 +119,27 @@ pub fn blamed(
     }
 }
 
-/// Counts one more round without a question to the same address; none where there were enough of them.
-/// Tabs that are opened at once show the same cookie, and so count as one.
+/// Counts one more round without a question to the same target of a host; none where there were enough of
+/// them. Tabs that are opened at once show the same cookie, and so count as one.
+///
+/// The page that sends a kept post again (D-22) has another query each time, so all those of a host are one
+/// target. It submits itself, which no browser ever stops, at the pace of scripts and networks: its rounds
+/// are told from honest ones by nothing but their number.
 #[must_use]
 pub fn one_more(
     before: Option<Rounds>,
-    to: AddressTag,
+    (host, target): (&HostName, &str),
     seen: Seen,
     now: Timestamp,
 ) -> Option<Rounds> {
-    let going_on =
-        before.filter(|rounds| rounds.to == to && now.since(rounds.since) < window(seen));
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    let (target, window) = if path == endpoints::REPLAY {
+        (path, WINDOW)
+    } else {
+        (target, window(seen))
+    };
+    let to = AddressTag::of(host, target);
+    let going_on = before.filter(|rounds| rounds.to == to && now.since(rounds.since) < window);
     let Some(rounds) = going_on else {
         return Some(Rounds {
             to,
@@ -151,9 +163,11 @@ const fn window(seen: Seen) -> Duration {
         | Seen::Nothing
         | Seen::Over
         | Seen::Unconfirmed
-        | Seen::Unreadable => Duration::from_mins(1),
+        | Seen::Unreadable => WINDOW,
     }
 }
+
+const WINDOW: Duration = Duration::from_mins(1);
 
 /// Rounds that are gone; browsers follow about twenty redirects in a row, which are six or seven.
 const ROUNDS_MAX: NonZeroU8 = match NonZeroU8::new(3) {
@@ -164,20 +178,29 @@ const ROUNDS_MAX: NonZeroU8 = match NonZeroU8::new(3) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::name::HostName;
 
     const BEGINNING: Timestamp = Timestamp::from_millis(1_700_000_000_000);
     const SECOND: Duration = Duration::from_secs(1);
 
-    fn address(target: &str) -> AddressTag {
-        AddressTag::of(&HostName::parse("app.test").unwrap(), target)
+    fn one_round(
+        before: Option<Rounds>,
+        target: &str,
+        seen: Seen,
+        now: Timestamp,
+    ) -> Option<Rounds> {
+        let host = HostName::parse("app.test").unwrap();
+        one_more(before, (&host, target), seen, now)
     }
 
     /// How many rounds are gone, one every `apart`, before it is said to be enough; at most 20.
     fn rounds(seen: Seen, apart: Duration) -> u32 {
+        rounds_to(|_| "/".to_owned(), seen, apart)
+    }
+
+    fn rounds_to(target: impl Fn(u32) -> String, seen: Seen, apart: Duration) -> u32 {
         let (mut before, mut now) = (None, BEGINNING);
         for gone in 0..20 {
-            match one_more(before, address("/"), seen, now) {
+            match one_round(before, &target(gone), seen, now) {
                 None => return gone,
                 more @ Some(_) => before = more,
             }
@@ -202,24 +225,36 @@ mod tests {
     }
 
     #[test]
+    fn a_kept_post_is_sealed_anew_in_each_round_and_counted_all_the_same_d_10_d_22() {
+        let replay = |n: u32| format!("{}?{}=sealed{n}", endpoints::REPLAY, endpoints::POST);
+        for seen in [Seen::NonceOnly, Seen::Good, Seen::Strayed] {
+            assert_eq!(rounds_to(replay, seen, Duration::ZERO), 3, "{seen:?}");
+            assert_eq!(rounds_to(replay, seen, 19 * SECOND), 3, "{seen:?}");
+            assert_eq!(rounds_to(replay, seen, 20 * SECOND), 20, "{seen:?}");
+        }
+        let other = |n: u32| format!("{}{n}?p=sealed", endpoints::REPLAY);
+        assert_eq!(rounds_to(other, Seen::NonceOnly, Duration::ZERO), 20);
+    }
+
+    #[test]
     fn another_address_begins_anew_and_tabs_that_open_at_once_count_as_one_d_9_d_10() {
         let mut before = None;
         for n in 0..20 {
             let target = format!("/{n}");
-            before = one_more(before, address(&target), Seen::Nothing, BEGINNING);
+            before = one_round(before, &target, Seen::Nothing, BEGINNING);
             assert_eq!(before.unwrap().count, NonZeroU8::MIN);
         }
         for _ in 0..20 {
-            let tab = one_more(before, address("/19"), Seen::Nothing, BEGINNING);
+            let tab = one_round(before, "/19", Seen::Nothing, BEGINNING);
             assert_eq!(tab.unwrap().count.get(), 2);
         }
     }
 
     #[test]
     fn a_clock_that_is_behind_ends_no_count_early() {
-        let first = one_more(None, address("/"), Seen::Nothing, BEGINNING).unwrap();
+        let first = one_round(None, "/", Seen::Nothing, BEGINNING).unwrap();
         let behind = BEGINNING.before(100 * SECOND);
-        let second = one_more(Some(first), address("/"), Seen::Nothing, behind).unwrap();
+        let second = one_round(Some(first), "/", Seen::Nothing, behind).unwrap();
         assert_eq!(second.count.get(), 2);
     }
 

@@ -176,6 +176,34 @@ async fn a_kept_form_is_the_browsers_that_posted_it_d_22() {
     assert_eq!(page.form().value("secret"), "1");
 }
 
+/// A browser that keeps no authn cookie posts, signs in without a word and comes to a page that posts again.
+#[tokio::test]
+async fn a_form_that_comes_back_again_and_again_is_stopped_and_told_why_d_10_d_22() {
+    let (gateway, application) = start("").await;
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
+    let before = application.requests();
+    browser.jar.forget("app.test", "-authn-");
+    let mut sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1")).await;
+    for round in 0..3 {
+        let page = browser.follow_all(sent).await.expect(200);
+        assert_eq!(page.url.path(), "/.portway/replay", "{round}");
+        browser.jar.forget("app.test", "-authn-");
+        sent = browser.submit(&page, &page.form()).await.expect(303);
+    }
+    let told = browser.follow_all(sent).await.expect(503);
+    assert_eq!(told.url.host(), "login.test");
+    let text = told.text();
+    assert!(
+        text.contains("Signing in does not come to an end"),
+        "{text}"
+    );
+    assert!(
+        text.contains("Your sign-in does not arrive there"),
+        "{text}"
+    );
+    assert_eq!(application.requests(), before, "no round got there");
+}
+
 #[tokio::test]
 async fn nothing_is_kept_where_nothing_may_be() {
     let (gateway, _application) = start("limits: { kept_posts: 0 }\n").await;

@@ -234,6 +234,35 @@ async fn a_user_has_so_many_sessions_and_the_oldest_goes_s_21() {
 }
 
 #[tokio::test]
+async fn a_page_that_is_asked_for_again_and_again_is_told_why_d_10() {
+    let Some((_nginx, gateway)) = applications().await else {
+        return;
+    };
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
+    for (forgotten, status, cause) in [
+        ("-authn-", 503, "Your sign-in does not arrive there"),
+        ("-", 403, "Your browser does not return its cookies"),
+    ] {
+        let url = format!("https://app.test/round{forgotten}");
+        for round in 0..3 {
+            browser.jar.forget("app.test", forgotten);
+            let sent = browser.get(&url).await.expect(303);
+            let back = browser.follow(&sent).await.expect(303);
+            assert_eq!(back.location().host(), "app.test", "{round}");
+            browser.follow(&back).await.expect(303);
+        }
+        browser.jar.forget("app.test", forgotten);
+        let sent = browser.get(&url).await.expect(303);
+        let text = browser.follow(&sent).await.expect(status).text();
+        assert!(
+            text.contains("Signing in does not come to an end"),
+            "{text}"
+        );
+        assert!(text.contains(cause), "{text}");
+    }
+}
+
+#[tokio::test]
 async fn a_login_page_without_an_application_leads_to_a_welcome() {
     let Some((_nginx, gateway)) = applications().await else {
         return;

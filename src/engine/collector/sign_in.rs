@@ -14,7 +14,6 @@ use crate::crypto::claims::TOKEN_LIFETIME;
 use crate::crypto::claims::Token;
 use crate::crypto::key_ring::Purpose;
 use crate::crypto::sealed::Binding;
-use crate::crypto::tags::AddressTag;
 use crate::decision::cookies;
 use crate::decision::cookies::chain;
 use crate::decision::endpoints;
@@ -295,8 +294,8 @@ impl Collector {
         let SignInRequest {
             host, target, seen, ..
         } = request;
-        let (to, now) = (AddressTag::of(host, target), self.clock.now());
-        let Some(rounds) = one_more(signed_in.rounds, to, *seen, now) else {
+        let now = self.clock.now();
+        let Some(rounds) = one_more(signed_in.rounds, (host, target.as_str()), *seen, now) else {
             let since = signed_in.rounds.map_or(now, |rounds| rounds.since);
             let limit = self.settings.skew_hard.max(self.settings.skew_allowance);
             let seen = blamed(*seen, request.issued, since, now, limit);
