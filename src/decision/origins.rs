@@ -1,6 +1,9 @@
 //! Which hosts the gateway serves and where users reach them: the only places a redirect may lead to
 //! (D-18, RFC 9700 §4.11).
 
+use std::borrow::Cow;
+
+use crate::decision::percent::escape;
 use crate::decision::routing::HostPattern;
 use crate::decision::routing::HostTable;
 use crate::model::name::HostName;
@@ -73,6 +76,36 @@ pub fn is_plain_target(target: &str) -> bool {
         && target.len() <= TARGET_BYTES_MAX
 }
 
+/// Path and query of a host's as they may stand in a `Location`; none where they may not, or are too long.
+///
+/// In a query, browsers send backslashes as they are, and other programs letters beyond ASCII: those are
+/// escaped, which applications read as the same. In a path either would be another one to some reader.
+#[must_use]
+pub fn way_back(target: &str) -> Option<Cow<'_, str>> {
+    if is_within_host(target) {
+        return Some(Cow::Borrowed(target));
+    }
+    let (path, query) = target.split_once('?')?;
+    let mut escaped = format!("{path}?").into_bytes();
+    let is_plain = |_, byte: u8| byte.is_ascii() && byte != b'\\';
+    escape(&mut escaped, query, is_plain);
+    let escaped = String::from_utf8(escaped).ok()?;
+    is_within_host(&escaped).then_some(Cow::Owned(escaped))
+}
+
+/// The nearest to a target that there is no [way back](way_back) to: its path, or else `/`.
+#[must_use]
+pub fn nearest(target: &str) -> &str {
+    let path = target.split_once('?').map_or(target, |(path, _)| path);
+    if is_within_host(path) { path } else { "/" }
+}
+
+/// Whether a target is a path of whichever host it is asked for at, and [plain](is_plain_target).
+#[must_use]
+pub fn is_within_host(target: &str) -> bool {
+    target.starts_with('/') && is_plain_target(target)
+}
+
 fn origin(host: &HostName, port: u16) -> String {
     if port == HTTPS {
         format!("https://{host}")
@@ -97,7 +130,7 @@ fn split_port(authority: &str) -> Option<(&str, u16)> {
 }
 
 const HTTPS: u16 = 443;
-/// Longest path and query that a sign-in comes back to; longer ones come back to `/`.
+/// Longest path and query that a sign-in comes back to; longer ones come back to the path alone.
 pub const TARGET_BYTES_MAX: usize = 6 * 1024;
 
 #[cfg(test)]
@@ -126,6 +159,33 @@ mod tests {
                 Some(sent),
                 "{given}"
             );
+        }
+    }
+
+    #[test]
+    fn a_sign_in_comes_back_to_what_was_asked_for_or_near_it_d_18_d_22() {
+        let long = "x".repeat(TARGET_BYTES_MAX);
+        for (asked, back) in [
+            ("/a?b=c%5Cd", "/a?b=c%5Cd"),
+            ("/a?b=C:\\d&e=%", "/a?b=C:%5Cd&e=%"),
+            ("/a?b=\u{fc}", "/a?b=%C3%BC"),
+            ("/a?\\?\\", "/a?%5C?%5C"),
+        ] {
+            assert_eq!(way_back(asked).as_deref(), Some(back), "{asked}");
+        }
+        for (asked, near) in [
+            (format!("/a?{long}"), "/a"),
+            (format!("/a?{}", "\\".repeat(TARGET_BYTES_MAX / 2)), "/a"),
+            (format!("/{long}?b"), "/"),
+            ("/a?b c".to_owned(), "/a"),
+            ("/a?b\r\nc".to_owned(), "/a"),
+            ("/\\evil.test/?b=\\".to_owned(), "/"),
+            ("//evil.test/?b=\\".to_owned(), "/"),
+            ("https://evil.test/?b=\\".to_owned(), "/"),
+            ("?b=\\".to_owned(), "/"),
+        ] {
+            assert_eq!(way_back(&asked), None, "{asked:?}");
+            assert_eq!(nearest(&asked), near, "{asked:?}");
         }
     }
 

@@ -12,7 +12,9 @@ use crate::decision::cookies;
 use crate::decision::cookies::CookieNames;
 use crate::decision::endpoints;
 use crate::decision::hand_over;
-use crate::decision::origins::is_plain_target;
+use crate::decision::origins::is_within_host;
+use crate::decision::origins::nearest;
+use crate::decision::origins::way_back;
 use crate::decision::percent::escape;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
@@ -88,10 +90,14 @@ impl Gate {
         }
         let held = self.names.nonces(challenged.cookies).next();
         let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
-        let target = Some(challenged.target).filter(|target| is_within_host(target));
+        let target = match way_back(challenged.target) {
+            Some(target) => self.target_after(challenged, &target, &nonce),
+            // A post is sent to where it was meant for, or nowhere: this is a GET.
+            None => nearest(challenged.target).to_owned(),
+        };
         let request = SignInRequest {
             host: challenged.host.clone(),
-            target: self.target_after(challenged, target.unwrap_or("/"), &nonce),
+            target,
             nonce,
             level: challenged.level,
             issued: self.clock.now(),
@@ -201,8 +207,4 @@ fn hint(origin: &str, target: &str, level: AuthLevel) -> String {
 /// Whether a target is one of the application's, and not one of Portway's own.
 fn is_page(target: &str) -> bool {
     is_within_host(target) && !target.starts_with(endpoints::PREFIX)
-}
-
-fn is_within_host(target: &str) -> bool {
-    target.starts_with('/') && is_plain_target(target)
 }

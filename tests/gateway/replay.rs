@@ -26,8 +26,17 @@ async fn start(limits: &str) -> (Gateway, Application) {
 }
 
 /// Posts a form to an application as a page of `site` does.
-async fn post(browser: &mut Browser, site: &str, (content_type, body): (&str, &str)) -> Answer {
-    let request = Request::post("https://app.test/order?n=1")
+async fn post(browser: &mut Browser, site: &str, form: (&str, &str)) -> Answer {
+    post_to(browser, "https://app.test/order?n=1", site, form).await
+}
+
+async fn post_to(
+    browser: &mut Browser,
+    url: &str,
+    site: &str,
+    (content_type, body): (&str, &str),
+) -> Answer {
+    let request = Request::post(url)
         .header("content-type", content_type)
         .header("accept", "text/html")
         .header("sec-fetch-mode", "navigate")
@@ -151,6 +160,27 @@ async fn anything_else_returns_to_a_get_d_22() {
         assert_eq!(there.told("uri"), "/order?n=1", "{site} {content_type}");
         assert_eq!(application.requests(), before + 1);
     }
+}
+
+#[tokio::test]
+async fn a_form_is_sent_again_to_where_it_was_meant_for_or_nowhere_d_22() {
+    let (gateway, application) = start("").await;
+    let mut browser = Browser::new(&gateway);
+    let url = "https://app.test/order?file=C:\\x&n=1";
+    let sent = post_to(&mut browser, url, "same-origin", (URL_ENCODED, "a=1")).await;
+    let page = sign_in(&mut browser, &sent.expect(303)).await;
+    assert_eq!(page.form().action, "/order?file=C:%5Cx&n=1");
+    let there = browser.submit(&page, &page.form()).await.expect(200);
+    assert_eq!(there.told("method"), "POST");
+    assert_eq!(there.told("uri"), "/order?file=C:%5Cx&n=1");
+    let before = application.requests();
+    let mut browser = Browser::new(&gateway);
+    let url = format!("https://app.test/order?n={}", "1".repeat(7000));
+    let sent = post_to(&mut browser, &url, "same-origin", (URL_ENCODED, "a=1")).await;
+    let there = sign_in(&mut browser, &sent.expect(303)).await;
+    assert_eq!(there.told("method"), "GET", "nothing is posted elsewhere");
+    assert_eq!(there.told("uri"), "/order");
+    assert_eq!(application.requests(), before + 1);
 }
 
 #[tokio::test]

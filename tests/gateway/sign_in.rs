@@ -40,6 +40,23 @@ async fn a_deep_link_comes_back_after_signing_in_with_its_query_kept_d_9() {
 }
 
 #[tokio::test]
+async fn a_deep_link_that_is_odd_comes_back_as_the_same_and_one_too_long_to_its_path_d_18_d_22() {
+    let Some((_nginx, gateway)) = applications().await else {
+        return;
+    };
+    let long = format!("/deep/link?a={}", "1".repeat(7000));
+    for (asked, there) in [
+        ("/deep/link?a=C:\\x&b=1", "/deep/link?a=C:%5Cx&b=1"),
+        (long.as_str(), "/deep/link"),
+    ] {
+        let mut browser = Browser::new(&gateway);
+        let url = format!("https://app.test{asked}");
+        let back = browser.sign_in(&url, "alice").await.expect(200);
+        assert_eq!(back.told("uri"), there);
+    }
+}
+
+#[tokio::test]
 async fn cookies_are_host_only_secure_http_only_and_lax_and_fit_one_kibibyte_m_014() {
     let Some((_nginx, gateway)) = applications().await else {
         return;

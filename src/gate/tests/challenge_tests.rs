@@ -75,6 +75,11 @@ fn what_may_not_stand_in_a_location_comes_back_to_the_front_page_d_18() {
         let request = post.request_in(&post.challenge(&[], target));
         assert_eq!(request.target, "/", "{target:?}");
     }
+    let too_long = format!("/a?{too_long}");
+    for (target, back) in [("/a?b=\\", "/a?b=%5C"), (too_long.as_str(), "/a")] {
+        let request = post.request_in(&post.challenge(&[], target));
+        assert_eq!(request.target, back, "{target:?}");
+    }
 }
 
 #[test]
