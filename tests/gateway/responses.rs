@@ -182,6 +182,44 @@ async fn a_denial_is_answered_as_the_route_says_d_23() {
 }
 
 #[tokio::test]
+async fn nobody_who_is_denied_is_sent_round_and_round() {
+    let recorder = Recorder::start().await;
+    let gateway = start(
+        &recorder,
+        "",
+        "      - { path: /a, access: protected, policy: [], pool: app, failure_url: /b }
+      - { path: /b, access: protected, policy: [], pool: app, failure_url: \"/a?from=${request.path}\" }
+      - { path: /port, access: protected, policy: [], pool: app, failure_url: \"https://app.test:8443/port\" }
+      - { path: /staff, access: protected, policy: [], pool: app, failure_url: /guests }
+      - { path: /guests, access: protected, policy: [], pool: app, failure_url: /sorry }
+      - { path: /sorry, access: excluded, pool: app }
+",
+    )
+    .await;
+    let mut alice = Browser::new(&gateway);
+    let first = alice.sign_in("https://app.test/a", "alice").await;
+    first.expect(403);
+    for path in ["/a", "/b", "/port"] {
+        let page = alice
+            .get(&format!("https://app.test{path}"))
+            .await
+            .expect(403);
+        assert!(
+            page.text().contains("not allowed to open this page"),
+            "{path}"
+        );
+    }
+    // A way with an end is gone to its end.
+    for (path, next) in [("/staff", "/guests"), ("/guests", "/sorry")] {
+        let sent = alice
+            .get(&format!("https://app.test{path}"))
+            .await
+            .expect(303);
+        assert_eq!(sent.header("location"), next);
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_is_asked_for_as_the_route_says_d_8() {
     let recorder = Recorder::start().await;
     let gateway = start(
