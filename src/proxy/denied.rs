@@ -10,7 +10,28 @@ use crate::logbook::event::EventKind;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
+use crate::model::network::Network;
 use crate::ports::audit_trail::AuditTrail;
+use crate::proxy::refusal::Refusal;
+use crate::proxy::serving::Serving;
+
+/// Why a request is denied whoever makes it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Barred {
+    /// Its route does not let its address in.
+    Address,
+    /// A page opens a WebSocket that is none of a served host.
+    Origin,
+}
+
+impl Barred {
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Address => "the route does not let this address in",
+            Self::Origin => "a page of another origin opens a WebSocket",
+        }
+    }
+}
 
 /// A request that was denied. Its query is not told: queries carry secrets.
 pub(super) struct Denied<'a> {
@@ -34,20 +55,9 @@ impl Denied<'_> {
             request_id = %self.id, virtual_host = %self.host, route = self.route,
             decision = "deny", reason, "request denied"
         );
-        let event = Event::new(EventKind::Denied);
-        let event = match self.claim {
-            Some(claim) => event.user(&claim.facts.subject).session(&claim.facts.sso),
-            None => event,
-        };
-        let event = event
-            .client(self.client)
-            .host(self.host)
-            .with("method", self.method.as_str())
-            .with("path", self.path)
-            .with("route", self.route);
         let event = match self.policy {
-            "" => event,
-            name => event.with("policy", name),
+            "" => self.event(),
+            name => self.event().with("policy", name),
         };
         let event = event.with("reason", reason);
         let event = match denial.unknown.as_slice() {
@@ -55,6 +65,38 @@ impl Denied<'_> {
             rules => event.with("unknown_rules", numbers(rules)),
         };
         audit.note(event.request(self.id));
+    }
+
+    fn event(&self) -> Event {
+        let event = Event::new(EventKind::Denied);
+        let event = match self.claim {
+            Some(claim) => event.user(&claim.facts.subject).session(&claim.facts.sso),
+            None => event,
+        };
+        event
+            .client(self.client)
+            .host(self.host)
+            .with("method", self.method.as_str())
+            .with("path", self.path)
+            .with("route", self.route)
+    }
+}
+
+impl Serving {
+    /// Refuses a request that is denied whoever makes it, and tells of it: the log now and then, since strangers
+    /// can have it told, and the trail as it does of all denials.
+    pub(super) fn bar(&self, denied: &Denied<'_>, why: Barred) -> Refusal {
+        let reason = why.reason();
+        let (network, now) = (Network::of(denied.client), self.clock.now());
+        if let Some(kept_back) = self.limiters.complaints.note(network, reason, now) {
+            tracing::info!(
+                request_id = %denied.id, client = %denied.client, virtual_host = %denied.host,
+                route = denied.route, decision = "deny", reason, kept_back, "request denied"
+            );
+        }
+        let event = denied.event().with("reason", reason);
+        self.gate.audit.note(event.request(denied.id));
+        Refusal::Barred
     }
 }
 

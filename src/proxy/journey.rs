@@ -26,6 +26,7 @@ use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
+use crate::proxy::denied::Barred;
 use crate::proxy::found::Found;
 use crate::proxy::inbound;
 use crate::proxy::refusal::Refusal;
@@ -129,13 +130,14 @@ impl Serving {
         let config = &found.route.config;
         noted.route = Some(Arc::clone(&found.route));
         if !config.addresses.let_in(found.arrived.origin.client) {
-            return Err(Refusal::Denied);
+            let denied = found.denied(head, ctx.id, None);
+            return Err(self.bar(&denied, Barred::Address));
         }
         self.admit_address(&found, ctx.id)?;
         if config.access == Access::Protected && found.arrived.origin.scheme == Scheme::Http {
             return Ok(self.to_https(&found.arrived, head));
         }
-        self.check_form(session, &found)?;
+        self.check_form(session, ctx, &found)?;
         let lets_preflight = config.preflight == Preflight::Forward
             && inbound::is_preflight(&head.method, &head.headers);
         let asked = Asked {
@@ -196,8 +198,14 @@ impl Serving {
     }
 
     /// Checks what the route says about the form of a request.
-    fn check_form(&self, session: &Session, found: &Found<'_>) -> Result<(), Refusal> {
-        let headers = &session.req_header().headers;
+    fn check_form(
+        &self,
+        session: &Session,
+        ctx: &RequestContext,
+        found: &Found<'_>,
+    ) -> Result<(), Refusal> {
+        let head = session.req_header();
+        let headers = &head.headers;
         let most = found.route.config.body_bytes_max;
         if inbound::content_length(headers).is_some_and(|length| length > most) {
             return Err(Refusal::BodyTooLarge);
@@ -205,7 +213,8 @@ impl Serving {
         let origins = &self.gate.origins;
         let (host, scheme) = (&found.arrived.host, found.arrived.origin.scheme);
         if session.is_upgrade_req() && !socket::may_open(headers, host, scheme, origins) {
-            return Err(Refusal::Denied);
+            let denied = found.denied(head, ctx.id, None);
+            return Err(self.bar(&denied, Barred::Origin));
         }
         Ok(())
     }

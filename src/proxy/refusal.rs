@@ -18,6 +18,8 @@ use crate::proxy::inbound::InboundError;
 pub enum Refusal {
     /// It can be read in more than one way.
     BadRequest,
+    /// It is denied for where it comes from, whoever makes it.
+    Barred,
     /// Its body is larger than the route allows.
     BodyTooLarge,
     /// Its body comes too slowly.
@@ -65,7 +67,7 @@ impl Refusal {
             Self::BodyTooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BodyTooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::Circling => StatusCode::LOOP_DETECTED,
-            Self::Denied => StatusCode::FORBIDDEN,
+            Self::Barred | Self::Denied => StatusCode::FORBIDDEN,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
             Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
@@ -83,6 +85,7 @@ impl Refusal {
     pub(super) const fn words(self) -> (&'static str, &'static str) {
         match self {
             Self::BadRequest | Self::Expectation => ("bad_request", "bad_request_text"),
+            Self::Barred => ("denied", "barred_text"),
             Self::BodyTooLarge => ("too_large", "too_large_text"),
             Self::BodyTooSlow => ("too_slow", "too_slow_text"),
             Self::CertificateMissing => ("certificate_missing", "certificate_missing_text"),
@@ -109,6 +112,7 @@ impl Refusal {
             Self::TooManyRequests(wait) => Some(wait),
             Self::Unavailable => Some(UNAVAILABLE_WAIT),
             Self::BadRequest
+            | Self::Barred
             | Self::BodyTooLarge
             | Self::BodyTooSlow
             | Self::CertificateMissing

@@ -14,6 +14,7 @@ use crate::support::Browser;
 use crate::support::Gateway;
 use crate::support::Request;
 use crate::support::until;
+use crate::support::websocket;
 use crate::support::yaml;
 
 const SOON: Duration = Duration::from_secs(20);
@@ -376,4 +377,42 @@ async fn a_denial_names_its_policy_and_the_rules_that_could_not_be_told_d_23() {
     let carol = [&ask[..4], &["carol"]].concat();
     let explained = gateway.command(&carol).output().unwrap();
     assert!(explained.status.success(), "{explained:?}");
+}
+
+#[tokio::test]
+async fn who_is_denied_by_address_or_origin_is_written_down_and_not_called_signed_in_d_23() {
+    let (gateway, application) = start("").await;
+    let config = std::fs::read_to_string(gateway.folder().join("gateway.yaml")).unwrap();
+    let open = "      - { path: /plain, access: excluded, pool: app }\n";
+    let closed =
+        "      - { path: /closed, access: excluded, addresses: [{ deny: all }], pool: app }\n";
+    let config = config.replace(open, &format!("{closed}{open}"));
+    gateway.reload_with(&config).await;
+    let mut nobody = Browser::new(&gateway);
+    let page = nobody.get("https://app.test/closed/x?s3cret=1").await;
+    let page = page.expect(403);
+    let text = page.text();
+    let said_so = "This page is not open to where your request comes from.";
+    assert!(
+        text.contains(said_so) && !text.contains("You are signed in"),
+        "{text}"
+    );
+    let reference = page.header("x-request-id");
+    let told = last(&gateway, "denied").await;
+    assert_eq!(told["reason"], "the route does not let this address in");
+    assert_eq!(told["request_id"], reference);
+    assert_eq!(told["client"], "127.0.0.1");
+    assert_eq!(told["path"], "/closed/x");
+    assert_eq!(told["route"], "/closed");
+    let found = portway(&gateway, &["find", reference]);
+    assert!(found.status.success(), "{}", said(&found));
+    let evil = [("origin", "https://evil.test")];
+    let refused = websocket::open(&nobody, "https://app.test/plain/ws", &evil).await;
+    assert_eq!(refused.unwrap_err().status(), 403);
+    let words = "a page of another origin opens a WebSocket";
+    let told = lines(&gateway, words).await;
+    let told = told.iter().find(|line| line["reason"] == words).unwrap();
+    assert_eq!(told["event"], "denied");
+    assert_eq!(told["route"], "/plain");
+    assert_eq!(application.requests(), 0);
 }
