@@ -172,6 +172,8 @@ pub enum PasswordNotice {
     Refused,
     /// The page was open too long, or the browser did not return its cookie.
     Stale,
+    /// It was changed, and what follows from that could not be kept: other sessions may go on.
+    Unfinished,
     /// Too many attempts were made; the next may be made after this time.
     Wait(Duration),
     /// The new one is not taken.

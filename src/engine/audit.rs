@@ -48,7 +48,9 @@ impl EmbeddedEngine {
         let changed = self.change(request).await;
         let event = match &changed {
             Ok(session) => signed_in(session),
-            Err(ChangePasswordError::SignIn(error)) => self.refused(error, &typed),
+            Err(ChangePasswordError::SignIn(error) | ChangePasswordError::Unfinished(error)) => {
+                self.refused(error, &typed)
+            }
             // Nobody was let in or kept out.
             Err(ChangePasswordError::Change(_) | ChangePasswordError::Weak(_)) => return changed,
         };

@@ -52,11 +52,14 @@ impl EmbeddedEngine {
                 let before = self.parts.clock.now().max(begun).after(MOMENT);
                 self.cut_off_before(&store, &subject, before)
                     .await
-                    .map_err(SignInError::Store)?;
+                    .map_err(SignInError::Store)
+                    .map_err(ChangePasswordError::Unfinished)?;
                 before
             }
         };
         let session = self.new_session(verified, address, begun);
-        Ok(self.establish(session, request.replaces.as_ref()).await?)
+        self.establish(session, request.replaces.as_ref())
+            .await
+            .map_err(ChangePasswordError::Unfinished)
     }
 }

@@ -124,9 +124,12 @@ pub enum ChangePasswordError {
     /// The provider did not change it.
     #[error("the password was not changed")]
     Change(#[from] ChangeError),
-    /// The old password was not accepted, or the session that follows could not be begun.
+    /// The old password was not accepted.
     #[error(transparent)]
     SignIn(#[from] SignInError),
+    /// It was changed, but the user's other sessions could not be ended durably, or no session could be begun.
+    #[error("the password was changed, but not what follows from it")]
+    Unfinished(#[source] SignInError),
     /// The new one is not taken.
     #[error("the new password is not taken: {0}")]
     Weak(#[from] Weakness),

@@ -170,6 +170,7 @@ pub(super) enum NotChanged {
     Changed,
     Failed(String),
     NotBegun(NotBegun),
+    Unfinished(NotBegun),
     Unsupported,
     Weak(Weakness),
 }
@@ -367,6 +368,7 @@ impl From<ChangePasswordError> for NotChanged {
             }
             ChangePasswordError::Change(ChangeError::Unsupported) => Self::Unsupported,
             ChangePasswordError::SignIn(error) => Self::NotBegun(error.into()),
+            ChangePasswordError::Unfinished(error) => Self::Unfinished(error.into()),
             ChangePasswordError::Weak(why) => Self::Weak(why),
         }
     }
@@ -379,6 +381,7 @@ impl From<NotChanged> for ChangePasswordError {
             NotChanged::Changed => Self::Change(ChangeError::Changed),
             NotChanged::Failed(said) => Self::Change(ChangeError::Failed(Box::new(Said(said)))),
             NotChanged::NotBegun(why) => Self::SignIn(why.into()),
+            NotChanged::Unfinished(why) => Self::Unfinished(why.into()),
             NotChanged::Unsupported => Self::Change(ChangeError::Unsupported),
             NotChanged::Weak(why) => Self::Weak(why),
         }

@@ -78,11 +78,7 @@ impl Collector {
         let session = match self.engine.change_password(change).await {
             Ok(session) => session,
             Err(error) => {
-                tracing::info!(
-                    client = %visitor.address,
-                    error = &error as &dyn std::error::Error,
-                    "password not changed"
-                );
+                tell(&error, visitor);
                 let notice = notice_of(&error);
                 return self.password_page(visitor, &wanted, Some(user), notice);
             }
@@ -125,6 +121,23 @@ impl Collector {
     }
 }
 
+fn tell(error: &ChangePasswordError, visitor: &Visitor<'_>) {
+    let client = visitor.address;
+    if matches!(error, ChangePasswordError::Unfinished(_)) {
+        tracing::error!(
+            %client,
+            error = error as &dyn std::error::Error,
+            "password changed, and other sessions may go on"
+        );
+    } else {
+        tracing::info!(
+            %client,
+            error = error as &dyn std::error::Error,
+            "password not changed"
+        );
+    }
+}
+
 /// One wording for every reason that has to do with the old password, as at the sign-in.
 const fn notice_of(error: &ChangePasswordError) -> PasswordNotice {
     match error {
@@ -144,6 +157,7 @@ const fn notice_of(error: &ChangePasswordError) -> PasswordNotice {
         ChangePasswordError::SignIn(SignInError::Verify(VerifyError::Refused)) => {
             PasswordNotice::Refused
         }
+        ChangePasswordError::Unfinished(_) => PasswordNotice::Unfinished,
         ChangePasswordError::Weak(why) => PasswordNotice::Weak(*why),
     }
 }

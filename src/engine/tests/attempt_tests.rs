@@ -133,3 +133,24 @@ async fn a_new_password_that_is_not_taken_is_neither_tried_nor_counted() {
     }
     assert_eq!((world.provider.asked(), world.provider.changes()), (0, 0));
 }
+
+#[tokio::test]
+async fn a_password_that_is_changed_is_never_said_to_be_as_before() {
+    for others in [Others::End, Others::Keep] {
+        let world = World::new();
+        match others {
+            Others::End => world.store.ends_are(Ends::Failing),
+            Others::Keep => *world.store.inserts.lock() = Writes::Failing,
+        }
+        let changed = world.engine.change_password(change(PASSWORD, NEW, others));
+        let changed = changed.await;
+        assert!(
+            matches!(
+                changed,
+                Err(ChangePasswordError::Unfinished(SignInError::Store(_)))
+            ),
+            "{changed:?}"
+        );
+        assert_eq!(world.provider.changes(), 1);
+    }
+}

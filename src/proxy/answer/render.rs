@@ -174,7 +174,9 @@ const fn password_status(notice: PasswordNotice) -> StatusCode {
         | PasswordNotice::Refused
         | PasswordNotice::Stale => StatusCode::FORBIDDEN,
         PasswordNotice::Differ | PasswordNotice::Weak(_) => StatusCode::UNPROCESSABLE_ENTITY,
-        PasswordNotice::Busy | PasswordNotice::CutOff => StatusCode::SERVICE_UNAVAILABLE,
+        PasswordNotice::Busy | PasswordNotice::CutOff | PasswordNotice::Unfinished => {
+            StatusCode::SERVICE_UNAVAILABLE
+        }
         PasswordNotice::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
     }
 }
@@ -247,6 +249,7 @@ fn retry_after(kind: &ReplyKind) -> Option<u64> {
             | PasswordNotice::None
             | PasswordNotice::Refused
             | PasswordNotice::Stale
+            | PasswordNotice::Unfinished
             | PasswordNotice::Weak(_) => None,
         },
         ReplyKind::Circling(_)

@@ -187,6 +187,7 @@ fn password_views(reader: Reader<'_>, wait: Duration) -> Vec<View> {
         PasswordNotice::MustChange,
         PasswordNotice::Refused,
         PasswordNotice::Stale,
+        PasswordNotice::Unfinished,
         PasswordNotice::Wait(wait),
         weak(Weakness::Name),
         weak(Weakness::Same),

@@ -222,6 +222,7 @@ fn password_notice(notice: PasswordNotice) -> Option<Message> {
         PasswordNotice::None => return None,
         PasswordNotice::Refused => Message::of("notice_refused"),
         PasswordNotice::Stale => Message::of("notice_stale"),
+        PasswordNotice::Unfinished => Message::of("notice_unfinished"),
         PasswordNotice::Wait(wait) => {
             Message::of("notice_wait").with_message("time", Message::time(wait))
         }
