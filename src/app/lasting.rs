@@ -38,6 +38,7 @@ use crate::proxy::serving::Serving;
 use crate::proxy::serving::ServingParts;
 use crate::proxy::streams::Streams;
 use crate::proxy::upgrades::Upgrades;
+use crate::telemetry::complaints::Complaints;
 
 /// Which process changes what is served.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -156,6 +157,7 @@ impl Lasting {
             audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
+            complaints: Complaints::default(),
         }))
     }
 }

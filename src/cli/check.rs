@@ -29,6 +29,7 @@ use crate::decision::adoption::OnSilence;
 use crate::decision::policy::Access;
 use crate::ports::clock::Clock;
 use crate::system::SystemClock;
+use crate::telemetry;
 
 /// Checks a configuration file: 0 with its warnings and a summary when it is right, 2 with all its faults
 /// when not.
@@ -67,6 +68,7 @@ pub(super) fn check(config: &Path) -> ExitCode {
 /// Prints every fault of a configuration to standard error; 2.
 #[must_use]
 pub(super) fn refuse(config: &Path, faults: &Faults) -> ExitCode {
+    telemetry::settle();
     let stderr = std::io::stderr();
     let colour = colour_of(&stderr);
     write_all(stderr.lock(), &report(config, faults, colour));

@@ -17,6 +17,7 @@ use zeroize::Zeroizing;
 
 use crate::config::Config;
 use crate::crypto::key_ring::KeyRing;
+use crate::telemetry;
 
 mod audit;
 mod check;
@@ -114,6 +115,7 @@ struct ConfigArgs {
 /// Runs the verb that the arguments name.
 #[must_use]
 pub fn run() -> ExitCode {
+    let _settled = telemetry::SettleAtEnd;
     match Cli::parse().verb {
         Verb::Audit(args) => audit::run(&args),
         Verb::Check(args) => check::check(&args.config),
@@ -164,8 +166,9 @@ fn say_json(value: &impl serde::Serialize) {
     }
 }
 
-/// Writes words to standard error. A closed one leaves nobody to tell.
+/// Writes words to standard error, after the log lines so far. A closed one leaves nobody to tell.
 fn complain(text: &str) {
+    telemetry::settle();
     let _closed = std::io::stderr().lock().write_all(text.as_bytes());
 }
 

@@ -27,6 +27,7 @@ use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
+use crate::model::network::Network;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::ports::audit_trail::AuditTrail;
@@ -34,6 +35,8 @@ use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
 use crate::ports::session_engine::SessionEngine;
+use crate::ports::session_engine::SignInError;
+use crate::telemetry::complaints::Complaints;
 
 mod device;
 pub mod password;
@@ -67,6 +70,8 @@ pub struct Collector {
     pub clock: Arc<dyn Clock>,
     /// Randomness.
     pub entropy: Arc<dyn Entropy>,
+    /// Which refusals the log was told of lately.
+    pub complaints: Complaints,
 }
 
 /// What a browser sends to the collector, whatever it asks for.
@@ -159,6 +164,22 @@ impl Collector {
         }
     }
 
+    /// Tells the log of a refusal. Anybody can have many, so that those of one network that are refused alike are not
+    /// told one by one.
+    fn tell_refused(
+        &self,
+        what: &str,
+        visitor: &Visitor<'_>,
+        alike: &str,
+        error: &(dyn std::error::Error + 'static),
+    ) {
+        let (client, now) = (visitor.address, self.clock.now());
+        let why = format!("{what}: {alike}");
+        if let Some(kept_back) = self.complaints.note(Network::of(client), &why, now) {
+            tracing::info!(%client, kept_back, error, "{what}");
+        }
+    }
+
     fn own_origin(&self) -> String {
         self.origins.collector().unwrap_or_default()
     }
@@ -174,6 +195,18 @@ impl Collector {
     fn seal<C: Claims>(&self, to: &Binding<'_>, claims: &C) -> String {
         self.keys
             .seal_claims(to, seal_nonce(self.entropy.as_ref()), claims)
+    }
+}
+
+/// Which refusals of sign-ins are alike: how long somebody has to wait makes no difference.
+fn alike(error: &SignInError) -> String {
+    match error {
+        SignInError::Throttled { by, .. } => format!("too many attempts, by {by}"),
+        SignInError::Verify(why) => why.to_string(),
+        SignInError::CutOff
+        | SignInError::MustChange
+        | SignInError::Store(_)
+        | SignInError::Unrecorded => error.to_string(),
     }
 }
 

@@ -185,7 +185,9 @@ impl Serving {
         let asks = host.and_then(|host| host.client_auth.as_ref());
         let (Some(tls), Transport::Tls) = (&connection.tls, connection.transport) else {
             let taken = asks.map_or(Ok(()), |auth| auth.without_tls());
-            return taken.map(|()| None).map_err(|why| refusal(why, connection));
+            return taken
+                .map(|()| None)
+                .map_err(|why| self.uncertified(why, connection));
         };
         let greeting = connection.greeting.as_deref();
         let greeted = greeting
@@ -202,17 +204,21 @@ impl Serving {
             return Err(Refusal::Misdirected);
         };
         let judged = greeting.judge(chain, auth, tls, self.clock.now());
-        judged.map(Some).map_err(|why| refusal(why, connection))
+        judged
+            .map(Some)
+            .map_err(|why| self.uncertified(why, connection))
     }
-}
 
-fn refusal(why: ClientRefusal, connection: &ConnectionFacts) -> Refusal {
-    match why {
-        ClientRefusal::Missing => Refusal::CertificateMissing,
-        ClientRefusal::NotGood(fault) => {
-            tracing::info!(client = %connection.peer.ip(), reason = %fault, "certificate of a client refused");
-            Refusal::CertificateRefused
+    fn uncertified(&self, why: ClientRefusal, connection: &ConnectionFacts) -> Refusal {
+        let fault = match why {
+            ClientRefusal::Missing => return Refusal::CertificateMissing,
+            ClientRefusal::NotGood(fault) => fault,
+        };
+        let (client, reason) = (connection.peer.ip(), fault.to_string());
+        if let Some(kept_back) = self.may_tell(client, &reason) {
+            tracing::info!(%client, kept_back, %reason, "certificate of a client refused");
         }
+        Refusal::CertificateRefused
     }
 }
 

@@ -99,7 +99,12 @@ impl Connection {
 
     fn is_flooded(&self) {
         let client = self.facts.peer;
-        tracing::info!(%client, "too many streams were taken back before their answers; closed");
+        let may_tell = self.live.look().may_tell(client.ip(), "streams taken back");
+        if let Some(kept_back) = may_tell {
+            tracing::info!(
+                %client, kept_back, "too many streams were taken back before their answers; closed"
+            );
+        }
         self.given_up.store(true, Ordering::Relaxed);
     }
 

@@ -21,6 +21,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::denied::Denied;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::refusal::Refusal;
+use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
 
 /// A request whose route is known.
@@ -99,7 +100,11 @@ impl Found<'_> {
     }
 
     /// The target that the upstream is asked for, where it differs from what was written.
-    pub(super) fn rewritten(&self, request: &RequestFacts<'_>) -> Result<Option<String>, Refusal> {
+    pub(super) fn rewritten(
+        &self,
+        request: &RequestFacts<'_>,
+        serving: &Serving,
+    ) -> Result<Option<String>, Refusal> {
         let config = &self.route.config;
         let Some(rewrite) = &config.rewrite else {
             return Ok(self.canonical.clone());
@@ -107,10 +112,14 @@ impl Found<'_> {
         let path = rewrite
             .path(self.path, config.tolerance)
             .map_err(|refusal| {
-                tracing::info!(
-                    request_id = %request.id, route = %config.name, reason = %refusal,
-                    "rewritten path refused"
-                );
+                let client = self.arrived.origin.client;
+                let why = format!("rewritten, {refusal}");
+                if let Some(kept_back) = serving.may_tell(client, &why) {
+                    tracing::info!(
+                        request_id = %request.id, %client, route = %config.name, kept_back,
+                        reason = %refusal, "rewritten path refused"
+                    );
+                }
                 Refusal::BadRequest
             })?;
         let Some(path) = path else {

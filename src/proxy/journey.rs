@@ -21,6 +21,7 @@ use crate::decision::routing::RouteFound;
 use crate::gate::admit::Admission;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::id::RequestId;
 use crate::proxy::access::Noted;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
@@ -66,7 +67,8 @@ impl Serving {
         let arrived = ctx.serving.arrive(session, &current.connection)?;
         noted.arrived = Some(Arc::clone(&arrived));
         self.has_arrived(&arrived, head);
-        let path = normalise(head.uri.path()).map_err(|refusal| odd_path(ctx, &refusal))?;
+        let path = normalise(head.uri.path())
+            .map_err(|refusal| self.odd_path(&arrived, ctx.id, &refusal))?;
         if self.gate.origins.collector_host() == Some(&arrived.host) {
             self.client_of(&current.connection, None)?;
             return Ok(self.own_or_https(Place::Collector, arrived, head));
@@ -92,7 +94,9 @@ impl Serving {
             RouteFound::Found(route) => Arc::clone(route),
             RouteFound::MethodNotAllowed(methods) => return Ok(Step::Disallow(methods)),
             RouteFound::NotFound => return Err(Refusal::NotFound),
-            RouteFound::Refused(refusal) => return Err(odd_path(ctx, &refusal)),
+            RouteFound::Refused(refusal) => {
+                return Err(self.odd_path(&arrived, ctx.id, &refusal));
+            }
         };
         let canonical = canonical_target(head, path.as_str());
         self.decide(
@@ -219,6 +223,14 @@ impl Serving {
         Ok(())
     }
 
+    fn odd_path(&self, arrived: &Arrived, id: RequestId, refusal: &PathRefusal) -> Refusal {
+        let (client, reason) = (arrived.origin.client, refusal.to_string());
+        if let Some(kept_back) = self.may_tell(client, &reason) {
+            tracing::info!(request_id = %id, %client, kept_back, %reason, "path refused");
+        }
+        Refusal::BadRequest
+    }
+
     /// Registers a permitted request for being cut, then looks again: an end between the decision and
     /// the registration would otherwise be missed (S-17).
     fn register(
@@ -248,11 +260,6 @@ enum Registered {
     Ended,
     /// It may go on; registered if it belongs to a session.
     Standing(Option<Registration>),
-}
-
-fn odd_path(ctx: &RequestContext, refusal: &PathRefusal) -> Refusal {
-    tracing::info!(request_id = %ctx.id, reason = %refusal, "path refused");
-    Refusal::BadRequest
 }
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.

@@ -210,7 +210,7 @@ impl Serving {
                 }
             },
             headers: self.header_changes(found, permit, request)?,
-            target: found.rewritten(request)?,
+            target: found.rewritten(request, self)?,
             reply: self.fixed_reply(found, permit, request)?,
         })
     }

@@ -11,6 +11,7 @@ use pingora::ErrorType;
 
 use crate::proxy::address::with_socket;
 use crate::proxy::context::Admitted;
+use crate::proxy::context::RequestContext;
 use crate::proxy::inbound::InboundError;
 
 /// Why a request is not forwarded.
@@ -153,6 +154,27 @@ pub(super) const fn refusal_of(error: InboundError) -> Refusal {
         InboundError::Malformed(_) => Refusal::BadRequest,
         InboundError::HeaderTooLarge => Refusal::HeaderTooLarge,
         InboundError::Expectation => Refusal::Expectation,
+    }
+}
+
+/// Tells of a request that failed. Whoever is not signed in has no line for each: anybody can have many fail.
+pub(super) fn tell_failure(status: u16, error: &Error, ctx: &RequestContext) {
+    let admitted = ctx.admitted.as_deref();
+    let client = match (admitted, &ctx.current) {
+        (Some(admitted), _) if admitted.permit.session().is_some() => None,
+        (Some(admitted), _) => Some(admitted.arrived.origin.client),
+        (None, current) => current.as_ref().map(|current| current.connection.peer.ip()),
+    };
+    let kept_back = match client {
+        None => Some(0),
+        Some(client) => {
+            let why = format!("{status} {}", error.etype().as_str());
+            ctx.serving.may_tell(client, &why)
+        }
+    };
+    if let Some(kept_back) = kept_back {
+        let error = reason(error, admitted);
+        tracing::info!(request_id = %ctx.id, status, kept_back, %error, "request failed");
     }
 }
 

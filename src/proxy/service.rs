@@ -43,8 +43,8 @@ use crate::proxy::live::Live;
 use crate::proxy::outbound;
 use crate::proxy::outbound::Outgoing;
 use crate::proxy::refusal::Refusal;
-use crate::proxy::refusal::reason;
 use crate::proxy::refusal::refusal_for;
+use crate::proxy::refusal::tell_failure;
 use crate::proxy::retry;
 use crate::proxy::shaping;
 use crate::proxy::step::Step;
@@ -334,8 +334,7 @@ impl ProxyHttp for Portway {
         };
         let status = refusal.map_or(0, |refusal| refusal.status().as_u16());
         if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
-            let error = reason(error, ctx.admitted.as_deref());
-            tracing::info!(request_id = %ctx.id, status, error = error.as_str(), "request failed");
+            tell_failure(status, error, ctx);
             // A client that is gone needs no answer.
             let changes = ctx.serving.own_changes(session.req_header(), ctx);
             let voice = Voice {

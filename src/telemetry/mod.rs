@@ -3,14 +3,20 @@
 //! No secret, cookie or session id is ever among them; ids appear as short hashes.
 
 use std::io::IsTerminal;
+use std::sync::Arc;
+use std::sync::OnceLock;
 
 use tracing_subscriber::EnvFilter;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+
+use crate::telemetry::stderr::LogLines;
 
 pub mod access;
 pub mod complaints;
 pub mod histogram;
 pub mod lines;
 pub mod metrics;
+mod stderr;
 pub mod stopwatch;
 
 /// How log lines look.
@@ -23,13 +29,13 @@ pub enum LogFormat {
 }
 
 /// Begins to write log lines to standard error. `filter` is a comma-separated list of `target=level`; a
-/// second call does nothing.
+/// second call does nothing. A thread of its own writes them; [`settle`] waits for it.
 pub fn begin(format: LogFormat, filter: &str) {
     let filter = EnvFilter::try_new(format!("{filter},{CAPS}"));
     let filter = filter.unwrap_or_else(|_| EnvFilter::new(format!("{DEFAULT_FILTER},{CAPS}")));
     let lines = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(writer());
     // tracing-subscriber honours NO_COLOR by itself.
     let lines = lines.with_target(false);
     let lines = if std::io::stderr().is_terminal() {
@@ -43,6 +49,37 @@ pub fn begin(format: LogFormat, filter: &str) {
     };
     begun.ok();
 }
+
+/// Waits until the log lines so far are written, for two seconds at most: whoever reads them may have stopped. To be
+/// called before the process ends, and before anything else is written to standard error.
+pub fn settle() {
+    if let Some(lines) = LINES.get() {
+        lines.settle();
+    }
+}
+
+/// [`settle`]s when it is dropped, after a panic too.
+#[derive(Debug)]
+pub struct SettleAtEnd;
+
+impl Drop for SettleAtEnd {
+    fn drop(&mut self) {
+        settle();
+    }
+}
+
+/// Where lines go. Without a thread for them they are written by whoever has something to say.
+fn writer() -> BoxMakeWriter {
+    if let Some(lines) = LINES.get() {
+        return BoxMakeWriter::new(Arc::clone(lines));
+    }
+    match LogLines::begin() {
+        Ok(lines) => BoxMakeWriter::new(Arc::clone(LINES.get_or_init(|| lines))),
+        Err(_) => BoxMakeWriter::new(std::io::stderr),
+    }
+}
+
+static LINES: OnceLock<Arc<LogLines>> = OnceLock::new();
 
 /// What is logged unless the operator asks for something else.
 pub const DEFAULT_FILTER: &str = "info";

@@ -46,6 +46,7 @@ mod keys;
 mod lifetime;
 mod limits;
 mod listeners;
+mod log;
 mod logout;
 mod maintenance;
 mod names;

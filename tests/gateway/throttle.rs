@@ -105,6 +105,21 @@ async fn an_account_that_does_not_exist_waits_like_one_that_does() {
     assert_eq!(seen[0][FREE].0, 429);
 }
 
+#[tokio::test]
+async fn guesses_that_are_not_looked_at_have_no_line_for_each() {
+    let (gateway, _application) = start("first_wait: 1h, longest_wait: 1h").await;
+    let mut browser = Browser::new(&gateway);
+    let page = login_page(&mut browser).await;
+    for _ in 0..60 {
+        guess(&mut browser, &page, "198.51.100.1", "alice", "wrong").await;
+    }
+    gateway.terminate();
+    // What was written before is read by then.
+    gateway.wait_for_log("SIGTERM: draining").await;
+    let told = gateway.log().matches("sign-in refused").count();
+    assert!((2..20).contains(&told), "{told}");
+}
+
 /// Some seconds may pass between two guesses.
 fn minutes_to_wait(answer: &Answer) -> u64 {
     let seconds: u64 = answer.header("retry-after").parse().unwrap();

@@ -45,6 +45,7 @@ use portway::ports::clock::Clock;
 use portway::ports::cookie_terms::CookieTerms;
 use portway::ports::entropy::Entropy;
 use portway::ports::session_engine::SessionEngine;
+use portway::telemetry::complaints::Complaints;
 
 use crate::contents::Disk;
 use crate::directory::Directory;
@@ -284,6 +285,7 @@ impl Centre {
                 audit: Arc::new(NoTrail),
                 clock,
                 entropy,
+                complaints: Complaints::default(),
             },
             door,
             store,

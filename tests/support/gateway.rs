@@ -48,6 +48,11 @@ pub(crate) type Addresses = Arc<Mutex<BTreeMap<String, SocketAddr>>>;
 /// Its lock is not poisoned by a test that fails, which shows the log then.
 type Log = Arc<parking_lot::Mutex<Vec<String>>>;
 
+/// While there is one, nobody reads the log of a gateway.
+pub(crate) struct Unread<'g> {
+    _log: parking_lot::MutexGuard<'g, Vec<String>>,
+}
+
 /// Something to be changed about a gateway before it starts.
 pub(crate) struct Setup {
     folder: TempDir,
@@ -169,6 +174,13 @@ impl Gateway {
     /// What the gateway has written so far, since its last start.
     pub(crate) fn log(&self) -> String {
         self.log.lock().join("\n")
+    }
+
+    /// Has nobody read what the gateway writes until what this gives is dropped.
+    pub(crate) fn stop_reading(&self) -> Unread<'_> {
+        Unread {
+            _log: self.log.lock(),
+        }
     }
 
     /// Waits until the log says something.

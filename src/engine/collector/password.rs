@@ -10,6 +10,7 @@ use crate::decision::reply::ReplyKind;
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Visitor;
+use crate::engine::collector::alike;
 use crate::engine::collector::wanted::Wanted;
 use crate::model::secret::Secret;
 use crate::model::session::EndCause;
@@ -78,7 +79,7 @@ impl Collector {
         let session = match self.engine.change_password(change).await {
             Ok(session) => session,
             Err(error) => {
-                tell(&error, visitor);
+                self.tell(&error, visitor);
                 let notice = notice_of(&error);
                 return self.password_page(visitor, &wanted, Some(user), notice);
             }
@@ -119,22 +120,22 @@ impl Collector {
         reply.cookies.extend(cookie);
         reply
     }
-}
 
-fn tell(error: &ChangePasswordError, visitor: &Visitor<'_>) {
-    let client = visitor.address;
-    if matches!(error, ChangePasswordError::Unfinished(_)) {
-        tracing::error!(
-            %client,
-            error = error as &dyn std::error::Error,
-            "password changed, and other sessions may go on"
-        );
-    } else {
-        tracing::info!(
-            %client,
-            error = error as &dyn std::error::Error,
-            "password not changed"
-        );
+    fn tell(&self, error: &ChangePasswordError, visitor: &Visitor<'_>) {
+        let why = match error {
+            ChangePasswordError::Change(why) => why.to_string(),
+            ChangePasswordError::SignIn(why) => alike(why),
+            ChangePasswordError::Unfinished(_) => {
+                tracing::error!(
+                    client = %visitor.address,
+                    error = error as &dyn std::error::Error,
+                    "password changed, and other sessions may go on"
+                );
+                return;
+            }
+            ChangePasswordError::Weak(why) => why.to_string(),
+        };
+        self.tell_refused("password not changed", visitor, &why, error);
     }
 }
 

@@ -44,6 +44,7 @@ use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
+use crate::engine::collector::alike;
 use crate::engine::collector::wanted::Wanted;
 
 impl Collector {
@@ -114,11 +115,7 @@ impl Collector {
             }
             Err(error) => {
                 let notice = notice_of(&error);
-                tracing::info!(
-                    client = %visitor.address,
-                    error = &error as &dyn std::error::Error,
-                    "sign-in refused"
-                );
+                self.tell_refused("sign-in refused", visitor, &alike(&error), &error);
                 self.login_page(visitor, &wanted, notice)
             }
         }

@@ -42,6 +42,7 @@ use crate::model::name::DeploymentId;
 use crate::model::session::Holder;
 use crate::ports::entropy::id_bytes;
 use crate::ports::entropy::seal_nonce;
+use crate::telemetry::complaints::Complaints;
 
 pub(super) const COLLECTOR: &str = "login.test";
 pub(super) const APP: &str = "app.test";
@@ -74,6 +75,7 @@ impl Desk {
             audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
+            complaints: Complaints::default(),
         };
         Self {
             world,
