@@ -32,6 +32,16 @@ fn the_smallest_configuration_needs_no_collector() {
 }
 
 #[test]
+fn a_thousand_users_may_sign_in_at_once_unless_it_says_otherwise() {
+    let config = parsed(&format!(
+        "{SIGN_IN}
+virtual_hosts: [{{ host: a.test, routes: [{{ path: /, access: excluded, pool: p }}] }}]
+"
+    ));
+    assert!(config.authentication.unwrap().hashing_queue >= 1000);
+}
+
+#[test]
 fn health_and_metrics_are_told_to_this_machine_unless_it_says_otherwise() {
     let told = |text: &str| open(text).ops.map(|at| at.to_string());
     assert_eq!(told(""), None, "nowhere");

@@ -188,7 +188,7 @@ impl Reading<'_> {
         let hashing_threads = self.or(&section, "hashing_threads", 2, |this, found| {
             this.count(found, 1..=64)
         });
-        let hashing_queue = self.or(&section, "hashing_queue", 64, |this, found| {
+        let hashing_queue = self.or(&section, "hashing_queue", 1024, |this, found| {
             this.count(found, 1..=100_000)
         });
         let least = PasswordRules::default().length_min;

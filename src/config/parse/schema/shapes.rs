@@ -133,7 +133,7 @@ static AUTHENTICATION: Shape = section(
         key("users_file", Kind::Text).required(),
         key("level", Kind::Number(1, 99)).default("10"),
         key("hashing_threads", Kind::Number(1, 64)).default("2"),
-        key("hashing_queue", Kind::Number(1, 100_000)).default("64"),
+        key("hashing_queue", Kind::Number(1, 100_000)).default("1024"),
         key("password_length_min", Kind::Number(8, 64)).default("15"),
         key("throttle", Kind::Section(&THROTTLE)).implied(),
     ],
