@@ -69,11 +69,26 @@ impl ByteRate {
     /// was told is, over any time `t`, at most `rate × t` and what may pass at once.
     #[must_use]
     pub fn take(&self, due: u64, now: u64, bytes: usize) -> (u64, Duration) {
+        let then = due.max(now).saturating_add(self.cost(bytes));
+        (then, self.wait(then, now))
+    }
+
+    /// What is due when bytes that were taken never pass.
+    #[must_use]
+    pub fn give_back(&self, due: u64, bytes: usize) -> u64 {
+        due.saturating_sub(self.cost(bytes))
+    }
+
+    /// How long the next bytes have to wait for those before them.
+    #[must_use]
+    pub const fn wait(&self, due: u64, now: u64) -> Duration {
+        Duration::from_nanos(due.saturating_sub(now).saturating_sub(self.ahead))
+    }
+
+    /// What bytes cost, in nanoseconds.
+    fn cost(&self, bytes: usize) -> u64 {
         let cost = (bytes as u128 * u128::from(SECOND)).div_ceil(u128::from(self.per_second));
-        let cost = u64::try_from(cost).unwrap_or(u64::MAX);
-        let then = due.max(now).saturating_add(cost);
-        let wait = then.saturating_sub(now).saturating_sub(self.ahead);
-        (then, Duration::from_nanos(wait))
+        u64::try_from(cost).unwrap_or(u64::MAX)
     }
 }
 
@@ -132,6 +147,21 @@ mod tests {
         assert_eq!(wait, Duration::from_secs(1), "behind those before");
         let (_, wait) = rate.take(due, now + 3 * SECOND, 1 << 20);
         assert_eq!(wait, Duration::ZERO, "all of it is paid for");
+    }
+
+    #[test]
+    fn bytes_that_are_given_back_keep_nobody_waiting() {
+        let rate = ByteRate::new(1 << 20);
+        let now = 5 * SECOND;
+        let (due, _) = rate.take(0, now, 1 << 20);
+        let (later, wait) = rate.take(due, now, 1 << 19);
+        assert_eq!(rate.wait(later, now), wait);
+        let due = rate.give_back(later, 1 << 19);
+        assert_eq!(rate.wait(due, now), Duration::ZERO);
+        assert_eq!(rate.take(due, now, 1 << 19), (later, wait), "as before");
+        // What was paid for meanwhile is no credit.
+        let due = rate.give_back(later, 1 << 24);
+        assert_eq!(rate.take(due, now, 1 << 21).1, Duration::from_secs(1));
     }
 
     #[test]

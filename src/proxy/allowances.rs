@@ -6,6 +6,7 @@ use std::collections::HashMap;
 use std::hash::Hash;
 use std::net::IpAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::VirtualHost;
 use crate::config::allowance::Allowance;
@@ -119,6 +120,22 @@ impl Rules {
         }
     }
 
+    /// Refuses a request of a client of whom too much waits already: all that comes later would wait behind it.
+    ///
+    /// # Errors
+    /// Where more waits than may.
+    fn check_backlog(&self, client: &Client<'_>, limiters: &Limiters) -> Result<(), Refusal> {
+        let waits = self.directions().map(|(_, written, rules)| {
+            let (rate, rule) = client.of(&written.client).zip(client.of(rules))?;
+            let wait = limiters.backlog(limiters.place(rule, client), &rate);
+            Some(wait.saturating_sub(BACKLOG_MAX)).filter(|wait| !wait.is_zero())
+        });
+        match waits.into_iter().flatten().max() {
+            Some(wait) => Err(Refusal::TooManyRequests(wait)),
+            None => Ok(()),
+        }
+    }
+
     /// Adds those of a request alone.
     fn shape_alone(&self, shaping: &mut Shaping) {
         for (direction, written, _) in self.directions() {
@@ -199,6 +216,13 @@ impl<'c> Client<'c> {
         }
     }
 
+    const fn bandwidth(&self) -> Limit {
+        match self {
+            Self::Address(_) => Limit::BandwidthPerAddress,
+            Self::User(..) => Limit::BandwidthPerUser,
+        }
+    }
+
     const fn concurrent(&self) -> Limit {
         match self {
             Self::Address(_) => Limit::ConcurrentPerAddress,
@@ -235,6 +259,8 @@ impl Serving {
         let mut shaping = Shaping::default();
         for client in std::iter::once(Client::at(address)).chain(user) {
             for rules in found.route.allowances.for_client(address) {
+                let checked = rules.check_backlog(&client, &self.limiters);
+                checked.inspect_err(|_| self.tell_of_limit(found, id, client.bandwidth()))?;
                 rules.shape(&client, &self.limiters, &mut shaping);
                 let taken = rules.hold(&client, &self.limiters, &mut share.held);
                 taken.inspect_err(|_| self.tell_of_limit(found, id, client.concurrent()))?;
@@ -284,3 +310,6 @@ impl Allowances {
         rules.filter(move |rules| rules.written.is_for(address))
     }
 }
+
+/// How long the bodies of a client may have to wait for each other when one more begins.
+const BACKLOG_MAX: Duration = Duration::from_secs(30);

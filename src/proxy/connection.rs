@@ -5,6 +5,7 @@ use std::pin::Pin;
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::atomic::AtomicI32;
 use std::sync::atomic::Ordering;
 use std::task::Context;
 use std::task::Poll;
@@ -35,6 +36,7 @@ use crate::proxy::opening::Opened;
 use crate::proxy::service::Portway;
 use crate::proxy::terms::ConnectionTerms;
 use crate::proxy::watch::Expired;
+use crate::proxy::watch::NOWHERE;
 use crate::proxy::watch::RequestWatch;
 
 /// One connection and the requests that come by it.
@@ -48,6 +50,8 @@ pub(super) struct Connection {
     /// Whether the last request of HTTP/1.1 was dropped: its client gets no time. Over HTTP/2 there may be
     /// answers of other requests that the client has not read.
     given_up: AtomicBool,
+    /// Its socket, once it runs.
+    socket: AtomicI32,
     /// The timer of a request before, for the next one: deadlines mostly move back, and a timer that
     /// stands before them costs nothing until it fires.
     timer: Mutex<Timer>,
@@ -67,12 +71,14 @@ impl Connection {
             terms: Arc::clone(terms),
             served: AtomicBool::new(false),
             given_up: AtomicBool::new(false),
+            socket: AtomicI32::new(NOWHERE),
             timer: Mutex::default(),
         })
     }
 
     /// Runs its requests, one after the other or, by HTTP/2, side by side.
     pub(super) async fn run(self: Arc<Self>, opened: Opened, shutdown: &ShutdownWatch) {
+        self.socket.store(opened.stream.id(), Ordering::Relaxed);
         let (stream, mut back) = if opened.is_http2 {
             Observed::without_lines(opened.stream)
         } else {
@@ -84,6 +90,8 @@ impl Connection {
                 () = self.or_is_unused(running) => {}
                 () = self.facts.resets.are_too_many() => self.is_flooded(),
             }
+            // Its streams run in tasks of their own, which may be waiting for something else.
+            self.facts.line.end();
         } else {
             running.await;
         }
@@ -135,6 +143,9 @@ impl HttpServerApp for Connection {
         let pause = (is_alone && !is_first).then_some(limits.keep_alive_timeout);
         let line = Arc::clone(&self.facts.line);
         let watch = Arc::new(RequestWatch::new(pause, limits.header_timeout, line));
+        if is_alone {
+            watch.looks_at(self.socket.load(Ordering::Relaxed));
+        }
         let current = Current {
             connection: Arc::clone(&self.facts),
             watch: Arc::clone(&watch),

@@ -48,6 +48,10 @@ pub struct StatusCounts([AtomicU64; CLASSES.len()]);
 /// What a client takes too much of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Limit {
+    /// Bodies of an address that wait.
+    BandwidthPerAddress,
+    /// Bodies of a user that wait.
+    BandwidthPerUser,
     /// Requests of an address at the same time.
     ConcurrentPerAddress,
     /// Requests of a user at the same time.
@@ -71,6 +75,8 @@ impl Limit {
     /// The word for it.
     pub(super) const fn as_str(self) -> &'static str {
         match self {
+            Self::BandwidthPerAddress => "bandwidth_per_address",
+            Self::BandwidthPerUser => "bandwidth_per_user",
             Self::ConcurrentPerAddress => "concurrent_per_address",
             Self::ConcurrentPerUser => "concurrent_per_user",
             Self::RequestsPerAddress => "requests_per_address",
@@ -248,7 +254,9 @@ fn read(count: &AtomicU64) -> u64 {
     count.load(Ordering::Relaxed)
 }
 
-const LIMITS: [Limit; 4] = [
+const LIMITS: [Limit; 6] = [
+    Limit::BandwidthPerAddress,
+    Limit::BandwidthPerUser,
     Limit::ConcurrentPerAddress,
     Limit::ConcurrentPerUser,
     Limit::RequestsPerAddress,

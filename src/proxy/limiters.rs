@@ -90,6 +90,18 @@ impl Limiters {
         wait.unwrap_or_default()
     }
 
+    /// Bytes that were counted never pass: those that come after need not wait for them.
+    pub(super) fn give_back(&self, place: Place, rate: &ByteRate, bytes: usize) {
+        self.with_due(place, |due| *due = rate.give_back(*due, bytes));
+    }
+
+    /// How long bytes would have to wait for those that wait already.
+    pub(super) fn backlog(&self, place: Place, rate: &ByteRate) -> Duration {
+        let now = self.now();
+        let wait = self.with_due(place, |due| rate.wait(*due, now));
+        wait.unwrap_or_default()
+    }
+
     /// Counts one more request in flight, if there are fewer than `most`.
     fn hold(&self, place: Place, most: usize) -> bool {
         let Some(shard) = self.held.get(shard_of(place)) else {
@@ -237,6 +249,20 @@ mod tests {
                 .sum()
         });
         assert_eq!(total, 37);
+    }
+
+    #[test]
+    fn what_is_given_back_is_in_nobodys_way() {
+        let limiters = Limiters::default();
+        let place = limiters.place(limiters.rule("a"), "somebody");
+        let rate = ByteRate::new(1 << 16);
+        let pieces = [(); 100].map(|()| limiters.take(place, &rate, 1 << 16));
+        assert!(pieces.iter().all(|wait| *wait < Duration::from_secs(100)));
+        assert!(limiters.backlog(place, &rate) > Duration::from_secs(90));
+        for _ in pieces {
+            limiters.give_back(place, &rate, 1 << 16);
+        }
+        assert_eq!(limiters.backlog(place, &rate), Duration::ZERO);
     }
 
     #[test]

@@ -42,7 +42,18 @@ pub struct RequestLine(AtomicU32);
 impl RequestLine {
     /// The next byte read begins a request: none is read ahead, because pipelining is off.
     pub fn expect(&self) {
-        self.0.store(EXPECTED | UNREAD, Ordering::Relaxed);
+        let ended = self.0.load(Ordering::Relaxed) & ENDED;
+        self.0.store(ended | EXPECTED | UNREAD, Ordering::Relaxed);
+    }
+
+    /// The connection is over, whatever still goes on of its requests.
+    pub fn end(&self) {
+        self.0.fetch_or(ENDED, Ordering::Relaxed);
+    }
+
+    /// Whether the connection is over.
+    pub fn has_ended(&self) -> bool {
+        self.0.load(Ordering::Relaxed) & ENDED != 0
     }
 
     /// The head could be read.
@@ -117,6 +128,7 @@ const RETURN: u32 = 1 << 29;
 const BEGUN: u32 = 1 << 28;
 const UNREAD: u32 = 1 << 27;
 const STOPPED: u32 = 1 << 26;
+const ENDED: u32 = 1 << 25;
 const SPACES: u32 = 0xff;
 
 /// What a request is answered whose head cannot be read. pingora's own answers name it.

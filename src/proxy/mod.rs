@@ -19,6 +19,7 @@ mod connections;
 pub mod context;
 pub mod counts;
 mod denied;
+mod departure;
 pub mod edge;
 pub mod entered;
 mod exchange;

@@ -3,6 +3,7 @@
 //! pingora does the waiting for answers, `service` for requests; the rates are `decision::rate`'s, and which of
 //! them hold for a request is `allowances`' matter.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use pingora::proxy::Session;
@@ -12,13 +13,16 @@ use crate::decision::rate::table::Place;
 use crate::proxy::context::RequestContext;
 use crate::proxy::counts::Direction;
 use crate::proxy::exchange;
+use crate::proxy::limiters::Limiters;
 use crate::proxy::serving::Serving;
 
-/// The rates of one request.
+/// The rates of one request. What waits when it is dropped never passes, and is given back.
 #[derive(Debug, Default)]
 pub struct Shaping {
     down: Flow,
     up: Flow,
+    /// Where it was taken, once something had to wait.
+    limiters: Option<Arc<Limiters>>,
 }
 
 /// Those of one direction.
@@ -27,6 +31,15 @@ struct Flow {
     own: Vec<(ByteRate, u64)>,
     shared: Vec<(ByteRate, Place)>,
     has_waited: bool,
+    waiting: Option<Waiting>,
+}
+
+/// A piece that waits. There is one at most: pingora takes the next when it has passed.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    bytes: usize,
+    /// In nanoseconds, as the limiters count.
+    until: u64,
 }
 
 impl Shaping {
@@ -61,6 +74,7 @@ impl Shaping {
         if bytes == 0 {
             return None;
         }
+        flow.waiting = None;
         let now = serving.limiters.now();
         let own = flow.own.iter_mut().map(|(rate, due)| {
             let (then, wait) = rate.take(*due, now, bytes);
@@ -73,7 +87,31 @@ impl Shaping {
         if !std::mem::replace(&mut flow.has_waited, true) {
             serving.counts.note_delay(direction);
         }
+        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+        flow.waiting = Some(Waiting {
+            bytes,
+            until: now.saturating_add(nanos),
+        });
+        self.limiters
+            .get_or_insert_with(|| Arc::clone(&serving.limiters));
         Some(wait)
+    }
+}
+
+impl Drop for Shaping {
+    fn drop(&mut self) {
+        let Some(limiters) = &self.limiters else {
+            return;
+        };
+        let now = limiters.now();
+        for flow in [&self.down, &self.up] {
+            let Some(waiting) = flow.waiting.filter(|waiting| waiting.until > now) else {
+                continue;
+            };
+            for (rate, place) in &flow.shared {
+                limiters.give_back(*place, rate, waiting.bytes);
+            }
+        }
     }
 }
 
@@ -82,10 +120,13 @@ pub(super) fn answer_waits(ctx: &mut RequestContext, bytes: usize, end: bool) ->
     let admitted = ctx.admitted.as_deref_mut()?;
     let shaping = admitted.share.shaping.as_deref_mut()?;
     let wait = shaping.wait(Direction::Down, bytes, &ctx.serving)?;
-    if !end && let Some(current) = &ctx.current {
-        // The upstream is not heard meanwhile, which is no fault of its.
-        let next = exchange::next_byte(admitted, &ctx.serving.limits);
-        current.watch.await_next_byte(next.saturating_add(wait));
+    if let Some(current) = &ctx.current {
+        current.watch.hold_back(wait);
+        if !end {
+            // The upstream is not heard meanwhile, which is no fault of its.
+            let next = exchange::next_byte(admitted, &ctx.serving.limits);
+            current.watch.await_next_byte(next.saturating_add(wait));
+        }
     }
     Some(wait)
 }
@@ -102,6 +143,7 @@ pub(super) fn request_waits(
     // Neither the client nor the upstream is heard meanwhile.
     ctx.body.waited += wait;
     if let Some(current) = &ctx.current {
+        current.watch.hold_back(wait);
         let timeouts = &admitted.route.config.timeouts;
         if session.was_upgraded() {
             current.watch.await_next_byte(timeouts.read_idle + wait);

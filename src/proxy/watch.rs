@@ -21,6 +21,7 @@ use nix::sys::socket::recv;
 use nix::sys::socket::shutdown;
 use tokio::time::Instant;
 
+use crate::proxy::departure;
 use crate::proxy::line::RequestLine;
 
 /// The state of one request that the edge loop and its phases share.
@@ -46,6 +47,13 @@ pub struct RequestWatch {
     span: AtomicU64,
     /// Whether it was the first byte of the answer that did not come.
     unanswered: AtomicBool,
+    /// The socket of the client, where the request has it for itself; else [`NOWHERE`].
+    client: AtomicI32,
+    /// Until when a piece of a body is held back, in milliseconds after `began`.
+    held_until: AtomicU64,
+    /// When it is looked next whether the client is still there, in milliseconds after `began`; [`NEVER`] where it
+    /// would be noticed anyway.
+    look: AtomicU64,
 }
 
 /// What a request waits for.
@@ -98,7 +106,25 @@ impl RequestWatch {
             upstream: AtomicI32::new(NOWHERE),
             span: AtomicU64::new(NEVER),
             unanswered: AtomicBool::new(false),
+            client: AtomicI32::new(NOWHERE),
+            held_until: AtomicU64::new(0),
+            look: AtomicU64::new(NEVER),
         }
+    }
+
+    /// The client has asked on this socket, and has nothing else on it.
+    pub fn looks_at(&self, socket: RawFd) {
+        self.client.store(socket, Ordering::Relaxed);
+    }
+
+    /// A piece of a body is held back for so long. pingora does not hear the client meanwhile, so it is looked
+    /// after.
+    pub fn hold_back(&self, wait: Duration) {
+        let now = self.elapsed();
+        let until = now.saturating_add(millis(wait));
+        self.held_until.store(until, Ordering::Relaxed);
+        let look = now.saturating_add(millis(LOOK_EVERY));
+        self.look.store(look, Ordering::Relaxed);
     }
 
     /// How long the request has been watched.
@@ -226,21 +252,27 @@ impl RequestWatch {
 
     /// Whether the first byte of the answer is overdue.
     pub fn is_unanswered_now(&self) -> bool {
-        self.awaits_answer() && self.due().is_some_and(|due| due <= Instant::now())
+        self.awaits_answer() && self.limit() <= self.elapsed()
     }
 
     /// When something is due, if anything is.
     pub fn due(&self) -> Option<Instant> {
-        let due = self
-            .deadline
-            .load(Ordering::Relaxed)
-            .min(self.total.load(Ordering::Relaxed));
+        let due = self.limit().min(self.look.load(Ordering::Relaxed));
         (due != NEVER).then(|| self.began + Duration::from_millis(due))
+    }
+
+    /// When the request is late, in milliseconds after it began.
+    fn limit(&self) -> u64 {
+        let total = self.total.load(Ordering::Relaxed);
+        self.deadline.load(Ordering::Relaxed).min(total)
     }
 
     /// Acts on a deadline that has passed. Called by the task that polls the request, between two polls,
     /// so that the upstream's socket is still the request's own.
     pub fn expire(&self) -> Expired {
+        if let Some(looked) = self.look_after_client() {
+            return looked;
+        }
         if self.is_in(Stage::Pause) && self.line.has_begun() {
             self.arm(Stage::Header, Some(self.header));
             return Expired::Wait;
@@ -267,6 +299,30 @@ impl RequestWatch {
         // A failure means that the connection is gone already, which the request notices by itself.
         shutdown(socket, Shutdown::Both).ok();
         Expired::PollAgain
+    }
+
+    /// Looks whether the client is still there, if it is time to.
+    fn look_after_client(&self) -> Option<Expired> {
+        let now = self.elapsed();
+        if now < self.look.load(Ordering::Relaxed) {
+            return None;
+        }
+        let is_held = now < self.held_until.load(Ordering::Relaxed);
+        let next = if is_held {
+            now.saturating_add(millis(LOOK_EVERY))
+        } else {
+            NEVER
+        };
+        self.look.store(next, Ordering::Relaxed);
+        let is_gone = || {
+            let socket = self.client.load(Ordering::Relaxed);
+            self.line.has_ended() || (socket != NOWHERE && departure::has_left(socket))
+        };
+        Some(if is_held && is_gone() {
+            Expired::Drop
+        } else {
+            Expired::Wait
+        })
     }
 
     fn is_late_now(&self) {
@@ -313,10 +369,13 @@ fn millis(span: Duration) -> u64 {
 }
 
 const NEVER: u64 = u64::MAX;
-const NOWHERE: RawFd = -1;
+/// No socket.
+pub(super) const NOWHERE: RawFd = -1;
 const SHARED: RawFd = -2;
 /// How long a request may take to answer for a late upstream.
 const LATE_GRACE: Duration = Duration::from_secs(5);
+/// How often it is looked whether a client is still there whose body is held back.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests {

@@ -4,6 +4,7 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
 use tokio::net::TcpStream;
@@ -318,6 +319,86 @@ async fn a_body_that_waits_is_not_taken_for_one_that_stands_still() {
     let (bytes, _) = fetch_pieces(&gateway, 384, Protocol::H1).await;
     assert_eq!(bytes, 384 << 10);
 }
+
+/// Asks for far more than passes in a while, on a connection of its own, and reads nothing.
+async fn ask_for_much(gateway: &Gateway) -> TcpStream {
+    let mut connection = TcpStream::connect(gateway.address("http")).await.unwrap();
+    let request =
+        format!("GET /bulk/10000 HTTP/1.1\r\nHost: app.test\r\nX-Forwarded-For: {CROWDED}\r\n\r\n");
+    connection.write_all(request.as_bytes()).await.unwrap();
+    connection
+}
+
+/// What has come of an answer, in small letters.
+fn begun(connection: &TcpStream) -> Option<String> {
+    let mut bytes = [0; 1024];
+    let count = connection.peek(&mut bytes).now_or_never()?.ok()?;
+    let text = String::from_utf8_lossy(bytes.get(..count)?);
+    Some(text.to_ascii_lowercase())
+}
+
+async fn start_plain(limits: &str) -> (Gateway, Application) {
+    let application = Application::start().await;
+    let config = limited(application.address(), limits, "").replace(
+        "- host: app.test\n",
+        "- host: app.test\n    plain_http: serve\n",
+    );
+    (Gateway::start(&config).await, application)
+}
+
+#[tokio::test]
+async fn clients_that_left_while_they_waited_hold_no_place_and_keep_nobody_waiting() {
+    let limits = "download: { per_address: 64KiB }, concurrent: { per_address: 24 }";
+    let (gateway, _application) = start_plain(limits).await;
+    let mut waiting = Vec::new();
+    for _ in 0..24 {
+        waiting.push(ask_for_much(&gateway).await);
+    }
+    let delayed = "portway_bodies_delayed_total{direction=\"download\"}";
+    until("most of them wait", PATIENCE, || async {
+        let delayed = gateway.metric(delayed).await.unwrap_or_default();
+        (delayed >= 20.0).then_some(())
+    })
+    .await;
+    drop(waiting);
+    let began = Instant::now();
+    until("another is served", PATIENCE, || async {
+        let answer = ask(&gateway, "/bulk/1", CROWDED).await;
+        (answer.status == 200).then_some(())
+    })
+    .await;
+    // What they asked for next would have taken some twenty seconds.
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
+
+#[tokio::test]
+async fn a_client_of_whom_too_much_waits_is_told_when_to_come_back() {
+    let (gateway, _application) = start_plain("download: { per_address: 16KiB }").await;
+    let mut waiting = Vec::new();
+    for _ in 0..120 {
+        waiting.push(ask_for_much(&gateway).await);
+    }
+    let delayed = "portway_bodies_delayed_total{direction=\"download\"}";
+    let counted = "portway_requests_limited_total{limit=\"bandwidth_per_address\"}";
+    until("most of them wait or are refused", PATIENCE, || async {
+        let delayed = gateway.metric(delayed).await.unwrap_or_default();
+        let refused = gateway.metric(counted).await.unwrap_or_default();
+        (delayed + refused >= 110.0).then_some(())
+    })
+    .await;
+    waiting.insert(0, ask_for_much(&gateway).await);
+    let refused = until("one is refused", PATIENCE, || async {
+        let mut answers = waiting.iter().filter_map(begun);
+        answers.find(|answer| answer.starts_with("http/1.1 429 "))
+    })
+    .await;
+    assert!(refused.contains("retry-after: "), "{refused}");
+    assert!(gateway.metric(counted).await.unwrap() >= 1.0);
+    ask(&gateway, "/plain", "198.51.100.2").await.expect(200);
+    drop(waiting);
+}
+
+const CROWDED: &str = "198.51.100.1";
 
 /// There are many clients behind it.
 #[tokio::test]
