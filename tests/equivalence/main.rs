@@ -6,6 +6,7 @@
 //! What nginx does is asked of nginx, and not known here.
 
 #![expect(
+    clippy::panic,
     clippy::unwrap_used,
     clippy::indexing_slicing,
     clippy::string_slice,

@@ -51,6 +51,11 @@ fn asking(process: u32) -> usize {
     connected.count()
 }
 
+async fn are_asking(wanted: usize, process: u32) {
+    let look = || async { (asking(process) == wanted).then_some(()) };
+    until("all have asked", PATIENCE, look).await;
+}
+
 /// The id of the process that writes it to this file.
 async fn told(file: &Path) -> u32 {
     let read = || async { fs::read_to_string(file).ok()?.trim().parse().ok() };
@@ -130,8 +135,7 @@ async fn who_reloads_or_drains_while_another_process_takes_over_is_told_to_ask_t
         let asked = async { tokio::join!(gateway.reload(), gateway.verb(&drain)) };
         let let_go = async {
             // The upgrade, the reload and the drain.
-            let have_asked = || async { (asking(gateway.pid()) == 3).then_some(()) };
-            until("all have asked", PATIENCE, have_asked).await;
+            are_asking(3, gateway.pid()).await;
             fs::write(&go, "").unwrap();
         };
         tokio::join!(asked, let_go).0

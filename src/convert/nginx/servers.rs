@@ -313,10 +313,7 @@ fn route<'t>(
             match (lost, order) {
                 (Some(why), _) => site.ledger.changed(location, why),
                 (None, Order::Same) => site.ledger.kept(location, "a route"),
-                (None, Order::Early) => {
-                    let why = "a route before expressions that nginx would try first";
-                    site.ledger.changed(location, why);
-                }
+                (None, Order::Early) => site.ledger.changed(location, EARLY),
             }
             pattern
         }
@@ -392,6 +389,7 @@ fn patterns(written: &str) -> Vec<String> {
     vec![written.trim_end_matches('.').to_lowercase()]
 }
 
+const EARLY: &str = "a route before expressions that nginx would try first";
 /// Blocks and directives whose comments stand where they themselves do.
 const APART: [&str; 4] = [
     "location",
