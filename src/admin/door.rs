@@ -12,6 +12,7 @@ use crate::ports::session_engine::SessionEngine;
 
 mod asking;
 mod feed;
+mod judged;
 mod outbox;
 mod successor;
 mod verb;

@@ -25,6 +25,7 @@ pub mod identity_headers;
 pub mod idle;
 pub mod kept_posts;
 pub mod key_life;
+pub mod landing;
 pub mod maintenance;
 pub mod names;
 pub mod origins;

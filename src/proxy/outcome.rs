@@ -20,6 +20,8 @@ use crate::decision::fixed_answer::FixedReply;
 use crate::decision::forwarded::Scheme;
 use crate::decision::hand_over::demanded;
 use crate::decision::header_rules::HeaderChanges;
+use crate::decision::landing::Landing;
+use crate::decision::landing::comes_back;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::reply::DeniedAnswer;
@@ -158,7 +160,10 @@ impl Serving {
             path: request.path.to_owned(),
             query: None,
         };
-        let first = Landing::of(&location, host)?;
+        // Nobody comes back from an address that is not served here.
+        let Some(first) = Landing::of(&location, host) else {
+            return Some(location);
+        };
         let circles = comes_back(&here, first, |at| self.sent_on(at, request));
         (!circles).then_some(location)
     }
@@ -298,59 +303,6 @@ impl Serving {
     }
 }
 
-/// Where a browser lands that is sent somewhere, by whatever port: users may reach one host by several.
-struct Landing {
-    host: HostName,
-    /// In canonical form.
-    path: String,
-    query: Option<String>,
-}
-
-impl Landing {
-    /// What an address is that a browser is sent to; one without a host is on this one.
-    fn of(location: &str, host: &HostName) -> Option<Self> {
-        let (host, target) = match location.strip_prefix("https://") {
-            None => (host.clone(), location),
-            Some(rest) => {
-                let (authority, _) = rest.split_once('/')?;
-                let name = authority.split(':').next()?;
-                (HostName::parse(name).ok()?, rest.get(authority.len()..)?)
-            }
-        };
-        let target = target.split('#').next()?;
-        let (path, query) = match target.split_once('?') {
-            None => (target, None),
-            Some((path, query)) => (path, Some(query.to_owned())),
-        };
-        let path = normalise(path).ok()?.as_str().to_owned();
-        Some(Self { host, path, query })
-    }
-
-    fn is(&self, other: &Self) -> bool {
-        (&self.host, &self.path) == (&other.host, &other.path)
-    }
-}
-
-/// Whether a browser that is denied at each step comes back to where it was, or to no end. Wherever that is so it is
-/// shown a page, and so it is where it would be sent to the very same place.
-fn comes_back(from: &Landing, first: Landing, next: impl Fn(&Landing) -> Option<Landing>) -> bool {
-    let mut here = first;
-    for _ in 0..STEPS_MAX {
-        if here.is(from) {
-            return true;
-        }
-        match next(&here) {
-            None => return false,
-            Some(there) if there.is(&here) => return false,
-            Some(there) => here = there,
-        }
-    }
-    true
-}
-
-/// More addresses than anybody is led along on purpose.
-const STEPS_MAX: usize = 8;
-
 /// What a permitted request goes on with.
 pub(super) struct Onward {
     given: Given,
@@ -372,62 +324,5 @@ impl Onward {
             Some(reply) => Step::Answer(admitted, reply),
             None => Step::Forward(admitted),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(address: &str) -> Landing {
-        Landing::of(address, &HostName::parse("app.test").unwrap()).unwrap()
-    }
-
-    /// Whether a browser comes back that is sent along these addresses, from each to the next.
-    fn circles(from: &str, steps: &[(&str, &str)]) -> bool {
-        let next = |here: &Landing| {
-            let mut steps = steps.iter();
-            let step = steps.find(|(from, _)| at(from).is(here));
-            step.map(|(_, to)| at(to))
-        };
-        let first = next(&at(from)).unwrap();
-        comes_back(&at(from), first, next)
-    }
-
-    #[test]
-    fn a_place_is_the_same_by_any_port_and_spelling() {
-        for same in [
-            "/a",
-            "/a?b=c",
-            "/x/../%61#d",
-            "https://app.test/a",
-            "https://APP.test:8443/a?b",
-        ] {
-            assert!(at(same).is(&at("/a")), "{same}");
-        }
-        for other in ["/b", "/a/", "https://other.test/a"] {
-            assert!(!at(other).is(&at("/a")), "{other}");
-        }
-    }
-
-    #[test]
-    fn a_browser_that_would_be_sent_round_is_sent_nowhere() {
-        assert!(!circles("/a", &[("/a", "/b")]));
-        assert!(!circles("/a", &[("/a", "/b"), ("/b", "/c")]));
-        assert!(circles("/a", &[("/a", "/a?again")]));
-        let pair = [
-            ("/a", "https://other.test/b"),
-            ("https://other.test/b", "https://app.test:8443/a"),
-        ];
-        assert!(circles("/a", &pair));
-        assert!(circles("https://other.test/b", &pair));
-        // Who is led to a place that shows a page may go there.
-        assert!(!circles("/a", &[("/a", "/b"), ("/b", "/b")]));
-        let endless: Vec<_> = (0..20)
-            .map(|n| (format!("/{n}"), format!("/{}", n + 1)))
-            .collect();
-        let endless: Vec<_> = endless.iter().map(|(from, to)| (&**from, &**to)).collect();
-        assert!(circles("/0", &endless));
-        assert!(!circles("/15", &endless));
     }
 }

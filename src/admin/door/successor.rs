@@ -4,7 +4,6 @@
 //! Which sessions stop serving is heard as it happens. What was judged a moment ago holds for as long as that is
 //! heard, so that streams are watched over without asking for each of them all the time. Silence is never a permit.
 
-use std::collections::HashMap;
 use std::collections::HashSet;
 use std::net::IpAddr;
 use std::path::PathBuf;
@@ -22,6 +21,7 @@ use tokio::time::timeout;
 use crate::admin::client;
 use crate::admin::client::AskError;
 use crate::admin::door::asking::DOOR;
+use crate::admin::door::judged::Judged;
 use crate::admin::door::outbox::Outbox;
 use crate::admin::door::wire::Answer;
 use crate::admin::door::wire::PostAsked;
@@ -32,7 +32,6 @@ use crate::decision::kept_posts::KeptPost;
 use crate::logbook::causes::with_causes;
 use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
-use crate::model::claim::HostLimits;
 use crate::model::claim::NotLive;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
@@ -68,20 +67,11 @@ pub struct SuccessorEngine {
     peers: Semaphore,
     /// Sessions that have stopped serving since the hand-over.
     gone: Mutex<HashSet<SsoId>>,
-    /// What was judged, and until when that holds.
-    judged: Mutex<HashMap<(SsoId, HostLimits), Judged>>,
+    judged: Judged,
     /// When ends were heard of last, in milliseconds.
     heard: AtomicU64,
-    /// How often hearing them began.
-    feeds: AtomicU64,
     outbox: Outbox,
     ended: broadcast::Sender<SsoId>,
-}
-
-struct Judged {
-    claim: Claim,
-    session: Arc<Session>,
-    until: Timestamp,
 }
 
 impl SuccessorEngine {
@@ -95,9 +85,8 @@ impl SuccessorEngine {
             acting: Semaphore::new(AT_ONCE),
             peers: Semaphore::new(AT_ONCE),
             gone: Mutex::default(),
-            judged: Mutex::default(),
+            judged: Judged::default(),
             heard: AtomicU64::new(UNHEARD),
-            feeds: AtomicU64::default(),
             outbox: Outbox::default(),
             ended,
         }
@@ -146,13 +135,11 @@ impl SuccessorEngine {
     }
 
     fn hear(&self, line: &[u8]) {
-        let now = self.clock.now().as_millis();
-        if self.heard.swap(now, Ordering::AcqRel) == UNHEARD {
-            // What was judged before may have ended since, unheard.
-            let mut judged = self.judged.lock();
-            self.feeds.fetch_add(1, Ordering::AcqRel);
-            judged.clear();
+        if self.heard.load(Ordering::Acquire) == UNHEARD {
+            self.judged.begin();
         }
+        let now = self.clock.now().as_millis();
+        self.heard.store(now, Ordering::Release);
         let Ok(Some(sso)) = serde_json::from_slice::<Option<SsoId>>(line) else {
             return;
         };
@@ -163,18 +150,19 @@ impl SuccessorEngine {
         }
         gone.insert(sso);
         drop(gone);
-        self.judged.lock().retain(|(of, _), _| *of != sso);
+        self.judged.forget(sso);
         // Nobody listens where no stream runs.
         self.ended.send(sso).ok();
     }
 
     async fn judge_by(&self, claim: &Claim, question: &Question) -> Lookup {
-        let feed = self.feeds.load(Ordering::Acquire);
+        let feed = self.judged.feed();
         let answer = self.ask(&self.judging, question, JUDGE_WITHIN).await;
         match answer {
             Ok(Answer::Live(session)) => {
                 let session = Arc::new(*session);
-                self.remember(claim, &session, feed);
+                let asked = (feed, self.clock.now());
+                self.judged.remember(claim, &session, asked);
                 Lookup::Live(session)
             }
             Ok(Answer::NotLive(why)) => Lookup::NotLive(why),
@@ -186,24 +174,6 @@ impl SuccessorEngine {
             }
         }
     }
-
-    /// Remembers what was answered to a question that was asked during this feed of ends.
-    fn remember(&self, claim: &Claim, session: &Arc<Session>, feed: u64) {
-        let mut judged = self.judged.lock();
-        if self.feeds.load(Ordering::Acquire) != feed {
-            return;
-        }
-        if judged.len() >= JUDGED_MAX {
-            judged.clear();
-        }
-        let of = (claim.facts.sso, claim.presented.limits);
-        let holds = Judged {
-            claim: claim.clone(),
-            session: Arc::clone(session),
-            until: self.clock.now().after(HOLDS_FOR),
-        };
-        judged.insert(of, holds);
-    }
 }
 
 #[async_trait]
@@ -212,12 +182,8 @@ impl SessionEngine for SuccessorEngine {
         if self.gone.lock().contains(&claim.facts.sso) {
             return Lookup::NotLive(NotLive::Ended);
         }
-        let of = (claim.facts.sso, claim.presented.limits);
-        let judged = self.judged.lock();
-        let same = judged.get(&of);
-        let same = same.filter(|judged| judged.claim == *claim && now < judged.until);
-        match same {
-            Some(judged) if self.is_heard() => Lookup::Live(Arc::clone(&judged.session)),
+        match self.judged.find(claim, now) {
+            Some(session) if self.is_heard() => Lookup::Live(session),
             Some(_) | None => Lookup::Unknown,
         }
     }
@@ -391,9 +357,6 @@ const NOTE: &str = "note attributes";
 /// Questions at a time, of each kind.
 const AT_ONCE: usize = 16;
 const GONE_MAX: usize = 1 << 16;
-const JUDGED_MAX: usize = 1 << 14;
-/// How long a judgement holds while ends are heard: longer than streams are left alone for.
-const HOLDS_FOR: Duration = Duration::from_secs(6);
 /// Without a word for so long, ends are not heard.
 const FRESH: Duration = Duration::from_secs(1);
 const JUDGE_WITHIN: Duration = Duration::from_secs(10);
