@@ -40,16 +40,6 @@ use crate::proxy::streams::Streams;
 use crate::proxy::upgrades::Upgrades;
 use crate::telemetry::complaints::Complaints;
 
-/// Which process changes what is served.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(super) enum Changer {
-    /// The one that followed this one.
-    Successor,
-    /// This one.
-    #[default]
-    This,
-}
-
 /// What outlives a configuration.
 pub(super) struct Lasting {
     pub(super) ports: Ports,
@@ -63,7 +53,7 @@ pub(super) struct Lasting {
     /// The sockets of the listeners.
     pub(super) sockets: Mutex<Sockets>,
     /// Held by whoever changes what is served, and while the gateway is handed over.
-    pub(super) changing: Arc<tokio::sync::Mutex<Changer>>,
+    pub(super) changing: Arc<tokio::sync::Mutex<()>>,
     /// Which upstreams are taken out.
     pub(super) drains: Arc<DrainFile>,
     pub(super) keys: Arc<KeyRing>,

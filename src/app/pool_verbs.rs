@@ -9,8 +9,8 @@ use tokio::task::spawn_blocking;
 
 use crate::app::drains;
 use crate::app::drains::DrainFile;
-use crate::app::lasting::Changer;
 use crate::app::pool_status;
+use crate::app::succession::Succession;
 use crate::config::UNIX_PREFIX;
 use crate::decision::upstream::Drains;
 use crate::decision::upstream::Member;
@@ -31,8 +31,10 @@ use crate::proxy::pool::PoolRuntime;
 pub(super) struct NodePools {
     pub(super) drains: Arc<DrainFile>,
     pub(super) live: Arc<Live>,
+    /// What may have handed over by then.
+    pub(super) succession: Arc<Succession>,
     /// Held while something changes.
-    pub(super) changing: Arc<Mutex<Changer>>,
+    pub(super) changing: Arc<Mutex<()>>,
 }
 
 #[async_trait]
@@ -120,10 +122,12 @@ impl NodePools {
         &self,
         change: impl FnOnce(&Drains) -> (Drains, Vec<Place>) + Send + 'static,
     ) -> Result<Vec<Place>, PoolsError> {
-        let changing = self.changing.lock().await;
-        if *changing == Changer::Successor {
-            return Err(PoolsError::HandedOver);
-        }
+        // Whoever waits before this one may be a reload that never comes to its turn.
+        let _changing = tokio::select! {
+            biased;
+            () = self.succession.is_over() => return Err(PoolsError::HandedOver),
+            changing = self.changing.lock() => changing,
+        };
         let (file, live) = (Arc::clone(&self.drains), Arc::clone(&self.live));
         let done = spawn_blocking(move || {
             let changed = file.change(change)?;

@@ -112,6 +112,7 @@ impl Core {
         let pools = NodePools {
             drains: Arc::clone(&lasting.drains),
             live: Arc::clone(&assembled.live),
+            succession: Arc::clone(&duties.succession),
             changing: Arc::clone(&lasting.changing),
         };
         let desk = Desk {

@@ -17,7 +17,6 @@ use crate::admin::SuccessorEngine;
 use crate::app::engine::Engine;
 use crate::app::engine::Kept;
 use crate::app::engine::OwnEngine;
-use crate::app::lasting::Changer;
 use crate::app::notify;
 use crate::app::reopenable::Reopenable;
 use crate::app::succession::letters::Channel;
@@ -45,7 +44,7 @@ pub(super) struct Attempt<'s> {
     pub(super) version: String,
     pub(super) process_id: u32,
     /// Held while nothing may change that the successor would not know of.
-    pub(super) unchanged: Option<OwnedMutexGuard<Changer>>,
+    pub(super) unchanged: Option<OwnedMutexGuard<()>>,
     /// Why it has failed, if it has.
     pub(super) failed: Option<UpgradeReport>,
 }
@@ -184,10 +183,6 @@ impl Attempt<'_> {
             .with("version", &*self.version);
         parts.lasting.ports.audit.note(event);
         parts.has_successor.store(true, Ordering::Release);
-        // Nothing is changed here any more; whoever waits to do so is told.
-        if let Some(mut unchanged) = self.unchanged.take() {
-            *unchanged = Changer::Successor;
-        }
         parts.succeeded.notify_one();
         Happened::Done
     }
