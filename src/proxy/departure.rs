@@ -13,11 +13,8 @@ use rustix::event::PollFd;
 use rustix::event::PollFlags;
 use rustix::event::Timespec;
 use rustix::event::poll;
-use rustix::process::PidfdFlags;
-use rustix::process::PidfdGetfdFlags;
-use rustix::process::getpid;
-use rustix::process::pidfd_getfd;
-use rustix::process::pidfd_open;
+
+use crate::proxy::descriptor;
 
 /// Whether whoever is at the other end of a socket has ended the connection, or their side of it. Takes nothing of
 /// what can be read.
@@ -32,8 +29,7 @@ pub(super) fn has_left(socket: RawFd) -> bool {
 }
 
 fn has_hung_up(socket: RawFd) -> io::Result<bool> {
-    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket = pidfd_getfd(this, socket, PidfdGetfdFlags::empty())?;
+    let socket = descriptor::another(socket)?;
     let mut polled = [PollFd::new(&socket, PollFlags::RDHUP)];
     let at_once = Timespec {
         tv_sec: 0,

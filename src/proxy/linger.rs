@@ -13,13 +13,10 @@ use nix::sys::socket::Shutdown;
 use nix::sys::socket::shutdown;
 use pingora::protocols::Stream;
 use rustix::net::sockopt::set_socket_linger;
-use rustix::process::PidfdFlags;
-use rustix::process::PidfdGetfdFlags;
-use rustix::process::getpid;
-use rustix::process::pidfd_getfd;
-use rustix::process::pidfd_open;
 use tokio::io::AsyncReadExt;
 use tokio::time::timeout;
+
+use crate::proxy::descriptor;
 
 /// Ends this side of a connection and waits, within bounds, for the client to end its own.
 pub(super) async fn linger(mut stream: Stream) {
@@ -48,9 +45,7 @@ pub(super) fn reset(stream: Stream) {
 }
 
 fn forget_what_is_unsent(socket: RawFd) -> io::Result<()> {
-    let this = pidfd_open(getpid(), PidfdFlags::empty())?;
-    let socket = pidfd_getfd(this, socket, PidfdGetfdFlags::empty())?;
-    set_socket_linger(socket, Some(Duration::ZERO))?;
+    set_socket_linger(descriptor::another(socket)?, Some(Duration::ZERO))?;
     Ok(())
 }
 

@@ -20,6 +20,7 @@ pub mod context;
 pub mod counts;
 mod denied;
 mod departure;
+mod descriptor;
 pub mod edge;
 pub mod entered;
 mod exchange;

@@ -90,19 +90,25 @@ fn is_whole(answer: &str) -> bool {
     length.and_then(|length| length.parse().ok()) == Some(body.len())
 }
 
-#[tokio::test]
-async fn each_connection_begins_with_a_header_and_carries_one_clients_requests() {
-    let upstream = Recorder::start().await;
-    let pool = format!("primary: [\"{}\"], proxy_protocol: v1", upstream.address());
-    let gateway = before(&pool).await;
-    let http = gateway.address("http").port();
-    let (mut one, mut other) = (Client::new(&gateway).await, Client::new(&gateway).await);
+/// Clients that have been answered twice each.
+async fn two_that_asked_twice(gateway: &Gateway) -> (Client, Client) {
+    let (mut one, mut other) = (Client::new(gateway).await, Client::new(gateway).await);
     for client in [&mut one, &mut other] {
         for _ in 0..2 {
             let said = client.ask().await;
             assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
         }
     }
+    (one, other)
+}
+
+#[tokio::test]
+async fn each_connection_begins_with_a_header_and_carries_one_clients_requests() {
+    let upstream = Recorder::start().await;
+    let pool = format!("primary: [\"{}\"], proxy_protocol: v1", upstream.address());
+    let gateway = before(&pool).await;
+    let http = gateway.address("http").port();
+    let (one, other) = two_that_asked_twice(&gateway).await;
     let seen = upstream.connections();
     assert_eq!(seen.len(), 2);
     for (client, bytes) in [&one, &other].iter().zip(seen) {
@@ -239,13 +245,7 @@ async fn a_connection_that_takes_the_place_of_a_closed_one_announces_the_same_cl
     let pool = format!("primary: [\"{}\"], proxy_protocol: v1", upstream.address());
     let gateway = before(&pool).await;
     let http = gateway.address("http").port();
-    let (mut one, mut other) = (Client::new(&gateway).await, Client::new(&gateway).await);
-    for client in [&mut one, &mut other] {
-        for _ in 0..2 {
-            let said = client.ask().await;
-            assert!(said.starts_with("HTTP/1.1 200 "), "{said}");
-        }
-    }
+    let (one, other) = two_that_asked_twice(&gateway).await;
     let seen = announced(&upstream);
     for client in [&one, &other] {
         let port = client.end().port();
