@@ -48,6 +48,7 @@ pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
 use crate::decision::address_rules::AddressRules;
 use crate::decision::compression::Compression;
+use crate::decision::error_pages::ErrorPages;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
@@ -210,6 +211,8 @@ pub struct VirtualHost {
     pub client_certificates: Option<ClientCertificates>,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Maintenance>,
+    /// What is answered in place of errors where no route has been found.
+    pub error_pages: Arc<ErrorPages>,
     /// What it asks of sessions beyond what holds everywhere.
     pub session: HostLimits,
     /// What is changed about headers where no route has been found; the rules of routes have these in them.
@@ -272,6 +275,8 @@ pub struct Route {
     pub preflight: Preflight,
     /// How answers are compressed, where they are.
     pub compression: Option<Arc<Compression>>,
+    /// What is answered in place of errors, pages of the virtual host included.
+    pub error_pages: Arc<ErrorPages>,
     /// What answers say about caching.
     pub caching: Caching,
     /// What requests are tried again after at another upstream, if they may be repeated.

@@ -11,6 +11,7 @@ pub mod authorization;
 pub mod compression;
 pub mod cookies;
 pub mod endpoints;
+pub mod error_pages;
 pub mod explanation;
 pub mod expression;
 pub mod facts;

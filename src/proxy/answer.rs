@@ -148,9 +148,14 @@ pub async fn disallow(
     voice: Voice<'_>,
 ) -> pingora::Result<()> {
     let (mut head, body) = refused(session, Refusal::MethodNotAllowed, voice)?;
-    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
-    head.insert_header(header::ALLOW, names.join(", "))?;
+    head.insert_header(header::ALLOW, named(methods))?;
     say(session, head, body, voice).await
+}
+
+/// The names of methods, as `Allow` has them.
+pub(super) fn named(methods: &[Method]) -> String {
+    let names: Vec<&str> = methods.iter().map(Method::as_str).collect();
+    names.join(", ")
 }
 
 fn refused(
@@ -345,10 +350,14 @@ pub(super) async fn write(
     session
         .write_response_header(Box::new(head), without_body)
         .await?;
-    if without_body {
-        return Ok(());
+    if !without_body {
+        return session.write_response_body(Some(body), true).await;
     }
-    session.write_response_body(Some(body), true).await
+    if session.is_http2() {
+        // pingora ends the stream where a request went well, and takes it back where it failed.
+        return session.as_mut().finish_body().await;
+    }
+    Ok(())
 }
 
 /// What a client would rather read.

@@ -20,6 +20,7 @@ use crate::proxy::allowances::Share;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::client_auth::Greeting;
 use crate::proxy::compression::Compressor;
+use crate::proxy::error_pages::Replacement;
 use crate::proxy::hosts::RouteRuntime;
 use crate::proxy::line::RequestLine;
 use crate::proxy::listening::Entrance;
@@ -101,6 +102,8 @@ pub struct RequestContext {
     pub body: BodyProgress,
     /// Encodes the answer, where it is compressed.
     pub compressor: Option<Box<Compressor>>,
+    /// What takes the place of its upstream's error.
+    pub replacement: Option<Box<Replacement>>,
     /// What is noted of it in case that it is not forwarded.
     pub noted: Noted,
     /// Its access line, until it is written.

@@ -30,6 +30,7 @@ use crate::proxy::context::Admitted;
 use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
 use crate::proxy::entered;
+use crate::proxy::error_pages;
 use crate::proxy::homeward;
 use crate::proxy::outliers;
 use crate::proxy::retry;
@@ -108,7 +109,7 @@ pub(super) async fn go_ahead(session: &mut Session) -> pingora::Result<()> {
 /// The head of an answer has come.
 ///
 /// # Errors
-/// When it is given up for another upstream's, or can be read in more than one way.
+/// When it is given up for another upstream's or for an error page, or can be read in more than one way.
 pub(super) fn head_comes(
     session: &mut Session,
     head: &ResponseHeader,
@@ -139,8 +140,9 @@ pub(super) fn head_comes(
     }
     if is_tunnel {
         entered::note(session.req_header(), ctx);
+        return Ok(());
     }
-    Ok(())
+    error_pages::intercept(session, head, ctx)
 }
 
 /// A piece of the answer's body has come.

@@ -164,6 +164,11 @@ pub(super) fn was_broken_off(
     error: &mut Error,
     reused: bool,
 ) {
+    if ctx.replacement.is_some() {
+        // The upstream has answered; nobody waits for the rest.
+        is_not_waited_for(ctx, error);
+        return;
+    }
     let (late, unanswered) = lateness(ctx, error);
     if retry::is_turned_away(error) {
         if !late && retry::can_send_again(session) && retry::has_another_turn(ctx) {
@@ -221,6 +226,14 @@ pub(super) fn was_broken_off(
     error.set_retry(goes_on);
     if goes_on {
         retry::begins_anew(ctx);
+    }
+}
+
+fn is_not_waited_for(ctx: &RequestContext, error: &mut Error) {
+    error.as_up();
+    error.set_retry(false);
+    if let Some(current) = &ctx.current {
+        current.watch.upstream_is_done();
     }
 }
 

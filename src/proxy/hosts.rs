@@ -7,6 +7,7 @@ use crate::config::PlainHttp;
 use crate::config::Pool;
 use crate::config::Route;
 use crate::config::VirtualHost;
+use crate::decision::error_pages::ErrorPages;
 use crate::decision::header_rules::HeaderRules;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::response::CookieTemplate;
@@ -37,6 +38,8 @@ pub struct HostRuntime {
     pub client_auth: Option<Arc<ClientAuth>>,
     /// Why it serves nobody, or hardly anybody, for a while.
     pub maintenance: Option<Arc<Maintenance>>,
+    /// What is answered in place of errors where no route has been found.
+    pub error_pages: Arc<ErrorPages>,
     /// What it asks of sessions beyond what holds everywhere.
     pub limits: HostLimits,
     /// What is changed about headers where no route has been found.
@@ -117,6 +120,7 @@ impl HostRuntime {
                 auths.find(|auth| auth.config == *config).map(Arc::clone)
             }),
             maintenance: host.maintenance.clone().map(Arc::new),
+            error_pages: Arc::clone(&host.error_pages),
             limits: host.session,
             headers: host.headers.clone(),
             clearing: clearing(host),

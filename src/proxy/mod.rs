@@ -23,6 +23,7 @@ mod departure;
 mod descriptor;
 pub mod edge;
 pub mod entered;
+pub mod error_pages;
 mod exchange;
 pub mod farewell;
 mod fixed;

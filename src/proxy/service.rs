@@ -28,13 +28,12 @@ use crate::ports::vitals::Vitals;
 use crate::proxy::access;
 use crate::proxy::access::Noted;
 use crate::proxy::access::OpenLine;
-use crate::proxy::answer;
-use crate::proxy::answer::Voice;
 use crate::proxy::compression;
 use crate::proxy::context::BodyProgress;
 use crate::proxy::context::CURRENT;
 use crate::proxy::context::Link;
 use crate::proxy::context::RequestContext;
+use crate::proxy::error_pages;
 use crate::proxy::exchange;
 use crate::proxy::forward;
 use crate::proxy::homeward;
@@ -86,6 +85,7 @@ impl ProxyHttp for Portway {
             admitted: None,
             body: BodyProgress::default(),
             compressor: None,
+            replacement: None,
             noted: Noted::default(),
             line: None,
             is_over: false,
@@ -323,6 +323,11 @@ impl ProxyHttp for Portway {
         error: &Error,
         ctx: &mut Self::CTX,
     ) -> FailToProxy {
+        // pingora keeps no connection whose request has failed, and a client is to know.
+        session.set_keepalive(None);
+        if let Some(replacement) = ctx.replacement.take() {
+            return error_pages::replace(session, *replacement, ctx).await;
+        }
         let late = ctx
             .current
             .as_ref()
@@ -336,12 +341,7 @@ impl ProxyHttp for Portway {
         if let Some(refusal) = refusal.filter(|_| !retry::is_answered(session)) {
             tell_failure(status, error, ctx);
             // A client that is gone needs no answer.
-            let changes = ctx.serving.own_changes(session.req_header(), ctx);
-            let voice = Voice {
-                changes: &changes,
-                ..ctx.serving.voice(ctx.id)
-            };
-            answer::refuse(session, refusal, voice).await.ok();
+            error_pages::refuse(session, refusal, ctx).await.ok();
         }
         FailToProxy {
             error_code: status,

@@ -17,6 +17,7 @@ use crate::proxy::answer::Voice;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::error_pages;
 use crate::proxy::fixed;
 use crate::proxy::kept::Unkept;
 use crate::proxy::refusal::Refusal;
@@ -67,13 +68,15 @@ impl Step {
         vitals: &dyn Vitals,
     ) -> pingora::Result<bool> {
         let changes = match &self {
-            Self::Answer(..) | Self::Forward(_) | Self::Own(..) | Self::Readiness => Vec::new(),
-            Self::Disallow(_)
-            | Self::KeepPost(_)
-            | Self::Maintain(_)
-            | Self::Move(_)
-            | Self::Refuse(_)
-            | Self::Reply(_) => ctx.serving.own_changes(session.req_header(), ctx),
+            Self::Answer(..)
+            | Self::Disallow(_)
+            | Self::Forward(_)
+            | Self::Own(..)
+            | Self::Readiness
+            | Self::Refuse(_) => Vec::new(),
+            Self::KeepPost(_) | Self::Maintain(_) | Self::Move(_) | Self::Reply(_) => {
+                ctx.serving.own_changes(session.req_header(), ctx)
+            }
         };
         let voice = Voice {
             changes: &changes,
@@ -95,11 +98,15 @@ impl Step {
             }
             Self::Answer(admitted, reply) => {
                 Whereabouts::note_origin(session, &admitted.arrived.origin);
-                let with = (ctx.serving.as_ref(), ctx.id);
-                fixed::answer(session, reply, &admitted, with).await?;
                 ctx.admitted = Some(admitted);
+                if !error_pages::fill_in(session, &reply, ctx).await?
+                    && let Some(admitted) = &ctx.admitted
+                {
+                    let with = (ctx.serving.as_ref(), ctx.id);
+                    fixed::answer(session, reply, admitted, with).await?;
+                }
             }
-            Self::Disallow(methods) => answer::disallow(session, &methods, voice).await?,
+            Self::Disallow(methods) => error_pages::disallow(session, &methods, ctx).await?,
             Self::KeepPost(unkept) => {
                 let reply = ctx.serving.challenge_keeping(session, *unkept).await;
                 answer::reply(session, reply, None, voice).await?;
@@ -114,7 +121,7 @@ impl Step {
                 ctx.serving.serve_own(session, ctx, place, &arrived).await?;
             }
             Self::Readiness => answer::readiness(session, vitals.readiness(), ctx.id).await?,
-            Self::Refuse(refusal) => answer::refuse(session, refusal, voice).await?,
+            Self::Refuse(refusal) => error_pages::refuse(session, refusal, ctx).await?,
             Self::Reply(reply) => answer::reply(session, reply, None, voice).await?,
         }
         Ok(true)

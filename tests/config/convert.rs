@@ -335,6 +335,63 @@ fn an_upstream_that_is_out_of_use_lends_the_pool_nothing() {
     assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
 }
 
+/// A page is at hand or it is not: none comes from an upstream, or past what its location keeps from some.
+#[test]
+fn error_pages_are_files_texts_and_redirects_w_43() {
+    let text = "server { server_name a.test; root /var/www; types { text/html html; }
+        error_page 502 504 /50x.html; error_page 404 = @none; error_page 403 https://b.test/no;
+        location = /50x.html { internal; }
+        location @none { return 200 none; }
+        location /own/ { proxy_pass http://10.0.0.1; proxy_intercept_errors on; }
+        location / { proxy_pass http://10.0.0.1; } }";
+    let made = converted(text).unwrap();
+    let (yaml, report) = (made.yaml.replace('"', ""), made.report.text());
+    assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
+    for line in [
+        "- statuses: [502, 504]\n",
+        "body_file: /var/www/50x.html\n",
+        "content_type: text/html\n",
+        "- statuses: [404]\n",
+        "status: 200\n",
+        "body: none\n",
+        "to: https://b.test/no\n",
+        // What nginx answers with 502 where nobody is there.
+        "- statuses: [503]\n",
+    ] {
+        assert!(yaml.contains(line), "{line}: {yaml}");
+    }
+    assert_eq!(
+        yaml.matches("upstream_errors: replace").count(),
+        3,
+        "{yaml}"
+    );
+    for (page, why) in [
+        ("error_page 404 /x.html;", "an upstream makes the page"),
+        ("error_page 404 /secret/x.html;", "keeps the page from some"),
+        (
+            "error_page 404 /errors/$status.html;",
+            "depends on the request",
+        ),
+        ("error_page 404 @nowhere;", "no such location"),
+        ("error_page 404 /files/../x.html;", "depends on the request"),
+        ("error_page 301 /files/x.html;", "from 400 to 599"),
+        ("error_page 495 496 /files/x.html;", "answered with 400"),
+        ("error_page 404 =700 /files/x.html;", "no such status"),
+        ("error_page 404 $http_x;", "cannot be said"),
+        ("error_page 404 @proxied;", "`secondary` of the pool"),
+    ] {
+        let text = format!(
+            "server {{ server_name a.test; {page}
+            location /secret/ {{ root /srv; auth_basic x; }} location /files/ {{ root /srv; }}
+            location @proxied {{ proxy_pass http://10.0.0.2; }} location / {{ proxy_pass http://10.0.0.1; }} }}"
+        );
+        let made = converted(&text).unwrap();
+        let report = made.report.text();
+        assert!(report.contains(why), "{page}: {report}");
+        assert!(!made.yaml.contains("error_pages"), "{page}: {}", made.yaml);
+    }
+}
+
 /// One address beside all of them cannot be bound, and nobody is to be heard where nginx did not hear him.
 #[test]
 fn one_address_beside_all_of_them_is_left_out() {

@@ -3,6 +3,7 @@
 use std::path::Path;
 use std::time::Duration;
 
+use http::StatusCode;
 use portway::config::Config;
 use portway::config::Flow;
 use portway::config::PlainHttp;
@@ -12,6 +13,9 @@ use portway::config::UpstreamPlace;
 use portway::config::Verify;
 use portway::config::client_certificates::ClientMode;
 use portway::decision::compression::Coding;
+use portway::decision::error_pages::ErrorPages;
+use portway::decision::error_pages::Origin;
+use portway::decision::error_pages::PageStatus;
 use portway::decision::forwarded_headers::ForwardedHeaders;
 use portway::decision::path::Oddity;
 use portway::decision::policy::Condition;
@@ -48,6 +52,40 @@ fn health_and_metrics_are_told_to_this_machine_unless_it_says_otherwise() {
     assert_eq!(told("ops: {}\n").as_deref(), Some("127.0.0.1:9090"));
     let other = told("ops: { bind: '[::1]:9100' }\n");
     assert_eq!(other.as_deref(), Some("[::1]:9100"));
+}
+
+#[test]
+fn a_route_has_the_error_pages_of_its_virtual_host_or_its_own_w_43() {
+    let text = "listeners: [{ name: http, bind: '127.0.0.1:0' }]
+pools: { p: { primary: ['a:1'] } }
+virtual_hosts:
+  - host: a.test
+    plain_http: serve
+    error_pages:
+      - { statuses: [404, 503], upstream_errors: replace, respond: { body: Sorry. } }
+      - { statuses: [410], respond: { status: 200, body: Fine. } }
+    routes:
+      - { path: /a, access: excluded, pool: p }
+      - { path: /b, access: excluded, pool: p, error_pages: [] }
+      - { path: /c, access: excluded, pool: p,
+          error_pages: [{ statuses: [404], redirect: { to: /x, status: 303 } }] }
+";
+    let config = parsed(text);
+    let host = &config.virtual_hosts[0];
+    let found = |pages: &ErrorPages, status: u16, origin| {
+        let status = StatusCode::from_u16(status).unwrap();
+        pages.find(status, origin).map(|page| page.status)
+    };
+    let pages = |place: usize| host.routes[place].error_pages.as_ref();
+    for pages in [host.error_pages.as_ref(), pages(0)] {
+        assert_eq!(found(pages, 503, Origin::Portway), Some(PageStatus::Kept));
+        assert_eq!(found(pages, 404, Origin::Upstream), Some(PageStatus::Kept));
+        assert_eq!(found(pages, 410, Origin::Portway), Some(PageStatus::Own));
+        assert_eq!(found(pages, 410, Origin::Upstream), None);
+    }
+    assert_eq!(found(pages(1), 404, Origin::Portway), None);
+    assert_eq!(found(pages(2), 404, Origin::Portway), Some(PageStatus::Own));
+    assert_eq!(found(pages(2), 503, Origin::Portway), None);
 }
 
 #[test]

@@ -303,7 +303,26 @@ const ROWS: &[Row] = &[
             } else {
                 [About::AnswerBody, About::AnswerFraming].contains(&it.about)
             };
-            page && about && exchange.portway_answers()
+            let replaced = exchange
+                .configuration
+                .text
+                .contains("proxy_intercept_errors on;");
+            page && about && (exchange.portway_answers() || replaced)
+        }),
+    },
+    Row {
+        name: "error pages",
+        what: "Pages for errors are kept out of caches and have no `ETag`; they keep the `Retry-After` of the error",
+        why: "an error may be over by the next request, and programs go by when to try again (W-43)",
+        is: Is::Part(|exchange, it| {
+            let headers = [
+                "cache-control",
+                "etag",
+                "retry-after",
+                "x-content-type-options",
+            ];
+            let about = headers.iter().any(|header| it.is_back(header));
+            about && exchange.configuration.text.contains("error_page ")
         }),
     },
     Row {
@@ -506,14 +525,20 @@ const ROWS: &[Row] = &[
     },
     Row {
         name: "end of a connection",
-        what: "The connection is closed after a request whose body came in chunks or waited to be asked for, or did not have to be read",
-        why: "the next request must not begin where servers disagree that the last one ended",
+        what: "The connection is closed after a request whose body came in chunks or waited to be asked for, or did not have to be read, and after an upstream that failed or whose error a page takes the place of",
+        why: "the next request must not begin where servers disagree that the last one ended; pingora keeps no connection whose answer was not passed on to its end",
         is: Is::Part(|exchange, it| {
             let chunked = matches!(exchange.sent.body, Body::Chunked(_))
                 || exchange.sent.value("Expect").is_some();
             let unread = exchange.portway.seen.is_empty()
                 && (exchange.sent.body != Body::None || !exchange.portway_says(200));
-            it.is(&About::Keeps, "true", "false") && (chunked || unread)
+            let replaced = exchange
+                .configuration
+                .text
+                .contains("proxy_intercept_errors on;");
+            let failed = exchange.portway_says(502) || exchange.portway_says(504);
+            let is_meant = chunked || unread || replaced || failed;
+            it.is(&About::Keeps, "true", "false") && is_meant
         }),
     },
     Row {

@@ -31,6 +31,7 @@ mod crash;
 mod drain;
 mod edge;
 mod ejection;
+mod error_pages;
 mod examples;
 mod failover;
 mod gate_only;

@@ -116,22 +116,29 @@ impl Reading<'_> {
 
     fn redirect(&mut self, found: &Found<'_>) -> Option<FixedAnswer> {
         let section = self.section(found, REDIRECT_KEYS)?;
-        let status = self.or(&section, "status", StatusCode::FOUND, |this, found| {
-            this.word(found, REDIRECT_STATUSES)
-        });
+        let status = self.redirect_status(&section);
         let query = self.or(&section, "query", Query::Keep, |this, found| {
             this.word(found, QUERIES)
         });
         let to = self.required(&section, "to").cloned()?;
         let to = match section.get("regex") {
             Some(pattern) => self.grouped_address(pattern, &to)?,
-            None => {
-                let template = self.template(&to, Some(Form::Location))?;
-                self.check_host(&to, &template);
-                Address::Template(template)
-            }
+            None => Address::Template(self.location(&to)?),
         };
         Some(FixedAnswer::Redirect(Redirect { status, to, query }))
+    }
+
+    pub(super) fn redirect_status(&mut self, section: &Section<'_>) -> StatusCode {
+        self.or(section, "status", StatusCode::FOUND, |this, found| {
+            this.word(found, REDIRECT_STATUSES)
+        })
+    }
+
+    /// A path, or an address whose host is written out.
+    pub(super) fn location(&mut self, found: &Found<'_>) -> Option<Template> {
+        let template = self.template(found, Some(Form::Location))?;
+        self.check_host(found, &template);
+        Some(template)
     }
 
     /// An address with what an expression matches of the path in it.
@@ -158,21 +165,31 @@ impl Reading<'_> {
     }
 
     fn respond(&mut self, found: &Found<'_>) -> Option<FixedAnswer> {
+        self.content(found).map(|(_, answer)| answer)
+    }
+
+    /// What is answered, and the status that is said; where none is, it is 200 in the answer.
+    pub(super) fn content(
+        &mut self,
+        found: &Found<'_>,
+    ) -> Option<(Option<StatusCode>, FixedAnswer)> {
         let section = self.section(found, RESPOND_KEYS)?;
-        let status = self.or(&section, "status", 200, |this, found| {
-            this.number(found, 200_u16..=599)
+        let said = self.or(&section, "status", None, |this, found| {
+            this.number(found, 200_u16..=599).map(Some)
         });
-        let status = StatusCode::from_u16(status).ok()?;
+        let said = said.and_then(|status| StatusCode::from_u16(status).ok());
+        let status = said.unwrap_or(StatusCode::OK);
         let content_type = self.or(&section, "content_type", PLAIN_TEXT, |this, found| {
             this.shaped(found, MEDIA_TYPE, media_type)
         });
         let body = self.response_body(&section, status)?;
-        Some(FixedAnswer::Content(FixedReply {
+        let answer = FixedAnswer::Content(FixedReply {
             status,
             location: None,
             content_type: (!body.is_empty()).then_some(content_type),
             body: Bytes::from(body),
-        }))
+        });
+        Some((said, answer))
     }
 
     fn response_body(&mut self, section: &Section<'_>, status: StatusCode) -> Option<Vec<u8>> {

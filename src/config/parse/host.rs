@@ -26,6 +26,7 @@ use crate::config::parse::route::Needed;
 use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
 use crate::decision::compression::Compression;
+use crate::decision::error_pages::ErrorPages;
 use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
@@ -42,6 +43,8 @@ pub(super) struct Declared<'c> {
     pub(super) forwarded_headers: ForwardedHeaders,
     /// How a virtual host compresses answers where a route does not say it; none outside of one.
     pub(super) compression: Option<&'c Arc<Compression>>,
+    /// What a virtual host answers in place of errors where a route does not say it; none outside of one.
+    pub(super) error_pages: Option<&'c Arc<ErrorPages>>,
     /// The outer `None` is an absent section, the inner one a faulty section.
     pub(super) authentication: Option<Option<&'c Authentication>>,
     /// Likewise.
@@ -54,9 +57,14 @@ pub(super) struct Declared<'c> {
 
 impl<'c> Declared<'c> {
     /// What routes of a virtual host refer to.
-    const fn within(&self, compression: Option<&'c Arc<Compression>>) -> Self {
+    const fn within(
+        &self,
+        compression: Option<&'c Arc<Compression>>,
+        error_pages: &'c Arc<ErrorPages>,
+    ) -> Self {
         Self {
             compression,
+            error_pages: Some(error_pages),
             ..*self
         }
     }
@@ -113,7 +121,8 @@ impl Reading<'_> {
         let allowance = self.allowance(&section, None);
         let rules = self.header_rules(&section);
         let compression = self.compression(&section, None);
-        let within = declared.within(compression.as_ref());
+        let error_pages = self.error_pages(&section, None);
+        let within = declared.within(compression.as_ref(), &error_pages);
         let routes = self.required(&section, "routes").cloned();
         let routes = routes.and_then(|found| self.routes(&found, &within, needed));
         let mut routes = routes?;
@@ -127,6 +136,7 @@ impl Reading<'_> {
             public_port,
             client_certificates: client_certificates?,
             maintenance,
+            error_pages: Arc::clone(&error_pages),
             session: limits.unwrap_or_default(),
             headers: rules,
             allowance,
@@ -292,6 +302,7 @@ fn redirects_nowhere(host: &VirtualHost, listeners: &Listeners) -> bool {
 pub(super) const KEYS: &[&str] = &[
     "client_certificates",
     "compression",
+    "error_pages",
     "headers",
     "host",
     "hosts",

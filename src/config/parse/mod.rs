@@ -46,6 +46,7 @@ mod condition;
 mod destination;
 mod doubt;
 mod engine;
+mod error_pages;
 pub mod expand;
 mod header_rules;
 mod health;
@@ -224,21 +225,20 @@ impl Reading<'_> {
         let logs = self.logs(section.get("logs"), &process.state_dir);
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
-        let authentication = section.get("authentication");
-        let authentication = authentication.and_then(|found| self.authentication(found));
+        let signs_in = section.get("authentication");
+        let authentication = signs_in.and_then(|found| self.authentication(found));
         let session = self.session(section.get("session"));
         let common = self.common_rules(&section);
         let pools = self.pools(section.get("pools"));
         let declared = Declared {
             compression: None,
+            error_pages: None,
             listeners: &listeners,
             policies: &common.policies,
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
             forwarded_headers: common.forwarded_headers,
-            authentication: section
-                .get("authentication")
-                .map(|_| authentication.as_ref()),
+            authentication: signs_in.map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
             session: (engine_place == EnginePlace::Embedded).then_some(&session),

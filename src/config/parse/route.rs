@@ -5,6 +5,8 @@
 
 use std::sync::Arc;
 
+use http::Method;
+
 use crate::config::Caching;
 use crate::config::Flow;
 use crate::config::Preflight;
@@ -60,10 +62,7 @@ impl Reading<'_> {
     ) -> Option<Route> {
         let section = self.section(found, KEYS)?;
         let path = self.path_pattern(&section);
-        let methods = self.or(&section, "methods", Vec::new(), |this, found| {
-            let items = this.some_list(found)?;
-            this.each(&items, Self::method)
-        });
+        let methods = self.or(&section, "methods", Vec::new(), Self::methods);
         let access = self.access(&section, needed);
         let addresses = self.addresses(&section);
         let policy = self.route_policy(&section, declared, access);
@@ -95,6 +94,7 @@ impl Reading<'_> {
         let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
         let headers = self.header_rules(&section);
         let compression = self.compression(&section, declared.compression);
+        let error_pages = self.error_pages(&section, declared.error_pages);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
         });
@@ -121,6 +121,7 @@ impl Reading<'_> {
             tolerance,
             preflight,
             compression,
+            error_pages,
             caching,
             retry_on,
             rewrite,
@@ -128,6 +129,11 @@ impl Reading<'_> {
             responses,
             outcomes,
         })
+    }
+
+    fn methods(&mut self, found: &Found<'_>) -> Option<Vec<Method>> {
+        let items = self.some_list(found)?;
+        self.each(&items, Self::method)
     }
 
     /// How bodies flow, and the size they may have: streams have none but what the route says itself.
@@ -286,6 +292,7 @@ pub(super) const KEYS: &[&str] = &[
     "challenge",
     "compression",
     "denied",
+    "error_pages",
     "exact",
     "failure_url",
     "forwarded_headers",

@@ -5,6 +5,9 @@ use crate::decision::rewrite::RewriteError;
 /// What is wrong with how a route comes by requests and forwards them.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ForwardProblem {
+    /// An address for errors with what only a request that was let in has.
+    #[error("an error is sent to an address with facts of the request alone")]
+    ErrorAddress,
     /// An address whose host a request might choose.
     #[error("this is neither a path nor an address whose host is written out")]
     RedirectAddress,
@@ -31,6 +34,7 @@ impl ForwardProblem {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
+            Self::ErrorAddress => "such as `/sorry?from=${request.path}`",
             Self::RedirectAddress => "such as `/new` or `https://new.example.com${request.path}`",
             Self::Rewrite(RewriteError::Dollar | RewriteError::Group(_)) => {
                 "`$1` is what the first pair of parentheses matched"

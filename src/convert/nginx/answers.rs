@@ -44,7 +44,7 @@ pub(super) fn status(code: u16) -> Entry {
     Entry::new("respond", Yaml::Map(vec![status]))
 }
 
-fn code_and_text(directive: &Directive) -> (Option<u16>, Option<&str>) {
+pub(super) fn code_and_text(directive: &Directive) -> (Option<u16>, Option<&str>) {
     let text = directive.args.get(1).map(String::as_str);
     match directive.first().parse() {
         Ok(code) => (Some(code), text),
@@ -137,6 +137,11 @@ enum Query {
     Keep,
 }
 
+/// The address of a redirect as a template, without a query of the request.
+pub(super) fn target_text(url: &str, known: &Known) -> Option<String> {
+    target(url, known).map(|(to, _)| to)
+}
+
 /// The address as a template. The request's own path and query may stand at its end.
 fn target(url: &str, known: &Known) -> Option<(String, Query)> {
     let ends = [
@@ -165,7 +170,7 @@ fn target(url: &str, known: &Known) -> Option<(String, Query)> {
 }
 
 /// The type that nginx gives a text: by the ending of the path where that never changes, or `default_type`.
-fn media(site: &Site<'_>, scope: &Scope<'_>, known: &Known) -> String {
+pub(super) fn media(site: &Site<'_>, scope: &Scope<'_>, known: &Known) -> String {
     let path = known.fixed.get("uri");
     let ending = path.and_then(|path| path.rsplit('/').next()?.rsplit_once('.'));
     let ending = ending.map(|(_, ending)| ending.to_ascii_lowercase());

@@ -26,6 +26,8 @@ struct Host {
     heard: Vec<Heard>,
     plain: Option<Plain>,
     asked: Option<Entry>,
+    /// What is answered in place of errors.
+    error_pages: Option<Entry>,
     /// What is removed from answers.
     held_back: Option<Entry>,
     routes: Vec<Served>,
@@ -116,6 +118,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
                     heard: side.heard,
                     plain: None,
                     asked: side.asked,
+                    error_pages: side.error_pages,
                     held_back: None,
                     routes: routes.collect(),
                 };
@@ -136,6 +139,7 @@ fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Opt
             heard: Vec::new(),
             plain: None,
             asked: None,
+            error_pages: None,
             held_back: None,
             routes: Vec::new(),
         })
@@ -164,7 +168,8 @@ impl Host {
     /// Takes in another server of the same name. Two that say the same, or differ in their pools for plain http
     /// and TLS, are one; of others the first stays.
     fn join(&mut self, ledger: &Ledger, block: &Directive, other: Self, secured: bool) {
-        let alike = self.routes.len() == other.routes.len()
+        let alike = self.error_pages == other.error_pages
+            && self.routes.len() == other.routes.len()
             && self
                 .routes
                 .iter()
@@ -193,7 +198,7 @@ impl Host {
     fn is_like(&self, other: &Self) -> bool {
         let own = (&self.heard, self.plain, &self.asked, &self.routes);
         let same = own == (&other.heard, other.plain, &other.asked, &other.routes);
-        same && self.held_back == other.held_back
+        same && self.held_back == other.held_back && self.error_pages == other.error_pages
     }
 
     fn item(&self, used: &[String]) -> Item {
@@ -213,6 +218,7 @@ impl Host {
             }
         }
         entries.extend(self.held_back.clone());
+        entries.extend(self.error_pages.clone());
         let mut routes: Vec<Item> = self.routes.iter().map(Served::item).collect();
         if routes.is_empty() {
             let path = Entry::new("path", Yaml::text("/"));

@@ -27,6 +27,7 @@ mod answers;
 mod client_certificates;
 mod compression;
 mod directives;
+mod error_pages;
 mod headers;
 mod hosts;
 mod include;
@@ -36,6 +37,7 @@ mod limits;
 mod listeners;
 mod locations;
 mod members;
+mod names;
 mod pools;
 mod process;
 mod proxying;
@@ -182,7 +184,7 @@ fn servers_of<'t>(
     let mut servers = Vec::new();
     for block in blocks {
         let scope = site.http.inside(block.inside());
-        let names = Server::names(site, &scope);
+        let names = names::names(site, &scope);
         if names.is_empty() && only_refuses(&scope) {
             let why = "names that no virtual host has are refused (W-01)";
             site.ledger.kept_whole(block, why);

@@ -69,6 +69,11 @@ impl<'t> Scope<'t> {
         own.collect()
     }
 
+    /// What stands in the innermost block.
+    pub(super) fn innermost(&self) -> Option<&'t [Directive]> {
+        self.levels.last().copied()
+    }
+
     fn is_named(&self, directive: &Directive, name: &str) -> bool {
         let proxied = name.strip_prefix("proxy_").filter(|_| self.is_grpc);
         match proxied {

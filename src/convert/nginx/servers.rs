@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use crate::convert::nginx::answers;
 use crate::convert::nginx::client_certificates;
 use crate::convert::nginx::client_certificates::Asked;
+use crate::convert::nginx::error_pages;
+use crate::convert::nginx::error_pages::Places;
 use crate::convert::nginx::listeners::Heard;
 use crate::convert::nginx::listeners::Speaks;
 use crate::convert::nginx::locations::Order;
@@ -23,7 +25,6 @@ use crate::convert::nginx::site::comments_of;
 use crate::convert::nginx::tree::Directive;
 use crate::convert::nginx::variables::Known;
 use crate::convert::yaml::Entry;
-use crate::model::name::HostName;
 
 /// A `server` that is heard somewhere and has names.
 pub(super) struct Server<'t> {
@@ -40,6 +41,8 @@ pub(super) struct Side {
     pub(super) serves: Serves,
     /// What is asked of the certificates of its clients.
     pub(super) asked: Option<Entry>,
+    /// What it answers in place of errors.
+    pub(super) error_pages: Option<Entry>,
 }
 
 #[derive(Clone, Debug)]
@@ -51,30 +54,6 @@ pub(super) enum Serves {
 }
 
 impl<'t> Server<'t> {
-    /// Reads names; those that no virtual host can have are reported.
-    pub(super) fn names(site: &Site<'_>, scope: &Scope<'t>) -> Vec<String> {
-        let mut names: Vec<String> = Vec::new();
-        for directive in scope.own("server_name") {
-            let read = directive
-                .args
-                .iter()
-                .map(|written| (written, patterns(written)));
-            let (found, lost): (Vec<_>, Vec<_>) = read.partition(|(_, found)| !found.is_empty());
-            let lost: Vec<&str> = lost.iter().map(|(written, _)| written.as_str()).collect();
-            for name in found.into_iter().flat_map(|(_, found)| found) {
-                push_new(&mut names, name);
-            }
-            if lost.is_empty() {
-                site.ledger
-                    .kept(directive, "`hosts`; other names are refused (W-01)");
-            } else {
-                let why = format!("no virtual host can be named {}", lost.join(" or "));
-                site.ledger.dropped(directive, why);
-            }
-        }
-        names
-    }
-
     /// What it serves under a name.
     pub(super) fn side(&self, site: &Site<'t>, name: &str) -> Side {
         let known = known(name, &self.names, &self.heard);
@@ -94,18 +73,19 @@ impl<'t> Server<'t> {
         } else {
             known
         };
-        let redirect = self.redirect(site, &known);
-        let serves = match redirect {
-            Some((port, Whole::All)) => Serves::Redirect(port),
-            Some((port, Whole::Plain)) => {
-                Serves::Routes(self.routes(site, &known, closed), Some(port))
+        let (serves, error_pages) = match self.redirect(site, &known) {
+            Some((port, Whole::All)) => (Serves::Redirect(port), None),
+            found => {
+                let (routes, error_pages) = self.routes(site, &known, closed);
+                let port = found.map(|(port, _)| port);
+                (Serves::Routes(routes, port), error_pages)
             }
-            None => Serves::Routes(self.routes(site, &known, closed), None),
         };
         Side {
             heard: self.heard.clone(),
             serves,
             asked,
+            error_pages,
         }
     }
 
@@ -144,25 +124,40 @@ impl<'t> Server<'t> {
         Some((port, Whole::All))
     }
 
-    fn routes(&self, site: &Site<'t>, known: &Known, closed: bool) -> Vec<Route> {
+    /// Its routes, and what holds for errors where none of them says it.
+    fn routes(&self, site: &Site<'t>, known: &Known, closed: bool) -> (Vec<Route>, Option<Entry>) {
         let closed = closed | self.refuses(site, known);
+        let mut places = Places {
+            all: Vec::new(),
+            server: &self.scope,
+            closed,
+        };
         if let Some(directive) = self.scope.own("return").first() {
-            return self.whole_answer(site, directive, known, closed);
+            let routes = self.whole_answer(site, directive, known, closed);
+            return (routes, error_pages::key(site, &self.scope, &places, known));
         }
         let first = of_server(site, &self.scope, known, closed);
         let mut found = Vec::new();
         collect(site, &self.scope, None, &mut found);
+        let found = sorted(found);
+        let all = found.iter();
+        places.all = all.map(|(paths, (_, scope), _)| (paths, scope)).collect();
+        let pages = error_pages::key(site, &self.scope, &places, known);
         let mut made: Vec<Route> = Vec::new();
-        for (paths, (location, scope), order) in sorted(found) {
+        for (paths, (location, scope), order) in &found {
+            let own = error_pages::key(site, scope, &places, known);
             let place = Place {
-                scope,
-                paths,
+                scope: scope.clone(),
+                paths: paths.clone(),
                 known,
                 closed,
             };
-            let Some((route, (apart, answered))) = route(site, location, place, order) else {
+            let Some((mut route, (apart, answered))) = route(site, location, place, *order) else {
                 continue;
             };
+            route
+                .keys
+                .extend(error_pages::of_route(own, pages.as_ref()));
             if made.iter().any(|other| other.pattern == route.pattern) {
                 let why = "another location has the same paths";
                 site.ledger.dropped_whole(location, why);
@@ -175,7 +170,7 @@ impl<'t> Server<'t> {
         }
         let mut all = first;
         all.extend(with_folders(made));
-        all
+        (all, pages)
     }
 
     /// Whether an `if` of the server refuses requests.
@@ -227,12 +222,6 @@ impl<'t> Server<'t> {
     }
 }
 
-fn push_new(names: &mut Vec<String>, name: String) {
-    if !names.contains(&name) {
-        names.push(name);
-    }
-}
-
 #[derive(Clone, Copy)]
 enum Whole {
     All,
@@ -266,6 +255,9 @@ fn collect<'t>(
 ) {
     for location in scope.own("location") {
         let Some(paths) = Paths::read(location) else {
+            if error_pages::lead_to(site, scope, location.first()) {
+                continue;
+            }
             let why = "is reached from within only, by what has no counterpart";
             site.ledger.dropped_whole(location, why);
             continue;
@@ -373,23 +365,8 @@ fn known(name: &str, names: &[String], heard: &[Heard]) -> Known {
     Known { fixed }
 }
 
-/// The names that a word of `server_name` stands for; none where no virtual host can have it.
-fn patterns(written: &str) -> Vec<String> {
-    let is_name = |text: &str| HostName::parse(text).is_ok();
-    if let Some(domain) = written.strip_prefix('.').filter(|domain| is_name(domain)) {
-        return vec![
-            domain.to_lowercase(),
-            format!("*.{}", domain.to_lowercase()),
-        ];
-    }
-    let bare = written.strip_prefix("*.").unwrap_or(written);
-    if bare == "_" || !is_name(bare) || bare.contains('_') {
-        return Vec::new();
-    }
-    vec![written.trim_end_matches('.').to_lowercase()]
-}
-
 const EARLY: &str = "a route before expressions that nginx would try first";
+
 /// Blocks and directives whose comments stand where they themselves do.
 const APART: [&str; 4] = [
     "location",

@@ -22,6 +22,7 @@ use crate::config::parse::schema::shapes::clients::CLIENT_CERTIFICATES;
 use crate::config::parse::schema::shapes::clients::MAINTENANCE;
 use crate::config::parse::schema::shapes::forwarding::BOTH_POOLS;
 use crate::config::parse::schema::shapes::forwarding::COMPRESSION;
+use crate::config::parse::schema::shapes::forwarding::ERROR_PAGES;
 use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS;
 use crate::config::parse::schema::shapes::forwarding::FORWARDED_HEADERS_DEFAULT;
 use crate::config::parse::schema::shapes::forwarding::HEADER_RULES;
@@ -296,6 +297,7 @@ static VIRTUAL_HOST: Shape = section(
         .default("off"),
         key("session", Kind::Section(&HOST_SESSION)),
         key("compression", COMPRESSION).default("off"),
+        key("error_pages", ERROR_PAGES),
         key("limits", Kind::Section(&ALLOWANCE)),
         key("routes", Kind::List(&Kind::Section(&ROUTE))).required(),
     ],
@@ -351,6 +353,8 @@ static ROUTE: Shape = section(
         key("rewrite", Kind::Section(&REWRITE)),
         key("headers", Kind::Section(&HEADER_RULES)),
         key("compression", COMPRESSION),
+        key("error_pages", ERROR_PAGES)
+            .about("What is answered in place of errors; by default as for the virtual host."),
     ],
     route::KEYS,
 );

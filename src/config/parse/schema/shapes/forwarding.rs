@@ -2,6 +2,7 @@
 
 use crate::config::parse::compression;
 use crate::config::parse::destination;
+use crate::config::parse::error_pages;
 use crate::config::parse::header_rules;
 use crate::config::parse::pool;
 use crate::config::parse::rewrite;
@@ -42,6 +43,48 @@ pub(super) static RESPOND: Shape = section(
         key("body_file", Kind::Text).about("The same from a file."),
     ],
     destination::RESPOND_KEYS,
+);
+
+/// What is answered in place of errors.
+pub(super) const ERROR_PAGES: Kind = Kind::List(&Kind::Section(&ERROR_PAGE));
+
+static ERROR_PAGE: Shape = section(
+    &[
+        key("statuses", Kind::List(&Kind::Number(400, 599)))
+            .required()
+            .about("The errors, from 400 to 599, each once."),
+        key("upstream_errors", Kind::Words(&["pass", "replace"]))
+            .default("pass")
+            .about("Errors of upstreams with these statuses: `pass` them on, or `replace` them."),
+        key("respond", Kind::Section(&ERROR_CONTENT)).about("A page."),
+        key("redirect", Kind::Section(&ERROR_REDIRECT)).about("In place of a page, where it is."),
+    ],
+    error_pages::KEYS,
+);
+
+static ERROR_CONTENT: Shape = section(
+    &[
+        key("status", Kind::Number(200, 599))
+            .about("From 200 to 599; by default that of the error."),
+        key("content_type", Kind::Text)
+            .default("text/plain; charset=utf-8")
+            .about("What the body is."),
+        key("body", Kind::Text).about("Read with the configuration."),
+        key("body_file", Kind::Text).about("The same from a file."),
+    ],
+    destination::RESPOND_KEYS,
+);
+
+static ERROR_REDIRECT: Shape = section(
+    &[
+        key("to", Kind::Text)
+            .required()
+            .about("A path, or an address whose host is written out."),
+        key("status", Kind::Words(&["301", "302", "303", "307", "308"]))
+            .default("302")
+            .about("`301`, `302`, `303`, `307` or `308`."),
+    ],
+    error_pages::ELSEWHERE_KEYS,
 );
 
 pub(super) static REWRITE: Shape = section(
