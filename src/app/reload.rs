@@ -177,7 +177,8 @@ impl Reloader {
         self.lasting.ports.audit.note(event);
     }
 
-    /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail.
+    /// Swaps in what was prepared, and answers what it takes the place of. Nothing in here can fail, and whatever
+    /// is waited for comes before the first change that a request could notice.
     async fn apply(&mut self, prepared: Prepared, trigger: Trigger) -> Arc<Serving> {
         let Prepared {
             config,
@@ -198,14 +199,12 @@ impl Reloader {
         // Serving before the names of upstreams are known would refuse the first requests to them.
         let names = tokio::time::timeout(NAMES_WITHIN, join_all(beginning.names));
         names.await.ok();
-        self.change_users(users, trigger);
-        self.lasting.engine.retune(&config);
-        self.lasting.key_watch.retune(&config);
         warn_of_certificates(&config, &serving, self.lasting.ports.clock.now());
         let removed = self.lasting.sockets.lock().close_those_without(&sockets);
         removed.await;
-        let before = self.live.swap(Arc::new(serving));
+        let before = self.change(&config, Arc::new(serving), (users, trigger));
         self.lasting.sockets.lock().accept(sockets);
+        self.lasting.key_watch.retune(&config);
         self.pools = beginning.watch;
         // Checks of before have ended: nothing that they find is held against anybody now.
         for target in self.live.look().pools.values() {
@@ -214,6 +213,19 @@ impl Reloader {
         self.running = Arc::new(config);
         self.lasting.drains.fit(&self.running, &self.live).await;
         before
+    }
+
+    /// Changes everything that requests are judged by, and waits for nothing in between: a request that came
+    /// meanwhile would be judged by the users and terms of one configuration and the routes of another.
+    fn change(
+        &self,
+        config: &Config,
+        serving: Arc<Serving>,
+        (users, trigger): (UsersChange, Trigger),
+    ) -> Arc<Serving> {
+        self.change_users(users, trigger);
+        self.lasting.engine.retune(config);
+        self.live.swap(serving)
     }
 }
 
@@ -285,3 +297,83 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const WARN_EVERY: Duration = Duration::from_hours(24);
 /// How long a reload waits for the names of new upstreams.
 const NAMES_WITHIN: Duration = Duration::from_secs(3);
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+    use std::pin::pin;
+
+    use super::*;
+    use crate::app::assembly::assemble;
+    use crate::app::engine::Engine;
+    use crate::config::load::load;
+
+    #[tokio::test]
+    async fn nothing_that_requests_go_by_changes_before_all_of_it_does_d_16() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("gateway.yaml");
+        let two = "{ name: one, bind: '127.0.0.1:0' }, { name: two, bind: '127.0.0.1:0' }";
+        write(&path, two, "30m");
+        let running = Arc::new(load(&path).unwrap());
+        let mut assembled = assemble(&running, None, Vec::new()).unwrap();
+        let (lasting, live) = (Arc::clone(&assembled.lasting), Arc::clone(&assembled.live));
+        let first = assembled.listeners.recv().await.unwrap();
+        let mut second = assembled.listeners.recv().await.unwrap();
+        write(&path, "{ name: one, bind: '127.0.0.1:0' }", "5m");
+        let before = live.take();
+        let (prepared, _) = prepare(&path, &running, &before, &lasting);
+        let Ok(prepared) = prepared else {
+            panic!("it is refused");
+        };
+        let (_asker, asks) = mpsc::channel(1);
+        let now = lasting.ports.clock.now();
+        let mut reloader = Reloader {
+            path,
+            running,
+            sources: Sources::default(),
+            lasting: Arc::clone(&lasting),
+            live: Arc::clone(&live),
+            pools: PoolWatch::default(),
+            asking: Asking::new(lasting.ports.resolver.clone()),
+            record: Arc::new(Record::new("gateway.yaml".to_owned(), now)),
+            asks,
+        };
+        let mut applying = pin!(reloader.apply(*prepared, Trigger::Command));
+        tokio::select! {
+            biased;
+            _ = &mut applying => panic!("the listener had not closed"),
+            told = second.closing.changed() => told.unwrap(),
+        }
+        assert_eq!(idle_timeout(&lasting), Duration::from_mins(30));
+        assert!(Arc::ptr_eq(&before, &live.take()));
+        drop(second);
+        applying.await;
+        assert_eq!(idle_timeout(&lasting), Duration::from_mins(5));
+        assert!(!Arc::ptr_eq(&before, &live.take()));
+        drop(first);
+    }
+
+    fn idle_timeout(lasting: &Lasting) -> Duration {
+        match &lasting.engine {
+            Engine::Own(own) => own.engine.terms().idle_timeout,
+            Engine::Remote(_) => panic!("the engine is elsewhere"),
+        }
+    }
+
+    fn write(path: &Path, listeners: &str, idle_timeout: &str) {
+        let state_dir = path.with_file_name("state");
+        let text = format!(
+            "state_dir: {}
+listeners: [{listeners}]
+session: {{ store: memory, idle_timeout: {idle_timeout} }}
+pools: {{ app: {{ primary: ['10.0.0.1:80'] }} }}
+virtual_hosts:
+  - host: app.example.com
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, pool: app }}]
+",
+            state_dir.display()
+        );
+        std::fs::write(path, text).unwrap();
+    }
+}

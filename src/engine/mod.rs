@@ -176,7 +176,9 @@ impl EmbeddedEngine {
         self.terms.store(Arc::new(terms));
     }
 
-    fn terms(&self) -> SessionTerms {
+    /// What it goes by.
+    #[must_use]
+    pub fn terms(&self) -> SessionTerms {
         **self.terms.load()
     }
 
