@@ -70,7 +70,7 @@ impl Serving {
 
     /// Asks for a sign-in after which the post is sent again, if its body can be read in time.
     pub(super) async fn challenge_keeping(&self, session: &mut Session, unkept: Unkept) -> Reply {
-        let body = self.body_to_keep(session).await;
+        let body = self.body_to_keep(session, unkept.address).await;
         let post = body
             .filter(|body| unkept.form.fields(body.expose()).is_some())
             .map(|body| Post {
@@ -100,9 +100,9 @@ impl Serving {
 
 impl Serving {
     /// The body of a post; none where it is too large or too slow, or where as many are being read as may be
-    /// kept.
-    async fn body_to_keep(&self, session: &mut Session) -> Option<Secret> {
-        let _place = self.kept_bodies.try_acquire().ok()?;
+    /// kept, in all or of that address.
+    async fn body_to_keep(&self, session: &mut Session, address: IpAddr) -> Option<Secret> {
+        let _place = self.kept_bodies.take(address)?;
         let limits = &self.limits;
         let reading = portal::read_body(session, limits.kept.bytes_max);
         let body = tokio::time::timeout(limits.body_idle_timeout, reading).await;

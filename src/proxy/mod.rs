@@ -11,6 +11,7 @@ pub mod allowances;
 mod announcing;
 pub mod answer;
 pub mod arrival;
+mod body_places;
 pub mod client_auth;
 pub mod compression;
 pub mod connect;

@@ -34,6 +34,7 @@ use crate::model::name::PoolName;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::proxy::answer::Voice;
+use crate::proxy::body_places::BodyPlaces;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::compression::COMPRESSED_MAX;
 use crate::proxy::connect::PeerTemplateError;
@@ -87,7 +88,7 @@ pub struct Serving {
     /// Bounds on what a client may take.
     pub limits: Limits,
     /// Places for bodies that are being read to be kept.
-    pub(super) kept_bodies: Semaphore,
+    pub(super) kept_bodies: BodyPlaces,
     /// Places for answers that are being compressed, whatever they began with.
     pub(super) compressing: Arc<Semaphore>,
     /// What a connection keeps from its beginning to its end.
@@ -243,7 +244,7 @@ impl Serving {
             identity_headers: Arc::new(config.identity_headers.clone()),
             trusted_proxies: config.trusted_proxies.clone(),
             limits: config.limits.clone(),
-            kept_bodies: Semaphore::new(config.limits.kept.posts_max),
+            kept_bodies: BodyPlaces::new(config.limits.kept),
             compressing: before.map_or_else(
                 || Arc::new(Semaphore::new(COMPRESSED_MAX)),
                 |before| Arc::clone(&before.compressing),

@@ -11,6 +11,7 @@ use crate::support::Protocol;
 use crate::support::Request;
 use crate::support::Url;
 use crate::support::client;
+use crate::support::client::Connection;
 use crate::support::gateway::password;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
@@ -261,32 +262,58 @@ async fn an_office_behind_one_address_keeps_a_form_for_each_of_its_people() {
     }
 }
 
-#[tokio::test]
-async fn no_more_bodies_are_read_at_a_time_than_may_be_kept() {
-    let (gateway, _application) = start("limits: { kept_posts: 1 }\n").await;
+/// Begins to post a form, and says no more; `from` is where a proxy says it comes from.
+async fn post_slowly(gateway: &Gateway, from: &str) -> Connection {
     let url = Url::parse("https://app.test/");
     let mut slow = client::connect(&url, gateway.address("https"), Protocol::H1)
         .await
         .unwrap();
     let head = format!(
         "POST /slow HTTP/1.1\r\nHost: app.test\r\nAccept: text/html\r\nSec-Fetch-Mode: navigate\r\n\
-         Sec-Fetch-Site: same-origin\r\nContent-Type: {URL_ENCODED}\r\nContent-Length: 9\r\n\r\na="
+         Sec-Fetch-Site: same-origin\r\nX-Forwarded-For: {from}\r\nContent-Type: {URL_ENCODED}\r\n\
+         Content-Length: 9\r\n\r\na="
     );
     slow.write_all(head.as_bytes()).await.unwrap();
     slow.flush().await.unwrap();
-    let lands_at = async || {
-        let mut browser = Browser::new(&gateway);
-        let sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1")).await;
-        let there = sign_in(&mut browser, &sent.expect(303)).await;
-        there.url.path().to_owned()
-    };
+    slow
+}
+
+/// Where a sign-in ends for which a form was posted.
+async fn lands_at(gateway: &Gateway, from: &str) -> String {
+    let mut browser = Browser::new(gateway).sending("x-forwarded-for", from);
+    let sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1")).await;
+    let there = sign_in(&mut browser, &sent.expect(303)).await;
+    there.url.path().to_owned()
+}
+
+#[tokio::test]
+async fn no_more_bodies_are_read_at_a_time_than_may_be_kept() {
+    let (gateway, _application) = start("limits: { kept_posts: 1 }\n").await;
+    let slow = post_slowly(&gateway, "192.0.2.1").await;
     until("the slow body is being read", PATIENCE, || async {
-        (lands_at().await == "/order").then_some(())
+        (lands_at(&gateway, "192.0.2.2").await == "/order").then_some(())
     })
     .await;
     drop(slow);
     until("its place is free again", PATIENCE, || async {
-        (lands_at().await == "/.portway/replay").then_some(())
+        (lands_at(&gateway, "192.0.2.2").await == "/.portway/replay").then_some(())
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn whoever_sends_slowly_takes_only_the_places_of_that_address_d_22() {
+    let limits = "limits: { kept_posts: 8, kept_posts_per_address: 1 }\n";
+    let (gateway, _application) = start(&format!("trusted_proxies: [127.0.0.1]\n{limits}")).await;
+    let slow = post_slowly(&gateway, "2001:db8::1").await;
+    until("the slow body is being read", PATIENCE, || async {
+        (lands_at(&gateway, "2001:db8::2").await == "/order").then_some(())
+    })
+    .await;
+    assert_eq!(lands_at(&gateway, "192.0.2.1").await, "/.portway/replay");
+    drop(slow);
+    until("its place is free again", PATIENCE, || async {
+        (lands_at(&gateway, "2001:db8::2").await == "/.portway/replay").then_some(())
     })
     .await;
 }
