@@ -25,7 +25,6 @@ use crate::cli::explain::answer::Answer;
 use crate::cli::explain::answer::Outcome;
 use crate::cli::node::Shown;
 use crate::config::Config;
-use crate::config::PlainHttp;
 use crate::config::Route;
 use crate::config::VirtualHost;
 use crate::config::load;
@@ -44,7 +43,6 @@ use crate::decision::path::NormalPath;
 use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
-use crate::decision::routing::HostTable;
 use crate::decision::routing::RouteFound;
 use crate::decision::routing::RouteTable;
 use crate::model::id::RequestId;
@@ -63,6 +61,8 @@ use crate::system::SystemEntropy;
 
 mod answer;
 mod client;
+mod entrance;
+mod host;
 mod upstream;
 mod who;
 mod words;
@@ -209,9 +209,10 @@ impl<'a> Question<'a> {
     ) -> Result<(Outcome, String), Halt> {
         let args = self.args;
         self.check_form()?;
+        let entrances = self.entrances()?;
         let path = normalise(args.url.path());
         let path = path.map_err(|refusal| refused(&refusal))?;
-        let host = self.virtual_host(answer)?;
+        let host = self.virtual_host(&entrances, answer)?;
         let file = args.client_certificate.as_deref();
         answer.client_certificate = client::asked_for(host, file);
         let asks = host.client_certificates.as_ref();
@@ -262,38 +263,11 @@ impl<'a> Question<'a> {
         }
     }
 
-    /// The virtual host of the request, where it answers more than one thing.
-    fn virtual_host(&self, answer: &mut Answer) -> Result<&'a VirtualHost, Halt> {
-        let collector = self.config.collector.as_ref();
-        if collector.is_some_and(|collector| collector.host == self.host) {
-            answer.virtual_host = vec!["the collector's".to_owned()];
-            return Err(Halt::at(Outcome::AnsweredHere, OURS));
-        }
-        let hosts = self.config.virtual_hosts.iter();
-        let hosts = hosts.flat_map(|at| at.hosts.iter().map(move |name| (name.clone(), at)));
-        let hosts: HostTable<&VirtualHost> = hosts.collect();
-        let found = *hosts.find(self.host.as_str()).ok_or_else(|| {
-            Halt::at(
-                Outcome::Misdirected,
-                "refused: no virtual host has this name",
-            )
-        })?;
-        answer.virtual_host = found.hosts.iter().map(ToString::to_string).collect();
-        match (self.scheme, found.plain_http) {
-            (Scheme::Https, _) | (Scheme::Http, PlainHttp::Serve) => Ok(found),
-            (Scheme::Http, PlainHttp::Redirect) => Err(Halt::at(Outcome::ToHttps, TO_HTTPS)),
-            (Scheme::Http, PlainHttp::Refuse) => Err(Halt::at(
-                Outcome::Misdirected,
-                "refused: this host answers nothing by plain http",
-            )),
-        }
-    }
-
     /// The route that a request comes to, or the answer that it gets before.
     fn route(&self, host: &'a VirtualHost, path: &NormalPath<'_>) -> Result<&'a Route, Halt> {
         let args = self.args;
         if path.as_str().starts_with(PREFIX) {
-            return Err(Halt::at(Outcome::AnsweredHere, OURS));
+            return Err(self.ours());
         }
         let maintenance = host.maintenance.as_ref();
         if maintenance.is_some_and(|maintenance| maintenance.keeps_out(args.address)) {
@@ -391,13 +365,17 @@ mod tests {
     }
 
     fn asked(words: &[&str]) -> (Answer, Outcome) {
+        asked_of(CONFIG, words)
+    }
+
+    fn asked_of(config: &str, words: &[&str]) -> (Answer, Outcome) {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("gateway.yaml");
         for (name, label) in [("a.crt", "CERTIFICATE"), ("a.key", "PRIVATE KEY")] {
             let pem = format!("-----BEGIN {label}-----\n{name}\n-----END {label}-----\n");
             std::fs::write(folder.path().join(name), pem).unwrap();
         }
-        std::fs::write(&path, CONFIG).unwrap();
+        std::fs::write(&path, config).unwrap();
         let words = [&["explain"], words].concat();
         let line = Line::try_parse_from(words).unwrap();
         let answer = answer(&line.args, &load::load(&path).unwrap()).unwrap();
@@ -555,10 +533,94 @@ mod tests {
         assert_eq!(outcome, Outcome::Allowed);
     }
 
+    #[test]
+    fn what_a_client_gets_is_told_by_the_listeners_that_there_are() {
+        let https = "sent to https; ask about that address";
+        let nobody = "refused: no virtual host has this name";
+        let elsewhere = "refused: the listener there does not serve this host";
+        let with_tls =
+            "refused: the listener https at port 8443 has TLS, and answers plain http with 400";
+        let plain = "not connected: the listener http at port 8080 has no TLS";
+        let at_443 =
+            "not connected: no listener is at port 9999; users reach this host at port 443";
+        let at_8443 =
+            "not connected: no listener is at port 443; users reach this host at port 8443";
+        let no_http = "not connected: no listener without TLS is at port 80";
+        for (url, said, outcome) in [
+            ("https://app.test/open", "let in", Outcome::Allowed),
+            ("https://app.test:8443/open", "let in", Outcome::Allowed),
+            ("http://app.test/open", https, Outcome::ToHttps),
+            ("http://app.test:8080/open", https, Outcome::ToHttps),
+            ("https://app.test:9999/open", at_443, Outcome::Unreachable),
+            ("http://app.test:8443/open", with_tls, Outcome::Refused),
+            ("https://app.test:8080/open", plain, Outcome::Unreachable),
+            ("https://own.test/open", at_8443, Outcome::Unreachable),
+            ("http://own.test/open", no_http, Outcome::Unreachable),
+            ("http://own.test:8080/open", "let in", Outcome::Allowed),
+            (
+                "http://own.test:8080/.portway/logout",
+                https,
+                Outcome::ToHttps,
+            ),
+            (
+                "https://own.test:9443/open",
+                elsewhere,
+                Outcome::Misdirected,
+            ),
+            ("http://login.test:8080/", https, Outcome::ToHttps),
+            ("https://none.test:8443/", nobody, Outcome::Misdirected),
+        ] {
+            let (answer, came_to) = asked_of(ENTRANCES, &["GET", url]);
+            assert_eq!(came_to, outcome, "{url}: {}", answer.decision.text);
+            assert!(
+                answer.decision.text.starts_with(said),
+                "{url}: {}",
+                answer.decision.text
+            );
+        }
+    }
+
+    #[test]
+    fn whoever_is_trusted_may_end_tls_in_front() {
+        let plain = "listeners: [{ name: http, bind: 127.0.0.1:8080 }]\n";
+        let hosts = "pools: { app: { primary: ['127.0.0.1:1'] } }\n\
+            virtual_hosts:\n  - { host: app.test, plain_http: serve, routes: [{ path: /, access: excluded, pool: app }] }\n";
+        let url = "https://app.test/";
+        let (answer, outcome) = asked_of(&format!("{plain}{hosts}"), &["GET", url]);
+        assert_eq!(outcome, Outcome::Unreachable, "{}", answer.decision.text);
+        let trusted = format!("trusted_proxies: [10.0.0.1]\n{plain}{hosts}");
+        let (answer, outcome) = asked_of(&trusted, &["GET", url]);
+        assert_eq!(outcome, Outcome::Allowed, "{}", answer.decision.text);
+        let (answer, outcome) = asked_of(&trusted, &["GET", "https://app.test:8443/"]);
+        assert_eq!(outcome, Outcome::Unreachable, "{}", answer.decision.text);
+    }
+
+    const ENTRANCES: &str = r#"listeners:
+  - name: https
+    bind: 127.0.0.1:8443
+    tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] }
+  - { name: http, bind: 127.0.0.1:8080 }
+  - name: inside
+    bind: 127.0.0.1:9443
+    tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] }
+collector: { host: login.test }
+authentication: { users_file: users.yaml }
+pools: { app: { primary: ['127.0.0.1:1'] } }
+virtual_hosts:
+  - host: app.test
+    public_port: 443
+    routes: [{ path: /open, access: excluded, pool: app }]
+  - host: own.test
+    listeners: [https, http]
+    plain_http: serve
+    routes: [{ path: /open, access: excluded, pool: app }]
+"#;
+
     const CONFIG: &str = r#"listeners:
   - name: https
     bind: 127.0.0.1:0
     tls: { certificates: [{ certificate_file: a.crt, key_file: a.key }] }
+  - { name: http, bind: 127.0.0.1:0 }
 collector: { host: login.test }
 authentication: { users_file: users.yaml }
 pools: { app: { primary: ['127.0.0.1:1'] } }

@@ -118,6 +118,8 @@ pub(super) enum Outcome {
     StepUp,
     /// It is sent to https.
     ToHttps,
+    /// No connection comes about.
+    Unreachable,
 }
 
 impl Outcome {
