@@ -86,6 +86,7 @@ impl Reading<'_> {
         self.check_needed(&needed, declared);
         redirects.append(&mut needed.redirects);
         self.check_redirects(redirects, &hosts);
+        self.check_circles(&needed.routes, &hosts);
         self.check_given(&hosts);
         hosts
     }

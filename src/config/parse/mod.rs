@@ -39,6 +39,7 @@ mod adoption;
 mod allowance;
 mod back_channel;
 mod branding;
+mod circles;
 mod client_certificates;
 mod common_rules;
 mod compression;

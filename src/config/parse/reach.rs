@@ -93,7 +93,7 @@ fn has_all(methods: &[Method], wanted: &[Method]) -> bool {
 }
 
 /// Whether a condition holds for all who come to rules: on protected routes those who are signed in.
-fn holds_always(condition: &Condition) -> bool {
+pub(super) fn holds_always(condition: &Condition) -> bool {
     match condition {
         Condition::Address(networks) => {
             let everything = |v6| {

@@ -38,6 +38,8 @@ pub(super) struct Needed<'n> {
     pub(super) identity: Option<(Found<'n>, &'static str)>,
     /// Where routes send browsers on other hosts.
     pub(super) redirects: Redirects,
+    /// The routes of each virtual host, as written.
+    pub(super) routes: Vec<Vec<Found<'n>>>,
 }
 
 impl Reading<'_> {
@@ -51,6 +53,7 @@ impl Reading<'_> {
         let routes = self.each(&items, |this, item| this.route(item, declared, needed))?;
         self.check_reach(&items, &routes);
         self.check_paths(&items, &routes);
+        needed.routes.push(items);
         Some(routes)
     }
 

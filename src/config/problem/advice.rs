@@ -25,6 +25,11 @@ pub enum Advice {
     /// A redirect that leads to where it came from.
     #[error("this redirect leads to the route itself, again and again")]
     Circle,
+    /// A `failure_url` that leads, over others perhaps, to where its route denies again.
+    #[error(
+        "whoever is denied here is led to where the same may happen, and comes back to this route"
+    )]
+    DeniedInCircles,
     /// A network that is written as an address in it.
     #[error("`{0}` has bits beyond the network; it is taken for `{net}`", net = .0.trunc())]
     HostBits(IpNet),
@@ -109,6 +114,9 @@ impl Advice {
                 "the first that matches decides, whatever the method; put this one first, or leave it out"
             }
             Self::Circle => "browsers give up on it; name a path of another route",
+            Self::DeniedInCircles => {
+                "they get Portway's page there; let `failure_url` lead to a route that lets them in"
+            }
             Self::HostBits(written) => {
                 let alone = written.addr();
                 return Some(format!(
