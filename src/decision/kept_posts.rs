@@ -8,12 +8,15 @@ use std::net::IpAddr;
 use std::time::Duration;
 
 use crate::decision::form::FormType;
+use crate::decision::kept_posts::handed_out::HandedOut;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::name::HostName;
 use crate::model::network::Network;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
+
+mod handed_out;
 
 /// A post that is kept.
 #[derive(Clone, Debug)]
@@ -54,6 +57,7 @@ impl Default for KeptRules {
 pub struct KeptPosts {
     rules: KeptRules,
     posts: BTreeMap<PostId, Entry>,
+    handed_out: HandedOut,
 }
 
 #[derive(Debug)]
@@ -66,10 +70,11 @@ struct Entry {
 impl KeptPosts {
     /// Begins with none.
     #[must_use]
-    pub const fn new(rules: KeptRules) -> Self {
+    pub fn new(rules: KeptRules) -> Self {
         Self {
             rules,
             posts: BTreeMap::new(),
+            handed_out: HandedOut::default(),
         }
     }
 
@@ -79,12 +84,16 @@ impl KeptPosts {
     }
 
     /// Keeps a post, if there may be any. Where an address has too many, its oldest goes; where there are too
-    /// many in all, the oldest of the address that has the most: so who sends many pushes out their own.
+    /// many in all, the oldest of the address that has the most: so who sends many pushes out their own. One that
+    /// its browser has been handed again and again is not kept once more (D-10).
     pub fn keep(&mut self, id: PostId, post: KeptPost, from: IpAddr, now: Timestamp) -> Kept {
         if post.body.expose().len() > self.rules.bytes_max || self.rules.posts_max == 0 {
             return Kept::No;
         }
         self.forget_old(now);
+        if self.handed_out.is_enough(&post) {
+            return Kept::No;
+        }
         let from = Network::of(from);
         if self.count(from) >= self.rules.per_address_max {
             self.forget_oldest(from);
@@ -118,7 +127,9 @@ impl KeptPosts {
         if !is_own {
             return None;
         }
-        self.posts.remove(&id).map(|entry| entry.post)
+        let post = self.posts.remove(&id)?.post;
+        self.handed_out.note(&post, now, self.rules.posts_max);
+        Some(post)
     }
 
     /// Every post that is kept, each with where it came from and since when.
@@ -138,6 +149,7 @@ impl KeptPosts {
     pub fn forget_old(&mut self, now: Timestamp) {
         self.posts
             .retain(|_, entry| now.since(entry.since) < KEPT_FOR);
+        self.handed_out.forget_old(now);
     }
 
     /// How many are kept.
@@ -305,6 +317,48 @@ mod tests {
             "app.test",
             NOW.after(Duration::from_secs(5))
         ));
+    }
+
+    fn form(of: u8, boundary: &str, value: &str) -> KeptPost {
+        let content_type = format!("multipart/form-data; boundary={boundary}");
+        let disposition = "Content-Disposition: form-data; name=\"a\"";
+        let body = format!("--{boundary}\r\n{disposition}\r\n\r\n{value}\r\n--{boundary}--\r\n");
+        KeptPost {
+            form: FormType::parse(&content_type).unwrap(),
+            body: Secret::new(body.into_bytes()),
+            ..post(of, 0)
+        }
+    }
+
+    /// How often a form is kept and handed out, one round every `apart`; at most 20 times.
+    fn handed_out(kept: &mut KeptPosts, from: Timestamp, apart: Duration) -> u8 {
+        let mut now = from;
+        for round in 0..20 {
+            // A browser chooses another boundary each time.
+            let form = form(1, &format!("x{round}"), "same");
+            if kept.keep(id(7), form, address(1), now) == Kept::No {
+                return round;
+            }
+            assert!(take(kept, 7, 1, "app.test", now));
+            now = now.after(apart);
+        }
+        20
+    }
+
+    #[test]
+    fn a_form_is_handed_out_so_often_and_no_more_however_slowly_it_comes_back_d_10_d_22() {
+        let most = handed_out::TIMES_MAX;
+        for apart in [Duration::ZERO, Duration::from_secs(21), KEPT_FOR / 2] {
+            let mut kept = KeptPosts::new(KeptRules::default());
+            assert_eq!(handed_out(&mut kept, NOW, apart), most, "{apart:?}");
+            let now = NOW.after(apart * u32::from(most));
+            let other = kept.keep(id(1), form(1, "x", "other"), address(1), now);
+            assert_eq!(other, Kept::Yes, "another form of the browser");
+            let other = kept.keep(id(2), form(2, "x", "same"), address(1), now);
+            assert_eq!(other, Kept::Yes, "the same of another browser");
+            let later = now.after(KEPT_FOR);
+            assert_eq!(handed_out(&mut kept, later, apart), most, "{apart:?}");
+        }
     }
 
     proptest! {

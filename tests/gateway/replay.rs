@@ -1,6 +1,8 @@
 //! Forms that are posted by somebody who has to sign in first: sent again afterwards, once, by a page of the
 //! same host; and never a form of another site's.
 
+use std::time::Duration;
+
 use tokio::io::AsyncWriteExt;
 
 use crate::support::Answer;
@@ -12,6 +14,7 @@ use crate::support::Request;
 use crate::support::Url;
 use crate::support::client;
 use crate::support::client::Connection;
+use crate::support::gateway::Setup;
 use crate::support::gateway::password;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
@@ -233,6 +236,30 @@ async fn a_form_that_comes_back_again_and_again_is_stopped_and_told_why_d_10_d_2
         "{text}"
     );
     assert_eq!(application.requests(), before, "no round got there");
+}
+
+/// Rounds that are further apart than those that are counted within a minute.
+#[tokio::test]
+async fn a_form_that_comes_back_slowly_comes_to_a_get_in_the_end_d_10_d_22() {
+    let Some(setup) = Setup::new().with_clock() else {
+        return;
+    };
+    let application = Application::start().await;
+    let config = yaml::applications(&[application.address()]);
+    let gateway = setup.start(&config).await;
+    let mut browser = Browser::signed_in(&gateway, "alice").await;
+    browser.jar.forget("app.test", "-authn-");
+    let mut sent = post(&mut browser, "same-origin", (URL_ENCODED, "a=1")).await;
+    for round in 1..=8 {
+        let page = browser.follow_all(sent).await.expect(200);
+        assert_eq!(page.url.path(), "/.portway/replay", "{round}");
+        browser.jar.forget("app.test", "-authn-");
+        gateway.set_clock_ahead(Duration::from_secs(25 * round));
+        sent = browser.submit(&page, &page.form()).await.expect(303);
+    }
+    let there = browser.follow_all(sent).await.expect(200);
+    assert_eq!(there.told("method"), "GET");
+    assert_eq!(there.told("uri"), "/order?n=1");
 }
 
 #[tokio::test]
