@@ -22,6 +22,7 @@ mod binding;
 mod bodies;
 mod branding;
 mod checks;
+mod circles;
 mod client_certificates;
 mod client_forgery;
 mod compression;
