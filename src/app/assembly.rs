@@ -10,6 +10,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 use crate::admin::ControlSocket;
+use crate::app::activation;
 use crate::app::engine::Engine;
 use crate::app::key_watch::KeyWatch;
 use crate::app::keys;
@@ -103,6 +104,8 @@ pub(super) fn assemble(
         given_sockets = given.sockets;
         (given_ops, given_back_channel) = (given.ops, given.back_channel);
         given_control = Some(given.control);
+    } else {
+        activation::check_wanted(&passed, &config.listeners, &config.state_dir)?;
     }
     let mut ports = Ports {
         clock: Arc::new(SystemClock),
@@ -111,13 +114,14 @@ pub(super) fn assemble(
         audit: Arc::new(NoTrail),
     };
     let (mut sockets, listeners) = Sockets::new(given_sockets);
-    sockets.use_passed(passed, &config.listeners)?;
+    sockets.use_passed(passed, &config.listeners);
     let planned = sockets.plan(&config.listeners)?;
     let ops = match given_ops {
         Some(given) => Some(given),
         None => ops::bind(config.ops)?,
     };
     keys::make_state_dir(&config.state_dir)?;
+    activation::remember(sockets.passed(), &config.state_dir);
     let control = match given_control {
         Some(given) => given,
         None => ControlSocket::bind(&config.state_dir)?,

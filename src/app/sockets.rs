@@ -9,11 +9,11 @@ use std::sync::Weak;
 use std::time::Duration;
 
 use anyhow::Context;
-use anyhow::bail;
 use futures_util::future::join_all;
 use tokio::sync::mpsc;
 use tokio::sync::watch;
 
+use crate::app::activation::without_listener;
 use crate::config::Bind;
 use crate::config::Listener;
 use crate::model::name::ListenerName;
@@ -161,25 +161,12 @@ impl Sockets {
         planned.collect()
     }
 
-    /// Takes sockets that a service manager has passed, for listeners that are where they are.
-    ///
-    /// # Errors
-    /// When no listener is: whoever connected there would wait for ever.
-    pub(super) fn use_passed(
-        &mut self,
-        passed: Vec<Arc<Socket>>,
-        listeners: &[Listener],
-    ) -> anyhow::Result<()> {
-        for socket in &passed {
-            if !listeners
-                .iter()
-                .any(|listener| socket.is_at(&listener.bind))
-            {
-                bail!("the service manager listens at {socket}, where no listener is");
-            }
-        }
+    /// Takes sockets that a service manager has passed, and says where no listener is: nobody accepts there.
+    pub(super) fn use_passed(&mut self, passed: Vec<Arc<Socket>>, listeners: &[Listener]) {
         self.passed = passed;
-        Ok(())
+        for unused in self.unused(listeners) {
+            tracing::warn!("{unused}");
+        }
     }
 
     fn passed_for(&self, listener: &Listener) -> Option<Planned> {
@@ -196,12 +183,10 @@ impl Sockets {
 
     /// The sockets of a service manager where none of these listeners is, in words.
     pub(super) fn unused(&self, listeners: &[Listener]) -> Vec<String> {
-        let is_used = |socket: &Socket| listeners.iter().any(|at| socket.is_at(&at.bind));
-        let unused = self.passed.iter().filter(|socket| !is_used(socket));
-        let told = unused.map(|socket| {
+        let told = without_listener(&self.passed, listeners).map(|socket| {
             format!(
-                "the service manager listens at {socket}, where no listener is any more: whoever connects there waits, \
-                 and the next start is refused; take it out of the service manager's units"
+                "the service manager listens at {socket}, where no listener is any more: whoever connects there waits; \
+                 take it out of the service manager's units"
             )
         });
         told.collect()

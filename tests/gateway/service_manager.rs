@@ -8,7 +8,10 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::process::Command;
 use std::process::Output;
+use std::process::Stdio;
 
+use rustix::process::Pid;
+use rustix::process::Signal;
 use tokio::task::spawn_blocking;
 
 use crate::support::Gateway;
@@ -60,10 +63,7 @@ virtual_hosts:
             started.arg("-l").arg(format!("127.0.0.1:{port}"));
         }
         started.args([PORTWAY, "run", "--config"]).arg(&path);
-        started
-            .stderr(std::process::Stdio::piped())
-            .spawn()
-            .unwrap()
+        started.stderr(Stdio::piped()).spawn().unwrap()
     };
     let mut good = start(&[wanted]);
     let heard = ask(wanted).await;
@@ -121,9 +121,7 @@ virtual_hosts:
     let mut first = command.spawn().unwrap();
     assert!(ask_at(&socket).await.starts_with("HTTP/1.1 200 OK\r\n"));
 
-    let said = command_of("upgrade", &config).await;
-    let heir = said.strip_prefix("process ").unwrap();
-    let heir: i32 = heir.split(' ').next().unwrap().parse().unwrap();
+    let heir = upgraded(&config).await;
     let mut heard = String::new();
     let mut message = [0; 4096];
     while let Ok(length) = manager.recv(&mut message) {
@@ -143,15 +141,87 @@ virtual_hosts:
     command_of("reload", &config).await;
     assert!(ask_at(&socket).await.starts_with("HTTP/1.1 200 OK\r\n"));
 
-    let process = rustix::process::Pid::from_raw(heir).unwrap();
-    rustix::process::kill_process(process, rustix::process::Signal::TERM).unwrap();
-    until("the end of the second", PATIENCE, || async {
-        let status = std::fs::read_to_string(format!("/proc/{heir}/stat"));
+    end(heir, Signal::TERM).await;
+    assert!(socket.exists(), "the socket was taken away");
+}
+
+/// A reload may stop to use a socket of systemd's. Neither an upgrade nor the next start is refused over it.
+#[tokio::test]
+async fn a_socket_of_systemd_that_a_reload_has_left_keeps_nobody_from_serving() {
+    let Some(activate) = parts::find("systemd-socket-activate") else {
+        return;
+    };
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name);
+    let (kept, left, config) = (at("kept.sock"), at("left.sock"), at("gateway.yaml"));
+    let write = |sockets: &[&Path]| {
+        let listeners = sockets.iter().enumerate().map(|(number, socket)| {
+            let socket = socket.display();
+            format!("  - {{ name: number-{number}, bind: \"unix:{socket}\" }}\n")
+        });
+        let yaml = format!(
+            "listeners:
+{}virtual_hosts:
+  - host: app.test
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, respond: {{ status: 200, body: here }} }}]
+",
+            listeners.collect::<String>()
+        );
+        std::fs::write(&config, yaml).unwrap();
+    };
+    let start = || {
+        let mut started = Command::new(&activate);
+        started.arg("-l").arg(&kept).arg("-l").arg(&left);
+        started.args([PORTWAY, "run", "--config"]).arg(&config);
+        started.stderr(Stdio::piped()).spawn().unwrap()
+    };
+    write(&[&kept, &left]);
+    let first = start();
+    assert!(ask_at(&left).await.starts_with("HTTP/1.1 200 OK\r\n"));
+
+    write(&[&kept]);
+    let said = command_of("reload", &config).await;
+    assert!(said.contains("where no listener is any more"), "{said}");
+    let heir = upgraded(&config).await;
+    assert!(ask_at(&kept).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    end(heir, Signal::KILL).await;
+    let ended = spawn_blocking(move || first.wait_with_output());
+    let ended = within("the end of the first", PATIENCE, ended).await;
+    let said = text(&ended.unwrap().unwrap());
+    assert!(said.contains("where no listener is any more"), "{said}");
+
+    for stale in [&kept, &left] {
+        std::fs::remove_file(stale).ok();
+    }
+    let mut second = start();
+    assert!(ask_at(&kept).await.starts_with("HTTP/1.1 200 OK\r\n"));
+    second.kill().unwrap();
+    let said = text(&second.wait_with_output().unwrap());
+    let warning = format!(
+        "listens at unix:{}, where no listener is any",
+        left.display()
+    );
+    assert!(said.contains(&warning), "{said}");
+}
+
+/// Has another process take over, and says which.
+async fn upgraded(config: &Path) -> i32 {
+    let said = command_of("upgrade", config).await;
+    let heir = said.strip_prefix("process ").unwrap();
+    heir.split(' ').next().unwrap().parse().unwrap()
+}
+
+/// Ends a process that is no child of this one, and waits until it is gone.
+async fn end(process: i32, how: Signal) {
+    let id = Pid::from_raw(process).unwrap();
+    rustix::process::kill_process(id, how).unwrap();
+    until("its end", PATIENCE, || async {
+        let status = std::fs::read_to_string(format!("/proc/{process}/stat"));
         let is_gone = status.map_or(true, |status| status.contains(") Z "));
         is_gone.then_some(())
     })
     .await;
-    assert!(socket.exists(), "the socket was taken away");
 }
 
 /// What a command of the gateway says when it has done what it was to.
