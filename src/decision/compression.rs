@@ -148,7 +148,8 @@ impl Compression {
         }
         let length = answer.get(header::CONTENT_LENGTH);
         let length = length.and_then(|length| length.to_str().ok()?.parse().ok());
-        if length.is_some_and(|bytes: u64| bytes < self.bytes_min) {
+        // No bytes stay none, whatever the minimum.
+        if length.is_some_and(|bytes: u64| bytes < self.bytes_min.max(1)) {
             return false;
         }
         let media = answer.get(header::CONTENT_TYPE);

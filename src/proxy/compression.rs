@@ -30,6 +30,7 @@ use crate::decision::compression::Verdict;
 use crate::decision::compression::known_as;
 use crate::decision::compression::weakened;
 use crate::proxy::context::RequestContext;
+use crate::proxy::hollow;
 
 /// An answer that is being compressed.
 pub struct Compressor {
@@ -51,7 +52,7 @@ enum Encoder {
 /// # Errors
 /// When a header cannot be set.
 pub(super) fn begin(
-    session: &Session,
+    session: &mut Session,
     head: &mut ResponseHeader,
     ctx: &mut RequestContext,
 ) -> pingora::Result<()> {
@@ -87,6 +88,10 @@ pub(super) fn begin(
         encoder,
         _place: place,
     }));
+    // Of others the length has told by now that there is a body; HTTP/1.1 has no head that is all without one.
+    if head.version == Version::HTTP_2 && !head.headers.contains_key(header::CONTENT_LENGTH) {
+        hollow::mend_if_empty(session);
+    }
     announce(head, coding)
 }
 

@@ -33,6 +33,7 @@ mod found;
 mod framing;
 mod handshake;
 pub mod health;
+mod hollow;
 pub mod hosts;
 mod homeward;
 pub mod inbound;

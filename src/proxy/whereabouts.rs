@@ -41,8 +41,8 @@ struct Mark {
 }
 
 /// What is said in the answer to one request.
-#[derive(Debug)]
-struct Saying {
+#[derive(Clone, Debug)]
+pub(super) struct Saying {
     whereabouts: Whereabouts,
     cookie: Wanted,
 }
@@ -113,6 +113,13 @@ impl HttpModuleBuilder for Whereabouts {
             whereabouts: self.clone(),
             cookie: Wanted::Held,
         })
+    }
+}
+
+/// Where the modules of a request are put together anew, with what is known by then.
+impl HttpModuleBuilder for Saying {
+    fn init(&self) -> Module {
+        Box::new(self.clone())
     }
 }
 

@@ -421,6 +421,25 @@ async fn an_answer_of_http_2_ends_however_its_upstream_ends_it() {
     }
 }
 
+/// Of no byte at all a decoder makes an error, where the head says that it was compressed.
+#[tokio::test]
+async fn an_answer_of_http_2_that_is_over_with_its_head_is_of_no_coding() {
+    let upstream = Multiplexed::start(Manner::Plain).await;
+    let pool = format!("primary: [\"{}\"], scheme: h2c", upstream.address());
+    let gateway = before(&pool).await;
+    for protocol in [Protocol::H1, Protocol::H2] {
+        for coding in CODINGS {
+            let mut browser = Browser::new(&gateway).over(protocol);
+            let request = Request::get("https://app.test/head-only");
+            let answer = browser.send(request.header("accept-encoding", coding));
+            let answer = answer.await.expect(200);
+            assert_eq!(answer.header("content-encoding"), "", "{coding}");
+            assert_eq!(answer.header("vary"), "Accept-Encoding", "{coding}");
+            assert!(answer.body.is_empty(), "{coding}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_coding_that_an_upstream_only_claims_is_passed_on_as_it_is() {
     let upstream = Recorder::answering(

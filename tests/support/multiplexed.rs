@@ -76,7 +76,8 @@ impl Multiplexed {
     /// every 20 ms), `/echo` (what it is sent, piece by piece, with trailers), `/late-echo` (the same, its head
     /// with the first piece), `/refuse` (turned away by a reset), `/refuse-once` (only the first time),
     /// `/reset` (broken off), `/sum` (how many bytes it was sent), `/text` (a text, its end with no byte of it),
-    /// `/noted-text` (the same with trailers), and answers `ok` with trailers elsewhere.
+    /// `/noted-text` (the same with trailers), `/head-only` (the head of a text that is over with it), and answers
+    /// `ok` with trailers elsewhere.
     pub(crate) async fn start(manner: Manner) -> Self {
         let listener = ports::listen().await;
         let address = listener.local_addr().unwrap();
@@ -249,6 +250,9 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
             let mut up = text(&mut respond).await;
             up.send_trailers(trailers()).unwrap();
         }
+        "/head-only" => {
+            respond.send_response(text_head(), true).unwrap();
+        }
         "/sum" => {
             let bytes = sum(body).await;
             done(respond, format!("{bytes}").into());
@@ -262,12 +266,14 @@ async fn answer(request: Request<RecvStream>, mut respond: SendResponse<Bytes>, 
 
 /// Begins an answer with [`TEXT`], without a length.
 async fn text(respond: &mut SendResponse<Bytes>) -> SendStream<Bytes> {
-    let head = Response::builder().header("content-type", "text/plain");
-    let mut up = respond
-        .send_response(head.body(()).unwrap(), false)
-        .unwrap();
+    let mut up = respond.send_response(text_head(), false).unwrap();
     send(&mut up, Bytes::from_static(TEXT)).await.unwrap();
     up
+}
+
+fn text_head() -> Response<()> {
+    let head = Response::builder().header("content-type", "text/plain");
+    head.body(()).unwrap()
 }
 
 async fn gone(respond: &mut SendResponse<Bytes>) {

@@ -125,6 +125,26 @@ fn what_must_arrive_as_it_is_stays_so() {
 }
 
 #[test]
+fn an_answer_without_a_byte_is_of_no_coding_whatever_the_minimum() {
+    let least = Compression {
+        bytes_min: 0,
+        ..all()
+    };
+    let asked = headers(&[("accept-encoding", "br")]);
+    let asked = Asked {
+        method: &Method::GET,
+        version: Version::HTTP_11,
+        headers: &asked,
+    };
+    let verdict = |length| {
+        let answer = headers(&[("content-type", "text/html"), ("content-length", length)]);
+        least.judge(&asked, StatusCode::OK, &answer)
+    };
+    assert_eq!(verdict("0"), Verdict::Plain);
+    assert_eq!(verdict("1"), Verdict::Coded(Coding::Brotli));
+}
+
+#[test]
 fn who_cannot_take_a_compressed_answer_is_told_that_others_can() {
     let page = headers(&[("content-type", "text/html")]);
     for (method, version, lines) in [
