@@ -27,6 +27,7 @@ use tokio::sync::watch;
 use crate::app::answering::AnsweringService;
 use crate::app::answering::Term;
 use crate::app::assembly::Assembled;
+use crate::app::assembly::Given;
 use crate::app::edge_service::EdgeParts;
 use crate::app::edge_service::EdgeService;
 use crate::app::engine::Engine;
@@ -39,7 +40,6 @@ use crate::app::succession::Blessing;
 use crate::app::succession::Claims;
 use crate::app::succession::Duties;
 use crate::app::succession::Heir;
-use crate::app::succession::Inherited;
 use crate::app::tasks::Outage;
 use crate::config::Config;
 use crate::config::sources::Sources;
@@ -142,23 +142,22 @@ pub fn take_over(origin: Origin, mut heir: Heir) -> anyhow::Result<Running> {
         bail!("{text}");
     }
     let inherited = heir.inherit(&origin.config);
-    let begun = inherited.and_then(|inherited| begin(origin, Some((inherited, &mut heir))));
+    let begun = inherited.and_then(|given| begin(origin, Some((given, &mut heir))));
     if let Err(error) = &begun {
         heir.fail(error);
     }
     begun
 }
 
-fn begin(mut origin: Origin, inherited: Option<(Inherited, &mut Heir)>) -> anyhow::Result<Running> {
+fn begin(mut origin: Origin, inherited: Option<(Given, &mut Heir)>) -> anyhow::Result<Running> {
     pingora::tls::install_default_crypto_provider();
     descriptors::raise(&origin.config.limits);
     let stop = Arc::new(Notify::new());
     let hang_ups = HangUps::listen()?;
-    let (inherited, heir) = inherited.unzip();
-    let (given, memory) = inherited.map(|all| (all.given, all.memory)).unzip();
+    let (given, mut heir) = inherited.unzip();
     let assembled = assembly::assemble(&origin.config, given, std::mem::take(&mut origin.sockets))?;
-    if let Some(memory) = memory {
-        memory.take_up(&assembled.lasting.engine)?;
+    if let Some(heir) = &mut heir {
+        heir.take_up(&assembled.lasting.engine)?;
     }
     let addresses = assembled.addresses()?;
     let claims = Claims::of(&assembled)?;

@@ -18,5 +18,4 @@ pub use heir::Heir;
 pub(super) use duties::Duties;
 pub(super) use heir::Blessing;
 pub(super) use heir::Claims;
-pub(super) use heir::Inherited;
 pub(super) use predecessor::Succession;

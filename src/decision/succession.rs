@@ -1,8 +1,9 @@
 //! The order in which a gateway hands over to its successor, so that one process owns the sessions at any time.
 //!
 //! The predecessor owns them until it has closed its store, and takes them back only once its successor is gone.
-//! The successor owns them from the word that they are its own. It accepts connections only at the word that the
-//! predecessor will not take them back. How all of that is done, and how long it may take, is not decided here.
+//! The successor is given them from the first piece of them on, and owns them from the word that they are its own.
+//! It accepts connections only at the word that the predecessor will not take them back. How all of that is done, and
+//! how long it may take, is not decided here.
 
 #[cfg(test)]
 mod tests;
@@ -124,6 +125,8 @@ pub enum Successor {
     /// It has the sockets, and nothing else.
     #[default]
     Waiting,
+    /// It has opened the store, and takes up what its predecessor has in memory.
+    Receiving,
     /// The store is its own.
     Owning,
     /// It accepts connections.
@@ -133,6 +136,8 @@ pub enum Successor {
 /// What the successor hears.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Heard {
+    /// The first piece of what is known in memory only: the predecessor has let go of the store.
+    Begun,
     /// The store is its own.
     Yours,
     /// The predecessor takes nothing back.
@@ -144,22 +149,29 @@ pub enum Heard {
 /// What the successor does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Move {
-    /// Opens the store, and says when it could accept connections.
+    /// Opens the store. It says that it could accept connections once the store is its own.
     Open,
     /// Accepts connections.
     Accept,
-    /// Stops. The store was never its own.
+    /// Stops. The store was never its own, and not all of it may have come.
     GiveUp,
 }
 
 impl Successor {
-    /// What follows from what it hears. Whoever owns the store goes on without a predecessor: nobody else can.
+    /// What follows from what it hears. Whoever owns the store goes on without a predecessor: nobody else can. A
+    /// predecessor that lives takes the store back from one that has not got all of it.
     pub const fn hear(&mut self, heard: Heard) -> Option<Move> {
         let (next, does) = match (*self, heard) {
+            (Self::Waiting, Heard::Begun) => (Self::Receiving, Some(Move::Open)),
             (Self::Waiting, Heard::Yours) => (Self::Owning, Some(Move::Open)),
-            (Self::Waiting, Heard::Go | Heard::Silence) => (Self::Waiting, Some(Move::GiveUp)),
+            (Self::Receiving, Heard::Yours) => (Self::Owning, None),
+            (Self::Waiting | Self::Receiving, Heard::Go | Heard::Silence) => {
+                (*self, Some(Move::GiveUp))
+            }
             (Self::Owning, Heard::Go | Heard::Silence) => (Self::Serving, Some(Move::Accept)),
-            (Self::Owning, Heard::Yours) | (Self::Serving, _) => (*self, None),
+            (Self::Receiving | Self::Owning, Heard::Begun)
+            | (Self::Owning, Heard::Yours)
+            | (Self::Serving, _) => (*self, None),
         };
         *self = next;
         does

@@ -124,8 +124,12 @@ impl Attempt<'_> {
             }
             Engine::Remote(_) => Ok(()),
         };
-        given.map_err(|silence| failed(with_causes(&silence)))?;
-        self.send(&FromPredecessor::Yours)?;
+        let given = given.and_then(|()| channel.send(&FromPredecessor::Yours));
+        if let Err(silence) = given {
+            // It may have said why before it broke off.
+            let why = self.hear(LAST_WORD).err();
+            return Err(why.unwrap_or_else(|| failed(with_causes(&silence))));
+        }
         let FromSuccessor::Able { process_id } = self.hear(ABLE_WITHIN)? else {
             return Err(unexpected());
         };
@@ -226,7 +230,7 @@ impl Attempt<'_> {
             Ok::<(), Infallible>(())
         });
         store.open_again()?;
-        let taken = self.core.block_on(memory::take_up(own, sessions));
+        let taken = self.core.block_on(memory::take_up_all(own, sessions));
         taken.context("the sessions cannot be taken back")
     }
 
@@ -319,7 +323,9 @@ const TOLD_TO_STOP: &str = "the gateway was told to stop";
 const SHUT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the records of the last start may take.
 const LOADED_WITHIN: Duration = Duration::from_secs(20);
-/// How long a successor may take to open the store and to look up the names of upstreams.
+/// How long the last word of one that hears no more may be on its way.
+const LAST_WORD: Duration = Duration::from_secs(1);
+/// How long a successor may take to take up the last of the sessions and to look up the names of upstreams.
 const ABLE_WITHIN: Duration = Duration::from_secs(30);
 const RETIRED_WITHIN: Duration = Duration::from_secs(2);
 const HEARD_WITHIN: Duration = Duration::from_secs(5);

@@ -43,16 +43,9 @@ use crate::proxy::listening::Socket;
 pub struct Heir {
     channel: Channel,
     at: Successor,
+    /// What has come of what is known in memory only, and was not taken up yet.
+    piece: Option<Piece>,
 }
-
-/// What it gets before it opens the store.
-pub(in crate::app) struct Inherited {
-    pub(in crate::app) given: Given,
-    pub(in crate::app) memory: InheritedMemory,
-}
-
-/// What is known in memory only.
-pub(in crate::app) struct InheritedMemory(Vec<Piece>);
 
 /// Keeps the edge from accepting before the predecessor takes nothing back any more.
 pub(in crate::app) struct Blessing {
@@ -133,6 +126,7 @@ impl Heir {
         Ok(Self {
             channel: Channel::new(way),
             at: Successor::default(),
+            piece: None,
         })
     }
 
@@ -149,8 +143,8 @@ impl Heir {
         self.channel.send(&FromSuccessor::Failed { why }).ok();
     }
 
-    /// Receives everything, until the sessions are its own.
-    pub(in crate::app) fn inherit(&mut self, config: &Config) -> anyhow::Result<Inherited> {
+    /// Receives everything that is needed to open the store, and waits until it may be opened.
+    pub(in crate::app) fn inherit(&mut self, config: &Config) -> anyhow::Result<Given> {
         let hello = FromSuccessor::Hello {
             protocol: PROTOCOL,
             version: env!("CARGO_PKG_VERSION").to_owned(),
@@ -177,8 +171,8 @@ impl Heir {
         check_same(config, &offer.state_dir, (offer.keeping, keeps))?;
         let control = ControlSocket::inherited(&config.state_dir, socket, lock);
         self.channel.send(&FromSuccessor::Ready)?;
-        let memory = InheritedMemory(self.pieces()?);
-        let given = Given {
+        self.next_piece()?;
+        Ok(Given {
             sockets: listeners,
             ops: ops
                 .filter(|(at, _)| config.ops == Some(*at))
@@ -186,8 +180,7 @@ impl Heir {
             back_channel,
             passed,
             control,
-        };
-        Ok(Inherited { given, memory })
+        })
     }
 
     /// A listener of its own kind, and where it was configured to be.
@@ -223,23 +216,35 @@ impl Heir {
         sockets.collect()
     }
 
-    fn pieces(&mut self) -> anyhow::Result<Vec<Piece>> {
-        let mut pieces = Vec::new();
-        loop {
-            let heard = match self.channel.receive(ANSWERED_WITHIN) {
-                Ok(FromPredecessor::Piece(piece)) => {
-                    pieces.push(piece);
-                    continue;
-                }
-                Ok(FromPredecessor::Yours) => Heard::Yours,
-                Ok(_) | Err(_) => Heard::Silence,
-            };
-            return match self.at.hear(heard) {
-                Some(Move::Open) => Ok(pieces),
-                Some(Move::Accept | Move::GiveUp) | None => Err(anyhow!(
-                    "the gateway that runs did not hand its sessions over"
-                )),
-            };
+    /// Has an engine know what is known in memory only, piece by piece as it comes, until the sessions are its own.
+    pub(in crate::app) fn take_up(&mut self, engine: &Engine) -> anyhow::Result<()> {
+        let runtime = tokio::runtime::Builder::new_current_thread().build();
+        let runtime = runtime.context("no runtime can be made")?;
+        while let Some(piece) = self.piece.take() {
+            if let Engine::Own(own) = engine {
+                let taken = runtime.block_on(memory::take_up(own, piece));
+                taken.context("the sessions of the gateway before cannot be taken up")?;
+            }
+            self.next_piece()?;
+        }
+        Ok(())
+    }
+
+    /// Receives the next piece; there is none any more when the sessions are its own.
+    fn next_piece(&mut self) -> anyhow::Result<()> {
+        let heard = match self.channel.receive(ANSWERED_WITHIN) {
+            Ok(FromPredecessor::Piece(piece)) => {
+                self.piece = Some(piece);
+                Heard::Begun
+            }
+            Ok(FromPredecessor::Yours) => Heard::Yours,
+            Ok(_) | Err(_) => Heard::Silence,
+        };
+        match self.at.hear(heard) {
+            Some(Move::Open) | None => Ok(()),
+            Some(Move::Accept | Move::GiveUp) => Err(anyhow!(
+                "the gateway that runs did not hand its sessions over"
+            )),
         }
     }
 
@@ -256,20 +261,6 @@ impl Heir {
             tracing::warn!("the gateway before is gone; this one serves");
         }
         self.at.hear(heard);
-    }
-}
-
-impl InheritedMemory {
-    /// Has an engine know it.
-    pub(in crate::app) fn take_up(self, engine: &Engine) -> anyhow::Result<()> {
-        let Engine::Own(own) = engine else {
-            return Ok(());
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread().build();
-        let taken = runtime
-            .context("no runtime can be made")?
-            .block_on(memory::take_up(own, self.0));
-        taken.context("the sessions of the gateway before cannot be taken up")
     }
 }
 

@@ -232,7 +232,8 @@ fn silence(error: io::Error) -> Silence {
 /// What this version writes. It grows with every change that an earlier one would misread.
 pub(super) const PROTOCOL: u32 = 2;
 const LETTER_BYTES_MAX: u32 = 128 << 20;
-const WRITTEN_WITHIN: Duration = Duration::from_secs(20);
+/// A successor reads nothing while it opens its store.
+const WRITTEN_WITHIN: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -62,23 +62,29 @@ pub(super) fn take_out_sessions<E>(
     }
 }
 
-/// Takes pieces up: what has ended comes before the records, as it was given.
-pub(super) async fn take_up(own: &OwnEngine, pieces: Vec<Piece>) -> Result<(), StoreError> {
+/// Takes pieces up, in their order.
+pub(super) async fn take_up_all(own: &OwnEngine, pieces: Vec<Piece>) -> Result<(), StoreError> {
     for piece in pieces {
-        match piece {
-            Piece::Ends(ends) => {
-                let Kept::InMemory(log) = &own.kept else {
-                    continue;
-                };
-                for end in ends {
-                    log.append(end).await?;
-                }
+        take_up(own, piece).await?;
+    }
+    Ok(())
+}
+
+/// Takes a piece up: what has ended comes before the records, as it was given.
+pub(super) async fn take_up(own: &OwnEngine, piece: Piece) -> Result<(), StoreError> {
+    match piece {
+        Piece::Ends(ends) => {
+            let Kept::InMemory(log) = &own.kept else {
+                return Ok(());
+            };
+            for end in ends {
+                log.append(end).await?;
             }
-            Piece::Engine(remembered) => own.engine.remember(remembered),
-            Piece::Sessions(sessions) => {
-                for session in sessions {
-                    own.store.insert_unless_ended(session).await?;
-                }
+        }
+        Piece::Engine(remembered) => own.engine.remember(remembered),
+        Piece::Sessions(sessions) => {
+            for session in sessions {
+                own.store.insert_unless_ended(session).await?;
             }
         }
     }
@@ -179,7 +185,7 @@ mod tests {
         };
         let client = std::net::Ipv4Addr::LOCALHOST.into();
         before.engine.keep_post(post, kept, client);
-        take_up(&after, sent(&before)).await.unwrap();
+        take_up_all(&after, sent(&before)).await.unwrap();
         assert_eq!(after.store.count(), 255);
         assert!(matches!(after.store.find(&sso(7)), Found::Ended));
         let again = rig::session(ids(7), now);

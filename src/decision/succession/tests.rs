@@ -106,7 +106,7 @@ impl World {
             }
             Step::Give if self.new.is_none() => Some(Happened::Failed),
             Step::Give => {
-                self.to_new.push_back(Heard::Yours);
+                self.to_new.extend([Heard::Begun, Heard::Yours]);
                 None
             }
             Step::Leave if self.new.is_none() => Some(Happened::Failed),
@@ -139,21 +139,24 @@ impl World {
         };
         match new.does.take() {
             None => {
-                if let Some(heard) = self.to_new.pop_front() {
-                    new.does = new.at.hear(heard);
+                let heard = self.to_new.pop_front();
+                new.does = heard.and_then(|heard| new.at.hear(heard));
+                if heard == Some(Heard::Yours) {
+                    assert_eq!(self.owner, Some(Who::New), "it has not opened the store");
+                    self.to_old.push_back(Happened::Able);
                 }
             }
             Some(Move::Open) => {
                 assert_eq!(self.owner, None, "the store is somebody else's");
                 self.owner = Some(Who::New);
-                self.to_old.push_back(Happened::Able);
             }
             Some(Move::Accept) => {
                 assert_eq!(self.owner, Some(Who::New));
                 self.accepted.push(Who::New);
             }
             Some(Move::GiveUp) => {
-                self.to_old.push_back(Happened::Failed);
+                self.new = Some(new);
+                self.new_dies();
                 return;
             }
         }
@@ -263,6 +266,14 @@ fn nothing_is_done_at_a_word_that_cannot_be_meant() {
         assert_eq!(same.hear(Happened::Failed), None);
         assert_eq!(same, at);
     }
+    let mut waiting = Successor::Waiting;
+    assert_eq!(
+        waiting.hear(Heard::Yours),
+        Some(Move::Open),
+        "nothing is in memory"
+    );
+    assert_eq!(waiting, Successor::Owning);
+    assert_eq!(waiting.hear(Heard::Begun), None);
     let mut serving = Successor::Serving;
     assert_eq!(serving.hear(Heard::Yours), None);
     assert_eq!(serving.hear(Heard::Silence), None);
