@@ -17,6 +17,8 @@ use tokio::sync::Notify;
 use tokio::sync::watch;
 
 use crate::app::assembly::Assembled;
+use crate::app::notify;
+use crate::app::pulse::Pulse;
 use crate::app::succession::Blessing;
 use crate::app::tasks::Ending;
 use crate::app::tasks::Outage;
@@ -63,6 +65,8 @@ pub(super) struct EdgeService {
     blessing: Option<Blessing>,
     begun: watch::Sender<bool>,
     has_successor: Arc<AtomicBool>,
+    pulse: Arc<Pulse>,
+    threads: usize,
 }
 
 impl EdgeService {
@@ -95,6 +99,8 @@ impl EdgeService {
             blessing,
             begun,
             has_successor,
+            pulse: Arc::clone(&assembled.lasting.pulse),
+            threads: conf.threads,
         }
     }
 
@@ -127,6 +133,9 @@ impl ServiceWithDependents for EdgeService {
             self.ready = None;
             self.drained.notify_one();
             return;
+        }
+        if let Some(every) = notify::pulse_every() {
+            self.pulse.begin(self.threads, every);
         }
         if let Some(blessing) = self.blessing.take() {
             blessing.wait().await;

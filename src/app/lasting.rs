@@ -15,6 +15,7 @@ use crate::app::drains::DrainFile;
 use crate::app::engine::Engine;
 use crate::app::key_watch::KeyWatch;
 use crate::app::logs::LogFiles;
+use crate::app::pulse::Pulse;
 use crate::app::sockets::Planned;
 use crate::app::sockets::Sockets;
 use crate::config::Config;
@@ -50,6 +51,8 @@ pub(super) struct Lasting {
     pub(super) streams: Arc<Streams>,
     pub(super) counts: Arc<RequestCounts>,
     upgrades: Arc<Upgrades>,
+    /// Of the threads that serve.
+    pub(super) pulse: Arc<Pulse>,
     /// The sockets of the listeners.
     pub(super) sockets: Mutex<Sockets>,
     /// Held by whoever changes what is served, and while the gateway is handed over.
@@ -89,6 +92,7 @@ impl Lasting {
             limiters: Arc::default(),
             streams: Arc::default(),
             counts: Arc::default(),
+            pulse: Arc::default(),
         })
     }
 

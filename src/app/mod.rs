@@ -73,6 +73,7 @@ mod pool_status;
 mod pool_verbs;
 mod pools;
 mod prepare;
+mod pulse;
 mod record;
 mod reload;
 mod reopenable;

@@ -3,12 +3,15 @@
 //! Nobody has to listen: without `NOTIFY_SOCKET` nothing is said, and what cannot be said is left. A manager that does
 //! not read what it is told holds up who starts and who hands over, and nothing else for long.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use sd_notify::NotifyState;
 use tokio::sync::Semaphore;
 use tokio::time::timeout;
 
+use crate::app::pulse::Looks;
+use crate::app::pulse::Pulse;
 use crate::ports::control::ReloadReport;
 use crate::ports::control::ReloadResult;
 
@@ -64,17 +67,38 @@ pub(super) async fn stopping(within: Duration) {
     apart(stopping).await;
 }
 
-/// Says that the node is alive as often as the service manager wants to hear it; for ever, or never.
-pub(super) async fn keep_alive() {
-    let Some(limit) = sd_notify::watchdog_enabled() else {
+/// How often the threads of the edge are to show that they turn, where the service manager wants to hear of it.
+pub(super) fn pulse_every() -> Option<Duration> {
+    watchdog().map(|limit| limit / (2 * OFTEN))
+}
+
+/// Says that the node is alive as often as the service manager wants to hear it; for ever, or never. Nothing is said
+/// while a thread of the edge has not turned for all of the manager's limit.
+pub(super) async fn keep_alive(pulse: Arc<Pulse>) {
+    let Some(limit) = watchdog() else {
         return std::future::pending().await;
     };
+    let mut looks = Looks::new(pulse);
+    let mut hung_before = 0;
     let mut ticks = tokio::time::interval(limit / OFTEN);
     ticks.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
-        apart(|| say(&[NotifyState::Watchdog])).await;
+        let hung = looks.hung(OFTEN);
+        if hung == 0 {
+            apart(|| say(&[NotifyState::Watchdog])).await;
+        } else if hung_before == 0 {
+            tracing::error!(
+                threads = hung,
+                "threads that serve do not turn; the service manager is not told that the node is alive"
+            );
+        }
+        hung_before = hung;
     }
+}
+
+fn watchdog() -> Option<Duration> {
+    sd_notify::watchdog_enabled().filter(|limit| !limit.is_zero())
 }
 
 /// Says something where nobody waits long for a manager whose queue is full. One thread at most waits for it.

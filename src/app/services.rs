@@ -205,7 +205,8 @@ impl ServiceWithDependents for Core {
         let (running, clock) = (&self.lasting.streams, &self.lasting.ports.clock);
         let live = Arc::clone(&self.node.live);
         let streams = StreamWatch::new(door, (Arc::clone(running), live), Arc::clone(clock));
-        tasks.spawn("the watchdog", notify::keep_alive());
+        let pulse = Arc::clone(&self.lasting.pulse);
+        tasks.spawn("the watchdog", notify::keep_alive(pulse));
         tasks.spawn("the cutting of streams", Arc::clone(&streams).close(ended));
         tasks.spawn("the check of streams", streams.check());
         if let Some(mut users) = self.users.take() {
