@@ -71,7 +71,7 @@ impl Filling {
             if let Some(head) = id.first_chunk_mut::<8>() {
                 *head = (number as u64 * step).to_be_bytes();
             }
-            let session = self.session(number, SsoId::from_bytes(id));
+            let session = session(self.now, number, SsoId::from_bytes(id));
             self.store.insert_unless_ended(session)
         };
         let all = futures_util::stream::iter((0..count).map(insert)).buffer_unordered(AT_ONCE);
@@ -85,7 +85,7 @@ impl Filling {
         let to = cluster("dc-b");
         let generation = Generation(1);
         let moves = |number| {
-            let mut stub = self.session(number, random_sso());
+            let mut stub = session(self.now, number, random_sso());
             stub.state = SessionState::Moved {
                 to: to.clone(),
                 generation,
@@ -130,48 +130,48 @@ impl Filling {
     pub(crate) async fn close(self) {
         self.store.close().await.unwrap();
     }
+}
 
-    /// A session as most are: a few groups, two applications, one other data centre.
-    fn session(&self, number: usize, sso: SsoId) -> Session {
-        let store = StoreName::parse("staff").unwrap();
-        let subject = UserName::parse(&format!("user-{number:07}")).unwrap();
-        let group = |name| GroupName::parse(name).unwrap();
-        let host = |name| HostName::parse(name).unwrap();
-        Session {
-            id: SessionId::from_bytes(id_bytes(&SystemEntropy::new())),
-            facts: SsoFacts {
-                sso,
-                subject: subject.clone(),
-                store: store.clone(),
-                first_authenticated: self.now,
-                expires: self.now.after(LIFETIME),
-                generation: Generation(0),
-                level: AuthLevel::NONE,
-                level_reached: self.now,
-            },
-            state: SessionState::Live,
-            identity: Identity {
-                store,
-                subject,
-                name: Some(format!("User Number {number}")),
-                email: Some(format!("user-{number:07}@mail.example.test")),
-                groups: vec![group("staff"), group("engineering"), group("vpn-users")],
-                attributes: Default::default(),
-            },
-            last_access: self.now,
-            client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            held_since: self.now,
-            reserved: None,
-            provider_session: None,
-            attributes: Attributes::Known,
-            noted: Default::default(),
-            aliases: vec![Holder {
-                cluster: cluster("dc-b"),
-                session: SessionId::from_bytes(id_bytes(&SystemEntropy::new())),
-            }],
-            visited: vec![host("app.apps.test"), host("mail.apps.test")],
-            version: 1,
-        }
+/// A session as most are: a few groups, two applications, one other data centre.
+pub(crate) fn session(now: Timestamp, number: usize, sso: SsoId) -> Session {
+    let store = StoreName::parse("staff").unwrap();
+    let subject = UserName::parse(&format!("user-{number:07}")).unwrap();
+    let group = |name| GroupName::parse(name).unwrap();
+    let host = |name| HostName::parse(name).unwrap();
+    Session {
+        id: SessionId::from_bytes(id_bytes(&SystemEntropy::new())),
+        facts: SsoFacts {
+            sso,
+            subject: subject.clone(),
+            store: store.clone(),
+            first_authenticated: now,
+            expires: now.after(LIFETIME),
+            generation: Generation(0),
+            level: AuthLevel::NONE,
+            level_reached: now,
+        },
+        state: SessionState::Live,
+        identity: Identity {
+            store,
+            subject,
+            name: Some(format!("User Number {number}")),
+            email: Some(format!("user-{number:07}@mail.example.test")),
+            groups: vec![group("staff"), group("engineering"), group("vpn-users")],
+            attributes: Default::default(),
+        },
+        last_access: now,
+        client_address: IpAddr::V4(Ipv4Addr::LOCALHOST),
+        held_since: now,
+        reserved: None,
+        provider_session: None,
+        attributes: Attributes::Known,
+        noted: Default::default(),
+        aliases: vec![Holder {
+            cluster: cluster("dc-b"),
+            session: SessionId::from_bytes(id_bytes(&SystemEntropy::new())),
+        }],
+        visited: vec![host("app.apps.test"), host("mail.apps.test")],
+        version: 1,
     }
 }
 
@@ -221,7 +221,7 @@ const fn binding(scope: &str) -> Binding<'_> {
     }
 }
 
-fn random_sso() -> SsoId {
+pub(crate) fn random_sso() -> SsoId {
     SsoId::from_bytes(id_bytes(&SystemEntropy::new()))
 }
 

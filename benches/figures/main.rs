@@ -23,6 +23,7 @@ mod support;
 
 mod centres;
 mod fill;
+mod hand_over;
 mod hops;
 mod line;
 mod logout;

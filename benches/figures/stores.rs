@@ -1,14 +1,16 @@
 //! What a store holds, seen from a gateway that starts on it: bytes of a tombstone and of a stub, memory
-//! and start time with a million sessions.
+//! and start time with a million sessions, and what it takes to hand over a million in memory.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tempfile::TempDir;
+use tokio::task::spawn_blocking;
 use tokio::time::Instant;
 
 use crate::fill::Filling;
 use crate::fill::OnDisk;
+use crate::hand_over;
 use crate::line::Line;
 use crate::process::loaded;
 use crate::process::resting_kib;
@@ -21,11 +23,14 @@ use crate::table::Figure;
 use crate::table::Scale;
 use crate::table::millis;
 
-/// Measures all three.
+/// Measures all four.
 pub(crate) async fn measure(scale: Scale) -> Vec<Figure> {
     let mut figures = each(Kind::Tombstones, scale.of(TOMBSTONES)).await;
     figures.extend(each(Kind::Stubs, scale.of(STUBS)).await);
     figures.extend(million(scale.of(SESSIONS), scale.of(TOMBSTONES)).await);
+    let in_memory = scale.of(SESSIONS);
+    let handing_over = spawn_blocking(move || hand_over::measure(in_memory));
+    figures.extend(handing_over.await.unwrap());
     figures
 }
 
