@@ -272,6 +272,45 @@ mod tests {
         assert!(matches!(last, FromSuccessor::Ready));
     }
 
+    /// Whoever changes what is written here raises the number: an earlier version would misread it.
+    #[test]
+    fn the_letters_of_this_protocol_are_these() {
+        let listener = OfferedSocket {
+            name: ListenerName::parse("https").unwrap(),
+            place: OfferedPlace::Tcp("127.0.0.1:443".parse().unwrap()),
+        };
+        let passed = OfferedPlace::Unix {
+            path: "/run/http.sock".into(),
+            mode: 0,
+        };
+        let offer = FromPredecessor::Offer(Offer {
+            state_dir: "/state".into(),
+            keeping: Keeping::InMemory,
+            listeners: vec![listener],
+            ops: None,
+            back_channel: Some("127.0.0.1:7443".parse().unwrap()),
+            passed: vec![passed],
+        });
+        let ends = FromPredecessor::Piece(Piece::Ends(Vec::new()));
+        let letters = [offer, ends, FromPredecessor::Yours, FromPredecessor::Go];
+        let written = letters.map(|letter| serde_json::to_string(&letter).unwrap());
+        assert_eq!(
+            written,
+            [
+                concat!(
+                    r#"{"Offer":{"state_dir":"/state","keeping":"InMemory","#,
+                    r#""listeners":[{"name":"https","place":{"Tcp":"127.0.0.1:443"}}],"#,
+                    r#""ops":null,"back_channel":"127.0.0.1:7443","#,
+                    r#""passed":[{"Unix":{"path":"/run/http.sock","mode":0}}]}}"#
+                ),
+                r#"{"Piece":{"Ends":[]}}"#,
+                r#""Yours""#,
+                r#""Go""#,
+            ]
+        );
+        assert_eq!(PROTOCOL, 2);
+    }
+
     #[test]
     fn an_end_a_pause_and_nonsense_are_told_apart() {
         let (here, mut there) = pair();
