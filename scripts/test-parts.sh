@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs that the black-box and browser tests drive: nginx, HAProxy, wrk, h2load, slowhttptest,
-# curl, openssl, the tools of systemd, Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules,
+# curl, openssl, systemd, Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules,
 # and grpcio in ./.venv.
 # No service is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
@@ -39,7 +39,7 @@ missing_packages() {
     command -v node >/dev/null 2>&1 || echo nodejs
     command -v npm >/dev/null 2>&1 || echo npm
     command -v faketime >/dev/null 2>&1 || echo faketime
-    command -v systemd-socket-activate >/dev/null 2>&1 || echo systemd
+    command -v systemd-socket-activate >/dev/null 2>&1 && [ -x /usr/lib/systemd/systemd ] || echo systemd
     command -v slowhttptest >/dev/null 2>&1 || echo slowhttptest
     command -v haproxy >/dev/null 2>&1 || [ -x /usr/sbin/haproxy ] || echo haproxy
 }
