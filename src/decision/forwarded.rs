@@ -70,7 +70,9 @@ pub const CLIENT_CLAIMS: &[&str] = &[
     "client-cert-chain",
     // CGI turns it into HTTP_PROXY (httpoxy).
     "proxy",
-    // Set by the gateway.
+    // Set by the gateway, and by a trusted proxy.
+    "traceparent",
+    "tracestate",
     "x-request-id",
 ];
 

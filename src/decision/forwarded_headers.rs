@@ -11,13 +11,13 @@ use http::header;
 use crate::decision::forwarded::Origin;
 use crate::model::name::HostName;
 
-/// The headers by which a route's upstreams are told where a request comes from, and its id.
+/// The headers by which a route's upstreams are told where a request comes from, its id and its trace.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct ForwardedHeaders(u8);
+pub struct ForwardedHeaders(u16);
 
 impl ForwardedHeaders {
     /// Their names, as they are customary.
-    pub const WORDS: [&'static str; 8] = [
+    pub const WORDS: [&'static str; 9] = [
         "Forwarded",
         "X-Forwarded-For",
         "X-Forwarded-Host",
@@ -26,9 +26,10 @@ impl ForwardedHeaders {
         "X-Forwarded-Server",
         "X-Real-IP",
         "X-Request-Id",
+        "traceparent",
     ];
     /// Every one.
-    pub const ALL: Self = Self(u8::MAX);
+    pub const ALL: Self = Self((1_u16 << Self::WORDS.len()) - 1);
     /// None.
     pub const NONE: Self = Self(0);
 
@@ -163,6 +164,7 @@ const X_REAL_IP: HeaderName = HeaderName::from_static("x-real-ip");
 mod tests {
     use super::*;
     use crate::decision::forwarded::Arrival;
+    use crate::decision::trace_context::TRACEPARENT;
 
     /// Whatever an origin tells can be chosen by name, and nothing is offered that it does not tell.
     #[test]
@@ -176,9 +178,9 @@ mod tests {
         };
         let origin = Origin::of(&arrival, &[], &http::HeaderMap::new());
         let told: Vec<HeaderName> = origin.headers(&host).map(|(name, _)| name).collect();
-        let id = HeaderName::from_static("x-request-id");
+        let by_request = [HeaderName::from_static("x-request-id"), TRACEPARENT];
         let named = ForwardedHeaders::WORDS.map(|word| word.parse::<HeaderName>().unwrap());
-        assert!(named.iter().eq(told.iter().chain([&id])));
+        assert!(named.iter().eq(told.iter().chain(&by_request)));
         for (word, name) in ForwardedHeaders::WORDS.iter().zip(&named) {
             let only = ForwardedHeaders::named(word).unwrap();
             assert!(

@@ -50,4 +50,5 @@ pub mod template;
 pub mod text_test;
 mod three_valued;
 pub mod time_window;
+pub mod trace_context;
 pub mod upstream;

@@ -125,6 +125,13 @@ impl RequestId {
         Some(Self { text, length })
     }
 
+    /// An id in the form of those made here: the first half of a SHA-256 over this one.
+    #[must_use]
+    pub fn hashed(&self) -> Self {
+        let hash: [u8; 32] = Sha256::digest(self.as_str()).into();
+        Self::from_bytes(hash.first_chunk::<16>().copied().unwrap_or_default())
+    }
+
     /// The id as text: ASCII letters, digits and a few marks.
     #[must_use]
     pub fn as_str(&self) -> &str {

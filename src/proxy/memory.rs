@@ -56,7 +56,7 @@ enum Told {
     Unknown,
     /// Not kept yet, although the head has come before.
     Due,
-    /// This, but for the id of the request.
+    /// This, but for the id of the request and its trace.
     Headers {
         route: Arc<RouteRuntime>,
         session: Option<Arc<Session>>,

@@ -19,6 +19,9 @@ use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::folds_alike;
 use crate::decision::response::Given;
 use crate::decision::rewrite::Rewrite;
+use crate::decision::trace_context::TRACEPARENT;
+use crate::decision::trace_context::TRACESTATE;
+use crate::decision::trace_context::TraceContext;
 use crate::model::id::RequestId;
 use crate::proxy::context::Admitted;
 use crate::proxy::framing::PerHop;
@@ -72,6 +75,13 @@ pub fn write_head(
         parts.uri = target.parse()?;
     }
     let (admitted, memory) = (outgoing.admitted, outgoing.memory);
+    let which = admitted.route.config.forwarded_headers;
+    let origin = &admitted.arrived.origin;
+    // Read before what the client says of it is taken off.
+    let trace = which
+        .includes(&TRACEPARENT)
+        .then(|| TraceContext::of(origin, &parts.headers, outgoing.id))
+        .transpose()?;
     let can_recur = can_recur(admitted);
     let told = can_recur.then(|| memory.told(admitted)).flatten();
     match told {
@@ -87,10 +97,15 @@ pub fn write_head(
         // Such a client does not understand the answer to it (RFC 9110 §10.1.1).
         parts.headers.remove(header::EXPECT);
     }
-    let which = admitted.route.config.forwarded_headers;
     if which.includes(&REQUEST_ID) {
         let id = HeaderValue::from_str(outgoing.id.as_str())?;
         parts.headers.try_insert(REQUEST_ID, id)?;
+    }
+    if let Some(trace) = trace {
+        parts.headers.try_insert(TRACEPARENT, trace.parent)?;
+        for line in trace.state {
+            parts.headers.try_append(TRACESTATE, line)?;
+        }
     }
     *head = RequestHeader::from(parts);
     Ok(())
@@ -105,7 +120,7 @@ fn can_recur(admitted: &Admitted) -> bool {
         && admitted.route.config.upstream_host != UpstreamHost::Upstream
 }
 
-/// Writes all headers but the id.
+/// Writes all headers but the id and the trace.
 fn write_headers(
     headers: &mut HeaderMap,
     outgoing: &Outgoing<'_>,
@@ -259,7 +274,7 @@ pub const REQUEST_ID: HeaderName = HeaderName::from_static(REQUEST_ID_TEXT);
 /// It as text, which pingora need not copy.
 pub const REQUEST_ID_TEXT: &str = "x-request-id";
 /// How many headers are set as a rule: one table for them all is made at once.
-const HEADERS_USUAL: usize = 12;
+const HEADERS_USUAL: usize = 13;
 const FORWARDED_PREFIX: HeaderName = HeaderName::from_static("x-forwarded-prefix");
 
 #[cfg(test)]

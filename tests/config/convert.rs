@@ -90,6 +90,35 @@ fn what_cannot_be_read_is_told_with_file_and_line() {
     assert!(matches!(error, ConvertError::Nothing(_)), "{error}");
 }
 
+/// A trace of a stranger's is nobody's to pass on; that of a proxy in front is passed on where the file says so.
+#[test]
+fn traces_are_told_where_the_file_tells_them() {
+    let told = |rules: &str| {
+        let text = format!(
+            "server {{ server_name a.test; location / {{ {rules} proxy_pass http://10.0.0.1; }} }}"
+        );
+        converted(&text).unwrap()
+    };
+    let made = told(
+        "proxy_set_header traceparent $http_traceparent; proxy_set_header tracestate $http_tracestate;",
+    );
+    let words = "forwarded_headers: [traceparent]";
+    assert!(made.yaml.contains(words), "{}", made.yaml);
+    assert_eq!(
+        made.report.count(Verdict::Dropped),
+        0,
+        "{}",
+        made.report.text()
+    );
+    assert_eq!(
+        made.report.count(Verdict::Changed),
+        2,
+        "{}",
+        made.report.text()
+    );
+    assert!(told("").yaml.contains("forwarded_headers: []"));
+}
+
 /// Whom nginx asked for a password, an address or a certificate is let in nowhere (fail closed).
 #[test]
 fn what_nginx_kept_closed_is_not_opened() {

@@ -311,6 +311,11 @@ fn a_client_cannot_send_forwarding_or_override_headers() {
         "X-Portway-Session",
         "Portway-User",
         "x.request.id",
+        "traceparent",
+        "TraceParent",
+        "Trace_Parent",
+        "tracestate",
+        "trace.state",
     ] {
         assert!(is_protected(name), "{name}");
     }
@@ -340,7 +345,7 @@ fn other_headers_pass() {
         "x-remote-username",
         "xyz",
         "proxy-authorization",
-        "traceparent",
+        "traceresponse",
         "x-csrf-token",
         "sec-websocket-key",
         "forwarded-by",

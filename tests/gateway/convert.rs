@@ -134,6 +134,7 @@ async fn the_page_s_block_for_mutual_tls_serves_and_lets_no_forged_subject_throu
         "\r\nforwarded:",
         "x-real-ip",
         "x-request-id",
+        "traceparent",
         "x-forwarded-proto",
         "x-forwarded-port",
     ] {

@@ -298,6 +298,44 @@ virtual_hosts:
     }
 }
 
+/// Which trace a request belongs to is a trusted proxy's to say, or the gateway's.
+#[tokio::test]
+async fn a_trace_begins_here_unless_a_trusted_proxy_passes_one_on_w_12() {
+    const GIVEN: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    for (trust, is_believed) in [("", false), ("trusted_proxies: [127.0.0.1]\n", true)] {
+        let recorder = Recorder::start().await;
+        let upstream = recorder.address();
+        let gateway = Gateway::start(&format!(
+            "{HEAD}{trust}pools: {{ app: {{ primary: [\"{upstream}\"] }} }}
+virtual_hosts:
+  - host: app.test
+    routes: [{{ path: /, access: excluded, pool: app }}]
+"
+        ))
+        .await;
+        let mut browser = Browser::new(&gateway);
+        for (given, is_good) in [(GIVEN, true), (GIVEN, true), ("00-forged", false)] {
+            recorder.clear();
+            let request = Request::get("https://app.test/a")
+                .header("traceparent", given)
+                .header("tracestate", "vendor=forged")
+                .header("Trace-Parent", "forged");
+            let answer = browser.send(request).await.expect(200);
+            let seen = recorder.text().to_ascii_lowercase();
+            let id = answer.header("x-request-id");
+            let begun = format!("00-{id}-{}-00", id.get(16..).unwrap());
+            let passes = is_believed && is_good;
+            let expected = if passes { GIVEN } else { &begun };
+            let lines = seen.lines().filter(|line| line.starts_with("trace"));
+            let mut lines: Vec<&str> = lines.collect();
+            lines.sort_unstable();
+            let mut told = vec![format!("traceparent: {expected}")];
+            told.extend(passes.then(|| "tracestate: vendor=forged".to_owned()));
+            assert_eq!(lines, told, "{trust}{given}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn nobodys_forwarding_headers_are_believed_unless_the_sender_is_trusted_w_12() {
     let Some(nginx) = Nginx::start("one").await else {

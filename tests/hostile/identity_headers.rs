@@ -53,6 +53,10 @@ fn spellings() -> Vec<String> {
         "X_Portway_User",
         "X-Request-Id",
         "X_Request_Id",
+        "traceparent",
+        "Trace-Parent",
+        "tracestate",
+        "Trace_State",
     ];
     all.extend(more.map(str::to_owned));
     all
@@ -309,6 +313,7 @@ fn connection_names_nothing_that_the_gateway_adds() {
         "X-Real-IP",
         "Forwarded",
         "X-Request-Id",
+        "traceparent",
         "Host",
         "Cookie",
         "Content-Length",

@@ -256,6 +256,8 @@ const RESERVED: &[&str] = &[
     "proxystatus",
     "setcookie",
     "te",
+    "traceparent",
+    "tracestate",
     "trailer",
     "transferencoding",
     "upgrade",

@@ -48,6 +48,9 @@ pub(super) fn keys(site: &Site<'_>, scope: &Scope<'_>, goal: &Goal<'_>) -> Vec<E
             upgrade(site, directive, value);
         } else if let Some(word) = words.find(|word| word.eq_ignore_ascii_case(name)) {
             told.extend(forwarded(site, directive, word, value));
+        } else if folds_alike(name, "tracestate") {
+            let why = "passes beside a `traceparent` of `trusted_proxies`, and is removed else";
+            site.ledger.changed(directive, why);
         } else {
             there.request(site, directive, goal.known);
         }
@@ -181,6 +184,9 @@ fn forwarded(
         }
         ("X-Forwarded-For", _) => {
             "`forwarded_headers`: what a client sends is believed of `trusted_proxies` only (W-12)"
+        }
+        ("traceparent", _) => {
+            "`forwarded_headers`: one that a client sends is believed of `trusted_proxies` only"
         }
         ("X-Forwarded-Host", _) => "`forwarded_headers`: the host without a port (W-10)",
         ("X-Forwarded-Server", _) => "`forwarded_headers`: the host that was asked for (W-11)",

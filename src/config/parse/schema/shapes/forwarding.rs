@@ -15,7 +15,8 @@ use crate::decision::forwarded_headers::ForwardedHeaders;
 pub(super) const FORWARDED_HEADERS: Kind = Kind::List(&Kind::Words(&ForwardedHeaders::WORDS));
 /// All of them.
 pub(super) const FORWARDED_HEADERS_DEFAULT: &str = "[Forwarded, X-Forwarded-For, X-Forwarded-Host, \
-    X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Server, X-Real-IP, X-Request-Id]";
+    X-Forwarded-Port, X-Forwarded-Proto, X-Forwarded-Server, X-Real-IP, X-Request-Id, \
+    traceparent]";
 
 pub(super) static RETRY_BUDGET: Shape = section(
     &[
