@@ -65,6 +65,7 @@ mod key_verbs;
 mod key_watch;
 mod keys;
 mod lasting;
+pub(crate) mod leads;
 mod logs;
 pub(crate) mod notify;
 mod ops;

@@ -181,7 +181,7 @@ fn fault(files: &PeerTls, own: &NodeName, now: Timestamp) -> Option<String> {
 }
 
 /// An error with its causes, in one line.
-fn chain_of(error: &dyn Error) -> String {
+pub(super) fn chain_of(error: &dyn Error) -> String {
     let mut said = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

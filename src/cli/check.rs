@@ -1,6 +1,7 @@
 //! `portway check`: every fault of a configuration, or one screen that says what it would serve.
 //!
-//! Nothing is started, bound, resolved or made; what the configuration names is looked at (`app::verify`).
+//! Nothing is started or made; what the configuration names is looked at (`app::verify`). Where its names lead is
+//! looked up where somebody asks for it (`app::leads`).
 
 use std::io::IsTerminal;
 use std::io::Stderr;
@@ -10,6 +11,9 @@ use std::process::ExitCode;
 
 use crate::app;
 use crate::app::branding;
+use crate::app::leads::Leads;
+use crate::app::leads::leads;
+use crate::cli::ConfigArgs;
 use crate::config::Config;
 use crate::config::Listener;
 use crate::config::Pool;
@@ -31,10 +35,37 @@ use crate::ports::clock::Clock;
 use crate::system::SystemClock;
 use crate::telemetry;
 
-/// Checks a configuration file: 0 with its warnings and a summary when it is right, 2 with all its faults
-/// when not.
+/// The arguments of `portway check`.
+#[derive(Debug, clap::Args)]
+pub(super) struct CheckArgs {
+    #[command(flatten)]
+    config: ConfigArgs,
+    /// Also looks up where the names of virtual hosts and of the collector lead, and says so
+    #[arg(long)]
+    resolve: bool,
+}
+
+/// Whether names are looked up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Names {
+    LookedUp,
+    Unasked,
+}
+
+/// Runs the verb.
 #[must_use]
-pub(super) fn check(config: &Path) -> ExitCode {
+pub(super) fn run(args: &CheckArgs) -> ExitCode {
+    let names = if args.resolve {
+        Names::LookedUp
+    } else {
+        Names::Unasked
+    };
+    check(&args.config.config, names)
+}
+
+/// Checks a configuration file: 0 with its warnings and a summary when it is right, 2 with all its faults
+/// when not. Where names lead changes nothing about that.
+fn check(config: &Path, names: Names) -> ExitCode {
     match load(config) {
         Ok(valid) => {
             let stderr = std::io::stderr();
@@ -54,10 +85,16 @@ pub(super) fn check(config: &Path) -> ExitCode {
             write_all(stderr.lock(), &warnings);
             let mut doubts = app::doubts::all(&valid, SystemClock.now());
             doubts.extend(pages.warnings);
+            let found = match names {
+                Names::LookedUp => leads(&valid),
+                Names::Unasked => Leads::default(),
+            };
+            doubts.extend(found.doubts);
             for doubt in &doubts {
                 write_all(stderr.lock(), &format!("warning: {doubt}\n"));
             }
-            let shown = summary(config, &valid, doubts.len());
+            let mut shown = summary(config, &valid, doubts.len());
+            shown.extend(listed("names", &found.lines));
             write_all(std::io::stdout().lock(), &shown);
             ExitCode::SUCCESS
         }
@@ -154,6 +191,13 @@ fn section(lines: &mut Vec<String>, heading: &str, items: impl ExactSizeIterator
             count.saturating_sub(ITEMS_MAX)
         ));
     }
+}
+
+/// A heading with one line per item, all of them: somebody has asked for them.
+fn listed(heading: &'static str, items: &[String]) -> impl Iterator<Item = String> {
+    let headings = std::iter::once(heading).chain(std::iter::repeat(""));
+    let lines = headings.zip(items);
+    lines.map(|(heading, item)| format!("{heading:<14} {item}\n"))
 }
 
 fn collector(valid: &Config) -> String {
@@ -298,7 +342,7 @@ mod tests {
             assert!(shown.lines().any(|seen| seen == line), "{shown}");
         }
         assert_eq!(
-            format!("{:?}", check(&path)),
+            format!("{:?}", check(&path, Names::Unasked)),
             format!("{:?}", ExitCode::SUCCESS)
         );
     }
@@ -318,7 +362,7 @@ mod tests {
         assert!(shown.ends_with("gateway.yaml: 2 faults\n"), "{shown}");
         assert!(shown.contains("`open` is not one of"), "{shown}");
         assert_eq!(
-            format!("{:?}", check(&path)),
+            format!("{:?}", check(&path, Names::Unasked)),
             format!("{:?}", ExitCode::from(2))
         );
     }
@@ -346,7 +390,7 @@ mod tests {
         let first = shown.lines().next().unwrap();
         assert!(first.ends_with(": valid, with 1 warning"), "{first}");
         assert_eq!(
-            format!("{:?}", check(&path)),
+            format!("{:?}", check(&path, Names::Unasked)),
             format!("{:?}", ExitCode::SUCCESS)
         );
     }
@@ -377,7 +421,7 @@ mod tests {
             "{warnings:?}"
         );
         assert_eq!(
-            format!("{:?}", check(&path)),
+            format!("{:?}", check(&path, Names::Unasked)),
             format!("{:?}", ExitCode::SUCCESS)
         );
         write("login.html", "{{ nothing }}");
@@ -387,7 +431,7 @@ mod tests {
             "{found:?}"
         );
         assert_eq!(
-            format!("{:?}", check(&path)),
+            format!("{:?}", check(&path, Names::Unasked)),
             format!("{:?}", ExitCode::from(2))
         );
     }

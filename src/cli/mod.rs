@@ -67,7 +67,7 @@ enum Verb {
     /// Verifies the audit trail, and finds what was written down of one request
     Audit(audit::AuditArgs),
     /// Checks a configuration and reports every fault in it
-    Check(ConfigArgs),
+    Check(check::CheckArgs),
     /// Prints what a shell needs to complete this program's command lines
     Completions(completions::CompletionsArgs),
     /// Shows a configuration as it counts, or the schema or reference of all there are
@@ -118,7 +118,7 @@ pub fn run() -> ExitCode {
     let _settled = telemetry::SettleAtEnd;
     match Cli::parse().verb {
         Verb::Audit(args) => audit::run(&args),
-        Verb::Check(args) => check::check(&args.config),
+        Verb::Check(args) => check::run(&args),
         Verb::Completions(args) => completions::run(&args),
         Verb::Config(args) => config::run(&args),
         Verb::Convert(args) => convert::run(&args),

@@ -45,6 +45,64 @@ async fn ask(gateway: &Gateway, times: usize) {
     }
 }
 
+/// What `check` says on standard output and standard error; it finds no fault.
+async fn checked(gateway: &Gateway, words: &[&str]) -> (String, String) {
+    let mut command = gateway.command(words);
+    let run = move || command.output().unwrap();
+    let output = tokio::task::spawn_blocking(run).await.unwrap();
+    let said = String::from_utf8(output.stdout).unwrap();
+    let doubted = String::from_utf8(output.stderr).unwrap();
+    assert!(output.status.success(), "{said}{doubted}");
+    (said, doubted)
+}
+
+/// Whatever names lead to, the configuration is as right as it is.
+#[tokio::test]
+async fn check_says_where_names_lead_and_doubts_those_that_lead_elsewhere_w_32() {
+    let names = NameServer::start().await;
+    names.set("app.test", &["127.0.0.1"], 60);
+    names.set("both.test", &["192.0.2.7", "127.0.0.2"], 60);
+    names.set("away.test", &["192.0.2.7", "192.0.2.8"], 60);
+    names.set("login.test", &["192.0.2.9"], 60);
+    let hosts = "app.test, both.test, away.test, gone.test, here.localhost, '*.all.test'";
+    let pool = yaml::pool("primary: [\"127.0.0.1:9\"]");
+    let pool = pool.replace("host: app.test", &format!("hosts: [{hosts}]"));
+    let gateway = Gateway::start(&format!("{}{pool}", names.line())).await;
+    let (said, doubted) = checked(&gateway, &["check"]).await;
+    assert!(!said.contains("leads"), "{said}");
+    assert!(!doubted.contains("leads"), "{doubted}");
+    assert_eq!(names.asked("app.test"), 0);
+
+    let (said, doubted) = checked(&gateway, &["check", "--resolve"]).await;
+    let told: Vec<&str> = said.lines().filter(|line| line.contains("leads")).collect();
+    assert_eq!(told.len(), 6, "{said}");
+    for (line, expected) in told.iter().zip([
+        "names          app.test leads to 127.0.0.1 (this machine)",
+        "               away.test leads to 192.0.2.7, 192.0.2.8",
+        "               both.test leads to 127.0.0.2 (this machine), 192.0.2.7",
+        "               gone.test leads nowhere",
+        "               here.localhost leads to 127.0.0.1 (this machine)",
+        "               login.test leads to 192.0.2.9",
+    ]) {
+        assert!(line.starts_with(expected), "{line}: {expected}");
+    }
+    let doubts = doubted.lines().filter(|line| line.contains(" leads "));
+    let doubts: Vec<&str> = doubts.collect();
+    assert_eq!(
+        doubts,
+        [
+            "warning: the name away.test leads to 192.0.2.7, 192.0.2.8, which is not this machine; it has to be a \
+             balancer in front of it",
+            "warning: the name gone.test leads nowhere: the name server knows no such name",
+            "warning: the name login.test leads to 192.0.2.9, which is not this machine; it has to be a balancer \
+             in front of it",
+        ]
+    );
+    names.set_silent(true);
+    let (said, _) = checked(&gateway, &["check", "--resolve"]).await;
+    assert!(said.contains("app.test leads nowhere"), "{said}");
+}
+
 /// M-054
 #[tokio::test]
 async fn a_name_that_moves_is_followed_within_its_time_to_live_and_running_requests_finish() {
