@@ -1,5 +1,8 @@
-//! Reloads and upgrades under load, one after the other: nothing is lost, and the figures are printed.
+//! Reloads and upgrades under load, one after the other: nothing is lost, whatever is edited, and the figures are
+//! printed.
 
+use std::net::Ipv4Addr;
+use std::net::SocketAddr;
 use std::path::Path;
 use std::path::PathBuf;
 use std::process::Command;
@@ -8,6 +11,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering;
 
+use tokio::net::TcpStream;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 
@@ -16,7 +20,11 @@ use crate::failover::Seen;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::certificates;
+use crate::support::certificates::ClientAuthority;
+use crate::support::gateway::Setup;
 use crate::support::parts;
+use crate::support::ports::kept_port;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
 use crate::support::yaml;
@@ -30,10 +38,14 @@ async fn fifty_reloads_and_five_upgrades_under_load_lose_nothing_d_16() {
     let (Some(wrk), Some(h2load)) = (parts::find("wrk"), parts::find("h2load")) else {
         return;
     };
-    let application = Application::start().await;
+    let (application, more) = (Application::start().await, Application::start().await);
     let config = yaml::applications(&[application.address()]);
-    let config = format!("{config}limits: {{ drain_timeout: 10m }}\n");
-    let gateway = Gateway::start(&config).await;
+    let config = format!("{config}{CERTIFIED}limits: {{ drain_timeout: 10m }}\n");
+    let clients = ClientAuthority::new("Clients");
+    let setup = Setup::new().file("clients.pem", &clients.pem);
+    let setup = setup.file("revoked.pem", &clients.revoking(&[1], 4000));
+    let gateway = setup.start(&config).await;
+    let edits = Edits::new(&gateway, &config, more.address());
     let alice = Browser::signed_in(&gateway, "alice").await;
     let cookies = format!("Cookie: {}", alice.cookies_for("https://app.test/"));
     let life = Life::begin(&gateway).await;
@@ -42,10 +54,9 @@ async fn fifty_reloads_and_five_upgrades_under_load_lose_nothing_d_16() {
     let by_h2load = by_h2load(&h2load, &gateway, &cookies);
     let goes_on = Arc::new(AtomicBool::new(true));
     let over_h2 = again_and_again(h2load, &gateway, cookies, Arc::clone(&goes_on));
-    let other = config.replace("host: app.test", "hosts: [app.test, more.test]");
     for round in 0..RELOADS {
-        let config = if round % 2 == 0 { &other } else { &config };
-        gateway.reload_with(config).await;
+        gateway.reload_with(&edits.of(round)).await;
+        edits.take_effect(round).await;
         if round % (RELOADS / UPGRADES) == 0 {
             let (said, code) = gateway.upgrade(&[]).await;
             assert_eq!(code, 0, "{said}");
@@ -74,6 +85,103 @@ async fn fifty_reloads_and_five_upgrades_under_load_lose_nothing_d_16() {
     assert!(h2.answered > 100, "{h2:?}");
     assert_eq!(h2.lost, 0, "{h2:?}");
     assert!(!gateway.log().contains("ERROR"), "{}", gateway.log());
+}
+
+/// A host that nobody asks for, so that there are certificates of clients to judge.
+const CERTIFIED: &str = "  - host: third.test
+    client_certificates: { mode: optional, ca_file: clients.pem, crl_file: revoked.pem }
+    routes: [{ path: /, access: protected, policy: anybody, pool: app }]
+";
+
+/// What is edited from round to round.
+struct Edits<'g> {
+    gateway: &'g Gateway,
+    config: String,
+    users: String,
+    /// An upstream that comes and goes.
+    more: SocketAddr,
+    /// Where a listener comes and goes.
+    port: u16,
+}
+
+impl<'g> Edits<'g> {
+    /// How many kinds of edits there are.
+    const KINDS: usize = 7;
+    /// That of the listener.
+    const LISTENERS: usize = 6;
+
+    fn new(gateway: &'g Gateway, config: &str, more: SocketAddr) -> Self {
+        Self {
+            gateway,
+            config: config.to_owned(),
+            users: std::fs::read_to_string(gateway.folder().join("users.yaml")).unwrap(),
+            more,
+            port: kept_port(),
+        }
+    }
+
+    /// The configuration of a round; the files that it names are there. What a round edits is as it was before in
+    /// the next one, but for the users.
+    fn of(&self, round: usize) -> String {
+        let config = &self.config;
+        match round % Self::KINDS {
+            0 => {
+                let hosts = format!("hosts: [app.test, more-{round}.test]");
+                config.replace("host: app.test", &hosts)
+            }
+            1 => {
+                let issued = certificates::issue(certificates::NAMES);
+                let files = [("cert.pem", issued.certificate), ("key.pem", issued.key)];
+                self.with_files(round, files)
+            }
+            2 => {
+                let clients = ClientAuthority::new(&format!("Clients {round}"));
+                let list = clients.revoking(&[1, 2], 4000);
+                self.with_files(round, [("clients.pem", clients.pem), ("revoked.pem", list)])
+            }
+            3 => {
+                let dora = self.users.lines().find(|line| line.contains("name: dora"));
+                let new = dora.unwrap().replacen("dora", &format!("new{round}"), 1);
+                self.gateway
+                    .replace("users.yaml", &format!("{}{new}\n", self.users));
+                config.clone()
+            }
+            4 => config
+                .replace("group: [admins]", &format!("group: [admins, round{round}]"))
+                .replace("path: /plain", &format!("path: /plain-{round}")),
+            5 => {
+                let more = self.more;
+                let pool = format!("max_fails: {}, primary: [\"{more}\", ", round + 2);
+                config.replace("primary: [", &pool)
+            }
+            _ => {
+                let http = "  - { name: http, bind: 127.0.0.1:0 }\n";
+                assert!(config.contains(http), "{config}");
+                let port = self.port;
+                let more = format!("{http}  - {{ name: more, bind: \"127.0.0.1:{port}\" }}\n");
+                config.replace(http, &more)
+            }
+        }
+    }
+
+    /// The configuration with other files in the place of these, so that all of them change at once.
+    fn with_files(&self, round: usize, files: [(&str, String); 2]) -> String {
+        let mut config = self.config.clone();
+        for (name, text) in files {
+            let new = format!("{round}-{name}");
+            self.gateway.replace(&new, &text);
+            config = config.replace(&format!("_file: {name}"), &format!("_file: {new}"));
+        }
+        config
+    }
+
+    /// A listener that has come accepts; the reload itself says of the others that they hold.
+    async fn take_effect(&self, round: usize) {
+        if round % Self::KINDS == Self::LISTENERS {
+            let at = (Ipv4Addr::LOCALHOST, self.port);
+            TcpStream::connect(at).await.unwrap();
+        }
+    }
 }
 
 /// Requests on connections that are kept, by HTTP/1.1, until it is told to end.
