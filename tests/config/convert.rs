@@ -209,6 +209,95 @@ fn a_map_is_kept_only_where_it_does_no_more_than_upgrades() {
     }
 }
 
+/// Under one name `$host` is known, so each name has a virtual host with a pool of its own.
+#[test]
+fn a_map_by_host_gives_each_name_its_pool() {
+    let with = |names: &str, map: &str, pass: &str| {
+        let text = format!(
+            "upstream one {{ server 10.0.0.1:80; }} upstream two {{ server 10.0.0.2:80; }}
+            map $host $pool {{ {map} }}
+            server {{ server_name {names}; location / {{ proxy_pass {pass}; }} }}"
+        );
+        converted(&text).unwrap()
+    };
+    let map = "default two; A.test one; b.test one;";
+    for pass in ["http://$pool", "http://${pool}$request_uri"] {
+        let made = with("a.test b.test c.test", map, pass);
+        let report = made.report.text();
+        assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
+        let (one, two) = made.yaml.split_once("hosts: [c.test]").unwrap();
+        assert!(one.contains("hosts: [a.test, b.test]"), "{}", made.yaml);
+        let leads = |text: &str| {
+            let to = |pool: &str| text.contains(&format!("        pool: {pool}\n"));
+            (to("one"), to("two"))
+        };
+        assert_eq!((leads(one), leads(two)), ((true, false), (false, true)));
+    }
+    for (names, map, pass) in [
+        ("*.a.test", map, "http://$pool"),
+        ("a.test", "default two; ~^a one;", "http://$pool"),
+        (
+            "a.test",
+            "hostnames; default two; *.test one;",
+            "http://$pool",
+        ),
+        ("a.test", "b.test one;", "http://$pool"),
+        ("a.test", "a.test $arg_to;", "http://$pool"),
+        ("a.test", map, "http://$pool/under"),
+        ("a.test", map, "http://$pool$uri"),
+        ("a.test", map, "http://$host"),
+    ] {
+        let made = with(names, map, pass);
+        let report = made.report.text();
+        assert!(
+            made.report.count(Verdict::Dropped) > 0,
+            "{names} {map} {pass}: {report}"
+        );
+        let route = "location /: a route that answers 502";
+        assert!(report.contains(route), "{names} {map} {pass}: {report}");
+    }
+}
+
+/// What a map comes to in any case, or by what is known, is a text like any other.
+#[test]
+fn a_map_that_comes_to_one_text_is_that_text() {
+    let header = |map: &str| {
+        let text = format!(
+            "{map} server {{ server_name a.test; location / {{ proxy_set_header X-Kind \"is $kind\";
+            proxy_pass http://10.0.0.1; }} }}"
+        );
+        let made = converted(&text).unwrap();
+        let dropped = made.report.count(Verdict::Dropped);
+        (flat(&made.yaml), dropped)
+    };
+    for (map, value) in [
+        ("map $remote_addr $kind { default plain; }", "is plain"),
+        (
+            "map $host $kind { volatile; a.test ours; default theirs; }",
+            "is ours",
+        ),
+        ("map $scheme $kind { http open; https safe; }", "is open"),
+        (
+            "map $host $first { default ab; } map $first $kind { ab two; }",
+            "is two",
+        ),
+    ] {
+        let (yaml, dropped) = header(map);
+        assert_eq!(dropped, 0, "{map}: {yaml}");
+        assert!(yaml.contains(&format!("X-Kind: {value}")), "{map}: {yaml}");
+    }
+    for map in [
+        "map $remote_addr $kind { 10.0.0.9 odd; default plain; }",
+        "map $http_host $kind { a.test ours; default theirs; }",
+        "map $http_x $kind { ~^a$ b; default c; }",
+        "map $remote_addr $kind { default $http_x; }",
+    ] {
+        let (yaml, dropped) = header(map);
+        assert!(dropped > 0, "{map}: {yaml}");
+        assert!(!yaml.contains("X-Kind: is"), "{map}: {yaml}");
+    }
+}
+
 /// The order of writing counts, and neighbours that say the same stand together.
 #[test]
 fn addresses_are_let_in_in_the_order_of_writing() {

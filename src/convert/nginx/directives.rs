@@ -169,7 +169,7 @@ const DIRECTIVES: &[(&str, Fate)] = &[
     ("log_not_found", Fate::Dropped(FILES)),
     ("log_subrequest", Fate::Kept("there are no subrequests")),
     ("mail", Fate::Dropped("Portway speaks HTTP")),
-    ("map", Fate::Mapped("known where it only makes `Connection` for upgrades")),
+    ("map", Fate::Mapped("known where it only makes `Connection` for upgrades, or comes to one text under each name")),
     ("map_hash_bucket_size", Fate::Kept(TUNING)),
     ("map_hash_max_size", Fate::Kept(TUNING)),
     ("master_process", Fate::Kept(TUNING)),

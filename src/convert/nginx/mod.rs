@@ -36,6 +36,7 @@ mod lex;
 mod limits;
 mod listeners;
 mod locations;
+mod maps;
 mod members;
 mod names;
 mod pools;
@@ -119,7 +120,7 @@ pub fn convert(
     let servers = servers_of(&site, found, &mut listeners);
     let hosts = hosts::hosts(&site, &servers);
     includes(&site, main);
-    maps(&site, main, named("map").collect());
+    maps::report(&site, main, &servers);
     protocols(&site, blocks);
     let process = {
         let mut around = vec![blocks];
@@ -224,40 +225,6 @@ fn includes(site: &Site<'_>, directives: &[Directive]) {
         }
         includes(site, directive.inside());
     }
-}
-
-/// The usual `map` that makes a `Connection` for upgrades needs none; others have no counterpart.
-fn maps(site: &Site<'_>, main: &[Directive], maps: Vec<&Directive>) {
-    for map in maps {
-        let made = map.args.get(1).map_or("", String::as_str);
-        let made = made.trim_start_matches('$');
-        if map.first() == "$http_upgrade" && !is_used_otherwise(made, main) {
-            site.ledger
-                .kept(map, "WebSockets pass where the client asks for one (W-20)");
-            for inner in map.inside() {
-                site.ledger.kept(inner, "likewise");
-            }
-        } else {
-            site.ledger
-                .dropped_whole(map, "there are no variables of one's own");
-        }
-    }
-}
-
-/// Whether a variable is read by anything but the headers that ask an upstream for an upgrade.
-fn is_used_otherwise(variable: &str, directives: &[Directive]) -> bool {
-    directives.iter().any(|directive| {
-        let asks = directive.name.ends_with("_set_header");
-        let asks = asks && headers::is_upgrade(directive.first());
-        let read = match directive.name.as_str() {
-            // The second is what it makes.
-            "map" => directive.args.get(..1).unwrap_or_default(),
-            _ => directive.args.as_slice(),
-        };
-        let mut names = read.iter().flat_map(|arg| variables::variables(arg));
-        let is_read = names.any(|name| name.eq_ignore_ascii_case(variable));
-        (is_read && !asks) || is_used_otherwise(variable, directive.inside())
-    })
 }
 
 /// `ssl_protocols` of all blocks: older versions are never spoken, and 1.2 always is.

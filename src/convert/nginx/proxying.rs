@@ -2,6 +2,7 @@
 
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::spelled;
+use crate::convert::nginx::maps;
 use crate::convert::nginx::members::parts;
 use crate::convert::nginx::members::scheme;
 use crate::convert::nginx::pools::Manner;
@@ -76,12 +77,8 @@ fn pass(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Result
     let scope = &place.scope;
     // `$request_uri` is what goes on anyway.
     let url = url.strip_suffix("$request_uri").unwrap_or(url);
-    if let Some(variable) = variables(url).first() {
-        return Err(format!(
-            "`${variable}` may lead anywhere, and pools are named"
-        ));
-    }
-    let (secured, rest) = scheme(url, scope)?;
+    let url = maps::destination(site, place.known, url)?;
+    let (secured, rest) = scheme(&url, scope)?;
     let tls = secured.then(|| tls(site, scope));
     let (authority, path) = parts(rest);
     let manner = Manner {

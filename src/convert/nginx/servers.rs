@@ -12,6 +12,7 @@ use crate::convert::nginx::listeners::Speaks;
 use crate::convert::nginx::locations::Order;
 use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::sorted;
+use crate::convert::nginx::maps;
 use crate::convert::nginx::proxying::Apart;
 use crate::convert::nginx::redirects::of_server;
 use crate::convert::nginx::routes;
@@ -56,7 +57,7 @@ pub(super) enum Serves {
 impl<'t> Server<'t> {
     /// What it serves under a name.
     pub(super) fn side(&self, site: &Site<'t>, name: &str) -> Side {
-        let known = known(name, &self.names, &self.heard);
+        let known = maps::filled_in(site, known(name, &self.names, &self.heard));
         let speaks = |what: Speaks| self.heard.iter().any(|heard| heard.speaks == what);
         let (secured, in_plain) = (speaks(Speaks::Https), speaks(Speaks::Http));
         let (closed, asked) = match secured.then(|| client_certificates::asked(site, &self.scope)) {
@@ -346,7 +347,7 @@ fn with_folders(routes: Vec<Route>) -> Vec<Route> {
 }
 
 /// What is fixed where one name is served.
-fn known(name: &str, names: &[String], heard: &[Heard]) -> Known {
+pub(super) fn known(name: &str, names: &[String], heard: &[Heard]) -> Known {
     let mut fixed = BTreeMap::new();
     if let Some(first) = names.first() {
         fixed.insert("server_name".to_owned(), first.clone());
