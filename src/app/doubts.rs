@@ -11,8 +11,12 @@ use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::crypto::certificates::CertificateTable;
 use crate::crypto::certificates::TermState;
+use crate::decision::facts::Fact;
+use crate::decision::facts::UserFact;
+use crate::decision::group_filter::GroupFilter;
 use crate::decision::identity_headers::VALUE_BYTES_MAX;
 use crate::decision::identity_headers::groups_fit;
+use crate::decision::policy::Access;
 use crate::decision::policy::Condition;
 use crate::decision::routing::HostPattern;
 use crate::logbook::moment::rfc3339_seconds;
@@ -151,19 +155,39 @@ fn mode_of(path: &Path) -> Option<u32> {
     Some(mode & 0o777)
 }
 
-/// Users whose groups no application can be told.
+/// Users whose groups some application cannot be told.
 fn crowded(config: &Config) -> Option<String> {
-    config.identity_headers.groups.as_ref()?;
+    let told = groups_told(config);
     let file = &config.authentication.as_ref()?.users_file;
     let known = document::load(file).ok()?;
-    let crowded = known.iter().filter(|user| !groups_fit(&user.groups));
+    let crowded = known.iter().filter(|user| {
+        let mut told = told.iter();
+        told.any(|only| !groups_fit(&only.of(&user.groups)))
+    });
     let names: BTreeSet<&str> = crowded.map(|user| user.name.as_str()).collect();
     let shown = shown(&names)?;
     Some(format!(
-        "groups of users in {} do not fit into the {VALUE_BYTES_MAX} bytes of a header, and their requests to \
-         protected routes get 500: {shown}",
+        "groups of users in {} do not fit into the {VALUE_BYTES_MAX} bytes of a header, and their requests are refused \
+         where all of them are sent; see only_groups: {shown}",
         file.display()
     ))
+}
+
+/// Which groups applications are told of, each choice once.
+fn groups_told(config: &Config) -> Vec<&GroupFilter> {
+    let by_name = config.identity_headers.groups.is_some();
+    let is_of_groups = |fact: &Fact| matches!(fact, Fact::User(UserFact::Groups));
+    let mut all = Vec::new();
+    for route in config.virtual_hosts.iter().flat_map(|host| &host.routes) {
+        let given = route.responses.headers.iter();
+        let mut facts = given.flat_map(|(_, template)| template.facts());
+        let is_told = facts.any(is_of_groups) || by_name && route.destination.pools().is_some();
+        let only = &route.only_groups;
+        if is_told && route.access != Access::Excluded && !all.contains(&only) {
+            all.push(only);
+        }
+    }
+    all
 }
 
 /// Names, as many as fit a line; none where there are none.
@@ -308,6 +332,12 @@ mod tests {
             &format!("identity_headers: {{ groups: null }}\n{CONFIG}"),
             0o600,
         );
+        assert!(!found().contains(crowded), "{}", found());
+        let preset = format!("identity_headers: {{ preset: pomerium }}\n{CONFIG}");
+        write("gateway.yaml", &preset, 0o600);
+        assert!(found().contains(crowded), "{}", found());
+        let few = "path: /\n        only_groups: [staff]";
+        write("gateway.yaml", &preset.replace("path: /", few), 0o600);
         assert!(!found().contains(crowded), "{}", found());
     }
 

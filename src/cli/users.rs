@@ -260,7 +260,7 @@ fn group_names(groups: &[String]) -> Result<Vec<GroupName>, Refusal> {
     if !groups_fit(&names) {
         super::complain(&format!(
             "warning: so many groups do not fit into the {VALUE_BYTES_MAX} bytes of a header; requests of such a \
-             user get 500 where groups are sent to applications (identity_headers.groups)\n"
+             user are refused where all of them are sent to applications (identity_headers.only_groups)\n"
         ));
     }
     Ok(names)

@@ -50,6 +50,7 @@ use crate::decision::address_rules::AddressRules;
 use crate::decision::compression::Compression;
 use crate::decision::error_pages::ErrorPages;
 use crate::decision::forwarded_headers::ForwardedHeaders;
+use crate::decision::group_filter::GroupFilter;
 use crate::decision::header_rules::HeaderRules;
 pub use crate::decision::identity_headers::IdentityHeaderNames;
 use crate::decision::kept_posts::KeptRules;
@@ -267,6 +268,8 @@ pub struct Route {
     pub timeouts: Timeouts,
     /// Which headers tell its upstreams where a request comes from.
     pub forwarded_headers: ForwardedHeaders,
+    /// Which groups of a user they are told of.
+    pub only_groups: GroupFilter,
     /// Which `Host` the upstream sees (W-13).
     pub upstream_host: UpstreamHost,
     /// Which odd spellings of a path are let through.

@@ -156,8 +156,8 @@ fn begins_with(name: &str, prefix: &str) -> bool {
 pub enum IdentityHeaderError {
     /// A value is longer than a header can be expected to be.
     #[error(
-        "the header {header} would be {bytes} bytes long, and at most {VALUE_BYTES_MAX} are sent; give the user \
-         fewer groups, or send none to applications (`identity_headers.groups: null`)"
+        "the header {header} would be {bytes} bytes long, and at most {VALUE_BYTES_MAX} are sent; tell the application \
+         of fewer groups (`only_groups`), or of none (`identity_headers.groups: null`)"
     )]
     TooLong {
         /// The header.

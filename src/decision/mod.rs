@@ -20,6 +20,7 @@ pub mod following;
 pub mod form;
 pub mod forwarded;
 pub mod forwarded_headers;
+pub mod group_filter;
 pub mod hand_over;
 pub mod header_rules;
 pub mod identity_headers;

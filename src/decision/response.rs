@@ -123,9 +123,22 @@ impl Responses {
     /// # Errors
     /// When something is too long; nothing is ever cut off.
     pub fn give(&self, subject: &Subject<'_>) -> Result<Given, ResponseError> {
+        self.give_as_told(subject, subject)
+    }
+
+    /// The same where the application is told less of the user than is known: later decisions go by the attributes
+    /// of the session, which are what they are.
+    ///
+    /// # Errors
+    /// As of [`Self::give`].
+    pub fn give_as_told(
+        &self,
+        subject: &Subject<'_>,
+        told: &Subject<'_>,
+    ) -> Result<Given, ResponseError> {
         let mut given = Given::default();
         for (name, template) in &self.headers {
-            let Some(text) = template.render(subject, Form::Header) else {
+            let Some(text) = template.render(told, Form::Header) else {
                 continue;
             };
             let bytes = text.len();
@@ -138,7 +151,7 @@ impl Responses {
             }
         }
         for cookie in &self.cookies {
-            cookie.give(subject, &mut given)?;
+            cookie.give(told, &mut given)?;
         }
         let noted = subject.session.and_then(|session| session.noted);
         if let Some(noted) = noted {

@@ -108,7 +108,7 @@ impl UsersFileProvider {
         if users > 0 {
             tracing::warn!(
                 users,
-                "groups of users do not fit into a header; their requests get 500 where groups are sent; \
+                "groups of users do not fit into a header; their requests are refused where all of them are sent; \
                  `portway check` names them"
             );
         }

@@ -85,7 +85,9 @@ impl Noted {
             Err(Refusal::BadRequest | Refusal::Expectation | Refusal::HeaderTooLarge) => {
                 self.decision = Some(Decision::Malformed);
             }
-            Err(Refusal::Barred | Refusal::Denied) => self.decision = Some(Decision::Deny),
+            Err(Refusal::Barred | Refusal::Denied | Refusal::Untellable) => {
+                self.decision = Some(Decision::Deny);
+            }
             Err(Refusal::TooManyAtOnce | Refusal::TooManyRequests(_)) => {
                 self.decision = Some(Decision::Limit);
             }

@@ -5,6 +5,8 @@ use std::net::IpAddr;
 use http::Method;
 
 use crate::decision::admission::Denial;
+use crate::decision::admission::Permit;
+use crate::decision::facts::RequestFacts;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::claim::Claim;
@@ -12,6 +14,7 @@ use crate::model::id::RequestId;
 use crate::model::name::HostName;
 use crate::model::network::Network;
 use crate::ports::audit_trail::AuditTrail;
+use crate::proxy::found::Found;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 
@@ -97,6 +100,45 @@ impl Serving {
         let event = denied.event().with("reason", reason);
         self.gate.audit.note(event.request(denied.id));
         Refusal::Barred
+    }
+
+    /// Refuses a request of somebody who may make it: what its application has to be told does not fit, and with
+    /// less it would take its user for somebody else.
+    pub(super) fn cannot_tell(
+        &self,
+        found: &Found<'_>,
+        request: &RequestFacts<'_>,
+        permit: &Permit,
+        why: &dyn std::error::Error,
+    ) -> Refusal {
+        let config = &found.route.config;
+        let (host, client) = (&found.arrived.host, found.arrived.origin.client);
+        let reason = why.to_string();
+        if let Some(kept_back) = self.may_tell(client, &reason) {
+            tracing::warn!(
+                request_id = %request.id, %client, virtual_host = %host, route = %config.name,
+                decision = "deny", reason, kept_back, "an application cannot be told of a user"
+            );
+        }
+        let denied = Denied {
+            method: request.method,
+            path: request.path,
+            host,
+            client,
+            route: &config.name,
+            policy: &config.policy_name,
+            claim: None,
+            id: request.id,
+        };
+        let event = denied.event().with("reason", reason);
+        let event = match permit.session() {
+            Some(session) => event
+                .user(&session.facts.subject)
+                .session(&session.facts.sso),
+            None => event,
+        };
+        self.gate.audit.note(event.request(request.id));
+        Refusal::Untellable
     }
 }
 

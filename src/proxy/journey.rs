@@ -176,7 +176,8 @@ impl Serving {
                 Registered::Standing(registration) => {
                     let share = self.admit_permitted(&found, ctx.id, &permit);
                     let share = share.inspect_err(|_| noted.is_of(&permit))?;
-                    let onward = self.onward(&found, &permit, &asked).await?;
+                    let onward = self.onward(&found, &permit, &asked, ctx).await;
+                    let onward = onward.inspect_err(|_| noted.is_of(&permit))?;
                     let admitted = found.admitted(permit, registration);
                     Ok(onward.step(Admitted {
                         gito,

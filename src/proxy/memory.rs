@@ -15,6 +15,7 @@ use parking_lot::Mutex;
 use crate::crypto::sameness::are_same;
 use crate::decision::forwarded::Origin;
 use crate::decision::forwarded_headers::ForwardedHeaders;
+use crate::decision::group_filter::GroupFilter;
 use crate::decision::identity_headers;
 use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::IdentityHeaderNames;
@@ -76,6 +77,7 @@ struct OriginTold {
 struct IdentityTold {
     session: Arc<Session>,
     names: Arc<IdentityHeaderNames>,
+    only_groups: GroupFilter,
     headers: Headers,
 }
 
@@ -174,8 +176,8 @@ impl ConnectionMemory {
         headers
     }
 
-    /// The headers that tell an upstream who is signed in, see [`identity_headers::values`]. A record of a
-    /// session never changes: what has changed is another record.
+    /// The headers that tell an upstream who is signed in, and in which of these groups, see
+    /// [`identity_headers::values`]. A record of a session never changes: what has changed is another record.
     ///
     /// # Errors
     /// As there.
@@ -183,20 +185,25 @@ impl ConnectionMemory {
         &self,
         session: &Arc<Session>,
         names: &Arc<IdentityHeaderNames>,
+        only_groups: &GroupFilter,
     ) -> Result<Headers, IdentityHeaderError> {
         let mut told = self.identity.lock();
-        let same = told
-            .as_ref()
-            .filter(|told| Arc::ptr_eq(&told.session, session) && Arc::ptr_eq(&told.names, names));
+        let same = told.as_ref().filter(|told| {
+            Arc::ptr_eq(&told.session, session)
+                && Arc::ptr_eq(&told.names, names)
+                && told.only_groups == *only_groups
+        });
         if let Some(told) = same {
             return Ok(Arc::clone(&told.headers));
         }
-        let values = identity_headers::values(&session.identity, session.attributes, names);
+        let identity = only_groups.told(&session.identity);
+        let values = identity_headers::values(&identity, session.attributes, names);
         let values = values.map(|value| value.map(|(name, value)| (name.clone(), value)));
         let headers: Headers = values.collect::<Result<_, _>>()?;
         *told = Some(IdentityTold {
             session: Arc::clone(session),
             names: Arc::clone(names),
+            only_groups: only_groups.clone(),
             headers: Arc::clone(&headers),
         });
         Ok(headers)

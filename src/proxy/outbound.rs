@@ -151,7 +151,8 @@ fn write_headers(
         &memory.origin(&arrived.origin, &arrived.host, which),
     )?;
     if let Some(session) = admitted.permit.session() {
-        let told = memory.identity(session, &serving.identity_headers)?;
+        let only = &admitted.route.config.only_groups;
+        let told = memory.identity(session, &serving.identity_headers, only)?;
         insert(headers, &told)?;
     }
     insert(headers, &admitted.given.headers)

@@ -3,6 +3,8 @@
 //!
 //! What is to be done is configured; how an answer is written is `answer`.
 
+use std::borrow::Cow;
+
 use http::Method;
 use http::header;
 use pingora::http::RequestHeader;
@@ -35,6 +37,7 @@ use crate::gate::challenge::Asker;
 use crate::gate::challenge::Challenged;
 use crate::gate::challenge::page_behind;
 use crate::model::claim::NotLive;
+use crate::model::identity::Identity;
 use crate::model::name::HostName;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
@@ -205,9 +208,10 @@ impl Serving {
         found: &Found<'_>,
         permit: &Permit,
         asked: &Asked<'_>,
+        ctx: &RequestContext,
     ) -> Result<Onward, Refusal> {
         let request = &asked.request;
-        Ok(Onward {
+        let onward = Onward {
             given: match asked.access {
                 Access::Excluded => Given::default(),
                 Access::Protected | Access::Unprotected => {
@@ -217,7 +221,29 @@ impl Serving {
             headers: self.header_changes(found, permit, request)?,
             target: found.rewritten(request, self)?,
             reply: self.fixed_reply(found, permit, request)?,
-        })
+        };
+        if onward.reply.is_none() {
+            self.check_told(found, permit, request, ctx)?;
+        }
+        Ok(onward)
+    }
+
+    /// Sees to it that an upstream can be told who is signed in, before any is connected to.
+    fn check_told(
+        &self,
+        found: &Found<'_>,
+        permit: &Permit,
+        request: &RequestFacts<'_>,
+        ctx: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let (Some(session), Some(current)) = (permit.session(), &ctx.current) else {
+            return Ok(());
+        };
+        let (memory, names) = (&current.connection.memory, &self.identity_headers);
+        match memory.identity(session, names, &found.route.config.only_groups) {
+            Ok(_) => Ok(()),
+            Err(error) => Err(self.cannot_tell(found, request, permit, &error)),
+        }
     }
 
     /// What is changed about the headers of a permitted request and of its answer.
@@ -231,15 +257,15 @@ impl Serving {
         if rules.is_empty() {
             return Ok(None);
         }
-        let changes = rules.changes(&self.subject(permit, request));
-        changes.map(Box::new).map(Some).map_err(|error| {
-            tracing::error!(
-                request_id = %request.id,
-                error = &error as &dyn std::error::Error,
-                "a header could not be written"
-            );
-            Refusal::Internal
-        })
+        let told = told(found, permit);
+        let subject = Subject {
+            identity: told.as_deref(),
+            ..self.subject(permit, request)
+        };
+        match rules.changes(&subject) {
+            Ok(changes) => Ok(Some(Box::new(changes))),
+            Err(error) => Err(self.cannot_tell(found, request, permit, &error)),
+        }
     }
 
     /// The answer that the route of a permitted request has by itself, if it has one.
@@ -276,15 +302,15 @@ impl Serving {
             return Ok(Given::default());
         }
         let session = permit.session();
-        let subject = self.subject(permit, request);
-        let given = responses.give(&subject).map_err(|error| {
-            tracing::error!(
-                request_id = %request.id,
-                error = &error as &dyn std::error::Error,
-                "what the policy gives could not be written"
-            );
-            Refusal::Internal
-        })?;
+        let given = {
+            let (subject, told) = (self.subject(permit, request), told(found, permit));
+            let as_told = Subject {
+                identity: told.as_deref(),
+                ..subject
+            };
+            let given = responses.give_as_told(&subject, &as_told);
+            given.map_err(|error| self.cannot_tell(found, request, permit, &error))?
+        };
         if let Some(session) = session.filter(|_| !given.attributes.is_empty()) {
             let sso = &session.facts.sso;
             let noted = self.gate.engine.note(sso, &given.attributes).await;
@@ -301,6 +327,12 @@ impl Serving {
         }
         Ok(given)
     }
+}
+
+/// The user of a permitted request as the application of its route is told of them.
+fn told<'p>(found: &Found<'_>, permit: &'p Permit) -> Option<Cow<'p, Identity>> {
+    let session = permit.session()?;
+    Some(found.route.config.only_groups.told(&session.identity))
 }
 
 /// What a permitted request goes on with.

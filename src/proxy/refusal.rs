@@ -49,6 +49,8 @@ pub enum Refusal {
     TooManyAtOnce,
     /// Its client sends more requests than it may, and may again after this time.
     TooManyRequests(Duration),
+    /// What its application would have to be told of its user is too long, and nothing is ever cut off.
+    Untellable,
     /// The upstream did not answer in time.
     UpstreamLate,
     /// The upstream broke off or made no sense.
@@ -70,7 +72,7 @@ impl Refusal {
             Self::Circling => StatusCode::LOOP_DETECTED,
             Self::Barred | Self::Denied => StatusCode::FORBIDDEN,
             Self::Expectation => StatusCode::EXPECTATION_FAILED,
-            Self::HeaderTooLarge => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            Self::HeaderTooLarge | Self::Untellable => StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
             Self::Internal => StatusCode::INTERNAL_SERVER_ERROR,
             Self::MethodNotAllowed => StatusCode::METHOD_NOT_ALLOWED,
             Self::Misdirected => StatusCode::MISDIRECTED_REQUEST,
@@ -100,6 +102,7 @@ impl Refusal {
             Self::NotFound => ("not_found", "not_found_text"),
             Self::TooManyAtOnce => ("too_many", "too_many_at_once_text"),
             Self::TooManyRequests(_) => ("too_many", "too_many_text"),
+            Self::Untellable => ("untellable", "untellable_text"),
             Self::UpstreamLate => ("no_answer", "late_text"),
             Self::UpstreamBroken => ("no_answer", "broken_text"),
             Self::Unavailable => ("unavailable", "unavailable_text"),
@@ -126,6 +129,7 @@ impl Refusal {
             | Self::MethodNotAllowed
             | Self::Misdirected
             | Self::NotFound
+            | Self::Untellable
             | Self::UpstreamLate
             | Self::UpstreamBroken => None,
         }

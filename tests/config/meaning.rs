@@ -22,6 +22,7 @@ use portway::decision::policy::Condition;
 use portway::decision::policy::Effect;
 use portway::decision::upstream::Balance;
 use portway::decision::upstream::HashOf;
+use portway::model::name::GroupName;
 
 use crate::parse_as;
 use crate::parsed;
@@ -386,6 +387,35 @@ fn identity_headers_can_be_renamed_and_switched_off() {
     assert_eq!(names.user.unwrap(), "x-user");
     assert_eq!(names.groups.unwrap(), "remote-groups");
     assert!(names.email.is_none() && names.name.is_none());
+}
+
+#[test]
+fn applications_are_told_of_the_groups_that_their_route_or_the_top_says() {
+    let groups = ["staff", "wiki-a", "b"].map(|name| GroupName::parse(name).unwrap());
+    let told = |top: &str, route: &str| {
+        let config = parsed(&format!(
+            "{SIGN_IN}
+identity_headers: {{ {top} }}
+virtual_hosts:
+  - {{ host: a.test, routes: [{{ path: /, access: unprotected, pool: p{route} }}] }}
+"
+        ));
+        let only = &config.virtual_hosts[0].routes[0].only_groups;
+        let told = only.of(&groups);
+        let names: Vec<&str> = told.iter().map(GroupName::as_str).collect();
+        names.join(" ")
+    };
+    assert_eq!(told("", ""), "staff wiki-a b");
+    assert_eq!(told("only_groups: [staff]", ""), "staff");
+    assert_eq!(
+        told("only_groups: [staff]", ", only_groups: [wiki-*]"),
+        "wiki-a"
+    );
+    assert_eq!(
+        told("only_groups: [staff]", ", only_groups: ['*']"),
+        "staff wiki-a b"
+    );
+    assert_eq!(told("only_groups: [staff]", ", only_groups: []"), "");
 }
 
 #[test]

@@ -124,6 +124,31 @@ fn only_attributes_that_differ_are_news_and_none_where_the_others_are_not_known(
 }
 
 #[test]
+fn an_application_that_is_told_of_fewer_groups_changes_nothing_about_the_session() {
+    let groups = Template::of(Fact::parse("user.groups").unwrap());
+    let responses = Responses {
+        headers: vec![(header::FROM, groups.clone())],
+        cookies: vec![cookie("c", groups.clone())],
+        attributes: vec![(AttributeName::parse("groups").unwrap(), groups)],
+    };
+    let alice = alice();
+    let fewer = identity("alice", &["ops"]);
+    let given = with_subject(&alice, Attributes::Known, |subject| {
+        let told = Subject {
+            identity: Some(&fewer),
+            ..*subject
+        };
+        responses.give_as_told(subject, &told)
+    });
+    let given = given.unwrap();
+    let header = given.headers.iter().map(|(_, value)| value.as_bytes());
+    assert_eq!(header.collect::<Vec<_>>(), [b"ops"]);
+    assert_eq!(given.cookies, [(Box::<str>::from("c"), "ops".to_owned())]);
+    let both = AttributeValue::List([Box::<str>::from("a,b"), Box::<str>::from("ops")].into());
+    assert_eq!(given.attributes[0].value, both);
+}
+
+#[test]
 fn a_route_gives_its_own_and_the_rest_of_its_policy() {
     let of = |name: &'static str, from: &str| {
         (

@@ -9,7 +9,11 @@ use crate::support::Protocol;
 use crate::support::Recorder;
 use crate::support::Request;
 use crate::support::applications;
+use crate::support::gateway::Setup;
+use crate::support::gateway::users_with;
 use crate::support::recorder;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
 #[tokio::test]
@@ -109,6 +113,69 @@ async fn the_names_of_identity_headers_are_configured_and_null_sends_none() {
     }
     let forged = Request::get("https://app.test/").header("x_remote-user", "root");
     assert_eq!(browser.send(forged).await.told("x-remote-user"), "alice");
+}
+
+/// An application that denies a group would let in whom it does not know to be in it.
+#[tokio::test]
+async fn groups_that_do_not_fit_are_not_cut_off_and_an_application_may_be_told_of_a_few_d_1() {
+    let application = Application::start().await;
+    let many: Vec<String> = (0..500)
+        .map(|n| format!("some-group-of-the-company-{n}"))
+        .collect();
+    let groups = format!("[staff, wiki-editors, {}]", many.join(", "));
+    let users = users_with(&[("alice", &groups, "alice@mail.test", "Alice")]);
+    for (names, header) in [
+        ("{}", "remote-groups"),
+        ("{ preset: pomerium }", "x-pomerium-claim-groups"),
+    ] {
+        let config = format!(
+            "{HEAD}
+identity_headers: {names}
+pools: {{ app: {{ primary: [\"{}\"] }} }}
+virtual_hosts:
+  - host: app.test
+    routes:
+      - path: /wiki
+        access: protected
+        policy: [{{ allow: {{ group: some-group-of-the-company-499 }} }}]
+        pool: app
+        only_groups: [\"wiki-*\", staff]
+      - {{ path: /none, access: protected, policy: [{{ allow: signed_in }}], pool: app, only_groups: [] }}
+      - {{ path: /, access: protected, policy: [{{ allow: signed_in }}], pool: app }}
+",
+            application.address()
+        );
+        let setup = Setup::new().file("users.yaml", &users);
+        let gateway = setup.start(&config).await;
+        let mut alice = Browser::new(&gateway);
+        let wiki = alice.sign_in("https://app.test/wiki", "alice").await;
+        assert_eq!(wiki.expect(200).told(header), "staff,wiki-editors");
+        let none = alice.get("https://app.test/none").await.expect(200);
+        assert!(!none.text().contains(header), "{}", none.text());
+        let served = application.requests();
+        let refused = alice.get("https://app.test/").await.expect(431);
+        assert!(
+            refused.text().contains("too long to be sent"),
+            "{}",
+            refused.text()
+        );
+        assert_eq!(application.requests(), served, "no upstream was asked");
+        gateway
+            .wait_for_log("an application cannot be told of a user")
+            .await;
+        let line = until("the trail has it", PATIENCE, || async {
+            let trail = gateway.folder().join("state/audit.jsonl");
+            let text = std::fs::read_to_string(trail).ok()?;
+            let mut lines = text.lines();
+            let line = lines.find(|line| line.contains("\"event\":\"denied\""))?;
+            Some(line.to_owned())
+        })
+        .await;
+        let reason = format!("the header {header} would be ");
+        assert!(line.contains(&reason) && line.contains("alice"), "{line}");
+        let wiki = alice.get("https://app.test/wiki").await.expect(200);
+        assert_eq!(wiki.told(header), "staff,wiki-editors");
+    }
 }
 
 #[tokio::test]

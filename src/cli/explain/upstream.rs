@@ -27,7 +27,11 @@ pub(super) fn headers(
 ) -> anyhow::Result<Vec<Header>> {
     let session = permit.session();
     let known = session.map(|session| (session.as_ref(), permit.level()));
-    let subject = Subject::of(known, request, now);
+    let told_of = session.map(|session| route.only_groups.told(&session.identity));
+    let subject = Subject {
+        identity: told_of.as_deref(),
+        ..Subject::of(known, request, now)
+    };
     let mut told = Vec::new();
     for change in route.headers.changes(&subject)?.request {
         if change.others == Others::Removed {
@@ -37,8 +41,8 @@ pub(super) fn headers(
             told.push((change.name, change.value));
         }
     }
-    if let Some(session) = session {
-        for header in identity_headers::values(&session.identity, session.attributes, names) {
+    if let (Some(session), Some(identity)) = (session, &told_of) {
+        for header in identity_headers::values(identity, session.attributes, names) {
             let (name, value) = header?;
             set(&mut told, name, value);
         }

@@ -255,9 +255,10 @@ pub(super) const RESPOND_KEYS: &[&str] = &["body", "body_file", "content_type", 
 const DESTINATION_KEYS: &[&str] = &["pool", "pools", "redirect", "respond"];
 const BODY_KEYS: &[&str] = &["body", "body_file"];
 /// Keys that mean something only where an upstream is asked.
-const UPSTREAM_KEYS: [&str; 8] = [
+const UPSTREAM_KEYS: [&str; 9] = [
     "compression",
     "forwarded_headers",
+    "only_groups",
     "preflight",
     "retry_on",
     "rewrite",

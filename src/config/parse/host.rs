@@ -14,6 +14,7 @@ use crate::config::Route;
 use crate::config::SessionSettings;
 use crate::config::VirtualHost;
 use crate::config::client_certificates::ClientMode;
+use crate::config::parse::common_rules::UpstreamsTold;
 use crate::config::parse::engine::EnginePlace;
 use crate::config::parse::listener::Listeners;
 use crate::config::parse::outcome::Redirects;
@@ -27,7 +28,6 @@ use crate::config::problem::Problem;
 use crate::config::problem::advice::Advice;
 use crate::decision::compression::Compression;
 use crate::decision::error_pages::ErrorPages;
-use crate::decision::forwarded_headers::ForwardedHeaders;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
 use crate::decision::template::Template;
@@ -40,7 +40,7 @@ pub(super) struct Declared<'c> {
     pub(super) policies: &'c Policies,
     pub(super) pools: &'c Pools,
     pub(super) body_bytes_max: u64,
-    pub(super) forwarded_headers: ForwardedHeaders,
+    pub(super) upstreams: &'c UpstreamsTold,
     /// How a virtual host compresses answers where a route does not say it; none outside of one.
     pub(super) compression: Option<&'c Arc<Compression>>,
     /// What a virtual host answers in place of errors where a route does not say it; none outside of one.

@@ -10,17 +10,29 @@ use crate::config::parse::scalar::short;
 use crate::config::problem::Problem;
 use crate::decision::facts::Fact;
 use crate::decision::facts::UserFact;
+use crate::decision::group_filter::GroupFilter;
+use crate::decision::group_filter::GroupPattern;
 use crate::decision::identity_headers::folded;
 use crate::decision::template::Template;
+use crate::model::name::GroupName;
 
 /// The headers that applications are told by.
-pub(super) type Told = (IdentityHeaderNames, Vec<(HeaderName, Template)>);
+pub(super) struct Told {
+    pub(super) names: IdentityHeaderNames,
+    pub(super) presets: Vec<(HeaderName, Template)>,
+    /// The groups that they are told of where their routes say nothing.
+    pub(super) only_groups: GroupFilter,
+}
 
 impl Reading<'_> {
     pub(super) fn identity_headers(&mut self, found: Option<&Found<'_>>) -> Told {
         let section = found.and_then(|found| self.section(found, KEYS));
         let Some(section) = section else {
-            return (customary(), Vec::new());
+            return Told {
+                names: customary(),
+                presets: Vec::new(),
+                only_groups: GroupFilter::default(),
+            };
         };
         let presets = self.or(&section, "preset", Vec::new(), |this, found| {
             this.some(found, |this, found| this.word(found, PRESETS))
@@ -66,7 +78,25 @@ impl Reading<'_> {
             }
             seen.push((name.clone(), found.node.at.line));
         }
-        (names, headers)
+        Told {
+            names,
+            presets: headers,
+            only_groups: self.or(
+                &section,
+                "only_groups",
+                GroupFilter::default(),
+                Self::groups,
+            ),
+        }
+    }
+
+    /// The groups that an application is told of.
+    pub(super) fn groups(&mut self, found: &Found<'_>) -> Option<GroupFilter> {
+        let items = self.list(found)?;
+        let patterns = self.each(&items, |this, item| {
+            this.shaped(item, GROUPS, group_pattern)
+        })?;
+        Some(GroupFilter::only(patterns))
     }
 
     /// The name of a header, or `null` or `false` for none.
@@ -78,6 +108,16 @@ impl Reading<'_> {
     }
 }
 
+/// The name of a group, or the beginning of names with `*` behind it.
+fn group_pattern(text: &str) -> Option<GroupPattern> {
+    let Some(beginning) = text.strip_suffix('*') else {
+        let name = GroupName::parse(text).ok()?;
+        return (!text.contains('*')).then_some(GroupPattern::Name(name));
+    };
+    let is_odd = beginning.contains(|c: char| c == '*' || c.is_control());
+    (!is_odd).then(|| GroupPattern::Beginning(Box::from(beginning)))
+}
+
 fn customary() -> IdentityHeaderNames {
     IdentityHeaderNames {
         user: Some(HeaderName::from_static("remote-user")),
@@ -87,7 +127,11 @@ fn customary() -> IdentityHeaderNames {
     }
 }
 
-pub(super) const KEYS: &[&str] = &["email", "groups", "name", "preset", "user"];
+pub(super) const KEYS: &[&str] = &["email", "groups", "name", "only_groups", "preset", "user"];
+const GROUPS: (&str, &str) = (
+    "the name of a group, or the beginning of names with `*` behind it",
+    "wiki-*",
+);
 
 type Preset = &'static [(&'static str, UserFact)];
 
@@ -122,3 +166,18 @@ const POMERIUM: Preset = &[
     ("x-pomerium-claim-email", UserFact::Email),
     ("x-pomerium-claim-groups", UserFact::Groups),
 ];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_star_stands_at_the_end_of_a_group_alone() {
+        for odd in ["", "a*b", "**", "*a", "a\nb", "a\n*"] {
+            assert_eq!(group_pattern(odd), None, "{odd:?}");
+        }
+        let wiki = GroupPattern::Beginning(Box::from("wiki-"));
+        assert_eq!(group_pattern("wiki-*"), Some(wiki));
+        assert!(group_pattern("R&D, Köln").is_some());
+    }
+}

@@ -238,7 +238,7 @@ impl Reading<'_> {
             policies: &common.policies,
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
-            forwarded_headers: common.forwarded_headers,
+            upstreams: &common.upstreams,
             authentication: signs_in.map(|_| authentication.as_ref()),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,

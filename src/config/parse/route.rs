@@ -77,12 +77,7 @@ impl Reading<'_> {
         let destination = self.destination(&section, declared);
         let (flow, body_bytes_max) = self.bodies(&section, declared);
         let allowance = self.allowance(&section, access);
-        let forwarded_headers = self.or(
-            &section,
-            "forwarded_headers",
-            declared.forwarded_headers,
-            Self::forwarded_headers,
-        );
+        let told = self.upstreams_told(&section, declared, access);
         let upstream_host = self.or(
             &section,
             "upstream_host",
@@ -119,7 +114,8 @@ impl Reading<'_> {
             flow,
             allowance,
             timeouts,
-            forwarded_headers,
+            forwarded_headers: told.forwarded_headers,
+            only_groups: told.only_groups,
             upstream_host,
             tolerance,
             preflight,
@@ -304,6 +300,7 @@ pub(super) const KEYS: &[&str] = &[
     "level",
     "limits",
     "methods",
+    "only_groups",
     "path",
     "policy",
     "pool",

@@ -242,6 +242,7 @@ static IDENTITY_HEADERS: Shape = section(
             .default("Remote-Email")
             .without("preset"),
         key("name", HEADER).default("Remote-Name").without("preset"),
+        key("only_groups", Kind::List(&Kind::Text)),
     ],
     identity::KEYS,
 );
@@ -337,6 +338,7 @@ static ROUTE: Shape = section(
         key("limits", Kind::Section(&ALLOWANCE)),
         key("timeouts", Kind::Section(&ROUTE_TIMEOUTS)),
         key("forwarded_headers", FORWARDED_HEADERS),
+        key("only_groups", Kind::List(&Kind::Text)),
         key("upstream_host", Kind::Text)
             .default("preserve")
             .unwritten(),
