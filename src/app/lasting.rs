@@ -146,7 +146,7 @@ impl Lasting {
             origins,
             host: here.host.clone(),
             password: by.map(|by| by.password).unwrap_or_default(),
-            bind_to: config.session.bind_to,
+            bind_to: config.session.bind_to.clone(),
             level: by.map_or(AuthLevel::NONE, |by| by.level),
             audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),

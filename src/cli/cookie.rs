@@ -354,7 +354,7 @@ impl Rows {
     fn bound(&mut self, bound: &Bound) {
         let what = bound.what();
         let to = [
-            (what.address, Strayed::Address),
+            (what.address.is_some(), Strayed::Address),
             (what.user_agent, Strayed::UserAgent),
         ];
         let to = to.iter().filter(|(is_bound, _)| *is_bound);

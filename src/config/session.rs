@@ -4,7 +4,7 @@
 
 use std::time::Duration;
 
-use crate::crypto::bearer::BindTo;
+use crate::crypto::bearer::BindRules;
 
 /// How long sessions live and where they are kept.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct SessionSettings {
     /// The most sessions a user may have; the oldest goes (S-21).
     pub per_user_max: usize,
     /// What the cookies of a new session are bound to.
-    pub bind_to: BindTo,
+    pub bind_to: BindRules,
     /// Where records are kept.
     pub store: StoreKind,
 }

@@ -9,6 +9,7 @@ use std::net::IpAddr;
 
 use http::HeaderMap;
 use http::header::USER_AGENT;
+use ipnet::IpNet;
 use sha2::Digest;
 use sha2::Sha256;
 use subtle::ConstantTimeEq;
@@ -17,7 +18,7 @@ use crate::crypto::codec::Malformed;
 use crate::crypto::codec::Reader;
 use crate::crypto::codec::Writer;
 use crate::model::id::SsoId;
-use crate::model::network::Network;
+use crate::model::network::PrefixLengths;
 
 /// Who presents a cookie, as far as a cookie can be bound to it.
 #[derive(Clone, Copy, Debug)]
@@ -31,10 +32,33 @@ pub struct Bearer<'a> {
 /// What the operator wants the cookies of a session bound to; by default nothing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct BindTo {
-    /// Whether to the network of the client: an IPv4 address, or the 64 leading bits of an IPv6 address.
-    pub address: bool,
+    /// To the network of the client, this wide.
+    pub address: Option<PrefixLengths>,
     /// Whether to what it says of itself in `User-Agent`.
     pub user_agent: bool,
+}
+
+/// What the operator wants of new sessions, by where they begin.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct BindRules {
+    /// What their cookies are bound to.
+    pub what: BindTo,
+    /// The networks in which they are not bound to an address.
+    pub except: Vec<IpNet>,
+}
+
+impl BindRules {
+    /// What the cookies of a session are bound to that begins at an address. Nothing loosens one that is bound:
+    /// whoever has a copy could bring it to an exception.
+    #[must_use]
+    pub fn of(&self, address: IpAddr) -> BindTo {
+        let address = address.to_canonical();
+        let is_excepted = self.except.iter().any(|network| network.contains(&address));
+        BindTo {
+            address: self.what.address.filter(|_| !is_excepted),
+            ..self.what
+        }
+    }
 }
 
 /// What one cookie is bound to; by default nothing.
@@ -65,8 +89,39 @@ impl Strayed {
 }
 
 /// A keyed hash of a network. It can be tried only by sending a request for each guess, and cookies have one
-/// kibibyte together (D-1).
-type AddressTag = [u8; 4];
+/// kibibyte together (D-1): lengths other than the usual ones take the place of a byte of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum AddressTag {
+    Other(PrefixLengths, [u8; 3]),
+    Usual([u8; 4]),
+}
+
+impl AddressTag {
+    fn new(lengths: PrefixLengths, sso: &SsoId, bearer: &Bearer<'_>) -> Self {
+        let network = lengths.network_bytes(bearer.address);
+        if lengths == PrefixLengths::USUAL {
+            Self::Usual(tag(sso, ADDRESS, &network))
+        } else {
+            Self::Other(lengths, tag(sso, ADDRESS, &network))
+        }
+    }
+
+    const fn lengths(&self) -> PrefixLengths {
+        match self {
+            Self::Other(lengths, _) => *lengths,
+            Self::Usual(_) => PrefixLengths::USUAL,
+        }
+    }
+
+    /// Whether a bearer is in the network that it is of.
+    fn is_of(&self, sso: &SsoId, bearer: &Bearer<'_>) -> bool {
+        let network = self.lengths().network_bytes(bearer.address);
+        match self {
+            Self::Other(_, bound) => bound.ct_eq(&tag::<3>(sso, ADDRESS, &network)).into(),
+            Self::Usual(bound) => bound.ct_eq(&tag::<4>(sso, ADDRESS, &network)).into(),
+        }
+    }
+}
 
 /// A keyed hash of a program, which is told by a text that anybody can copy.
 type ProgramTag = [u8; 3];
@@ -76,7 +131,9 @@ impl Bound {
     #[must_use]
     pub fn to(what: BindTo, sso: &SsoId, bearer: &Bearer<'_>) -> Self {
         Self {
-            address: what.address.then(|| address_tag(sso, bearer)),
+            address: what
+                .address
+                .map(|lengths| AddressTag::new(lengths, sso, bearer)),
             user_agent: what.user_agent.then(|| program_tag(sso, bearer)),
         }
     }
@@ -90,9 +147,9 @@ impl Bound {
 
     /// What kinds of things it is bound to.
     #[must_use]
-    pub const fn what(&self) -> BindTo {
+    pub fn what(&self) -> BindTo {
         BindTo {
-            address: self.address.is_some(),
+            address: self.address.map(|tag| tag.lengths()),
             user_agent: self.user_agent.is_some(),
         }
     }
@@ -103,7 +160,7 @@ impl Bound {
     /// # Errors
     /// What is another's.
     pub fn check(&self, sso: &SsoId, bearer: &Bearer<'_>) -> Result<(), Strayed> {
-        let is_at = |bound: AddressTag| bound.ct_eq(&address_tag(sso, bearer)).into();
+        let is_at = |bound: AddressTag| bound.is_of(sso, bearer);
         if !self.address.is_none_or(is_at) {
             return Err(Strayed::Address);
         }
@@ -115,15 +172,26 @@ impl Bound {
     }
 
     /// The bits of a byte that say which tags follow; the others are free for what stands beside them.
-    pub(in crate::crypto) const KINDS: u8 = ADDRESS | PROGRAM;
+    pub(in crate::crypto) const KINDS: u8 = OTHER_ADDRESS | PROGRAM;
 
     pub(in crate::crypto) fn kinds(&self) -> u8 {
-        self.address.map_or(0, |_| ADDRESS) | self.user_agent.map_or(0, |_| PROGRAM)
+        let address = match &self.address {
+            None => 0,
+            Some(AddressTag::Other(..)) => OTHER_ADDRESS,
+            Some(AddressTag::Usual(_)) => ADDRESS,
+        };
+        address | self.user_agent.map_or(0, |_| PROGRAM)
     }
 
     pub(in crate::crypto) fn write_tags(&self, to: &mut Writer) {
-        if let Some(tag) = &self.address {
-            to.raw(tag);
+        match &self.address {
+            None => {}
+            Some(AddressTag::Other(lengths, tag)) => {
+                to.byte(lengths.code()).raw(tag);
+            }
+            Some(AddressTag::Usual(tag)) => {
+                to.raw(tag);
+            }
         }
         if let Some(tag) = &self.user_agent {
             to.raw(tag);
@@ -134,17 +202,22 @@ impl Bound {
         kinds: u8,
         from: &mut Reader<'_>,
     ) -> Result<Self, Malformed> {
-        let address = (kinds & ADDRESS != 0).then(|| from.array()).transpose()?;
+        let address = match kinds & OTHER_ADDRESS {
+            0 => None,
+            ADDRESS => Some(AddressTag::Usual(from.array()?)),
+            OTHER_ADDRESS => {
+                let lengths = PrefixLengths::from_code(from.byte()?);
+                let lengths = lengths.filter(|lengths| *lengths != PrefixLengths::USUAL);
+                Some(AddressTag::Other(lengths.ok_or(Malformed)?, from.array()?))
+            }
+            _ => return Err(Malformed),
+        };
         let user_agent = (kinds & PROGRAM != 0).then(|| from.array()).transpose()?;
         Ok(Self {
             address,
             user_agent,
         })
     }
-}
-
-fn address_tag(sso: &SsoId, bearer: &Bearer<'_>) -> AddressTag {
-    tag(sso, ADDRESS, &Network::of(bearer.address).bytes())
 }
 
 fn program_tag(sso: &SsoId, bearer: &Bearer<'_>) -> ProgramTag {
@@ -164,6 +237,8 @@ fn tag<const N: usize>(sso: &SsoId, kind: u8, bytes: &[u8]) -> [u8; N] {
 }
 
 const ADDRESS: u8 = 0x40;
+/// With lengths of its own.
+const OTHER_ADDRESS: u8 = ADDRESS | 0x20;
 const PROGRAM: u8 = 0x80;
 
 #[cfg(test)]
@@ -176,7 +251,7 @@ mod tests {
 
     const SSO: SsoId = SsoId::from_bytes([7; 16]);
     const BOTH: BindTo = BindTo {
-        address: true,
+        address: Some(PrefixLengths::USUAL),
         user_agent: true,
     };
 
@@ -225,6 +300,43 @@ mod tests {
     }
 
     #[test]
+    fn a_wider_network_goes_with_the_cookie_to_every_host_d_19() {
+        let what = BindTo {
+            address: PrefixLengths::new(24, 56),
+            user_agent: false,
+        };
+        let bound = Bound::to(what, &SSO, &Client::new("192.0.2.1", "fox").bearer());
+        assert_eq!(check(&bound, "192.0.2.255", "wolf"), Ok(()));
+        assert_eq!(check(&bound, "192.0.3.1", "fox"), Err(Strayed::Address));
+        let other = Client::new("2001:db8::1", "fox");
+        let again = bound.again(&SSO, &other.bearer());
+        assert_eq!(again.what(), what);
+        assert_eq!(check(&again, "2001:db8:0:ff::1", "fox"), Ok(()));
+        for elsewhere in ["2001:db8:0:100::1", "192.0.2.1"] {
+            assert_eq!(check(&again, elsewhere, "fox"), Err(Strayed::Address));
+        }
+    }
+
+    #[test]
+    fn a_session_that_begins_in_an_exception_is_bound_to_no_address_and_no_other_is_loosened() {
+        let rules = BindRules {
+            what: BOTH,
+            except: vec!["198.51.100.0/24".parse().unwrap()],
+        };
+        let of = |address: &str| rules.of(address.parse().unwrap());
+        let without = BindTo {
+            address: None,
+            ..BOTH
+        };
+        assert_eq!(of("198.51.100.7"), without);
+        assert_eq!(of("::ffff:198.51.100.7"), without);
+        assert_eq!(of("198.51.101.7"), BOTH);
+        let given = Client::new("192.0.2.1", "fox");
+        let bound = Bound::to(of("192.0.2.1"), &SSO, &given.bearer());
+        assert_eq!(check(&bound, "198.51.100.7", "fox"), Err(Strayed::Address));
+    }
+
+    #[test]
     fn no_program_is_a_program_as_well() {
         let headers = HeaderMap::new();
         let address = "192.0.2.1".parse().unwrap();
@@ -265,7 +377,8 @@ mod tests {
             sso in any::<[u8; 16]>(),
         ) {
             let sso = SsoId::from_bytes(sso);
-            let what = BindTo { address, user_agent };
+            let lengths = PrefixLengths::USUAL;
+            let what = BindTo { address: address.then_some(lengths), user_agent };
             let given = Client::new("192.0.2.1", "fox");
             let bound = Bound::to(what, &sso, &given.bearer());
             prop_assert_eq!(bound.what(), what);
@@ -282,6 +395,6 @@ mod tests {
     }
 
     // The first bytes of the SHA-256 over sixteen bytes of 7, the kind, and what it is of.
-    const TAG_OF_ADDRESS: AddressTag = [0xE7, 0x47, 0x45, 0xE9];
+    const TAG_OF_ADDRESS: AddressTag = AddressTag::Usual([0xE7, 0x47, 0x45, 0xE9]);
     const TAG_OF_PROGRAM: ProgramTag = [0x83, 0x0D, 0x06];
 }

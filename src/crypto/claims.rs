@@ -104,7 +104,7 @@ pub struct Visited {
 pub struct Rounds {
     /// The address.
     pub to: AddressTag,
-    /// How often; at most 63 times are told.
+    /// How often; at most 31 times are told.
     pub count: NonZeroU8,
     /// When the first time was.
     pub since: Timestamp,

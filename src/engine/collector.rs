@@ -8,7 +8,7 @@ use std::sync::Arc;
 use http::HeaderMap;
 
 use crate::crypto::bearer::Bearer;
-use crate::crypto::bearer::BindTo;
+use crate::crypto::bearer::BindRules;
 use crate::crypto::claims::Claims;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::key_ring::KeyRing;
@@ -61,7 +61,7 @@ pub struct Collector {
     /// What a new password has to be.
     pub password: PasswordRules,
     /// What the cookies of a new session are bound to.
-    pub bind_to: BindTo,
+    pub bind_to: BindRules,
     /// The highest level that a sign-in here gives.
     pub level: AuthLevel,
     /// Keeps in mind what happened.

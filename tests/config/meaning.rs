@@ -12,6 +12,7 @@ use portway::config::UpstreamHost;
 use portway::config::UpstreamPlace;
 use portway::config::Verify;
 use portway::config::client_certificates::ClientMode;
+use portway::crypto::bearer::BindRules;
 use portway::decision::compression::Coding;
 use portway::decision::error_pages::ErrorPages;
 use portway::decision::error_pages::Origin;
@@ -23,6 +24,7 @@ use portway::decision::policy::Effect;
 use portway::decision::upstream::Balance;
 use portway::decision::upstream::HashOf;
 use portway::model::name::GroupName;
+use portway::model::network::PrefixLengths;
 
 use crate::parse_as;
 use crate::parsed;
@@ -416,6 +418,24 @@ virtual_hosts:
         "staff wiki-a b"
     );
     assert_eq!(told("only_groups: [staff]", ", only_groups: []"), "");
+}
+
+#[test]
+fn what_sessions_are_bound_to_is_said_by_a_word_or_in_full() {
+    let bound = |text: &str| {
+        open(&format!("session: {{ bind_to: {text} }}"))
+            .session
+            .bind_to
+    };
+    assert_eq!(bound("[]"), BindRules::default());
+    let words = bound("[user_agent, address]");
+    assert_eq!(words.what.address, Some(PrefixLengths::USUAL));
+    assert!(words.what.user_agent && words.except.is_empty());
+    assert_eq!(bound("[user_agent, { address: {} }]"), words);
+    let full = bound("[{ address: { ipv4_prefix: 24, ipv6_prefix: 56, except: [10.0.0.0/8] } }]");
+    assert_eq!(full.what.address, PrefixLengths::new(24, 56));
+    assert!(!full.what.user_agent);
+    assert_eq!(full.except, ["10.0.0.0/8".parse::<ipnet::IpNet>().unwrap()]);
 }
 
 #[test]

@@ -188,6 +188,31 @@ async fn a_reload_changes_what_sessions_are_bound_to_from_then_on_d_19() {
 }
 
 #[tokio::test]
+async fn a_wider_network_is_one_address_and_who_signs_in_from_an_exception_is_bound_to_none_d_19() {
+    let wide = "[{ address: { ipv4_prefix: 24, except: [198.51.100.0/24] } }]";
+    let (application, gateway) = start(wide).await;
+    let owner = signed_in(&gateway, HOME).await;
+    from(&owner, AWAY).get(APP).await.expect(200);
+    // A copy is worth nothing in an exception either.
+    for elsewhere in ["192.0.3.1", "198.51.100.1"] {
+        assert!(is_asked(&from(&owner, elsewhere), APP).await, "{elsewhere}");
+    }
+    let excepted = signed_in(&gateway, "198.51.100.1").await;
+    for elsewhere in ["198.51.100.2", "203.0.113.9"] {
+        from(&excepted, elsewhere).get(APP).await.expect(200);
+    }
+    gateway
+        .reload_with(&config(&application, "[address]"))
+        .await;
+    for (bound, address) in [(&owner, AWAY), (&excepted, "203.0.113.9")] {
+        from(bound, address).get(APP).await.expect(200);
+    }
+    assert!(is_asked(&from(&owner, "192.0.3.1"), APP).await);
+    let strict = signed_in(&gateway, HOME).await;
+    assert!(is_asked(&from(&strict, AWAY), APP).await);
+}
+
+#[tokio::test]
 async fn without_a_binding_sessions_move_with_their_browsers() {
     let (_application, gateway) = start("[]").await;
     let browser = from(&signed_in(&gateway, HOME).await, AWAY);

@@ -39,6 +39,7 @@ use portway::model::name::GroupName;
 use portway::model::name::HostName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::network::PrefixLengths;
 use portway::model::session::Attributes;
 use portway::model::session::Generation;
 use portway::model::session::Holder;
@@ -180,7 +181,7 @@ impl Names {
         cookie.bound = bound(&session);
         cookie.rounds = Some(Rounds {
             to: AddressTag::from_bytes([0xFF; AddressTag::BYTES]),
-            count: NonZeroU8::new(63).unwrap(),
+            count: NonZeroU8::new(31).unwrap(),
             since: LATE,
         });
         assert_eq!(cookie.earlier.len(), self.clusters.len() - 1);
@@ -313,7 +314,7 @@ fn the_cookies_do_not_grow_with_the_groups_d_1() {
 /// All that a cookie can be bound to.
 fn bound(session: &Session) -> Bound {
     let what = BindTo {
-        address: true,
+        address: Some(PrefixLengths::USUAL),
         user_agent: true,
     };
     let bearer = Bearer {

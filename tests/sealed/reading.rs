@@ -39,6 +39,7 @@ use portway::model::name::ClusterId;
 use portway::model::name::HostName;
 use portway::model::name::StoreName;
 use portway::model::name::UserName;
+use portway::model::network::PrefixLengths;
 use portway::model::session::Generation;
 use portway::model::session::Holder;
 use portway::model::session::SsoFacts;
@@ -107,7 +108,9 @@ fn facts() -> impl Strategy<Value = SsoFacts> {
 }
 
 fn bound() -> impl Strategy<Value = Bound> {
-    let what = (any::<bool>(), any::<bool>());
+    let lengths = (8_u8..=32, 7_u8..=16);
+    let lengths = lengths.prop_map(|(ipv4, ipv6)| PrefixLengths::new(ipv4, ipv6 * 4).unwrap());
+    let what = (option::of(lengths), any::<bool>());
     (what, any::<[u8; 4]>(), id()).prop_map(|((address, user_agent), client, sso)| {
         let what = BindTo {
             address,
@@ -187,7 +190,7 @@ fn gito() -> impl Strategy<Value = GitoCookie> {
 
 fn rounds() -> impl Strategy<Value = Rounds> {
     let to = proptest::array::uniform4(any::<u8>()).prop_map(AddressTag::from_bytes);
-    let count = (1..64_u8).prop_map(|count| NonZeroU8::new(count).unwrap());
+    let count = (1..32_u8).prop_map(|count| NonZeroU8::new(count).unwrap());
     (to, count, time()).prop_map(|(to, count, since)| Rounds { to, count, since })
 }
 

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use parking_lot::Mutex;
-use portway::crypto::bearer::BindTo;
+use portway::crypto::bearer::BindRules;
 use portway::crypto::key_ring::KeyRing;
 use portway::crypto::tags::Clusters;
 use portway::decision::cookies::CookieNames;
@@ -280,7 +280,7 @@ impl Centre {
                 origins: Arc::clone(&shared.origins),
                 host: HostName::parse(COLLECTOR).unwrap(),
                 password: PasswordRules::default(),
-                bind_to: BindTo::default(),
+                bind_to: BindRules::default(),
                 level: LEVEL,
                 audit: Arc::new(NoTrail),
                 clock,

@@ -38,6 +38,7 @@ mod address_rules;
 mod adoption;
 mod allowance;
 mod back_channel;
+mod binding;
 mod branding;
 mod circles;
 mod client_certificates;

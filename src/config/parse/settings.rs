@@ -18,8 +18,7 @@ use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
 use crate::config::problem::Problem;
 use crate::config::problem::mdc::MdcProblem;
-use crate::crypto::bearer::BindTo;
-use crate::crypto::bearer::Strayed;
+use crate::crypto::bearer::BindRules;
 use crate::decision::kept_posts::KeptRules;
 use crate::decision::password::PasswordRules;
 use crate::model::claim::HostLimits;
@@ -94,7 +93,7 @@ impl Reading<'_> {
             idle_timeout: Duration::from_mins(30),
             lifetime: Duration::from_hours(24),
             per_user_max: 8,
-            bind_to: BindTo::default(),
+            bind_to: BindRules::default(),
             store: StoreKind::Disk,
         };
         let Some(section) = section else {
@@ -129,19 +128,6 @@ impl Reading<'_> {
             self.fault(place.unwrap_or(&section.found), Problem::IdleTimeout);
         }
         settings
-    }
-
-    fn bind_to(&mut self, found: &Found<'_>) -> Option<BindTo> {
-        let mut bind_to = BindTo::default();
-        for item in &self.list(found)? {
-            match self.word(item, BEARERS) {
-                Some(Strayed::Address) => bind_to.address = true,
-                Some(Strayed::UserAgent) => bind_to.user_agent = true,
-                // That one is a fault of its own, and the next may be one too.
-                None => {}
-            }
-        }
-        Some(bind_to)
     }
 
     /// What a virtual host asks of sessions. It may ask for more than what holds everywhere, not for less.
@@ -364,10 +350,6 @@ pub(super) const LIMIT_KEYS: &[&str] = &[
     "send_timeout",
 ];
 
-const BEARERS: &[(&str, Strayed)] = &[
-    ("address", Strayed::Address),
-    ("user_agent", Strayed::UserAgent),
-];
 const STORES: &[(&str, StoreKind)] = &[("disk", StoreKind::Disk), ("memory", StoreKind::Memory)];
 /// What NIST SP 800-63B-4 §3.1.1.2 allows at the least with a second factor, and what it wants taken at the most.
 const PASSWORD_LENGTH_MIN: RangeInclusive<u32> = 8..=64;

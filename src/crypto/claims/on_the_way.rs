@@ -96,7 +96,7 @@ pub(super) fn read_seen(from: &mut Reader<'_>) -> Result<(Seen, HostLimits, Acti
 }
 
 /// How many rounds there were, in a byte whose highest bits are for what else is there; most cookies know of none.
-/// A count beyond 63 is cut, which none reaches.
+/// A count beyond 31 is cut, which none reaches.
 pub(super) fn rounds_count(rounds: Option<&Rounds>) -> u8 {
     rounds.map_or(0, |rounds| rounds.count.get().min(!Bound::KINDS))
 }

@@ -227,7 +227,11 @@ impl Collector {
     /// That of a session which has just begun, bound to whom it is given (D-19).
     pub(super) fn new_id_cookie(&self, session: &Session, visitor: &Visitor<'_>) -> IdCookie {
         IdCookie {
-            bound: Bound::to(self.bind_to, &session.facts.sso, &visitor.bearer()),
+            bound: Bound::to(
+                self.bind_to.of(visitor.address),
+                &session.facts.sso,
+                &visitor.bearer(),
+            ),
             ..chain::id_cookie(session, None, &self.settings, self.clock.now())
         }
     }

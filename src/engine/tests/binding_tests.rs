@@ -11,9 +11,10 @@ use crate::crypto::bearer::BindTo;
 use crate::decision::reply::ReplyKind;
 use crate::engine::collector::Provenance;
 use crate::engine::collector::Visitor;
+use crate::model::network::PrefixLengths;
 
 const BOTH: BindTo = BindTo {
-    address: true,
+    address: Some(PrefixLengths::USUAL),
     user_agent: true,
 };
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
@@ -21,7 +22,7 @@ const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 99));
 impl Desk {
     fn binding_to(bind_to: BindTo) -> Self {
         let mut desk = Self::new();
-        desk.collector.bind_to = bind_to;
+        desk.collector.bind_to.what = bind_to;
         desk
     }
 
@@ -77,7 +78,7 @@ async fn a_session_stays_bound_as_it_was_when_it_began_d_19() {
     for (then, now) in [(BOTH, BindTo::default()), (BindTo::default(), BOTH)] {
         let mut desk = Desk::binding_to(then);
         desk.sign_in("alice").await;
-        desk.collector.bind_to = now;
+        desk.collector.bind_to.what = now;
         let is_free = then == BindTo::default();
         assert!(is_welcome(&desk.visited(ADDRESS, None).await));
         assert_eq!(is_welcome(&desk.visited(ELSEWHERE, None).await), is_free);

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use http::HeaderMap;
 
 use super::*;
-use crate::crypto::bearer::BindTo;
+use crate::crypto::bearer::BindRules;
 use crate::crypto::bearer::Bound;
 use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Claims;
@@ -70,7 +70,7 @@ impl Desk {
             host: host(COLLECTOR),
             settings: Arc::new(CookieSettings::of_one(cluster())),
             password: PasswordRules::default(),
-            bind_to: BindTo::default(),
+            bind_to: BindRules::default(),
             level: level(20),
             audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),

@@ -4,9 +4,10 @@ use http::header::USER_AGENT;
 
 use super::*;
 use crate::crypto::bearer::BindTo;
+use crate::model::network::PrefixLengths;
 
 const BOTH: BindTo = BindTo {
-    address: true,
+    address: Some(PrefixLengths::USUAL),
     user_agent: true,
 };
 const ELSEWHERE: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 8));
@@ -130,7 +131,7 @@ async fn the_authn_cookie_is_bound_to_who_brings_the_token_d_19() {
     let seen_by_collector = from(&[], ELSEWHERE, &fox);
     for what in [BOTH, BindTo::default()] {
         let mut token = post.token(&session);
-        token.id = TokenId::from_bytes([u8::from(what.address); 16]);
+        token.id = TokenId::from_bytes([u8::from(what.address.is_some()); 16]);
         token.cookie.bound = Bound::to(what, &session.facts.sso, &seen_by_collector.bearer());
         let sealed = post.sealed_token(&token, APP);
         let nonce = post.nonce_cookie(NONCE);
@@ -143,7 +144,7 @@ async fn the_authn_cookie_is_bound_to_who_brings_the_token_d_19() {
         let set = cookies_of(&reply);
         let cookie = set.first().unwrap();
         assert!(post.admits(cookie, ADDRESS, "fox").await);
-        let goes_anywhere = !what.address;
+        let goes_anywhere = what.address.is_none();
         assert_eq!(post.admits(cookie, ELSEWHERE, "fox").await, goes_anywhere);
         assert_eq!(post.admits(cookie, ADDRESS, "wolf").await, goes_anywhere);
     }

@@ -2,6 +2,7 @@
 //! and policies.
 
 use crate::config::parse;
+use crate::config::parse::binding;
 use crate::config::parse::branding;
 use crate::config::parse::engine;
 use crate::config::parse::host;
@@ -203,12 +204,39 @@ static SESSION: Shape = section(
         key("per_user_max", Kind::Number(1, 10_000)).default("8"),
         key(
             "bind_to",
-            Kind::List(&Kind::Words(&["address", "user_agent"])),
+            Kind::List(&Kind::AnyOf(&[
+                Kind::Words(&["address", "user_agent"]),
+                Kind::Section(&BIND_TO),
+            ])),
         )
         .default("[]"),
         key("store", Kind::Words(&["disk", "memory"])).default("disk"),
     ],
     settings::SESSION_KEYS,
+);
+
+static BIND_TO: Shape = section(
+    &[key("address", Kind::Section(&BIND_TO_ADDRESS))
+        .required()
+        .about("To the client's address, said in full.")],
+    binding::KEYS,
+);
+
+static BIND_TO_ADDRESS: Shape = section(
+    &[
+        key("ipv4_prefix", Kind::Number(8, 32))
+            .default("32")
+            .about("How many leading bits of an IPv4 address count."),
+        key(
+            "ipv6_prefix",
+            Kind::Words(&["28", "32", "36", "40", "44", "48", "52", "56", "60", "64"]),
+        )
+        .default("64")
+        .about("How many leading bits of an IPv6 address count."),
+        key("except", Kind::List(&Kind::Text))
+            .about("Networks in which a sign-in is not bound to an address."),
+    ],
+    binding::ADDRESS_KEYS,
 );
 
 static HOST_SESSION: Shape = section(
