@@ -50,6 +50,7 @@ mod limits;
 mod listeners;
 mod log;
 mod logout;
+mod logout_links;
 mod maintenance;
 mod names;
 mod ops;
