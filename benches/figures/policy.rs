@@ -93,6 +93,7 @@ fn route(scale: Scale, count: usize, kind: &str, pattern: MakePattern) -> Figure
     let entries = (0..count).map(|n| RouteEntry {
         pattern: pattern(n),
         methods: Vec::new(),
+        narrowing: None,
         tolerance: Tolerance::none(),
         value: n,
     });

@@ -69,6 +69,7 @@ fn entry(pattern: PathPattern, value: Place) -> RouteEntry<Place> {
     RouteEntry {
         pattern,
         methods: Vec::new(),
+        narrowing: None,
         tolerance: Tolerance::none(),
         value,
     }

@@ -45,6 +45,7 @@ use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::routing::RouteFound;
 use crate::decision::routing::RouteTable;
+use crate::decision::routing::Traits;
 use crate::model::id::RequestId;
 use crate::model::identity::AuthLevel;
 use crate::model::name::AttributeName;
@@ -235,7 +236,7 @@ impl<'a> Question<'a> {
         if let Some(told) = &mut answer.client_certificate {
             told.facts = client::facts(&Subject::of(None, &request, self.now)).collect();
         }
-        let route = self.route(host, &path)?;
+        let route = self.route(host, &path, &request)?;
         answer.route = Some(words::route(route));
         if !route.addresses.let_in(args.address) {
             return Err(Halt::at(
@@ -264,7 +265,12 @@ impl<'a> Question<'a> {
     }
 
     /// The route that a request comes to, or the answer that it gets before.
-    fn route(&self, host: &'a VirtualHost, path: &NormalPath<'_>) -> Result<&'a Route, Halt> {
+    fn route(
+        &self,
+        host: &'a VirtualHost,
+        path: &NormalPath<'_>,
+        request: &RequestFacts<'_>,
+    ) -> Result<&'a Route, Halt> {
         let args = self.args;
         if path.as_str().starts_with(PREFIX) {
             return Err(self.ours());
@@ -278,7 +284,7 @@ impl<'a> Question<'a> {
         }
         let entries = host.routes.iter().map(|route| route.entry(route));
         let table = RouteTable::new(entries.collect());
-        match table.find(path, &args.method) {
+        match table.find_for(path, &Traits::of(request)) {
             RouteFound::Found(route) => Ok(*route),
             RouteFound::MethodNotAllowed(methods) => {
                 let methods: Vec<&str> = methods.iter().map(Method::as_str).collect();
@@ -287,8 +293,17 @@ impl<'a> Question<'a> {
                     format!("refused: the route of this path has {}", methods.join(", ")),
                 ))
             }
-            RouteFound::NotFound => Err(Halt::at(Outcome::NotFound, "no route has this path")),
+            RouteFound::NotFound => {
+                let has_path = !matches!(table.find(path, &args.method), RouteFound::NotFound);
+                let text = if has_path {
+                    "no route of this path is for such a request"
+                } else {
+                    "no route has this path"
+                };
+                Err(Halt::at(Outcome::NotFound, text))
+            }
             RouteFound::Refused(refusal) => Err(refused(&refusal)),
+            RouteFound::Unclear => Err(Halt::at(Outcome::Refused, UNCLEAR)),
         }
     }
 
@@ -345,6 +360,8 @@ fn refused(refusal: &PathRefusal) -> Halt {
 }
 
 const OURS: &str = "Portway itself answers";
+const UNCLEAR: &str =
+    "refused: by what tells the routes of this path apart, the request can be read in two ways";
 const TO_HTTPS: &str = "sent to https; ask about that address";
 
 #[cfg(test)]
@@ -616,6 +633,19 @@ virtual_hosts:
     routes: [{ path: /open, access: excluded, pool: app }]
 "#;
 
+    #[test]
+    fn what_a_request_sends_chooses_among_the_routes_of_its_path() {
+        let (_, outcome) = ask(&["GET", "https://app.test/narrow?a=b"]);
+        assert_eq!(outcome, Outcome::Allowed);
+        let (lines, outcome) = ask(&["GET", "https://app.test/narrow?a=c"]);
+        assert_eq!(outcome, Outcome::NotFound);
+        let said = "decision       no route of this path is for such a request";
+        assert_eq!(lines.last().unwrap(), said);
+        let (lines, outcome) = ask(&["GET", "https://app.test/narrow?a=b&a=c"]);
+        assert_eq!(outcome, Outcome::Refused);
+        assert_eq!(lines.last().unwrap(), &format!("decision       {UNCLEAR}"));
+    }
+
     const CONFIG: &str = r#"listeners:
   - name: https
     bind: 127.0.0.1:0
@@ -638,6 +668,7 @@ virtual_hosts:
       - { path: /high, access: protected, policy: shop, level: 10, pool: app }
       - { path: /read, methods: [GET], access: excluded, pool: app }
       - { path: /purged, methods: [PURGE], access: excluded, pool: app }
+      - { path: /narrow, match: { query: { name: a, is: b } }, access: excluded, pool: app }
       - path: /hours
         access: protected
         policy: [{ allow: { time: { zone: UTC, from: "08:00", to: "18:00" } } }]

@@ -63,6 +63,7 @@ use crate::decision::response::Responses;
 use crate::decision::retry::RetryOn;
 use crate::decision::rewrite::Rewrite;
 use crate::decision::routing::HostPattern;
+use crate::decision::routing::Narrowing;
 use crate::decision::routing::PathPattern;
 use crate::decision::template::Template;
 use crate::model::claim::Activity;
@@ -244,6 +245,8 @@ pub struct Route {
     pub path: PathPattern,
     /// Which methods; empty means all that the gateway forwards.
     pub methods: Vec<Method>,
+    /// Which requests beside that; all where there is none.
+    pub narrowing: Option<Arc<Narrowing>>,
     /// How far it is protected.
     pub access: Access,
     /// Which addresses are let in, before anything else is asked.

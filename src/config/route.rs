@@ -37,6 +37,7 @@ impl Route {
         RouteEntry {
             pattern: self.path.clone(),
             methods: self.methods.clone(),
+            narrowing: self.narrowing.clone(),
             tolerance: self.tolerance,
             value,
         }

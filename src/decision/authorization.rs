@@ -105,7 +105,7 @@ pub(super) fn evaluate(condition: &Condition, subject: &Subject<'_>) -> Option<b
 }
 
 /// Whether what was read passes a test; what is known to be absent passes none.
-fn passes(reading: &Reading<'_>, test: &TextTest) -> Option<bool> {
+pub(super) fn passes(reading: &Reading<'_>, test: &TextTest) -> Option<bool> {
     match reading {
         Reading::Absent => Some(false),
         Reading::Known(Value::Text(text)) => Some(test.passes(text)),

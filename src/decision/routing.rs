@@ -4,6 +4,7 @@
 //! known here: `authorization` decides that.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use http::Method;
 
@@ -14,6 +15,8 @@ use crate::decision::path::folded;
 use crate::model::name::HostName;
 use crate::model::name::NameError;
 
+pub use self::narrowing::Narrowing;
+pub use self::narrowing::Traits;
 pub use self::pattern::PathPattern;
 pub use self::pattern::PatternError;
 pub use self::reach::Reach;
@@ -23,6 +26,7 @@ use tree::LetterCaseMatters;
 use tree::Tree;
 
 mod descent;
+mod narrowing;
 mod pattern;
 mod reach;
 mod tree;
@@ -108,23 +112,27 @@ pub struct RouteEntry<T> {
     pub pattern: PathPattern,
     /// Which methods; empty means all. GET includes HEAD.
     pub methods: Vec<Method>,
+    /// Which requests beside that; all where there is none.
+    pub narrowing: Option<Arc<Narrowing>>,
     /// Which odd spellings of a path are let through.
     pub tolerance: Tolerance,
     /// What belongs to the route.
     pub value: T,
 }
 
-/// What a path and a method lead to.
+/// What a request leads to.
 #[derive(Debug, PartialEq, Eq)]
 pub enum RouteFound<'t, T> {
     /// This route.
     Found(&'t T),
     /// Routes for the path, though not for the method: 405, and which methods they have.
     MethodNotAllowed(Vec<Method>),
-    /// No route for the path: 404.
+    /// No route for the path, or none of its routes is for such a request: 404.
     NotFound,
     /// A path that cannot be decided on, or is odder than the route allows: 400.
     Refused(PathRefusal),
+    /// Routes for the path, and it cannot be told which of them the request is for: 400.
+    Unclear,
 }
 
 /// The routes of a virtual host, in the order in which they are asked.
@@ -154,34 +162,63 @@ impl<T> RouteTable<T> {
         }
     }
 
-    /// Finds the route of a path.
+    /// Finds the route of a request of which nothing but path and method is known.
+    #[must_use]
+    pub fn find(&self, path: &NormalPath<'_>, method: &Method) -> RouteFound<'_, T> {
+        self.choose(path, method, |_| None)
+    }
+
+    /// Finds the route of a request.
     ///
-    /// The path alone chooses: the first route whose pattern matches. A method that this route does
-    /// not have is passed on only to later routes with the same pattern, because a path that one
-    /// route protects must not reach another by an unusual method.
+    /// The path alone chooses: the first route whose pattern matches. A request that is not this route's,
+    /// by its method or otherwise, is passed on only to later routes with the same pattern, because a path
+    /// that one route protects must not reach another by an unusual method, header or parameter. Where it
+    /// cannot be told whether it is a route's it is passed on to none.
     ///
     /// A path is served only if every reading of it, with and without its letter case folded, leads
     /// to the same route; otherwise no server behind the gateway can be trusted to mean the path that
     /// was decided on, and it is refused.
     #[must_use]
-    pub fn find(&self, path: &NormalPath<'_>, method: &Method) -> RouteFound<'_, T> {
+    pub fn find_for(&self, path: &NormalPath<'_>, request: &Traits<'_>) -> RouteFound<'_, T> {
+        self.choose(path, request.method, |narrowing| narrowing.holds(request))
+    }
+
+    fn choose(
+        &self,
+        path: &NormalPath<'_>,
+        method: &Method,
+        holds: impl Fn(&Narrowing) -> Option<bool>,
+    ) -> RouteFound<'_, T> {
         let mut readings = path.readings().map(|reading| self.first_match(reading));
         let first = readings.next().unwrap_or(Ok(None));
         if first.is_err() || readings.any(|other| other != first) {
             return RouteFound::Refused(PathRefusal::Ambiguous);
         }
         let Ok(Some(at)) = first else {
-            return match Tolerance::none().first_missing(path.oddities()) {
-                Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
-                None => RouteFound::NotFound,
-            };
+            return let_through(path, Tolerance::none(), RouteFound::NotFound);
         };
-        let Some(entry) = self.with_method(at, method) else {
-            return RouteFound::MethodNotAllowed(self.methods(at));
+        let holds = |entry: &RouteEntry<T>| match &entry.narrowing {
+            None => Some(true),
+            Some(narrowing) => holds(narrowing),
         };
-        match entry.tolerance.first_missing(path.oddities()) {
-            Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
-            None => RouteFound::Found(&entry.value),
+        let asked = self.alike(at);
+        let mut asked = asked
+            .filter(|entry| has_method(&entry.methods, method))
+            .map(|entry| (entry, holds(entry)));
+        match asked.find(|(_, own)| *own != Some(false)) {
+            Some((entry, Some(true))) => {
+                let_through(path, entry.tolerance, RouteFound::Found(&entry.value))
+            }
+            Some((_, Some(false) | None)) => RouteFound::Unclear,
+            None => {
+                let others = self.alike(at);
+                let methods = methods_of(others.filter(|entry| holds(entry) != Some(false)));
+                if methods.is_empty() {
+                    let_through(path, Tolerance::none(), RouteFound::NotFound)
+                } else {
+                    RouteFound::MethodNotAllowed(methods)
+                }
+            }
         }
     }
 
@@ -189,29 +226,35 @@ impl<T> RouteTable<T> {
         self.tree.first_match(reading, &folded(reading))
     }
 
-    /// The first entry with the pattern of the one at `at` that has the method.
-    fn with_method(&self, at: usize, method: &Method) -> Option<&RouteEntry<T>> {
-        self.alike(at)
-            .find(|entry| has_method(&entry.methods, method))
-    }
-
-    /// The methods that entries with the pattern of the one at `at` have, each once.
-    fn methods(&self, at: usize) -> Vec<Method> {
-        let named = self.alike(at).flat_map(|entry| &entry.methods);
-        let mut methods: Vec<Method> = Vec::new();
-        for method in named.flat_map(with_implied) {
-            if !methods.contains(method) {
-                methods.push(method.clone());
-            }
-        }
-        methods
-    }
-
     /// The entry at `at`, and those after it that have its pattern.
     fn alike(&self, at: usize) -> impl Iterator<Item = &RouteEntry<T>> {
         let next = |at: &usize| self.next_alike.get(*at).copied().flatten();
         std::iter::successors(Some(at), next).filter_map(|at| self.entries.get(at))
     }
+}
+
+/// What a path leads to, unless it is odder than that lets through.
+fn let_through<'t, T>(
+    path: &NormalPath<'_>,
+    tolerance: Tolerance,
+    found: RouteFound<'t, T>,
+) -> RouteFound<'t, T> {
+    match tolerance.first_missing(path.oddities()) {
+        Some(oddity) => RouteFound::Refused(PathRefusal::Odd(oddity)),
+        None => found,
+    }
+}
+
+/// The methods that entries have, each once.
+fn methods_of<'t, T: 't>(entries: impl Iterator<Item = &'t RouteEntry<T>>) -> Vec<Method> {
+    let named = entries.flat_map(|entry| &entry.methods);
+    let mut methods: Vec<Method> = Vec::new();
+    for method in named.flat_map(with_implied) {
+        if !methods.contains(method) {
+            methods.push(method.clone());
+        }
+    }
+    methods
 }
 
 /// A method and what it includes.

@@ -20,6 +20,7 @@ use crate::decision::facts::RequestFacts;
 use crate::decision::forwarded::Scheme;
 use crate::decision::path::normalise;
 use crate::decision::routing::RouteFound;
+use crate::decision::routing::Traits;
 use crate::model::claim::Activity;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
@@ -87,7 +88,13 @@ impl Serving {
         let Ok(path) = normalise(entered.uri.path()) else {
             return false;
         };
-        let RouteFound::Found(route) = host.routes.find(&path, &entered.method) else {
+        let request = Traits {
+            method: &entered.method,
+            scheme: entered.scheme,
+            query: entered.uri.query(),
+            headers: &entered.headers,
+        };
+        let RouteFound::Found(route) = host.routes.find_for(&path, &request) else {
             return false;
         };
         if !route.config.addresses.let_in(entered.address) {

@@ -18,6 +18,7 @@ use crate::decision::path::PathRefusal;
 use crate::decision::path::normalise;
 use crate::decision::policy::Access;
 use crate::decision::routing::RouteFound;
+use crate::decision::routing::Traits;
 use crate::gate::admit::Admission;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
@@ -90,13 +91,20 @@ impl Serving {
         if let Some(maintenance) = maintenance.filter(|now| now.keeps_out(arrived.origin.client)) {
             return Ok(Step::Maintain(Arc::clone(maintenance)));
         }
-        let route = match host.routes.find(&path, &head.method) {
+        let request = Traits {
+            method: &head.method,
+            scheme: arrived.origin.scheme,
+            query: head.uri.query(),
+            headers: &head.headers,
+        };
+        let route = match host.routes.find_for(&path, &request) {
             RouteFound::Found(route) => Arc::clone(route),
             RouteFound::MethodNotAllowed(methods) => return Ok(Step::Disallow(methods)),
             RouteFound::NotFound => return Err(Refusal::NotFound),
             RouteFound::Refused(refusal) => {
                 return Err(self.odd_path(&arrived, ctx.id, &refusal));
             }
+            RouteFound::Unclear => return Err(self.unclear(&arrived, ctx.id)),
         };
         let canonical = canonical_target(head, path.as_str());
         self.decide(
@@ -228,6 +236,18 @@ impl Serving {
         let (client, reason) = (arrived.origin.client, refusal.to_string());
         if let Some(kept_back) = self.may_tell(client, &reason) {
             tracing::info!(request_id = %id, %client, kept_back, %reason, "path refused");
+        }
+        Refusal::BadRequest
+    }
+
+    /// It cannot be told which of the routes for its path a request is for: servers read what they go by differently.
+    fn unclear(&self, arrived: &Arrived, id: RequestId) -> Refusal {
+        let (client, text) = (arrived.origin.client, "route cannot be told");
+        if let Some(kept_back) = self.may_tell(client, text) {
+            tracing::info!(
+                request_id = %id, %client, virtual_host = %arrived.host, kept_back,
+                "route cannot be told"
+            );
         }
         Refusal::BadRequest
     }

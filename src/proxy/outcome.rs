@@ -31,6 +31,7 @@ use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::decision::response::Given;
 use crate::decision::routing::RouteFound;
+use crate::decision::routing::Traits;
 use crate::decision::template::Form;
 use crate::decision::template::Template;
 use crate::gate::challenge::Asker;
@@ -176,13 +177,6 @@ impl Serving {
         let path = normalise(&at.path).ok()?;
         let method = Method::GET;
         let host = self.hosts.find(at.host.as_str())?;
-        let RouteFound::Found(route) = host.routes.find(&path, &method) else {
-            return None;
-        };
-        let address = match &route.config.outcomes.denied {
-            Denied::Page | Denied::Status => return None,
-            Denied::Redirect(address) => address,
-        };
         let there = RequestFacts {
             id: request.id,
             method: &method,
@@ -193,6 +187,13 @@ impl Serving {
             headers: request.headers,
             address: request.address,
             tls: request.tls,
+        };
+        let RouteFound::Found(route) = host.routes.find_for(&path, &Traits::of(&there)) else {
+            return None;
+        };
+        let address = match &route.config.outcomes.denied {
+            Denied::Page | Denied::Status => return None,
+            Denied::Redirect(address) => address,
         };
         Landing::of(&self.location(address, &there)?, &at.host)
     }

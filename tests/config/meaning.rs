@@ -17,6 +17,7 @@ use portway::decision::compression::Coding;
 use portway::decision::error_pages::ErrorPages;
 use portway::decision::error_pages::Origin;
 use portway::decision::error_pages::PageStatus;
+use portway::decision::forwarded::Scheme;
 use portway::decision::forwarded_headers::ForwardedHeaders;
 use portway::decision::path::Oddity;
 use portway::decision::policy::Condition;
@@ -299,6 +300,22 @@ fn a_route_overrides_single_time_outs_of_its_pool() {
     assert_eq!(timeouts.read_idle, Duration::from_mins(5));
     assert_eq!(timeouts.total, Some(Duration::from_hours(1)));
     assert_eq!(timeouts.connect, Duration::from_secs(3));
+}
+
+#[test]
+fn a_route_is_for_the_requests_that_its_match_says() {
+    let config = route(
+        "match: { scheme: http, query: { name: tab, in: [x, y] },
+                  header: [{ name: X-A, present: true }, { name: X-B, is: b }] }",
+    );
+    let narrowing = config.virtual_hosts[0].routes[0].narrowing.clone().unwrap();
+    assert_eq!(narrowing.scheme, Some(Scheme::Http));
+    let headers = narrowing.headers.iter().map(|(name, _)| name.as_str());
+    assert_eq!(headers.collect::<Vec<_>>(), ["x-a", "x-b"]);
+    let (name, test) = &narrowing.query[0];
+    assert!(&**name == "tab" && test.passes("y") && !test.passes("z"));
+    let all = route("caching: upstream");
+    assert!(all.virtual_hosts[0].routes[0].narrowing.is_none());
 }
 
 #[test]

@@ -19,6 +19,7 @@ mod conditions;
 mod following;
 mod headers;
 mod idle;
+mod narrowing;
 mod outliers;
 #[expect(dead_code, reason = "no library is looked for here")]
 #[path = "../support/parts.rs"]

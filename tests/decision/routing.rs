@@ -34,6 +34,7 @@ fn entry<T>(pattern: PathPattern, value: T) -> RouteEntry<T> {
     RouteEntry {
         pattern,
         methods: Vec::new(),
+        narrowing: None,
         tolerance: Tolerance::none(),
         value,
     }
@@ -71,9 +72,10 @@ fn get<'t>(table: &'t Table, raw: &str) -> RouteFound<'t, &'static str> {
 fn found<'t>(table: &'t Table, raw: &str) -> &'t str {
     match get(table, raw) {
         RouteFound::Found(value) => value,
-        RouteFound::MethodNotAllowed(_) | RouteFound::NotFound | RouteFound::Refused(_) => {
-            panic!("{raw} is not served")
-        }
+        RouteFound::MethodNotAllowed(_)
+        | RouteFound::NotFound
+        | RouteFound::Refused(_)
+        | RouteFound::Unclear => panic!("{raw} is not served"),
     }
 }
 

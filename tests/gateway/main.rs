@@ -53,6 +53,7 @@ mod logout;
 mod logout_links;
 mod maintenance;
 mod names;
+mod narrowed_routes;
 mod ops;
 mod password;
 mod pki;

@@ -4,6 +4,7 @@
 
 use std::collections::BTreeSet;
 
+use http::HeaderName;
 use jiff::civil::Date;
 use jiff::civil::Time;
 use jiff::civil::Weekday;
@@ -47,6 +48,12 @@ impl Reading<'_> {
     }
 
     pub(super) fn header_condition(&mut self, found: &Found<'_>) -> Option<Condition> {
+        let (name, test) = self.header_test(found)?;
+        Some(Condition::Header(name, test))
+    }
+
+    /// What a header has to be like: one that clients cannot claim.
+    pub(super) fn header_test(&mut self, found: &Found<'_>) -> Option<(HeaderName, TextTest)> {
         let section = self.section(found, TEST_KEYS)?;
         let test = self.text_test(&section);
         let found = self.required(&section, "name").cloned()?;
@@ -56,10 +63,16 @@ impl Reading<'_> {
             Ok(fact) => self.check_claims(&found, [&fact].into_iter()),
             Err(error) => self.fault(&found, Problem::Policy(PolicyProblem::Fact(error))),
         }
-        Some(Condition::Header(name, test?))
+        Some((name, test?))
     }
 
     pub(super) fn query_condition(&mut self, found: &Found<'_>) -> Option<Condition> {
+        let (name, test) = self.parameter_test(found)?;
+        Some(Condition::Query(name, test))
+    }
+
+    /// What a parameter of the query has to be like.
+    pub(super) fn parameter_test(&mut self, found: &Found<'_>) -> Option<(Box<str>, TextTest)> {
         let section = self.section(found, TEST_KEYS)?;
         let test = self.text_test(&section);
         let name = self.required(&section, "name").cloned();
@@ -68,7 +81,7 @@ impl Reading<'_> {
                 (!text.is_empty()).then(|| Box::from(text))
             })
         });
-        Some(Condition::Query(name?, test?))
+        Some((name?, test?))
     }
 
     pub(super) fn expression(&mut self, found: &Found<'_>) -> Option<Expression> {

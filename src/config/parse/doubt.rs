@@ -137,6 +137,9 @@ fn leads_to(redirect: &Redirect, route: &Route, table: &RouteTable<usize>) -> Op
     };
     match table.find(&path, method) {
         RouteFound::Found(at) => Some(*at),
-        RouteFound::MethodNotAllowed(_) | RouteFound::NotFound | RouteFound::Refused(_) => None,
+        RouteFound::MethodNotAllowed(_)
+        | RouteFound::NotFound
+        | RouteFound::Refused(_)
+        | RouteFound::Unclear => None,
     }
 }

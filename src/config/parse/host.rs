@@ -187,6 +187,9 @@ impl Reading<'_> {
         {
             self.advise(found, Advice::PlainWithoutCertificate);
         }
+        if let Some(found) = section.get("routes") {
+            self.check_schemes(found, host);
+        }
     }
 
     fn hosts(

@@ -62,6 +62,7 @@ mod maintenance;
 mod mdc;
 pub(super) mod nearest;
 mod names;
+mod narrowing;
 mod ops;
 mod outcome;
 mod peer;

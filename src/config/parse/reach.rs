@@ -35,7 +35,10 @@ impl Reading<'_> {
             let earlier = alike.entry(reach.alike).or_default();
             match taken_by {
                 Some(taken_by) => self.taken(item, route, taken_by),
-                None => self.spent(item, route, earlier),
+                None => {
+                    self.spent(item, route, earlier);
+                    self.check_choice((item, route), earlier);
+                }
             }
             earlier.push((item, route));
         }
@@ -55,12 +58,15 @@ impl Reading<'_> {
         }
     }
 
-    /// Routes with the same pattern share its paths by their methods.
+    /// Routes with the same pattern share its paths by their methods, and by what else they are narrowed to.
     fn spent(&mut self, item: &Found<'_>, route: &Route, earlier: &[(&Found<'_>, &Route)]) {
         let same = earlier
             .iter()
-            .find(|(_, other)| has_all(&other.methods, &route.methods));
-        if let Some((first, _)) = same {
+            .find(|(_, other)| takes_such(other, route) && has_all(&other.methods, &route.methods));
+        if let Some((first, other)) = same {
+            if other.narrowing != route.narrowing {
+                return self.taken(item, route, (*first, *other));
+            }
             let problem = Problem::Duplicate {
                 what: "route",
                 text: route.name.as_ref().to_owned(),
@@ -70,7 +76,7 @@ impl Reading<'_> {
         }
         let is_spent = |method| {
             let mut earlier = earlier.iter();
-            earlier.any(|(_, other)| has_method(&other.methods, method))
+            earlier.any(|(_, other)| takes_such(other, route) && has_method(&other.methods, method))
         };
         if !route.methods.is_empty() && route.methods.iter().all(is_spent) {
             self.advise(&pattern_of(item), Advice::SpentMethods);
@@ -85,6 +91,11 @@ impl Reading<'_> {
             self.advise(next, Advice::CoveredRule);
         }
     }
+}
+
+/// Whether another route takes, of the requests by its methods, all that this one is for.
+fn takes_such(other: &Route, route: &Route) -> bool {
+    other.narrowing.is_none() || other.narrowing == route.narrowing
 }
 
 fn has_all(methods: &[Method], wanted: &[Method]) -> bool {

@@ -64,8 +64,7 @@ impl Reading<'_> {
         needed: &mut Needed<'n>,
     ) -> Option<Route> {
         let section = self.section(found, KEYS)?;
-        let path = self.path_pattern(&section);
-        let methods = self.or(&section, "methods", Vec::new(), Self::methods);
+        let requests = self.requests(&section);
         let access = self.access(&section, needed);
         let addresses = self.addresses(&section);
         let policy = self.route_policy(&section, declared, access);
@@ -89,20 +88,21 @@ impl Reading<'_> {
             this.word(found, PREFLIGHTS)
         });
         let retry_on = self.or(&section, "retry_on", RetryOn::default(), Self::retry_on);
-        let rewrite = self.rewrite(&section, path.as_ref().map(|(_, pattern)| pattern));
+        let rewrite = self.rewrite(&section, requests.as_ref().map(|requests| &requests.path));
         let headers = self.header_rules(&section);
         let compression = self.compression(&section, declared.compression);
         let error_pages = self.error_pages(&section, declared.error_pages);
         let caching = self.or(&section, "caching", Caching::NoStore, |this, found| {
             this.word(found, CACHINGS)
         });
-        let (name, path) = path?;
+        let requests = requests?;
         let (destination, timeouts) = destination?;
         let named = policy?;
         Some(Route {
-            name,
-            path,
-            methods,
+            name: requests.name,
+            path: requests.path,
+            methods: requests.methods,
+            narrowing: requests.narrowing,
             access: access?,
             addresses,
             policy: named.policy,
@@ -148,7 +148,10 @@ impl Reading<'_> {
     }
 
     /// The pattern and the name it gives the route in logs.
-    fn path_pattern(&mut self, section: &Section<'_>) -> Option<(Arc<str>, PathPattern)> {
+    pub(super) fn path_pattern(
+        &mut self,
+        section: &Section<'_>,
+    ) -> Option<(Arc<str>, PathPattern)> {
         let mut written = PATHS
             .iter()
             .filter_map(|(key, make)| Some((section.get(key)?, make)));
@@ -299,6 +302,7 @@ pub(super) const KEYS: &[&str] = &[
     "headers",
     "level",
     "limits",
+    "match",
     "methods",
     "only_groups",
     "path",

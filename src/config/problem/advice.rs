@@ -22,6 +22,12 @@ pub enum Advice {
     /// A rule that nobody comes to.
     #[error("this rule is never reached: the one before it holds for everybody who is signed in")]
     CoveredRule,
+    /// Whoever asks chooses whether to be asked who it is.
+    #[error(
+        "what a client sends decides between this route and another for the same paths, and only one of them is \
+         protected"
+    )]
+    ClientChooses,
     /// A redirect that leads to where it came from.
     #[error("this redirect leads to the route itself, again and again")]
     Circle,
@@ -70,6 +76,9 @@ pub enum Advice {
     /// Clear text beyond this machine, on the operator's word (MDC-SEC-1).
     #[error("the back-channel is not encrypted")]
     Open,
+    /// A route for plain http where none comes to a route.
+    #[error("this route is never reached: plain http is not served on this virtual host")]
+    NoPlainHttp,
     /// Clients that cannot be told apart.
     #[error("everybody who comes by this socket is one client, 127.0.0.1")]
     OneClient,
@@ -113,6 +122,11 @@ impl Advice {
             Self::CoveredRoute(_) => {
                 "the first that matches decides, whatever the method; put this one first, or leave it out"
             }
+            Self::ClientChooses => {
+                "headers and parameters can be left out or added at will, and plain http be chosen; see that the \
+                 application shows by the open one nothing that is to be protected"
+            }
+            Self::NoPlainHttp => "write `plain_http: serve`, or leave it out",
             Self::Circle => "browsers give up on it; name a path of another route",
             Self::DeniedInCircles => {
                 "they get Portway's page there; let `failure_url` lead to a route that lets them in"

@@ -8,6 +8,9 @@ pub enum ForwardProblem {
     /// An address for errors with what only a request that was let in has.
     #[error("an error is sent to an address with facts of the request alone")]
     ErrorAddress,
+    /// A `match` that narrows nothing.
+    #[error("this is every request there is")]
+    EveryRequest,
     /// An address whose host a request might choose.
     #[error("this is neither a path nor an address whose host is written out")]
     RedirectAddress,
@@ -35,6 +38,7 @@ impl ForwardProblem {
     pub fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::ErrorAddress => "such as `/sorry?from=${request.path}`",
+            Self::EveryRequest => "give `scheme`, `header` or `query`, or leave it out",
             Self::RedirectAddress => "such as `/new` or `https://new.example.com${request.path}`",
             Self::Rewrite(RewriteError::Dollar | RewriteError::Group(_)) => {
                 "`$1` is what the first pair of parentheses matched"

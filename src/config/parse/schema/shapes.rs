@@ -33,6 +33,7 @@ use crate::config::parse::schema::shapes::forwarding::REWRITE;
 use crate::config::parse::schema::shapes::listeners::LISTENER;
 use crate::config::parse::schema::shapes::policies::CHALLENGE;
 use crate::config::parse::schema::shapes::policies::DENIED;
+use crate::config::parse::schema::shapes::policies::MATCH;
 use crate::config::parse::schema::shapes::policies::POLICY;
 use crate::config::parse::schema::shapes::policies::RESPONSES;
 use crate::config::parse::schema::shapes::policies::RULE;
@@ -340,6 +341,7 @@ static ROUTE: Shape = section(
         key("glob", Kind::Text).about("A pattern with `*` and `**`."),
         key("regex", Kind::Text).about("A regular expression."),
         key("methods", Kind::List(&Kind::Text)),
+        key("match", Kind::Section(&MATCH)),
         key(
             "access",
             Kind::Words(&["protected", "unprotected", "excluded"]),

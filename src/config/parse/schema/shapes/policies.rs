@@ -1,6 +1,7 @@
 //! The shape of policies: rules, their conditions, and what a policy says beside them.
 
 use crate::config::parse::condition;
+use crate::config::parse::narrowing;
 use crate::config::parse::policy;
 use crate::config::parse::response;
 use crate::config::parse::schema::Key;
@@ -81,6 +82,16 @@ const ABOUT_TESTS: [Key; 8] = [
 ];
 
 static TEST: Shape = section(&ABOUT_TESTS, condition::TEST_KEYS);
+
+/// Which requests are a route's, in the words of conditions.
+pub(super) static MATCH: Shape = section(
+    &[
+        key("scheme", Kind::Words(&["http", "https"])).about("How they come."),
+        key("header", Kind::Some(&Kind::Section(&TEST))).about("A header of them."),
+        key("query", Kind::Some(&Kind::Section(&TEST))).about("A parameter of their queries."),
+    ],
+    narrowing::KEYS,
+);
 
 static ATTRIBUTE: Shape = section(&ABOUT_ATTRIBUTES, condition::ATTRIBUTE_KEYS);
 
