@@ -9,6 +9,7 @@ use pingora::proxy::Session;
 
 use crate::config::PlainHttp;
 use crate::config::Preflight;
+use crate::config::Route;
 use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Permit;
@@ -150,14 +151,8 @@ impl Serving {
             return Ok(self.to_https(&found.arrived, head));
         }
         self.check_form(session, ctx, &found)?;
-        let lets_preflight = config.preflight == Preflight::Forward
-            && inbound::is_preflight(&head.method, &head.headers);
         let asked = Asked {
-            access: if lets_preflight {
-                Access::Excluded
-            } else {
-                config.access
-            },
+            access: access(config, head),
             policy: &config.policy,
             level: config.level,
             activity: config.activity,
@@ -281,6 +276,16 @@ enum Registered {
     Ended,
     /// It may go on; registered if it belongs to a session.
     Standing(Option<Registration>),
+}
+
+/// What is asked of a request's sender: nothing of a preflight that its route forwards.
+fn access(route: &Route, head: &RequestHeader) -> Access {
+    match route.preflight {
+        Preflight::Forward if inbound::is_preflight(&head.method, &head.headers) => {
+            Access::Excluded
+        }
+        Preflight::Forward | Preflight::Refuse => route.access,
+    }
 }
 
 /// The target in canonical form, if it was written otherwise: an absolute target, or an odd path.

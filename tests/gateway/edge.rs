@@ -325,7 +325,10 @@ virtual_hosts:
             let id = answer.header("x-request-id");
             let begun = format!("00-{id}-{}-00", id.get(16..).unwrap());
             let passes = is_believed && is_good;
-            let expected = if passes { GIVEN } else { &begun };
+            let expected = match passes {
+                true => GIVEN,
+                false => &begun,
+            };
             let lines = seen.lines().filter(|line| line.starts_with("trace"));
             let mut lines: Vec<&str> = lines.collect();
             lines.sort_unstable();

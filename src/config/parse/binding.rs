@@ -13,8 +13,7 @@ impl Reading<'_> {
         let mut first = None;
         for item in &self.list(found)? {
             let kind = if item.is_map() {
-                self.bind_to_address(item, &mut rules);
-                Some(Strayed::Address)
+                self.bind_to_address(item, &mut rules)
             } else {
                 self.word(item, BEARERS)
             };
@@ -36,16 +35,10 @@ impl Reading<'_> {
     }
 
     /// The long form of `address`.
-    fn bind_to_address(&mut self, item: &Found<'_>, rules: &mut BindRules) {
-        let Some(section) = self.section(item, KEYS) else {
-            return;
-        };
-        let Some(found) = self.required(&section, "address").cloned() else {
-            return;
-        };
-        let Some(section) = self.section(&found, ADDRESS_KEYS) else {
-            return;
-        };
+    fn bind_to_address(&mut self, item: &Found<'_>, rules: &mut BindRules) -> Option<Strayed> {
+        let section = self.section(item, KEYS)?;
+        let found = self.required(&section, "address").cloned()?;
+        let section = self.section(&found, ADDRESS_KEYS)?;
         let usual = PrefixLengths::USUAL;
         let ipv4 = self.or(&section, "ipv4_prefix", usual.ipv4(), |this, found| {
             this.number(found, PrefixLengths::IPV4)
@@ -55,6 +48,7 @@ impl Reading<'_> {
         });
         self.set(&section, "except", &mut rules.except, Self::networks);
         rules.what.address = PrefixLengths::new(ipv4, ipv6);
+        Some(Strayed::Address)
     }
 }
 

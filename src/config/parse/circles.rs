@@ -97,7 +97,10 @@ impl<'c> Ways<'c> {
         let path = normalise(&landing.path).ok()?;
         match table.find(&path, &Method::GET) {
             RouteFound::Found(route) => Some((at, *route)),
-            RouteFound::MethodNotAllowed(_) | RouteFound::NotFound | RouteFound::Refused(_) => None,
+            RouteFound::MethodNotAllowed(_)
+            | RouteFound::NotFound
+            | RouteFound::Refused(_)
+            | RouteFound::Unclear => None,
         }
     }
 }

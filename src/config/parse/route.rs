@@ -5,8 +5,6 @@
 
 use std::sync::Arc;
 
-use http::Method;
-
 use crate::config::Caching;
 use crate::config::Flow;
 use crate::config::Preflight;
@@ -128,11 +126,6 @@ impl Reading<'_> {
             responses,
             outcomes,
         })
-    }
-
-    fn methods(&mut self, found: &Found<'_>) -> Option<Vec<Method>> {
-        let items = self.some_list(found)?;
-        self.each(&items, Self::method)
     }
 
     /// How bodies flow, and the size they may have: streams have none but what the route says itself.
