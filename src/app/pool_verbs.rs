@@ -122,9 +122,8 @@ impl NodePools {
         &self,
         change: impl FnOnce(&Drains) -> (Drains, Vec<Place>) + Send + 'static,
     ) -> Result<Vec<Place>, PoolsError> {
-        // Whoever waits before this one may be a reload that never comes to its turn.
+        // Nobody comes to their turn once the gateway has handed over.
         let _changing = tokio::select! {
-            biased;
             () = self.succession.is_over() => return Err(PoolsError::HandedOver),
             changing = self.changing.lock() => changing,
         };

@@ -52,7 +52,6 @@ impl ShutdownSignalWatch for Signals {
             if !self.has_successor.load(Ordering::Acquire) {
                 tokio::select! {
                     () = self.succession.break_off() => {}
-                    () = self.succeeded.notified() => {}
                     _ = terminate.recv() => {}
                     _ = interrupt.recv() => {}
                 }

@@ -1,8 +1,8 @@
 //! Hands the gateway over to another process: sockets, sessions, and what is known of them in memory only.
 //!
 //! The predecessor starts its successor as its child, with the way to it as standard input, so that nobody else can
-//! be either. `predecessor` and `attempt` are one side, `heir` the other, `letters` what they write to each other; the order is
-//! `decision::succession`'s.
+//! be either. `predecessor`, `progress` and `attempt` are one side, `heir` the other, `letters` what they write to each
+//! other; the order is `decision::succession`'s.
 
 mod attempt;
 mod duties;
@@ -10,6 +10,7 @@ mod heir;
 mod letters;
 mod memory;
 mod predecessor;
+mod progress;
 mod starting;
 mod stop;
 

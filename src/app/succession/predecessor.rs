@@ -19,6 +19,8 @@ use crate::app::Invocation;
 use crate::app::lasting::Lasting;
 use crate::app::succession::attempt::Attempt;
 use crate::app::succession::letters::Keeping;
+use crate::app::succession::progress::Attempts;
+use crate::app::succession::progress::Running;
 use crate::app::succession::stop::Stop;
 use crate::app::tasks::Outage;
 use crate::config::Config;
@@ -55,8 +57,7 @@ pub(in crate::app) struct Succession {
     parts: SuccessionParts,
     /// Where what goes on beside requests is run, once it is.
     core: OnceLock<Handle>,
-    /// Stays true once the gateway has handed over: it does not do so twice.
-    is_under_way: watch::Sender<bool>,
+    attempts: Attempts,
     stop: Stop,
 }
 
@@ -86,21 +87,12 @@ fn waits_for_one(program: &str) -> bool {
     )
 }
 
-/// Stops the node when it is dropped: what an attempt that breaks off has shut would stay shut.
-struct Defect<'o>(&'o Outage);
-
-impl Drop for Defect<'_> {
-    fn drop(&mut self) {
-        self.0.begin("the hand-over");
-    }
-}
-
 impl Succession {
     pub(in crate::app) fn new(parts: SuccessionParts) -> Self {
         Self {
             parts,
             core: OnceLock::new(),
-            is_under_way: watch::Sender::new(false),
+            attempts: Attempts::default(),
             stop: Stop::default(),
         }
     }
@@ -123,25 +115,17 @@ impl Succession {
         if self.stop.is_told() {
             return Err(UpgradeError::Stopping);
         }
-        if self.is_under_way.send_replace(true) {
-            return Err(UpgradeError::Busy);
-        }
+        let running = self.attempts.begin(&self.parts.outage)?;
         let binary = question.binary.clone();
         let binary = binary.unwrap_or_else(|| invocation.binary.clone());
         let (tell, told) = oneshot::channel();
         let succession = Arc::clone(self);
         let attempt = move || {
-            let defect = Defect(&succession.parts.outage);
-            let report = succession.attempt(binary);
-            std::mem::forget(defect);
-            if !matches!(report, Ok(UpgradeReport::Done { .. })) {
-                succession.is_under_way.send_replace(false);
-            }
+            let report = succession.attempt(binary, running);
             tell.send(report).ok();
         };
         let thread = std::thread::Builder::new().name("succession".to_owned());
         if let Err(error) = thread.spawn(attempt) {
-            self.is_under_way.send_replace(false);
             let why = format!("no thread can be started: {error}");
             return Ok(UpgradeReport::Failed { why });
         }
@@ -159,15 +143,10 @@ impl Succession {
     /// that is over. Nobody is handed over to afterwards.
     pub(in crate::app) async fn break_off(&self) {
         self.stop.tell();
-        let mut is_under_way = self.is_under_way.subscribe();
-        // This is where the other end is.
-        is_under_way
-            .wait_for(|is_under_way| !is_under_way)
-            .await
-            .ok();
+        self.attempts.rest().await;
     }
 
-    fn attempt(&self, binary: PathBuf) -> Result<UpgradeReport, UpgradeError> {
+    fn attempt(&self, binary: PathBuf, running: Running) -> Result<UpgradeReport, UpgradeError> {
         let core = self.core.get().ok_or(UpgradeError::Stopping)?;
         let mut attempt = Attempt {
             parts: &self.parts,
@@ -185,7 +164,13 @@ impl Succession {
         while let Some(next) = step {
             step = at.hear(attempt.take(next));
         }
-        Ok(attempt.report())
+        let unchanged = attempt.unchanged.take();
+        let report = attempt.report();
+        match &report {
+            UpgradeReport::Done { .. } => running.hand_over(unchanged),
+            UpgradeReport::Failed { .. } | UpgradeReport::Refused { .. } => drop(running),
+        }
+        Ok(report)
     }
 }
 
