@@ -90,13 +90,15 @@ impl Attempt<'_> {
             self.parts.duty.send_replace(false);
             return Happened::Closed;
         };
-        if !self.core.block_on(loaded(own)) {
-            return self.not_closed(
-                "the sessions of the last start are still being read; try again later",
-            );
+        match self.wait(loaded(own)) {
+            None => return self.not_closed(TOLD_TO_STOP),
+            Some(false) => return self.not_closed(STILL_READ),
+            Some(true) => {}
         }
-        if !self.core.block_on(own.door.shut(SHUT_WITHIN)) {
-            return self.not_closed("sign-ins that are under way take too long; try again later");
+        match self.wait(own.door.shut(SHUT_WITHIN)) {
+            None => return self.not_closed(TOLD_TO_STOP),
+            Some(false) => return self.not_closed(TAKE_TOO_LONG),
+            Some(true) => {}
         }
         self.parts.duty.send_replace(false);
         if let Kept::OnDisk(_) | Kept::EndsOnDisk(_) = &own.kept
@@ -106,6 +108,11 @@ impl Attempt<'_> {
             tracing::error!(error = %with_causes(&error), "the session store was not closed in order");
         }
         Happened::Closed
+    }
+
+    /// Waits for something; none where the gateway is told to stop before that has come.
+    pub(super) fn wait<T>(&self, what: impl Future<Output = T>) -> Option<T> {
+        self.core.block_on(self.stop.unless_told(what))
     }
 
     fn not_closed(&mut self, why: &str) -> Happened {
@@ -318,7 +325,9 @@ pub(super) fn unexpected() -> UpgradeReport {
     failed("the successor does not keep to the order of the hand-over".to_owned())
 }
 
-const TOLD_TO_STOP: &str = "the gateway was told to stop";
+pub(super) const TOLD_TO_STOP: &str = "the gateway was told to stop";
+const STILL_READ: &str = "the sessions of the last start are still being read; try again later";
+const TAKE_TOO_LONG: &str = "sign-ins that are under way take too long; try again later";
 /// How long the questions under way may take: passwords are checked one after the other.
 const SHUT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the records of the last start may take.

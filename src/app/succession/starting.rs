@@ -18,6 +18,7 @@ use tokio::time::timeout;
 
 use crate::app::succession::attempt::Attempt;
 use crate::app::succession::attempt::LOOK_AGAIN;
+use crate::app::succession::attempt::TOLD_TO_STOP;
 use crate::app::succession::attempt::failed;
 use crate::app::succession::attempt::unexpected;
 use crate::app::succession::letters::Channel;
@@ -39,8 +40,8 @@ impl Attempt<'_> {
     /// would not know of is changed from here on.
     pub(super) fn start(&mut self) -> Result<(), UpgradeReport> {
         let changing = Arc::clone(&self.parts.lasting.changing);
-        let unchanged = async { timeout(REST_WITHIN, changing.lock_owned()).await };
-        let unchanged = self.core.block_on(unchanged);
+        let unchanged = self.wait(async { timeout(REST_WITHIN, changing.lock_owned()).await });
+        let unchanged = unchanged.ok_or_else(|| failed(TOLD_TO_STOP.to_owned()))?;
         let late = |_| failed("a reload takes too long; try again later".to_owned());
         self.unchanged = Some(unchanged.map_err(late)?);
         let child = self.spawn().map_err(|error| {
