@@ -1,8 +1,12 @@
 //! The door to the sessions of this process, which can be shut while they are handed over to another one, and leads
 //! there afterwards.
 //!
-//! While it is shut, questions wait; what can neither wait nor be answered is put aside. In what order it is shut and
-//! opened is `succession`'s matter.
+//! While it is shut, questions wait; what can neither wait nor be answered is put aside. Before, while it settles, only
+//! new sign-ins wait: those that are under way may be many, and take long. In what order it is shut and opened is
+//! `succession`'s matter.
+
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -56,8 +60,10 @@ pub(super) struct Door {
     /// Where it leads. Whoever waits is told of it by `turned`.
     leads: AtomicUsize,
     turned: watch::Sender<()>,
-    under_way: AtomicUsize,
-    is_idle: Notify,
+    /// Those who sign in or change a password here.
+    signing_in: Crowd,
+    /// Whoever else is being answered here.
+    within: Crowd,
     aside: Mutex<Aside>,
 }
 
@@ -74,13 +80,39 @@ enum Way<'d> {
     There(&'d SuccessorEngine),
 }
 
+/// How many there are, and word of it when there are none.
+#[derive(Default)]
+struct Crowd {
+    count: AtomicUsize,
+    is_gone: Notify,
+}
+
 /// A question that is being answered here; the sessions stay for as long.
-pub(super) struct Within<'d>(&'d Door);
+pub(super) struct Within<'d>(&'d Crowd);
+
+impl Crowd {
+    fn enter(&self) -> Within<'_> {
+        self.count.fetch_add(1, Ordering::SeqCst);
+        Within(self)
+    }
+
+    /// Waits until there are none.
+    async fn gone(&self) {
+        loop {
+            let mut gone = pin!(self.is_gone.notified());
+            gone.as_mut().enable();
+            if self.count.load(Ordering::SeqCst) == 0 {
+                return;
+            }
+            gone.await;
+        }
+    }
+}
 
 impl Drop for Within<'_> {
     fn drop(&mut self) {
-        if self.0.under_way.fetch_sub(1, Ordering::SeqCst) == 1 {
-            self.0.is_idle.notify_waiters();
+        if self.0.count.fetch_sub(1, Ordering::SeqCst) == 1 {
+            self.0.is_gone.notify_waiters();
         }
     }
 }
@@ -92,27 +124,27 @@ impl Door {
             successor: OnceLock::new(),
             leads: AtomicUsize::new(HERE),
             turned: watch::Sender::new(()),
-            under_way: AtomicUsize::new(0),
-            is_idle: Notify::new(),
+            signing_in: Crowd::default(),
+            within: Crowd::default(),
             aside: Mutex::default(),
         }
+    }
+
+    /// Has new sign-ins wait, and nobody else, until those that are under way are done; whether that came to be in
+    /// time. They wait on until the door is opened or leads elsewhere.
+    pub(super) async fn settle(&self, limit: Duration) -> bool {
+        self.leads.store(HERE_BUT_SIGN_INS, Ordering::SeqCst);
+        timeout(limit, self.signing_in.gone()).await.is_ok()
     }
 
     /// Lets nobody in any more, and waits until everybody is out; whether that came to be in time.
     pub(super) async fn shut(&self, limit: Duration) -> bool {
         self.leads.store(NOWHERE, Ordering::SeqCst);
-        timeout(limit, self.empty()).await.is_ok()
-    }
-
-    async fn empty(&self) {
-        loop {
-            let mut idle = pin!(self.is_idle.notified());
-            idle.as_mut().enable();
-            if self.under_way.load(Ordering::SeqCst) == 0 {
-                return;
-            }
-            idle.await;
-        }
+        let empty = async {
+            self.signing_in.gone().await;
+            self.within.gone().await;
+        };
+        timeout(limit, empty).await.is_ok()
     }
 
     /// Leads to the engine here again.
@@ -149,15 +181,24 @@ impl Door {
 
     /// Keeps the sessions here for as long as the answer is held; none where they are being handed over.
     pub(super) fn stay(&self) -> Option<Within<'_>> {
-        self.under_way.fetch_add(1, Ordering::SeqCst);
-        let within = Within(self);
+        let within = self.within.enter();
+        self.is_here().then_some(within)
+    }
+
+    /// The same for somebody who is about to sign in.
+    fn sign_in_here(&self) -> Option<Within<'_>> {
+        let within = self.signing_in.enter();
         (self.leads.load(Ordering::SeqCst) == HERE).then_some(within)
     }
 
     async fn way(&self) -> Way<'_> {
+        self.way_by(Self::stay).await
+    }
+
+    async fn way_by<'d>(&'d self, stay: fn(&'d Self) -> Option<Within<'d>>) -> Way<'d> {
         loop {
             let mut turned = self.turned.subscribe();
-            if let Some(within) = self.stay() {
+            if let Some(within) = stay(self) {
                 return Way::Here(within);
             }
             if let Some(successor) = self.there() {
@@ -174,7 +215,7 @@ impl Door {
     }
 
     fn is_here(&self) -> bool {
-        self.leads.load(Ordering::SeqCst) == HERE
+        matches!(self.leads.load(Ordering::SeqCst), HERE | HERE_BUT_SIGN_INS)
     }
 }
 
@@ -228,7 +269,7 @@ impl SessionEngine for Door {
     }
 
     async fn sign_in(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
-        match self.way().await {
+        match self.way_by(Self::sign_in_here).await {
             Way::Here(_within) => self.own.sign_in(request).await,
             Way::There(successor) => successor.sign_in(request).await,
         }
@@ -238,7 +279,7 @@ impl SessionEngine for Door {
         &self,
         request: ChangePassword,
     ) -> Result<Arc<Session>, ChangePasswordError> {
-        match self.way().await {
+        match self.way_by(Self::sign_in_here).await {
             Way::Here(_within) => self.own.change_password(request).await,
             Way::There(successor) => successor.change_password(request).await,
         }
@@ -320,6 +361,7 @@ impl std::fmt::Debug for Door {
 const HERE: usize = 0;
 const NOWHERE: usize = 1;
 const THERE: usize = 2;
+const HERE_BUT_SIGN_INS: usize = 3;
 /// Accesses that are put aside for the moment of a hand-over.
 const TOUCHED_MAX: usize = 1 << 16;
 const POSTS_MAX: usize = 64;

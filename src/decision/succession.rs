@@ -73,7 +73,7 @@ pub enum Happened {
 pub enum Step {
     /// Starts the successor, and gives it the sockets once it has read its configuration.
     Start,
-    /// Has questions about sessions wait, and closes the store.
+    /// Has new sign-ins wait for those under way, then all questions about sessions, and closes the store.
     Close,
     /// Gives away what is known in memory only, and says that the store is the successor's.
     Give,

@@ -95,9 +95,15 @@ impl Attempt<'_> {
             Some(false) => return self.not_closed(STILL_READ),
             Some(true) => {}
         }
+        // Everybody who is signed in would wait for them behind a door that is shut.
+        match self.wait(own.door.settle(SETTLED_WITHIN)) {
+            None => return self.not_closed(TOLD_TO_STOP),
+            Some(false) => return self.not_closed(SIGN_INS_TAKE_TOO_LONG),
+            Some(true) => {}
+        }
         match self.wait(own.door.shut(SHUT_WITHIN)) {
             None => return self.not_closed(TOLD_TO_STOP),
-            Some(false) => return self.not_closed(TAKE_TOO_LONG),
+            Some(false) => return self.not_closed(QUESTIONS_TAKE_TOO_LONG),
             Some(true) => {}
         }
         self.parts.duty.send_replace(false);
@@ -327,8 +333,13 @@ pub(super) fn unexpected() -> UpgradeReport {
 
 pub(super) const TOLD_TO_STOP: &str = "the gateway was told to stop";
 const STILL_READ: &str = "the sessions of the last start are still being read; try again later";
-const TAKE_TOO_LONG: &str = "sign-ins that are under way take too long; try again later";
-/// How long the questions under way may take: passwords are checked one after the other.
+const SIGN_INS_TAKE_TOO_LONG: &str = "sign-ins that are under way take too long; try again later";
+const QUESTIONS_TAKE_TOO_LONG: &str =
+    "questions about sessions that are under way take too long; try again later";
+/// How long the sign-ins under way may take: passwords are checked one after the other. With the two beside it, it is
+/// less than the minute for which a successor waits for the sessions.
+const SETTLED_WITHIN: Duration = Duration::from_secs(25);
+/// How long the questions under way may take.
 const SHUT_WITHIN: Duration = Duration::from_secs(10);
 /// How long the records of the last start may take.
 const LOADED_WITHIN: Duration = Duration::from_secs(20);
