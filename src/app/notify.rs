@@ -104,17 +104,27 @@ fn watchdog() -> Option<Duration> {
 /// Says something where nobody waits long for a manager whose queue is full. One thread at most waits for it.
 async fn apart(say: impl FnOnce() + Send + 'static) {
     static TELLING: Semaphore = Semaphore::const_new(1);
-    let said = async {
-        let turn = TELLING.acquire().await;
+    in_turn(&TELLING, say).await;
+}
+
+/// Says something when nobody else does. Whoever asks may rest meanwhile, as a reload does off duty: a place in the
+/// queue that is given to them would hold up all others.
+async fn in_turn(turns: &'static Semaphore, say: impl FnOnce() + Send + 'static) {
+    let said = async move {
+        let turn = turns.acquire().await;
         tokio::task::spawn_blocking(move || {
             say();
             drop(turn);
         })
         .await
     };
-    if timeout(HEARD_WITHIN, said).await.is_err() {
-        tracing::debug!("the service manager does not read what it is told");
-    }
+    let telling = tokio::spawn(async move {
+        if timeout(HEARD_WITHIN, said).await.is_err() {
+            tracing::debug!("the service manager does not read what it is told");
+        }
+    });
+    // It breaks off only with the process.
+    telling.await.ok();
 }
 
 fn say(what: &[NotifyState<'_>]) {
@@ -126,3 +136,31 @@ fn say(what: &[NotifyState<'_>]) {
 /// How often within the limit: one may be late.
 const OFTEN: u32 = 3;
 const HEARD_WITHIN: Duration = Duration::from_secs(2);
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures_util::FutureExt;
+    use tokio::sync::oneshot;
+
+    use super::*;
+
+    /// The watchdog was not told for as long as a reload rested in the queue.
+    #[tokio::test]
+    async fn one_that_rests_while_it_waits_for_its_turn_holds_up_nobody() {
+        static TURNS: Semaphore = Semaphore::const_new(1);
+        let turn = TURNS.acquire().await.unwrap();
+        let mut resting = pin!(in_turn(&TURNS, || {}));
+        assert!(resting.as_mut().now_or_never().is_none());
+        // It gets into the queue.
+        tokio::task::yield_now().await;
+        drop(turn);
+        let (say, said) = oneshot::channel();
+        let tell = move || {
+            say.send(()).ok();
+        };
+        in_turn(&TURNS, tell).await;
+        said.await.unwrap();
+    }
+}
