@@ -55,15 +55,17 @@ struct Rate {
     a_second: u64,
 }
 
-/// What anybody can bring about is bounded, most of all what needs no account.
+/// What anybody can bring about is bounded, most of all what needs no account: that shares its bound with nothing
+/// that does, or strangers could keep out of the trail what users are denied.
 const fn rate(kind: EventKind) -> Option<Rate> {
     match kind {
-        EventKind::CookieMismatched | EventKind::CookieNotOpened | EventKind::CookieStrayed => {
-            Some(Rate {
-                burst: 60,
-                a_second: 1,
-            })
-        }
+        EventKind::Barred
+        | EventKind::CookieMismatched
+        | EventKind::CookieNotOpened
+        | EventKind::CookieStrayed => Some(Rate {
+            burst: 60,
+            a_second: 1,
+        }),
         EventKind::Denied | EventKind::SignInRefused => Some(Rate {
             burst: 1000,
             a_second: 20,
@@ -105,6 +107,14 @@ mod tests {
         assert_eq!(allowance.take(second(10_000)), Some(1));
         // A clock that was set back gives nothing and takes nothing.
         assert_eq!(allowance.take(second(1)), Some(0));
+    }
+
+    #[test]
+    fn what_is_barred_is_bounded_as_garbage_is_since_strangers_can_have_it_written() {
+        let now = Timestamp::from_millis(0);
+        let mut allowance = Allowance::new(EventKind::Barred, now);
+        let written = (0..1000).filter(|_| allowance.take(now).is_some());
+        assert_eq!(written.count(), 60);
     }
 
     #[test]

@@ -33,6 +33,8 @@ pub struct Actor {
 /// What happened.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum EventKind {
+    /// A request was denied that anybody may have made: nobody was asked who it is, or nobody is signed in.
+    Barred,
     /// Somebody asked a running gateway to do something, by the command line.
     CommandGiven,
     /// A configuration is served from now on.
@@ -45,7 +47,7 @@ pub enum EventKind {
     CookieNotOpened,
     /// A cookie came from elsewhere than it is bound to (D-19).
     CookieStrayed,
-    /// A request was denied.
+    /// A request of somebody who is signed in was denied.
     Denied,
     /// A gateway handed its sockets and sessions over to another process.
     HandedOver,
@@ -81,7 +83,8 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind.
-    pub const ALL: [Self; 22] = [
+    pub const ALL: [Self; 23] = [
+        Self::Barred,
         Self::CommandGiven,
         Self::ConfigurationLoaded,
         Self::ConfigurationRefused,
@@ -110,6 +113,7 @@ impl EventKind {
     #[must_use]
     pub const fn as_str(self) -> &'static str {
         match self {
+            Self::Barred => "barred",
             Self::CommandGiven => "command_given",
             Self::ConfigurationLoaded => "configuration_loaded",
             Self::ConfigurationRefused => "configuration_refused",

@@ -58,9 +58,10 @@ impl Denied<'_> {
             request_id = %self.id, virtual_host = %self.host, route = self.route,
             decision = "deny", reason, "request denied"
         );
+        let event = self.event(EventKind::Denied);
         let event = match self.policy {
-            "" => self.event(),
-            name => self.event().with("policy", name),
+            "" => event,
+            name => event.with("policy", name),
         };
         let event = event.with("reason", reason);
         let event = match denial.unknown.as_slice() {
@@ -70,8 +71,8 @@ impl Denied<'_> {
         audit.note(event.request(self.id));
     }
 
-    fn event(&self) -> Event {
-        let event = Event::new(EventKind::Denied);
+    fn event(&self, kind: EventKind) -> Event {
+        let event = Event::new(kind);
         let event = match self.claim {
             Some(claim) => event.user(&claim.facts.subject).session(&claim.facts.sso),
             None => event,
@@ -86,8 +87,8 @@ impl Denied<'_> {
 }
 
 impl Serving {
-    /// Refuses a request that is denied whoever makes it, and tells of it: the log now and then, since strangers
-    /// can have it told, and the trail as it does of all denials.
+    /// Refuses a request that is denied whoever makes it, and tells of it now and then, since strangers can have it
+    /// told: in the trail as a kind of its own, so that they keep no denial of a user out of it.
     pub(super) fn bar(&self, denied: &Denied<'_>, why: Barred) -> Refusal {
         let reason = why.reason();
         let (network, now) = (Network::of(denied.client), self.clock.now());
@@ -97,7 +98,7 @@ impl Serving {
                 route = denied.route, decision = "deny", reason, kept_back, "request denied"
             );
         }
-        let event = denied.event().with("reason", reason);
+        let event = denied.event(EventKind::Barred).with("reason", reason);
         self.gate.audit.note(event.request(denied.id));
         Refusal::Barred
     }
@@ -130,13 +131,14 @@ impl Serving {
             claim: None,
             id: request.id,
         };
-        let event = denied.event().with("reason", reason);
         let event = match permit.session() {
-            Some(session) => event
+            Some(session) => denied
+                .event(EventKind::Denied)
                 .user(&session.facts.subject)
                 .session(&session.facts.sso),
-            None => event,
+            None => denied.event(EventKind::Barred),
         };
+        let event = event.with("reason", reason);
         self.gate.audit.note(event.request(request.id));
         Refusal::Untellable
     }

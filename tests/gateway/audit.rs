@@ -8,12 +8,18 @@ use std::time::Duration;
 
 use sha2::Digest;
 use sha2::Sha256;
+use tokio::io::AsyncReadExt;
+use tokio::io::AsyncWriteExt;
 
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::Protocol;
 use crate::support::Request;
+use crate::support::Url;
+use crate::support::client;
 use crate::support::until;
+use crate::support::wait::within;
 use crate::support::websocket;
 use crate::support::yaml;
 
@@ -381,13 +387,7 @@ async fn a_denial_names_its_policy_and_the_rules_that_could_not_be_told_d_23() {
 
 #[tokio::test]
 async fn who_is_denied_by_address_or_origin_is_written_down_and_not_called_signed_in_d_23() {
-    let (gateway, application) = start("").await;
-    let config = std::fs::read_to_string(gateway.folder().join("gateway.yaml")).unwrap();
-    let open = "      - { path: /plain, access: excluded, pool: app }\n";
-    let closed =
-        "      - { path: /closed, access: excluded, addresses: [{ deny: all }], pool: app }\n";
-    let config = config.replace(open, &format!("{closed}{open}"));
-    gateway.reload_with(&config).await;
+    let (gateway, application) = start_with_closed().await;
     let mut nobody = Browser::new(&gateway);
     let page = nobody.get("https://app.test/closed/x?s3cret=1").await;
     let page = page.expect(403);
@@ -398,7 +398,7 @@ async fn who_is_denied_by_address_or_origin_is_written_down_and_not_called_signe
         "{text}"
     );
     let reference = page.header("x-request-id");
-    let told = last(&gateway, "denied").await;
+    let told = last(&gateway, "barred").await;
     assert_eq!(told["reason"], "the route does not let this address in");
     assert_eq!(told["request_id"], reference);
     assert_eq!(told["client"], "127.0.0.1");
@@ -412,7 +412,59 @@ async fn who_is_denied_by_address_or_origin_is_written_down_and_not_called_signe
     let words = "a page of another origin opens a WebSocket";
     let told = lines(&gateway, words).await;
     let told = told.iter().find(|line| line["reason"] == words).unwrap();
-    assert_eq!(told["event"], "denied");
+    assert_eq!(told["event"], "barred");
     assert_eq!(told["route"], "/plain");
     assert_eq!(application.requests(), 0);
+}
+
+#[tokio::test]
+async fn strangers_keep_no_denial_of_a_user_out_of_the_trail_d_23() {
+    let (gateway, _application) = start_with_closed().await;
+    let mut alice = Browser::signed_in(&gateway, "alice").await;
+    let url = Url::parse("https://app.test/closed");
+    let stranger = client::connect(&url, alice.address(&url), Protocol::H1);
+    let mut stranger = stranger.await.unwrap();
+    for _ in 0..1500 {
+        let head = b"HEAD /closed HTTP/1.1\r\nHost: app.test\r\n\r\n";
+        stranger.write_all(head).await.unwrap();
+        let answer = within("an answer", SOON, head_of(&mut stranger)).await;
+        assert!(answer.starts_with(b"HTTP/1.1 403 "));
+    }
+    for _ in 0..5 {
+        let denied = alice.get("https://app.test/admin").await.expect(403);
+        let reference = denied.header("x-request-id");
+        let lines = lines(&gateway, reference).await;
+        let told = lines.iter().find(|line| line["request_id"] == reference);
+        let told = told.unwrap();
+        assert_eq!(
+            (&told["event"], &told["user"]),
+            (&"denied".into(), &"alice".into())
+        );
+        assert!(told["suppressed"].is_null(), "{told}");
+    }
+    let written = lines(&gateway, "\"barred\"").await;
+    let barred = written.iter().filter(|line| line["event"] == "barred");
+    assert!(barred.count() < 400);
+}
+
+/// With a route that lets no address in.
+async fn start_with_closed() -> (Gateway, Application) {
+    let (gateway, application) = start("").await;
+    let config = std::fs::read_to_string(gateway.folder().join("gateway.yaml")).unwrap();
+    let open = "      - { path: /plain, access: excluded, pool: app }\n";
+    let closed =
+        "      - { path: /closed, access: excluded, addresses: [{ deny: all }], pool: app }\n";
+    let config = config.replace(open, &format!("{closed}{open}"));
+    gateway.reload_with(&config).await;
+    (gateway, application)
+}
+
+/// The head of the answer to a request that gets no body.
+async fn head_of(connection: &mut client::Connection) -> Vec<u8> {
+    let mut head = Vec::new();
+    while !head.ends_with(b"\r\n\r\n") {
+        let read = connection.read_buf(&mut head).await.unwrap();
+        assert!(read > 0, "the connection was closed");
+    }
+    head
 }
