@@ -86,6 +86,10 @@ pub struct Denial {
     pub rule: Option<usize>,
     /// The first rules that could not be told, of those that were asked.
     pub unknown: Vec<usize>,
+    /// The session of the one who is denied.
+    pub session: Arc<Session>,
+    /// The level that counts.
+    pub level: AuthLevel,
 }
 
 /// Why somebody has to sign in.
@@ -121,6 +125,8 @@ pub fn decide(asked: &Asked<'_>, standing: Standing, now: Timestamp) -> Decision
                 Verdict::Deny(rule) => Decision::Deny(Denial {
                     rule,
                     unknown: explanation::unknown(asked.policy, rule, &subject),
+                    session: Arc::clone(session),
+                    level: *level,
                 }),
             }
         }

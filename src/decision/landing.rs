@@ -43,8 +43,9 @@ impl Landing {
     }
 }
 
-/// Whether a browser that is denied at each step comes back to where it was, or to no end. Wherever that is so it is
-/// shown a page, and so it is where it would be sent to the very same place.
+/// Whether a browser that goes on as `next` says comes back to where it was denied, or to no end. `next` is where it is
+/// sent from a place, being denied there too; nothing where it stays. Wherever it comes back it is shown a page, and so
+/// it is where it would be sent to the very same place.
 #[must_use]
 pub fn comes_back(
     from: &Landing,

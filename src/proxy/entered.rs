@@ -12,16 +12,11 @@ use http::Method;
 use http::Uri;
 use pingora::http::RequestHeader;
 
-use crate::decision::admission::Asked;
 use crate::decision::admission::Decision;
 use crate::decision::admission::Standing;
-use crate::decision::admission::decide;
 use crate::decision::facts::RequestFacts;
 use crate::decision::forwarded::Scheme;
 use crate::decision::path::normalise;
-use crate::decision::routing::RouteFound;
-use crate::decision::routing::Traits;
-use crate::model::claim::Activity;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
@@ -88,37 +83,19 @@ impl Serving {
         let Ok(path) = normalise(entered.uri.path()) else {
             return false;
         };
-        let request = Traits {
+        let request = RequestFacts {
+            id: entered.id,
             method: &entered.method,
             scheme: entered.scheme,
+            host: entered.host.as_str(),
+            path: path.as_str(),
             query: entered.uri.query(),
             headers: &entered.headers,
-        };
-        let RouteFound::Found(route) = host.routes.find_for(&path, &request) else {
-            return false;
-        };
-        if !route.config.addresses.let_in(entered.address) {
-            return false;
-        }
-        let asked = Asked {
-            access: route.config.access,
-            policy: &route.config.policy,
-            level: route.config.level,
-            activity: Activity::None,
-            request: RequestFacts {
-                id: entered.id,
-                method: &entered.method,
-                scheme: entered.scheme,
-                host: entered.host.as_str(),
-                path: path.as_str(),
-                query: entered.uri.query(),
-                headers: &entered.headers,
-                address: entered.address,
-                tls: tls.filter(|_| entered.is_direct),
-            },
+            address: entered.address,
+            tls: tls.filter(|_| entered.is_direct),
         };
         let level = claim.facts.level.min(session.facts.level);
-        let decision = decide(&asked, Standing::SignedIn(session, level), now);
-        matches!(decision, Decision::Allow(_))
+        let foreseen = host.foresee(&path, &request, Standing::SignedIn(session, level), now);
+        matches!(foreseen, Some((_, Decision::Allow(_))))
     }
 }

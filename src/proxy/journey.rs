@@ -193,7 +193,7 @@ impl Serving {
                 noted.is_denied(claim.as_deref());
                 let denied = found.denied(head, ctx.id, claim.as_deref());
                 denied.tell(&denial, self.gate.audit.as_ref());
-                Ok(self.denied(ctx, &found, head))
+                Ok(self.denied(ctx, &found, head, &denial))
             }
             Decision::LogIn(cause) => {
                 tracing::debug!(

@@ -28,6 +28,7 @@ pub mod error_pages;
 mod exchange;
 pub mod farewell;
 mod fixed;
+mod foresight;
 pub mod forward;
 mod found;
 mod framing;

@@ -4,6 +4,7 @@
 //! What is to be done is configured; how an answer is written is `answer`.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use http::Method;
 use http::header;
@@ -14,7 +15,10 @@ use crate::config::outcome::Challenge;
 use crate::config::outcome::Denied;
 use crate::crypto::bearer::Bearer;
 use crate::decision::admission::Asked;
+use crate::decision::admission::Decision;
+use crate::decision::admission::Denial;
 use crate::decision::admission::Permit;
+use crate::decision::admission::Standing;
 use crate::decision::cookies::CookieNames;
 use crate::decision::facts::RequestFacts;
 use crate::decision::facts::Subject;
@@ -30,8 +34,6 @@ use crate::decision::reply::DeniedAnswer;
 use crate::decision::reply::Reply;
 use crate::decision::reply::ReplyKind;
 use crate::decision::response::Given;
-use crate::decision::routing::RouteFound;
-use crate::decision::routing::Traits;
 use crate::decision::template::Form;
 use crate::decision::template::Template;
 use crate::gate::challenge::Asker;
@@ -131,6 +133,7 @@ impl Serving {
         ctx: &RequestContext,
         found: &Found<'_>,
         head: &RequestHeader,
+        denial: &Denial,
     ) -> Step {
         let config = &found.route.config;
         let answer = match &config.outcomes.denied {
@@ -139,7 +142,7 @@ impl Serving {
                 if inbound::asker(&head.method, &head.headers) == Asker::Navigation =>
             {
                 let (request, host) = (found.facts(head, ctx), &found.arrived.host);
-                if let Some(location) = self.elsewhere(address, &request, host) {
+                if let Some(location) = self.elsewhere(address, &request, host, denial) {
                     return Step::Reply(Reply::new(ReplyKind::Redirect(location)));
                 }
                 DeniedAnswer::Page(config.outcomes.remediation.clone())
@@ -157,6 +160,7 @@ impl Serving {
         address: &Template,
         request: &RequestFacts<'_>,
         host: &HostName,
+        denial: &Denial,
     ) -> Option<String> {
         let location = self.location(address, request)?;
         let here = Landing {
@@ -168,15 +172,25 @@ impl Serving {
         let Some(first) = Landing::of(&location, host) else {
             return Some(location);
         };
-        let circles = comes_back(&here, first, |at| self.sent_on(at, request));
+        let circles = comes_back(&here, first, |at| self.sent_on(at, request, denial));
         (!circles).then_some(location)
     }
 
-    /// Where a browser is sent that is denied at a place; nowhere, if it is shown a page there.
-    fn sent_on(&self, at: &Landing, request: &RequestFacts<'_>) -> Option<Landing> {
+    /// Where a browser is sent on from a place, being who was denied here; nowhere, if it is let in there, asked to
+    /// sign in or shown a page, or if that cannot be told.
+    fn sent_on(
+        &self,
+        at: &Landing,
+        request: &RequestFacts<'_>,
+        denial: &Denial,
+    ) -> Option<Landing> {
         let path = normalise(&at.path).ok()?;
         let method = Method::GET;
         let host = self.hosts.find(at.host.as_str())?;
+        // By another name it may show another certificate.
+        if host.client_auth.is_some() && at.host.as_str() != request.host {
+            return None;
+        }
         let there = RequestFacts {
             id: request.id,
             method: &method,
@@ -188,9 +202,12 @@ impl Serving {
             address: request.address,
             tls: request.tls,
         };
-        let RouteFound::Found(route) = host.routes.find_for(&path, &Traits::of(&there)) else {
-            return None;
-        };
+        let standing = Standing::SignedIn(Arc::clone(&denial.session), denial.level);
+        let (route, decision) = host.foresee(&path, &there, standing, self.clock.now())?;
+        match decision {
+            Decision::Allow(_) | Decision::LogIn(_) => return None,
+            Decision::Deny(_) => {}
+        }
         let address = match &route.config.outcomes.denied {
             Denied::Page | Denied::Status => return None,
             Denied::Redirect(address) => address,

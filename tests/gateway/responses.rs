@@ -220,6 +220,48 @@ async fn nobody_who_is_denied_is_sent_round_and_round() {
 }
 
 #[tokio::test]
+async fn who_is_let_in_on_the_way_of_the_denied_is_sent_there_though_others_would_come_back() {
+    let recorder = Recorder::start().await;
+    let gateway = start(
+        &recorder,
+        "",
+        "      - { path: /staff, access: protected, policy: [{ allow: { group: staff } }], pool: app, failure_url: /customers }
+      - { path: /customers, access: protected, policy: [{ allow: { group: customers } }], pool: app, failure_url: /staff }
+      - { path: /north, access: protected, policy: [{ allow: { when: \"user.attributes.desk == 'north'\" } }], pool: app,
+          failure_url: /south }
+      - { path: /south, access: protected, policy: [{ allow: { when: \"user.attributes.desk == 'south'\" } }], pool: app,
+          failure_url: /north }
+      - { path: /far, access: protected, policy: [], pool: app, failure_url: /between }
+      - { path: /between, access: protected, policy: [{ allow: { when: \"user.attributes.desk == 'x'\" } }], pool: app,
+          failure_url: \"/staff?from=${request.path}\" }
+",
+    )
+    .await;
+    let mut alice = Browser::new(&gateway);
+    let first = alice.sign_in("https://app.test/staff", "alice").await;
+    first.expect(200);
+    for (path, next) in [("/customers", "/staff"), ("/far", "/between")] {
+        let sent = alice
+            .get(&format!("https://app.test{path}"))
+            .await
+            .expect(303);
+        assert_eq!(sent.header("location"), next);
+    }
+    let mut bob = Browser::new(&gateway);
+    let page = bob.sign_in("https://app.test/staff", "bob").await;
+    page.expect(403);
+    // An attribute that bob does not have refuses at each step.
+    for path in ["/staff", "/customers", "/north", "/south"] {
+        let page = bob.get(&format!("https://app.test{path}")).await;
+        let page = page.expect(403);
+        assert!(
+            page.text().contains("not allowed to open this page"),
+            "{path}"
+        );
+    }
+}
+
+#[tokio::test]
 async fn a_sign_in_is_asked_for_as_the_route_says_d_8() {
     let recorder = Recorder::start().await;
     let gateway = start(

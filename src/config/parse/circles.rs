@@ -1,6 +1,7 @@
 //! Where users are led that are denied, and denied again: a doubt about `failure_url`s that come back.
 //!
-//! What the gateway does where they do is `decision::landing`'s to say: it shows its own page.
+//! What the gateway does where they do is `decision::landing`'s to say: it shows its own page to whoever is denied at
+//! each step, and sends others. Who that is, is not known here.
 
 use http::Method;
 
