@@ -12,6 +12,7 @@ use pingora::ErrorType;
 use crate::proxy::address::with_socket;
 use crate::proxy::context::Admitted;
 use crate::proxy::context::RequestContext;
+use crate::proxy::forward::target_of;
 use crate::proxy::inbound::InboundError;
 
 /// Why a request is not forwarded.
@@ -161,7 +162,8 @@ pub(super) const fn refusal_of(error: InboundError) -> Refusal {
     }
 }
 
-/// Tells of a request that failed. Whoever is not signed in has no line for each: anybody can have many fail.
+/// Tells of a request that failed. Whoever is not signed in has no line for each: anybody can have many fail. What is
+/// told of one pool keeps back nothing of another.
 pub(super) fn tell_failure(status: u16, error: &Error, ctx: &RequestContext) {
     let admitted = ctx.admitted.as_deref();
     let client = match (admitted, &ctx.current) {
@@ -169,16 +171,19 @@ pub(super) fn tell_failure(status: u16, error: &Error, ctx: &RequestContext) {
         (Some(admitted), _) => Some(admitted.arrived.origin.client),
         (None, current) => current.as_ref().map(|current| current.connection.peer.ip()),
     };
+    let target = admitted.and_then(target_of);
+    let pool = target.map(|target| target.pool.config.name.as_str());
     let kept_back = match client {
         None => Some(0),
         Some(client) => {
-            let why = format!("{status} {}", error.etype().as_str());
+            let kind = error.etype().as_str();
+            let why = format!("{status} {kind} {}", pool.unwrap_or_default());
             ctx.serving.may_tell(client, &why)
         }
     };
     if let Some(kept_back) = kept_back {
         let error = reason(error, admitted);
-        tracing::info!(request_id = %ctx.id, status, kept_back, %error, "request failed");
+        tracing::info!(request_id = %ctx.id, status, pool, kept_back, %error, "request failed");
     }
 }
 

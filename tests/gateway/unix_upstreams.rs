@@ -14,6 +14,7 @@ use tokio::net::UnixListener;
 use crate::support::Application;
 use crate::support::Browser;
 use crate::support::Gateway;
+use crate::support::HEAD;
 use crate::support::LocalSocket;
 use crate::support::Manner;
 use crate::support::Multiplexed;
@@ -52,6 +53,40 @@ async fn ask(gateway: &Gateway, times: usize) {
     let mut browser = Browser::new(gateway);
     for _ in 0..times {
         browser.get(PAGE).await.expect(200);
+    }
+}
+
+#[tokio::test]
+async fn a_pool_that_fails_hides_no_failure_of_another() {
+    let folder = Folder::new();
+    let gateway = Gateway::start(&format!(
+        "{HEAD}pools:
+  northern: {{ primary: [\"{}\"] }}
+  southern: {{ primary: [\"{}\"] }}
+virtual_hosts:
+  - host: app.test
+    routes:
+      - {{ path: /north, access: excluded, pool: northern }}
+      - {{ path: /south, access: excluded, pool: southern }}
+",
+        folder.name("north.sock"),
+        folder.name("south.sock")
+    ))
+    .await;
+    let mut nobody = Browser::new(&gateway);
+    for (path, pool) in [("north", "northern"), ("south", "southern")] {
+        let page = nobody.get(&format!("https://app.test/{path}")).await;
+        page.expect(503);
+        until(
+            &format!("a failure of {pool} is told"),
+            PATIENCE,
+            || async {
+                let log = gateway.log();
+                let mut failed = log.lines().filter(|line| line.contains("request failed"));
+                failed.find(|line| line.contains(pool)).map(|_| ())
+            },
+        )
+        .await;
     }
 }
 
