@@ -3,7 +3,6 @@
 use std::net::IpAddr;
 
 use crate::backchannel::wire::Code;
-use crate::model::network::Network;
 use crate::model::time::Timestamp;
 use crate::telemetry;
 
@@ -14,7 +13,7 @@ pub(super) struct Complaints(telemetry::complaints::Complaints);
 impl Complaints {
     /// Tells of a caller, unless the same was told of it lately.
     pub(super) fn tell(&self, caller: IpAddr, code: Option<Code>, why: &str, now: Timestamp) {
-        let Some(kept_back) = self.0.note(Network::of(caller), why, now) else {
+        let Some(kept_back) = self.0.note(caller, why, now) else {
             return;
         };
         let code = code.map(Code::as_str);

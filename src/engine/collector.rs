@@ -27,7 +27,6 @@ use crate::model::claim::Place;
 use crate::model::claim::Presented;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
-use crate::model::network::Network;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::ports::audit_trail::AuditTrail;
@@ -175,7 +174,7 @@ impl Collector {
     ) {
         let (client, now) = (visitor.address, self.clock.now());
         let why = format!("{what}: {alike}");
-        if let Some(kept_back) = self.complaints.note(Network::of(client), &why, now) {
+        if let Some(kept_back) = self.complaints.note(client, &why, now) {
             tracing::info!(%client, kept_back, error, "{what}");
         }
     }

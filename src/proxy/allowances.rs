@@ -285,13 +285,6 @@ impl Serving {
         Ok(())
     }
 
-    /// Whether to tell of something that anybody can cause, and how often it was not told before; none if the same
-    /// was told of the client's network lately.
-    pub(super) fn may_tell(&self, client: IpAddr, why: &str) -> Option<u64> {
-        let (network, now) = (Network::of(client), self.clock.now());
-        self.limiters.complaints.note(network, why, now)
-    }
-
     fn tell_of_limit(&self, found: &Found<'_>, id: RequestId, limit: Limit) {
         self.counts.note_limit(limit);
         let (client, limit) = (found.arrived.origin.client, limit.as_str());

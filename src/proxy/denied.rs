@@ -12,7 +12,6 @@ use crate::logbook::event::EventKind;
 use crate::model::claim::Claim;
 use crate::model::id::RequestId;
 use crate::model::name::HostName;
-use crate::model::network::Network;
 use crate::ports::audit_trail::AuditTrail;
 use crate::proxy::found::Found;
 use crate::proxy::refusal::Refusal;
@@ -91,8 +90,7 @@ impl Serving {
     /// told: in the trail as a kind of its own, so that they keep no denial of a user out of it.
     pub(super) fn bar(&self, denied: &Denied<'_>, why: Barred) -> Refusal {
         let reason = why.reason();
-        let (network, now) = (Network::of(denied.client), self.clock.now());
-        if let Some(kept_back) = self.limiters.complaints.note(network, reason, now) {
+        if let Some(kept_back) = self.may_tell(denied.client, reason) {
             tracing::info!(
                 request_id = %denied.id, client = %denied.client, virtual_host = %denied.host,
                 route = denied.route, decision = "deny", reason, kept_back, "request denied"

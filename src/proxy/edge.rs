@@ -29,7 +29,6 @@ use crate::config::Http2;
 use crate::decision::forwarded::is_trusted;
 use crate::decision::proxy_header::Announcement;
 use crate::logbook::access::Decision;
-use crate::model::network::Network;
 use crate::proxy::access;
 use crate::proxy::connection::Connection;
 use crate::proxy::connections::Connections;
@@ -285,8 +284,7 @@ impl Edge {
 
     fn complain(&self, serving: &Serving, client: Option<IpAddr>, why: &str) {
         let client = client.unwrap_or(THIS_MACHINE);
-        let (network, now) = (Network::of(client), serving.clock.now());
-        if let Some(kept_back) = self.complaints.note(network, why, now) {
+        if let Some(kept_back) = self.complaints.note(client, why, serving.clock.now()) {
             tracing::warn!(%client, kept_back, "{why}");
         }
     }

@@ -13,6 +13,7 @@ pub mod answer;
 pub mod arrival;
 mod body_places;
 pub mod client_auth;
+mod complaints;
 pub mod compression;
 pub mod connect;
 mod connection;

@@ -4,6 +4,7 @@
 //! What is complained about, and in which words, is said where it happens.
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use parking_lot::Mutex;
@@ -36,7 +37,8 @@ impl Complaints {
     /// Whether to tell of a client, and how often it was not told before; none if the same was told of its
     /// network lately. Networks for which no place is left count as one, so that nobody who has many of them silences
     /// what others have to be told of.
-    pub fn note(&self, client: Network, why: &str, now: Timestamp) -> Option<u64> {
+    pub fn note(&self, client: IpAddr, why: &str, now: Timestamp) -> Option<u64> {
+        let client = Network::of(client);
         let mut lately = self.0.lock();
         let Lately { clients, crowd } = &mut *lately;
         if clients.len() >= CLIENTS_MAX && !clients.contains_key(&client) {
@@ -98,8 +100,8 @@ mod tests {
         Timestamp::from_millis(1_000_000 + seconds * 1000)
     }
 
-    fn caller(number: u32) -> Network {
-        Network::of(Ipv4Addr::from_bits(number).into())
+    fn caller(number: u32) -> IpAddr {
+        Ipv4Addr::from_bits(number).into()
     }
 
     #[test]
