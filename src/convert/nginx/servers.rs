@@ -153,7 +153,7 @@ impl<'t> Server<'t> {
                 known,
                 closed,
             };
-            let Some((mut route, (apart, answered))) = route(site, location, place, *order) else {
+            let Some((mut route, beside)) = route(site, location, place, *order) else {
                 continue;
             };
             route
@@ -164,8 +164,8 @@ impl<'t> Server<'t> {
                 site.ledger.dropped_whole(location, why);
                 continue;
             }
-            for apart in apart {
-                made.push(route.apart(apart, &answered));
+            for apart in beside.apart {
+                made.push(route.apart(apart, &beside.answered));
             }
             made.push(route);
         }
@@ -273,8 +273,13 @@ fn collect<'t>(
     }
 }
 
-/// The paths of a location of which something else becomes, and what goes along with the answers among them.
-type Answered = (Vec<Apart>, Vec<Entry>);
+/// What becomes of a location beside its route.
+struct Beside {
+    /// Its paths of which something else becomes.
+    apart: Vec<Apart>,
+    /// What goes along with the answers among them.
+    answered: Vec<Entry>,
+}
 
 /// The route of a location. One whose paths cannot be said is left out, unless it keeps requests from something:
 /// then it takes more of them.
@@ -283,7 +288,7 @@ fn route<'t>(
     location: &'t Directive,
     place: Place<'_, 't>,
     order: Order,
-) -> Option<(Route, Answered)> {
+) -> Option<(Route, Beside)> {
     let Made {
         target,
         keys,
@@ -329,7 +334,7 @@ fn route<'t>(
         target,
         keys,
     };
-    Some((route, (apart, answered)))
+    Some((route, Beside { apart, answered }))
 }
 
 /// The routes, each folder with what nginx does for its path without the slash.
