@@ -137,7 +137,7 @@ impl Reading<'_> {
     /// A path, or an address whose host is written out.
     pub(super) fn location(&mut self, found: &Found<'_>) -> Option<Template> {
         let template = self.template(found, Some(Form::Location))?;
-        self.check_host(found, &template);
+        self.check_host(found, Beginning::of(&template));
         Some(template)
     }
 
@@ -145,20 +145,19 @@ impl Reading<'_> {
     fn grouped_address(&mut self, pattern: &Found<'_>, to: &Found<'_>) -> Option<Address> {
         let groups = self.pattern_rewrite(pattern, to)?;
         let text = self.text(to)?;
-        let (before, group) = match text.split_once('$') {
-            Some((before, _)) => (before, Some(Part::Fact(Fact::Request(RequestFact::Id)))),
-            None => (text.as_str(), None),
+        let beginning = match text.split_once('$') {
+            Some((text, _)) => Beginning::Open(text),
+            None => Beginning::Closed(&text),
         };
-        let parts = std::iter::once(Part::Text(before.into())).chain(group);
-        self.check_host(to, &Template::new(&text, parts.collect()));
+        self.check_host(to, beginning);
         if let Some(odd) = text.chars().find(|c| !c.is_ascii_graphic()) {
             self.fault(to, Problem::Policy(PolicyProblem::Character(odd)));
         }
         Some(Address::Groups(groups))
     }
 
-    fn check_host(&mut self, found: &Found<'_>, address: &Template) {
-        if !says_its_host(address) {
+    fn check_host(&mut self, found: &Found<'_>, beginning: Beginning<'_>) {
+        if !beginning.says_its_host() {
             let problem = ForwardProblem::RedirectAddress;
             self.fault(found, Problem::Forward(problem));
         }
@@ -226,27 +225,45 @@ fn is_bare(status: StatusCode) -> bool {
     )
 }
 
-/// Whether no request chooses the host that an address leads to.
-fn says_its_host(address: &Template) -> bool {
-    let Some(Part::Text(first)) = address.parts().first() else {
-        return false;
-    };
-    if first.starts_with('/') {
-        return !first.starts_with("//") && !first.starts_with("/\\");
+/// What is written out of an address, up to the first thing in it that requests choose.
+#[derive(Clone, Copy)]
+enum Beginning<'a> {
+    /// Nothing follows, or a path with its slash.
+    Closed(&'a str),
+    /// What follows could go on with it.
+    Open(&'a str),
+}
+
+impl<'a> Beginning<'a> {
+    fn of(address: &'a Template) -> Self {
+        let mut parts = address.parts().iter();
+        let Some(Part::Text(text)) = parts.next() else {
+            return Self::Open("");
+        };
+        match parts.next() {
+            None | Some(Part::Fact(Fact::Request(RequestFact::Path))) => Self::Closed(text),
+            Some(Part::Fact(_) | Part::Text(_)) => Self::Open(text),
+        }
     }
-    let rest = first.strip_prefix("https://");
-    let Some(rest) = rest.or_else(|| first.strip_prefix("http://")) else {
-        return false;
-    };
-    let authority = match rest.find(['/', '?', '#']) {
-        Some(end) => rest.split_at_checked(end).map(|(authority, _)| authority),
-        // What follows must not become a part of the host.
-        None => match address.parts().get(1) {
-            None | Some(Part::Fact(Fact::Request(RequestFact::Path))) => Some(rest),
-            Some(Part::Fact(_) | Part::Text(_)) => None,
-        },
-    };
-    authority.and_then(host_of).is_some()
+
+    /// Whether no request chooses the host that the address leads to.
+    fn says_its_host(self) -> bool {
+        let (Self::Closed(text) | Self::Open(text)) = self;
+        if text.starts_with('/') {
+            return !text.starts_with("//") && !text.starts_with("/\\");
+        }
+        let rest = text.strip_prefix("https://");
+        let Some(rest) = rest.or_else(|| text.strip_prefix("http://")) else {
+            return false;
+        };
+        let authority = match (rest.find(['/', '?', '#']), self) {
+            (Some(end), _) => rest.split_at_checked(end).map(|(authority, _)| authority),
+            (None, Self::Closed(_)) => Some(rest),
+            // What follows must not become a part of the host.
+            (None, Self::Open(_)) => None,
+        };
+        authority.and_then(host_of).is_some()
+    }
 }
 
 pub(super) const BOTH_POOLS: &[&str] = &["http", "https"];
