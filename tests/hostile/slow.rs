@@ -45,6 +45,8 @@ const LIMITS: &str = "limits: { handshake_timeout: 1s, header_timeout: 1s, body_
      send_timeout: 1s, keep_alive_timeout: 1s, drain_timeout: 1s }\n";
 /// Longest that a slow client may last: limits add up where one follows the other, and machines are slow.
 const MOST: Duration = Duration::from_secs(15);
+/// Most of them are gone by then, which is sooner than any limit has them go by default.
+const BY_DEFAULT: Duration = Duration::from_secs(8);
 const PACE: Duration = Duration::from_millis(100);
 
 fn impatient() -> Arc<Gateway> {
@@ -79,10 +81,15 @@ fn assert_each_ends(gateway: &Arc<Gateway>, name: &str, slow: fn(&Gateway) -> Op
         })
         .collect();
     assert_others_are_served(gateway);
+    let mut all = Vec::new();
     for client in clients {
         let lasted = client.join().unwrap();
         assert!(lasted.is_some(), "{name}: still open after {MOST:?}");
+        all.extend(lasted);
     }
+    all.sort();
+    let middle = all[all.len() / 2];
+    assert!(middle < BY_DEFAULT, "{name}: as without limits, {all:?}");
 }
 
 #[test]
