@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Runs everything that `make test` promises, one step after the other, and closes with the one line
 # `N passed, N failed` over all test runners. A step that fails without counting a test (formatting,
-# lints, documentation, a build) counts as one failure. Every step runs, so one run shows every fault.
+# lints, documentation, a build) counts as one failure. Every step runs, so one run shows every fault. Tests
+# that passed only when they were run once more are named before that line.
 set -uo pipefail
 cd "$(dirname "$0")/.."
 
@@ -19,6 +20,7 @@ trap 'rm -f "$output"' EXIT
 passed=0
 failed=0
 failed_steps=()
+flaky_tests=()
 
 # Sums the closing lines of libtest, nextest and node's TAP reporter: `count passed|failed`.
 count() {
@@ -38,6 +40,11 @@ count() {
         END { print sum + 0 }'
 }
 
+# The tests that nextest ran more than once until they passed, a line each.
+flaky() {
+    sed 's/\x1b\[[0-9;]*m//g' "$output" | awk '/^ *FLAKY [0-9]+\/[0-9]+ / { print $(NF - 1), $NF }' | sort -u
+}
+
 step() {
     local name=$1 began=$SECONDS status step_failed
     shift
@@ -46,6 +53,7 @@ step() {
     status=${PIPESTATUS[0]}
     passed=$((passed + $(count passed)))
     step_failed=$(count failed)
+    mapfile -t -O "${#flaky_tests[@]}" flaky_tests < <(flaky)
     if [ "$status" -ne 0 ]; then
         failed_steps+=("$name")
         [ "$step_failed" -gt 0 ] || step_failed=1
@@ -103,6 +111,9 @@ if compgen -G 'tests/browser/*.mjs' >/dev/null; then
 fi
 
 printf '\n'
+for name in ${flaky_tests[@]+"${flaky_tests[@]}"}; do
+    printf 'flaky: %s\n' "$name"
+done
 for name in ${failed_steps[@]+"${failed_steps[@]}"}; do
     printf 'failed: %s\n' "$name"
 done

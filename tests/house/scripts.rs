@@ -59,24 +59,47 @@ fn continuous_integration_runs_make_test_and_nothing_else() {
 /// The closing line that `make test` prints is summed from what the runners print.
 #[test]
 fn the_closing_lines_of_every_runner_are_counted() {
-    let counted = |what: &str, lines: &str| {
-        let script = read("scripts/test.sh");
-        let from = script.find("count() {").unwrap();
-        let to = from + script.get(from..).unwrap().find("\n}\n").unwrap() + 3;
-        let file = tempfile::NamedTempFile::new().unwrap();
-        std::fs::write(file.path(), lines).unwrap();
-        let run = format!(
-            "output={}\n{}\ncount {what}",
-            file.path().display(),
-            script.get(from..to).unwrap()
-        );
-        let out = Command::new("bash").args(["-c", &run]).output().unwrap();
-        String::from_utf8(out.stdout).unwrap().trim().to_owned()
-    };
     let lines = "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 3 filtered out\n\
         test result: FAILED. 1 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out\n\
         \u{1b}[32m     Summary\u{1b}[0m [   1.2s] 10 tests run: 7 passed (1 slow), 2 failed, 1 timed out, 0 skipped\n\
         # pass 4\n# fail 1\nnot a summary: 99 passed\n";
-    assert_eq!(counted("passed", lines), "24");
-    assert_eq!(counted("failed", lines), "6");
+    assert_eq!(said_by("count", "passed", lines), "24");
+    assert_eq!(said_by("count", "failed", lines), "6");
+}
+
+#[test]
+fn tests_that_pass_at_the_second_try_are_named() {
+    let lines = "\u{1b}[33;1m   FLAKY 2/2\u{1b}[0m [   1.234s] (1/2) portway::gateway upgrades::goes_on\n\
+        FLAKY 2/2 [   1.234s] portway::gateway upgrades::goes_on\n\
+        PASS [   1.234s] (2/2) portway::hostile h2::floods\nFLAKY or broken: a.mjs, which said:\n";
+    let named = said_by("flaky", "", lines);
+    assert_eq!(named, "portway::gateway upgrades::goes_on");
+}
+
+#[test]
+fn an_attack_that_succeeds_once_is_not_tried_again() {
+    let config = read(".config/nextest.toml");
+    let repeated = config
+        .split("[[profile.default.overrides]]")
+        .filter(|part| part.contains("\nretries = "));
+    for part in repeated {
+        let others = part.replace("(binary(hostile) & test(/^slow::/))", "");
+        assert!(!others.contains("binary(hostile)"), "{part}");
+    }
+}
+
+/// What a function of `scripts/test.sh` says of these lines of a step.
+fn said_by(function: &str, argument: &str, lines: &str) -> String {
+    let script = read("scripts/test.sh");
+    let from = script.find(&format!("\n{function}() {{\n")).unwrap();
+    let to = from + script.get(from..).unwrap().find("\n}\n").unwrap() + 3;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), lines).unwrap();
+    let run = format!(
+        "output={}\n{}\n{function} {argument}",
+        file.path().display(),
+        script.get(from..to).unwrap()
+    );
+    let out = Command::new("bash").args(["-c", &run]).output().unwrap();
+    String::from_utf8(out.stdout).unwrap().trim().to_owned()
 }
