@@ -53,6 +53,7 @@ const FENCES: &[(&str, &[&str])] = &[
     ),
     ("mimalloc", &["main.rs"]),
     ("minijinja", &["proxy/pages"]),
+    ("mio", &["proxy/departure"]),
     ("nix", &["proxy/"]),
     ("pingora", &["app/", "proxy/"]),
     ("pingora_core", &["app/", "proxy/"]),
