@@ -73,10 +73,11 @@ impl ByteRate {
         (then, self.wait(then, now))
     }
 
-    /// What is due when bytes that were taken never pass.
+    /// What is due when bytes that were taken, and have so long `left` to wait, never pass. What was paid for while
+    /// they waited is not given back: others would take it as credit.
     #[must_use]
-    pub fn give_back(&self, due: u64, bytes: usize) -> u64 {
-        due.saturating_sub(self.cost(bytes))
+    pub fn give_back(&self, due: u64, bytes: usize, left: Duration) -> u64 {
+        due.saturating_sub(self.cost(bytes).min(nanos(left)))
     }
 
     /// How long the next bytes have to wait for those before them.
@@ -156,12 +157,26 @@ mod tests {
         let (due, _) = rate.take(0, now, 1 << 20);
         let (later, wait) = rate.take(due, now, 1 << 19);
         assert_eq!(rate.wait(later, now), wait);
-        let due = rate.give_back(later, 1 << 19);
+        let due = rate.give_back(later, 1 << 19, wait);
         assert_eq!(rate.wait(due, now), Duration::ZERO);
         assert_eq!(rate.take(due, now, 1 << 19), (later, wait), "as before");
         // What was paid for meanwhile is no credit.
-        let due = rate.give_back(later, 1 << 24);
+        let due = rate.give_back(later, 1 << 24, Duration::MAX);
         assert_eq!(rate.take(due, now, 1 << 21).1, Duration::from_secs(1));
+    }
+
+    #[test]
+    fn bytes_that_were_paid_for_while_they_waited_are_not_given_back() {
+        let rate = ByteRate::new(1 << 20);
+        let now = 5 * SECOND;
+        let (due, _) = rate.take(0, now, 1 << 20);
+        let (due, wait) = rate.take(due, now, 1 << 19);
+        let later = now + nanos(wait) / 2;
+        let half = rate.give_back(due, 1 << 19, wait / 2);
+        assert_eq!(rate.wait(half, later), Duration::ZERO);
+        assert_eq!(rate.take(half, later, 1 << 19).1, wait, "no credit");
+        // Whatever else held them up until all of it was.
+        assert_eq!(rate.give_back(due, 1 << 19, Duration::ZERO), due);
     }
 
     #[test]

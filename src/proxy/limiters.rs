@@ -90,9 +90,10 @@ impl Limiters {
         wait.unwrap_or_default()
     }
 
-    /// Bytes that were counted never pass: those that come after need not wait for them.
-    pub(super) fn give_back(&self, place: Place, rate: &ByteRate, bytes: usize) {
-        self.with_due(place, |due| *due = rate.give_back(*due, bytes));
+    /// Bytes that were counted, and have so long `left` to wait for this rate, never pass: those that come after need
+    /// not wait for them.
+    pub(super) fn give_back(&self, place: Place, rate: &ByteRate, bytes: usize, left: Duration) {
+        self.with_due(place, |due| *due = rate.give_back(*due, bytes, left));
     }
 
     /// How long bytes would have to wait for those that wait already.
@@ -259,8 +260,8 @@ mod tests {
         let pieces = [(); 100].map(|()| limiters.take(place, &rate, 1 << 16));
         assert!(pieces.iter().all(|wait| *wait < Duration::from_secs(100)));
         assert!(limiters.backlog(place, &rate) > Duration::from_secs(90));
-        for _ in pieces {
-            limiters.give_back(place, &rate, 1 << 16);
+        for wait in pieces {
+            limiters.give_back(place, &rate, 1 << 16, wait);
         }
         assert_eq!(limiters.backlog(place, &rate), Duration::ZERO);
     }

@@ -29,16 +29,19 @@ pub struct Shaping {
 #[derive(Debug, Default)]
 struct Flow {
     own: Vec<(ByteRate, u64)>,
-    shared: Vec<(ByteRate, Place)>,
+    shared: Vec<SharedRate>,
     has_waited: bool,
-    waiting: Option<Waiting>,
+    /// Of the piece that came last. No other waits: pingora takes the next when it has passed.
+    bytes: usize,
 }
 
-/// A piece that waits. There is one at most: pingora takes the next when it has passed.
-#[derive(Clone, Copy, Debug)]
-struct Waiting {
-    bytes: usize,
-    /// In nanoseconds, as the limiters count.
+/// One that the request shares with others of its client.
+#[derive(Debug)]
+struct SharedRate {
+    rate: ByteRate,
+    place: Place,
+    /// Until when the piece that came last has to wait for this rate, in nanoseconds, as the limiters count. A rate
+    /// of the request's own may have it wait for longer.
     until: u64,
 }
 
@@ -50,7 +53,10 @@ impl Shaping {
 
     /// Adds one that the request shares with others of its client.
     pub(super) fn add_shared(&mut self, direction: Direction, rate: ByteRate, place: Place) {
-        self.flow_mut(direction).shared.push((rate, place));
+        let until = 0;
+        self.flow_mut(direction)
+            .shared
+            .push(SharedRate { rate, place, until });
     }
 
     fn flow_mut(&mut self, direction: Direction) -> &mut Flow {
@@ -74,24 +80,23 @@ impl Shaping {
         if bytes == 0 {
             return None;
         }
-        flow.waiting = None;
+        flow.bytes = bytes;
         let now = serving.limiters.now();
         let own = flow.own.iter_mut().map(|(rate, due)| {
             let (then, wait) = rate.take(*due, now, bytes);
             *due = then;
             wait
         });
-        let shared = flow.shared.iter();
-        let shared = shared.map(|(rate, place)| serving.limiters.take(*place, rate, bytes));
+        let shared = flow.shared.iter_mut().map(|shared| {
+            let wait = serving.limiters.take(shared.place, &shared.rate, bytes);
+            let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
+            shared.until = now.saturating_add(nanos);
+            wait
+        });
         let wait = own.chain(shared).max().filter(|wait| !wait.is_zero())?;
         if !std::mem::replace(&mut flow.has_waited, true) {
             serving.counts.note_delay(direction);
         }
-        let nanos = u64::try_from(wait.as_nanos()).unwrap_or(u64::MAX);
-        flow.waiting = Some(Waiting {
-            bytes,
-            until: now.saturating_add(nanos),
-        });
         self.limiters
             .get_or_insert_with(|| Arc::clone(&serving.limiters));
         Some(wait)
@@ -105,11 +110,9 @@ impl Drop for Shaping {
         };
         let now = limiters.now();
         for flow in [&self.down, &self.up] {
-            let Some(waiting) = flow.waiting.filter(|waiting| waiting.until > now) else {
-                continue;
-            };
-            for (rate, place) in &flow.shared {
-                limiters.give_back(*place, rate, waiting.bytes);
+            for shared in flow.shared.iter().filter(|shared| shared.until > now) {
+                let left = Duration::from_nanos(shared.until - now);
+                limiters.give_back(shared.place, &shared.rate, flow.bytes, left);
             }
         }
     }
