@@ -146,11 +146,12 @@ pub(super) fn request_waits(
     // Neither the client nor the upstream is heard meanwhile.
     ctx.body.waited += wait;
     if let Some(current) = &ctx.current {
-        current.watch.hold_back(wait);
         let timeouts = &admitted.route.config.timeouts;
         if session.was_upgraded() {
+            // Nothing is answered here: what a client has sent goes on to the upstream although it has left.
             current.watch.await_next_byte(timeouts.read_idle + wait);
         } else {
+            current.watch.hold_back(wait);
             let body_idle = ctx.serving.body_idle(timeouts);
             current.watch.await_body(body_idle + wait);
         }

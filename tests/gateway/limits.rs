@@ -5,10 +5,14 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use futures_util::SinkExt;
+use futures_util::StreamExt;
 use tokio::io::AsyncReadExt;
 use tokio::io::AsyncWriteExt;
+use tokio::net::TcpListener;
 use tokio::net::TcpStream;
 use tokio::time::Instant;
+use tokio_tungstenite::tungstenite::Message;
 
 use crate::support::Answer;
 use crate::support::Application;
@@ -20,6 +24,7 @@ use crate::support::browser::fetch;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 use crate::support::wait::within;
+use crate::support::websocket;
 use crate::support::yaml;
 
 /// Two virtual hosts with routes of every kind, and these `limits` on the first and on its `/public`.
@@ -339,11 +344,44 @@ fn begun(connection: &TcpStream) -> Option<String> {
 
 async fn start_plain(limits: &str) -> (Gateway, Application) {
     let application = Application::start().await;
-    let config = limited(application.address(), limits, "").replace(
+    let config = plain(application.address(), limits);
+    (Gateway::start(&config).await, application)
+}
+
+/// The first virtual host is served without TLS as well.
+fn plain(upstream: SocketAddr, limits: &str) -> String {
+    limited(upstream, limits, "").replace(
         "- host: app.test\n",
         "- host: app.test\n    plain_http: serve\n",
-    );
-    (Gateway::start(&config).await, application)
+    )
+}
+
+#[tokio::test]
+async fn what_was_sent_over_a_websocket_arrives_although_its_client_has_left_meanwhile() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let upstream = listener.local_addr().unwrap();
+    let gateway = Gateway::start(&plain(upstream, "upload: { per_request: 64KiB }")).await;
+    let receiving = tokio::spawn(async move {
+        let (stream, _) = listener.accept().await.unwrap();
+        let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+        let mut bytes = 0;
+        while let Some(Ok(message)) = socket.next().await {
+            bytes += message.len();
+        }
+        bytes
+    });
+    let browser = Browser::new(&gateway);
+    let socket = websocket::open(&browser, "http://app.test/bulk", &[]).await;
+    let mut socket = socket.unwrap();
+    // Four of them pass at once, and each of the others waits for a second.
+    for _ in 0..6 {
+        let message = Message::binary(vec![0; 1 << 16]);
+        socket.feed(message).await.unwrap();
+    }
+    socket.flush().await.unwrap();
+    drop(socket);
+    let arrived = within("the messages", PATIENCE, receiving).await.unwrap();
+    assert_eq!(arrived, 6 << 16);
 }
 
 #[tokio::test]
