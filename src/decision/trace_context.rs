@@ -81,14 +81,19 @@ fn is_readable(parent: &[u8]) -> bool {
 /// The `traceparent` of a trace that begins with a request: its id, where that has the form of one, as those made
 /// here and UUIDs have. The id of the first span is the trace's second half, so that no more randomness is needed.
 fn begun_by(id: RequestId) -> Vec<u8> {
+    let written = id.as_str().as_bytes();
     let mut text = Vec::with_capacity(PARENT_BYTES);
     text.extend_from_slice(VERSION);
-    let digits = id.as_str().bytes().filter(|byte| *byte != b'-');
-    text.extend(digits.map(|digit| digit.to_ascii_lowercase()));
-    if !text.get(VERSION.len()..).is_some_and(is_trace) {
-        text.truncate(VERSION.len());
-        text.extend_from_slice(id.hashed().as_str().as_bytes());
+    if is_trace(written) {
+        text.extend_from_slice(written);
+    } else {
+        text.extend(written.iter().filter(|byte| **byte != b'-'));
+        if !text.get(VERSION.len()..).is_some_and(is_trace) {
+            text.truncate(VERSION.len());
+            text.extend_from_slice(id.hashed().as_str().as_bytes());
+        }
     }
+    text.make_ascii_lowercase();
     text.push(b'-');
     text.extend_from_within(VERSION.len() + OWN_DIGITS..VERSION.len() + TRACE_DIGITS);
     text.extend_from_slice(NOT_SAMPLED);
