@@ -81,31 +81,41 @@ fn is_readable(parent: &[u8]) -> bool {
 /// The `traceparent` of a trace that begins with a request: its id, where that has the form of one, as those made
 /// here and UUIDs have. The id of the first span is the trace's second half, so that no more randomness is needed.
 fn begun_by(id: RequestId) -> Vec<u8> {
-    let written = id.as_str().as_bytes();
+    let trace = trace_of(id);
     let mut text = Vec::with_capacity(PARENT_BYTES);
     text.extend_from_slice(VERSION);
-    if is_trace(written) {
-        text.extend_from_slice(written);
-    } else {
-        text.extend(written.iter().filter(|byte| **byte != b'-'));
-        if !text.get(VERSION.len()..).is_some_and(is_trace) {
-            text.truncate(VERSION.len());
-            text.extend_from_slice(id.hashed().as_str().as_bytes());
-        }
-    }
-    text.make_ascii_lowercase();
+    text.extend_from_slice(&trace);
     text.push(b'-');
-    text.extend_from_within(VERSION.len() + OWN_DIGITS..VERSION.len() + TRACE_DIGITS);
+    text.extend_from_slice(own(&trace));
     text.extend_from_slice(NOT_SAMPLED);
     text
 }
 
-/// Whether these digits can be the id of a trace, and their second half that of a span.
-fn is_trace(digits: &[u8]) -> bool {
-    let own = digits.get(OWN_DIGITS..);
-    digits.len() == TRACE_DIGITS
-        && digits.iter().all(u8::is_ascii_hexdigit)
-        && own.is_some_and(is_set)
+/// The id of the trace that begins with a request.
+fn trace_of(id: RequestId) -> [u8; TRACE_DIGITS] {
+    let written = id.as_str().as_bytes();
+    let plain = || {
+        let plain = written.iter().copied().filter(|byte| *byte != b'-');
+        as_trace(&plain.collect::<Vec<_>>())
+    };
+    let hashed = || id.hashed().as_str().as_bytes().first_chunk().copied();
+    let trace = as_trace(written).or_else(plain).or_else(hashed);
+    let mut trace = trace.unwrap_or_default();
+    trace.make_ascii_lowercase();
+    trace
+}
+
+/// Digits that can be the id of a trace, and their second half that of a span.
+fn as_trace(digits: &[u8]) -> Option<[u8; TRACE_DIGITS]> {
+    let digits = <[u8; TRACE_DIGITS]>::try_from(digits).ok()?;
+    // All are looked at, which takes less than to stop early.
+    let are_hex = |all: bool, digit: &u8| all & digit.is_ascii_hexdigit();
+    (digits.iter().fold(true, are_hex) && is_set(own(&digits))).then_some(digits)
+}
+
+/// The second half.
+fn own(trace: &[u8; TRACE_DIGITS]) -> &[u8] {
+    trace.get(OWN_DIGITS..).unwrap_or_default()
 }
 
 /// Zeros alone stand for no id.

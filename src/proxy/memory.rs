@@ -57,7 +57,7 @@ enum Told {
     Unknown,
     /// Not kept yet, although the head has come before.
     Due,
-    /// This, but for the id of the request and its trace.
+    /// This, but for the id and the trace of the request: those stand here as places to write into.
     Headers {
         route: Arc<RouteRuntime>,
         session: Option<Arc<Session>>,

@@ -84,18 +84,10 @@ pub fn write_head(
         .transpose()?;
     let can_recur = can_recur(admitted);
     let told = can_recur.then(|| memory.told(admitted)).flatten();
+    let is_new = told.is_none();
     match told {
         Some(headers) => parts.headers = headers,
-        None => {
-            write_headers(&mut parts.headers, outgoing, serving)?;
-            if can_recur {
-                memory.is_told(admitted, &parts.headers);
-            }
-        }
-    }
-    if outgoing.version < Version::HTTP_11 {
-        // Such a client does not understand the answer to it (RFC 9110 §10.1.1).
-        parts.headers.remove(header::EXPECT);
+        None => write_headers(&mut parts.headers, outgoing, serving)?,
     }
     if which.includes(&REQUEST_ID) {
         let id = HeaderValue::from_str(outgoing.id.as_str())?;
@@ -103,9 +95,17 @@ pub fn write_head(
     }
     if let Some(trace) = trace {
         parts.headers.try_insert(TRACEPARENT, trace.parent)?;
-        for line in trace.state {
+        // What is remembered has the lines of the very same head.
+        for line in trace.state.into_iter().filter(|_| is_new) {
             parts.headers.try_append(TRACESTATE, line)?;
         }
+    }
+    if is_new && can_recur {
+        memory.is_told(admitted, &parts.headers);
+    }
+    if outgoing.version < Version::HTTP_11 {
+        // Such a client does not understand the answer to it (RFC 9110 §10.1.1).
+        parts.headers.remove(header::EXPECT);
     }
     *head = RequestHeader::from(parts);
     Ok(())
@@ -120,7 +120,7 @@ fn can_recur(admitted: &Admitted) -> bool {
         && admitted.route.config.upstream_host != UpstreamHost::Upstream
 }
 
-/// Writes all headers but the id and the trace.
+/// Writes all headers but those of this request alone: its id and its trace.
 fn write_headers(
     headers: &mut HeaderMap,
     outgoing: &Outgoing<'_>,
