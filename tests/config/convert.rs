@@ -619,6 +619,31 @@ fn all_addresses_of_both_kinds_are_one_listener() {
     assert!(made.yaml.contains("bind: \"[::]:80\""), "{}", made.yaml);
 }
 
+/// nginx's `[::]` is IPv6 alone, unless it is told otherwise (`ipv6only`).
+#[test]
+fn it_is_said_where_ipv4_is_heard_that_nobody_asked_for() {
+    let said = |listens: &str| {
+        let text = format!("server {{ {listens} server_name a.test; return 200 a; }}");
+        let report = converted(&text).unwrap().report.text();
+        report.contains("heard by IPv4, too")
+    };
+    assert!(said("listen [::]:80;"));
+    assert!(said("listen 81; listen [::]:80 ipv6only=on;"));
+    for right in [
+        "listen [::]:80 ipv6only=off;",
+        "listen [::]:80; listen 80;",
+        "listen [::]:80; listen *:80;",
+        "listen [2001:db8::1]:80;",
+        "listen 80;",
+    ] {
+        assert!(!said(right), "{right}");
+    }
+    let beside = "server { server_name b.test; return 200 b; }
+        server { listen [::]:80; server_name a.test; return 200 a; }";
+    let report = converted(beside).unwrap().report.text();
+    assert!(!report.contains("heard by IPv4, too"), "{report}");
+}
+
 /// What refuses by an expression that cannot be said refuses more, and never less.
 #[test]
 fn a_location_that_refuses_by_look_around_refuses_more() {

@@ -1,6 +1,7 @@
 //! `listen` and the certificates of servers → listeners, one for each address.
 
 use std::net::IpAddr;
+use std::net::Ipv4Addr;
 use std::net::SocketAddr;
 
 use crate::convert::nginx::announced::announcers;
@@ -43,8 +44,8 @@ struct Listener {
 #[derive(Debug, Default)]
 pub(super) struct Listeners {
     all: Vec<Listener>,
-    /// The ports that some server is heard on at all addresses.
-    everywhere: Vec<u16>,
+    /// All addresses of one kind, with the ports that some server is heard on there.
+    everywhere: Vec<SocketAddr>,
 }
 
 /// A listener of a server.
@@ -57,13 +58,21 @@ pub(super) struct Heard {
 impl Listeners {
     /// None yet, for these servers.
     pub(super) fn of(servers: &[&Directive]) -> Self {
-        let inside = servers.iter().flat_map(|server| server.inside());
-        let listens = inside.filter(|inner| inner.name == "listen");
-        let addresses = listens.filter_map(|listen| tcp(listen.first()));
-        let all = addresses.filter(|address| address.ip().is_unspecified());
+        let heard = |server: &Directive| {
+            let listens = server
+                .inside()
+                .iter()
+                .filter(|inner| inner.name == "listen");
+            let addresses: Vec<_> = listens.map(|listen| tcp(listen.first())).collect();
+            if addresses.is_empty() {
+                return vec![Some(UNSAID)];
+            }
+            addresses
+        };
+        let addresses = servers.iter().flat_map(|server| heard(server)).flatten();
         Self {
             all: Vec::new(),
-            everywhere: all.map(|address| address.port()).collect(),
+            everywhere: addresses.filter(|at| at.ip().is_unspecified()).collect(),
         }
     }
 
@@ -107,7 +116,7 @@ impl Listeners {
                 bare = true;
                 continue;
             }
-            parameters(site, listen);
+            self.parameters(site, listen);
             let listener = self.entry(bind, speaks);
             listener.http2 |= all_http2 || says("http2");
             listener.announced_by(announcers);
@@ -121,8 +130,7 @@ impl Listeners {
             }
         }
         if listens.is_empty() {
-            let bind = Bind::Tcp(SocketAddr::from(([0, 0, 0, 0], 80)));
-            let listener = self.entry(bind, Speaks::Http);
+            let listener = self.entry(Bind::Tcp(UNSAID), Speaks::Http);
             let (name, speaks) = (listener.name.clone(), listener.speaks);
             heard.push(Heard { name, speaks });
         }
@@ -170,6 +178,54 @@ impl Listeners {
         &mut self.all[place]
     }
 
+    /// Says what became of the words behind the address.
+    fn parameters(&self, site: &Site<'_>, listen: &Directive) {
+        let mut lost = self.hears_more(listen);
+        if lost {
+            let why = "heard by IPv4, too: the socket of all addresses of IPv6 takes both kinds";
+            site.ledger.changed(listen, why);
+        }
+        for parameter in listen.args.iter().skip(1) {
+            match parameter
+                .split_once('=')
+                .map_or(parameter.as_str(), |(name, _)| name)
+            {
+                "ssl" | "http2" => {}
+                // It has a word of its own.
+                "proxy_protocol" => lost = true,
+                "default_server" | "default" => {
+                    lost = true;
+                    let why = "names that no server has are refused, also here (W-01)";
+                    site.ledger.changed(listen, why);
+                }
+                "backlog" | "reuseport" | "deferred" | "fastopen" | "rcvbuf" | "sndbuf"
+                | "bind" | "so_keepalive" | "accept_filter" | "setfib" | "ipv6only" => {
+                    lost = true;
+                    site.ledger
+                        .changed(listen, format!("`{parameter}` needs no setting"));
+                }
+                _ => {
+                    lost = true;
+                    site.ledger
+                        .dropped(listen, format!("`{parameter}` has no counterpart"));
+                }
+            }
+        }
+        if !lost {
+            site.ledger.kept(listen, "a listener");
+        }
+    }
+
+    /// Whether nobody asks for the addresses of IPv4 that come with these of IPv6.
+    fn hears_more(&self, listen: &Directive) -> bool {
+        let Some(address) = tcp(listen.first()).filter(SocketAddr::is_ipv6) else {
+            return false;
+        };
+        let beside = SocketAddr::from(([0, 0, 0, 0], address.port()));
+        let asks = listen.args.iter().any(|arg| arg == "ipv6only=off");
+        address.ip().is_unspecified() && !asks && !self.everywhere.contains(&beside)
+    }
+
     fn free_name(&self, bind: &Bind, speaks: Speaks) -> String {
         let (word, usual) = match speaks {
             Speaks::Http => ("http", 80),
@@ -197,7 +253,8 @@ impl Listeners {
         }
         let address = tcp(written);
         let beside = |address: &SocketAddr| {
-            !address.ip().is_unspecified() && self.everywhere.contains(&address.port())
+            let mut ports = self.everywhere.iter().map(SocketAddr::port);
+            !address.ip().is_unspecified() && ports.any(|port| port == address.port())
         };
         if address.as_ref().is_some_and(beside) {
             let why = "another server has this port at all addresses, beside which none is bound; \
@@ -326,36 +383,5 @@ fn certificates(site: &Site<'_>, scope: &Scope<'_>) -> Vec<(String, String)> {
         .collect()
 }
 
-/// Says what became of the words behind the address.
-fn parameters(site: &Site<'_>, listen: &Directive) {
-    let mut lost = false;
-    for parameter in listen.args.iter().skip(1) {
-        match parameter
-            .split_once('=')
-            .map_or(parameter.as_str(), |(name, _)| name)
-        {
-            "ssl" | "http2" => {}
-            // It has a word of its own.
-            "proxy_protocol" => lost = true,
-            "default_server" | "default" => {
-                lost = true;
-                let why = "names that no server has are refused, also here (W-01)";
-                site.ledger.changed(listen, why);
-            }
-            "backlog" | "reuseport" | "deferred" | "fastopen" | "rcvbuf" | "sndbuf" | "bind"
-            | "so_keepalive" | "accept_filter" | "setfib" | "ipv6only" => {
-                lost = true;
-                site.ledger
-                    .changed(listen, format!("`{parameter}` needs no setting"));
-            }
-            _ => {
-                lost = true;
-                site.ledger
-                    .dropped(listen, format!("`{parameter}` has no counterpart"));
-            }
-        }
-    }
-    if !lost {
-        site.ledger.kept(listen, "a listener");
-    }
-}
+/// Where a server without `listen` is heard.
+const UNSAID: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::UNSPECIFIED), 80);
