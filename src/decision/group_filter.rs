@@ -56,9 +56,14 @@ impl GroupFilter {
     pub fn told<'i>(&self, identity: &'i Identity) -> Cow<'i, Identity> {
         match self.of(&identity.groups) {
             Cow::Borrowed(_) => Cow::Borrowed(identity),
+            // Built anew rather than cloned, for the groups that are left out may be hundreds.
             Cow::Owned(groups) => Cow::Owned(Identity {
+                store: identity.store.clone(),
+                subject: identity.subject.clone(),
+                name: identity.name.clone(),
+                email: identity.email.clone(),
                 groups,
-                ..identity.clone()
+                attributes: identity.attributes.clone(),
             }),
         }
     }

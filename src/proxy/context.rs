@@ -27,6 +27,7 @@ use crate::proxy::listening::Entrance;
 use crate::proxy::member::InFlight;
 use crate::proxy::member::MemberRuntime;
 use crate::proxy::memory::ConnectionMemory;
+use crate::proxy::memory::Headers;
 use crate::proxy::resets::Resets;
 use crate::proxy::serving::Serving;
 use crate::proxy::streams::Registration;
@@ -174,6 +175,8 @@ pub struct Admitted {
     pub registration: Option<Registration>,
     /// The GITO cookie that the answer sets, unless it comes too late.
     pub gito: Option<GitoResponse>,
+    /// What tells its upstream who is signed in.
+    pub identity: Option<Headers>,
     /// What its policy gives it.
     pub given: Given,
     /// What it takes of what its client may have.

@@ -144,6 +144,7 @@ impl Found<'_> {
             turned_away: 0,
             registration,
             gito: None,
+            identity: None,
             given: Given::default(),
             share: Share::default(),
             headers: None,

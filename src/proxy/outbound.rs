@@ -15,7 +15,6 @@ use pingora::http::RequestHeader;
 use crate::config::UpstreamHost;
 use crate::decision::header_rules::HeaderChange;
 use crate::decision::header_rules::Others;
-use crate::decision::identity_headers::IdentityHeaderError;
 use crate::decision::identity_headers::folds_alike;
 use crate::decision::response::Given;
 use crate::decision::rewrite::Rewrite;
@@ -31,9 +30,6 @@ use crate::proxy::serving::Serving;
 /// Why a request's head cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// An identity does not fit into headers; without it the request would be somebody else's.
-    #[error("the identity does not fit into headers")]
-    Identity(#[from] IdentityHeaderError),
     /// A value cannot be sent as a header.
     #[error("a header value cannot be sent")]
     Value(#[from] header::InvalidHeaderValue),
@@ -150,10 +146,8 @@ fn write_headers(
         headers,
         &memory.origin(&arrived.origin, &arrived.host, which),
     )?;
-    if let Some(session) = admitted.permit.session() {
-        let only = &admitted.route.config.only_groups;
-        let told = memory.identity(session, &serving.identity_headers, only)?;
-        insert(headers, &told)?;
+    if let Some(identity) = &admitted.identity {
+        insert(headers, identity)?;
     }
     insert(headers, &admitted.given.headers)
 }

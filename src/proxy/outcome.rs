@@ -47,6 +47,7 @@ use crate::proxy::context::RequestContext;
 use crate::proxy::found::Found;
 use crate::proxy::inbound;
 use crate::proxy::kept::Unkept;
+use crate::proxy::memory::Headers;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 use crate::proxy::step::Step;
@@ -229,37 +230,40 @@ impl Serving {
         ctx: &RequestContext,
     ) -> Result<Onward, Refusal> {
         let request = &asked.request;
-        let onward = Onward {
-            given: match asked.access {
-                Access::Excluded => Given::default(),
-                Access::Protected | Access::Unprotected => {
-                    self.give(found, permit, request).await?
-                }
-            },
-            headers: self.header_changes(found, permit, request)?,
-            target: found.rewritten(request, self)?,
-            reply: self.fixed_reply(found, permit, request)?,
+        let given = match asked.access {
+            Access::Excluded => Given::default(),
+            Access::Protected | Access::Unprotected => self.give(found, permit, request).await?,
         };
-        if onward.reply.is_none() {
-            self.check_told(found, permit, request, ctx)?;
-        }
-        Ok(onward)
+        let headers = self.header_changes(found, permit, request)?;
+        let target = found.rewritten(request, self)?;
+        let reply = self.fixed_reply(found, permit, request)?;
+        let identity = match &reply {
+            Some(_) => None,
+            None => self.identity(found, permit, request, ctx)?,
+        };
+        Ok(Onward {
+            given,
+            headers,
+            target,
+            identity,
+            reply,
+        })
     }
 
-    /// Sees to it that an upstream can be told who is signed in, before any is connected to.
-    fn check_told(
+    /// What tells an upstream who is signed in: made before any is connected to, for it may not fit.
+    fn identity(
         &self,
         found: &Found<'_>,
         permit: &Permit,
         request: &RequestFacts<'_>,
         ctx: &RequestContext,
-    ) -> Result<(), Refusal> {
+    ) -> Result<Option<Headers>, Refusal> {
         let (Some(session), Some(current)) = (permit.session(), &ctx.current) else {
-            return Ok(());
+            return Ok(None);
         };
         let (memory, names) = (&current.connection.memory, &self.identity_headers);
         match memory.identity(session, names, &found.route.config.only_groups) {
-            Ok(_) => Ok(()),
+            Ok(headers) => Ok(Some(headers)),
             Err(error) => Err(self.cannot_tell(found, request, permit, &error)),
         }
     }
@@ -358,6 +362,7 @@ pub(super) struct Onward {
     given: Given,
     headers: Option<Box<HeaderChanges>>,
     target: Option<String>,
+    identity: Option<Headers>,
     reply: Option<FixedReply>,
 }
 
@@ -368,6 +373,7 @@ impl Onward {
             given: self.given,
             headers: self.headers,
             target: self.target,
+            identity: self.identity,
             ..admitted
         });
         match self.reply {

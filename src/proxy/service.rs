@@ -283,14 +283,14 @@ impl ProxyHttp for Portway {
 
     fn response_body_filter(
         &self,
-        _: &mut Session,
+        session: &mut Session,
         body: &mut Option<Bytes>,
         end_of_stream: bool,
         ctx: &mut Self::CTX,
     ) -> pingora::Result<Option<Duration>> {
         compression::encode(ctx, body, end_of_stream)?;
         let bytes = body.as_ref().map_or(0, Bytes::len);
-        Ok(shaping::answer_waits(ctx, bytes, end_of_stream))
+        Ok(shaping::answer_waits(session, ctx, bytes, end_of_stream))
     }
 
     fn fail_to_connect(

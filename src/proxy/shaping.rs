@@ -118,13 +118,21 @@ impl Drop for Shaping {
     }
 }
 
-/// How long a piece of an answer waits, if it does; `end` with the last one.
-pub(super) fn answer_waits(ctx: &mut RequestContext, bytes: usize, end: bool) -> Option<Duration> {
+/// How long a piece of an answer waits, if it does; `end` with the last one. Over a tunnel nobody looks meanwhile
+/// whether the client has left: what it sent before goes on to the upstream.
+pub(super) fn answer_waits(
+    session: &Session,
+    ctx: &mut RequestContext,
+    bytes: usize,
+    end: bool,
+) -> Option<Duration> {
     let admitted = ctx.admitted.as_deref_mut()?;
     let shaping = admitted.share.shaping.as_deref_mut()?;
     let wait = shaping.wait(Direction::Down, bytes, &ctx.serving)?;
     if let Some(current) = &ctx.current {
-        current.watch.hold_back(wait);
+        if !session.was_upgraded() {
+            current.watch.hold_back(wait);
+        }
         if !end {
             // The upstream is not heard meanwhile, which is no fault of its.
             let next = exchange::next_byte(admitted, &ctx.serving.limits);
@@ -134,7 +142,7 @@ pub(super) fn answer_waits(ctx: &mut RequestContext, bytes: usize, end: bool) ->
     Some(wait)
 }
 
-/// How long a piece of a request's body waits, if it does.
+/// How long a piece of a request's body waits, if it does. Over a tunnel as in [`answer_waits`].
 pub(super) fn request_waits(
     session: &Session,
     ctx: &mut RequestContext,
@@ -148,7 +156,6 @@ pub(super) fn request_waits(
     if let Some(current) = &ctx.current {
         let timeouts = &admitted.route.config.timeouts;
         if session.was_upgraded() {
-            // Nothing is answered here: what a client has sent goes on to the upstream although it has left.
             current.watch.await_next_byte(timeouts.read_idle + wait);
         } else {
             current.watch.hold_back(wait);
