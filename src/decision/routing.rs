@@ -15,6 +15,9 @@ use crate::decision::path::folded;
 use crate::model::name::HostName;
 use crate::model::name::NameError;
 
+pub use self::descent::Taken;
+pub use self::descent::may_begin_within;
+pub use self::descent::taken_behind;
 pub use self::narrowing::Narrowing;
 pub use self::narrowing::Traits;
 pub use self::pattern::PathPattern;

@@ -298,6 +298,154 @@ fn a_map_that_comes_to_one_text_is_that_text() {
     }
 }
 
+/// A name whose locations differ by port: a pattern of either has what both serve there, and `match` tells which.
+#[test]
+fn locations_that_differ_by_port_are_routes_by_scheme_w_38() {
+    let to_https = "redirect https://a.test${request.path}";
+    for (plain, secured, expected) in [
+        (
+            "location /.well-known/acme-challenge/ { proxy_pass http://10.0.0.2; }
+            location / { return 301 https://$host$request_uri; }",
+            "location /api/ { proxy_pass http://10.0.0.3; } location / { proxy_pass http://10.0.0.1; }",
+            vec![
+                "exact /.well-known/acme-challenge http redirect /.well-known/acme-challenge/"
+                    .to_owned(),
+                "exact /.well-known/acme-challenge https pool 10.0.0.1".to_owned(),
+                "path /.well-known/acme-challenge/ http pool 10.0.0.2".to_owned(),
+                "path /.well-known/acme-challenge/ https pool 10.0.0.1".to_owned(),
+                format!("exact /api http {to_https}"),
+                "exact /api https redirect /api/".to_owned(),
+                format!("path /api/ http {to_https}"),
+                "path /api/ https pool 10.0.0.3".to_owned(),
+                format!("path / http {to_https}"),
+                "path / https pool 10.0.0.1".to_owned(),
+            ],
+        ),
+        (
+            "location = /health { return 200 ok; } location / { return 302 https://$host$request_uri; }",
+            r"location = /health { return 200 ok; } location ~ \.js$ { proxy_pass http://10.0.0.3; }
+            location / { proxy_pass http://10.0.0.1; }",
+            vec![
+                "exact /health both respond 200".to_owned(),
+                format!(r"regex .*(?:\.js$) http {to_https}"),
+                r"regex .*(?:\.js$) https pool 10.0.0.3".to_owned(),
+                format!("path / http {to_https}"),
+                "path / https pool 10.0.0.1".to_owned(),
+            ],
+        ),
+        // What an expression takes of other paths is a pattern of its own.
+        (
+            "location /up { proxy_pass http://10.0.0.2; } location / { return 403; }",
+            r"location ~ \.js$ { proxy_pass http://10.0.0.3; } location / { proxy_pass http://10.0.0.1; }",
+            vec![
+                r"regex /up.*(?:\.js$) http pool 10.0.0.2".to_owned(),
+                r"regex /up.*(?:\.js$) https pool 10.0.0.3".to_owned(),
+                "regex /up http pool 10.0.0.2".to_owned(),
+                "regex /up https pool 10.0.0.1".to_owned(),
+                r"regex .*(?:\.js$) http respond 403".to_owned(),
+                r"regex .*(?:\.js$) https pool 10.0.0.3".to_owned(),
+                "path / http respond 403".to_owned(),
+                "path / https pool 10.0.0.1".to_owned(),
+            ],
+        ),
+    ] {
+        let made = converted(&on_both(plain, secured)).unwrap();
+        let report = made.report.text();
+        assert_eq!(routes_of(&made.yaml), expected, "{}", made.yaml);
+        assert!(made.yaml.contains("plain_http: serve"), "{}", made.yaml);
+        assert_eq!(made.report.count(Verdict::Dropped), 0, "{report}");
+        let said =
+            "a.conf:1: kept    server: routes of the virtual host of this name, for plain http";
+        assert!(report.contains(said), "{report}");
+    }
+}
+
+/// Where two lists of locations cannot stand in one, that of TLS counts, and the report names what is lost.
+#[test]
+fn locations_for_plain_http_that_cannot_be_told_apart_are_dropped_w_38() {
+    let challenge = "location /.well-known/acme-challenge/ { proxy_pass http://10.0.0.2; }";
+    let rest = "location / { return 301 https://$host$request_uri; }";
+    let app = "location / { proxy_pass http://10.0.0.1; }";
+    for secured in [
+        r"location ~ ^/[a-z./-]+/x { return 403; }",
+        "ssl_verify_client on; ssl_client_certificate c;",
+    ] {
+        let plain = format!("{challenge} {rest}");
+        let secured = format!("{secured} {app}");
+        let made = converted(&on_both(&plain, &secured)).unwrap();
+        let report = made.report.text();
+        assert!(made.yaml.contains("plain_http: redirect"), "{}", made.yaml);
+        assert!(!made.yaml.contains("10.0.0.2"), "{}", made.yaml);
+        assert!(!made.yaml.contains("match:"), "{}", made.yaml);
+        let lost = "dropped location /.well-known/acme-challenge/: over plain http everything is redirected";
+        assert!(report.contains(lost), "{report}");
+    }
+    let other = on_both(
+        &format!("{challenge} location / {{ proxy_pass http://10.0.0.2; }}"),
+        &format!("location ~ ^/[a-z./-]+/x {{ return 403; }} {app}"),
+    );
+    let made = converted(&other).unwrap();
+    assert!(made.yaml.contains("plain_http: redirect"), "{}", made.yaml);
+    let lost = "dropped server: the same name has other routes with TLS";
+    let report = made.report.text();
+    assert!(report.contains(lost), "{report}");
+}
+
+/// Without a server for TLS there is nothing to tell apart.
+#[test]
+fn a_server_that_sends_most_to_https_keeps_its_other_locations() {
+    let text = "server { server_name a.test; location = /up { return 200 up; }
+        location / { return 301 https://$host$request_uri; } }";
+    let made = converted(text).unwrap();
+    let expected = [
+        "exact /up both respond 200",
+        "path / both redirect https://a.test${request.path}",
+    ];
+    assert_eq!(routes_of(&made.yaml), expected, "{}", made.yaml);
+    assert!(made.yaml.contains("plain_http: serve"), "{}", made.yaml);
+    // No address can be told beforehand for all of these names.
+    let made = converted(&text.replace("a.test;", "*.a.test;")).unwrap();
+    assert!(made.yaml.contains("plain_http: redirect"), "{}", made.yaml);
+    assert!(!made.yaml.contains("/up"), "{}", made.yaml);
+}
+
+/// One server on port 80 and one on 443, with what they have inside.
+fn on_both(plain: &str, secured: &str) -> String {
+    let plain = plain.replace('\n', " ");
+    format!(
+        "server {{ server_name a.test; {plain} }}
+        server {{ listen 443 ssl; server_name a.test; ssl_certificate a; ssl_certificate_key b; {secured} }}"
+    )
+}
+
+/// The routes of the first virtual host: pattern, scheme, and what serves it.
+fn routes_of(yaml: &str) -> Vec<String> {
+    let value: serde_json::Value = serde_saphyr::from_str(yaml).unwrap();
+    let routes = value.pointer("/virtual_hosts/0/routes").unwrap();
+    routes.as_array().unwrap().iter().map(route_of).collect()
+}
+
+fn route_of(route: &serde_json::Value) -> String {
+    let text = |place: &str| match route.pointer(place) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let has = |key: &&str| route.get(key).is_some();
+    let key = ["exact", "path", "regex"].into_iter().find(has).unwrap();
+    let scheme = match route.get("match") {
+        Some(_) => text("/match/scheme"),
+        None => "both".to_owned(),
+    };
+    let serves = match ["pool", "pools", "redirect"].into_iter().find(has) {
+        Some("pool") => format!("pool {}", text("/pool")),
+        Some("pools") => format!("pools {} {}", text("/pools/http"), text("/pools/https")),
+        Some(_) => format!("redirect {}", text("/redirect/to")),
+        None => format!("respond {}", text("/respond/status")),
+    };
+    format!("{key} {} {scheme} {serves}", text(&format!("/{key}")))
+}
+
 /// The order of writing counts, and neighbours that say the same stand together.
 #[test]
 fn addresses_are_let_in_in_the_order_of_writing() {

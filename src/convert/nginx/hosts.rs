@@ -2,17 +2,20 @@
 //! stand together.
 
 use crate::convert::nginx::answers;
+use crate::convert::nginx::error_pages;
 use crate::convert::nginx::headers;
 use crate::convert::nginx::ledger::Ledger;
 use crate::convert::nginx::listeners::Heard;
 use crate::convert::nginx::listeners::Speaks;
 use crate::convert::nginx::routes::Route;
-use crate::convert::nginx::routes::Target;
+use crate::convert::nginx::schemes;
+use crate::convert::nginx::served::Served;
 use crate::convert::nginx::servers::Server;
 use crate::convert::nginx::servers::Serves;
 use crate::convert::nginx::servers::Side;
 use crate::convert::nginx::site::Site;
 use crate::convert::nginx::site::comments_of;
+use crate::convert::nginx::to_https;
 use crate::convert::nginx::tree::Directive;
 use crate::convert::yaml::Entry;
 use crate::convert::yaml::Item;
@@ -31,14 +34,6 @@ struct Host {
     /// What is removed from answers.
     held_back: Option<Entry>,
     routes: Vec<Served>,
-}
-
-/// A route, with a pool for plain http and one for TLS.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Served {
-    route: Route,
-    /// The pool for plain http, where it is another one.
-    http: Option<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,69 +88,115 @@ pub(super) fn hosts<'t>(site: &Site<'t>, servers: &[Server<'t>]) -> Hosts {
 
 /// One virtual host of all the servers that have a name.
 fn host<'t>(site: &Site<'t>, name: &str, sides: Vec<(&Server<'t>, Side)>) -> Option<Host> {
-    let mut comments = Vec::new();
-    let mut host: Option<Host> = None;
-    let mut redirect = None;
-    let mut plain: Vec<(&Directive, Heard)> = Vec::new();
     let blocks: Vec<&Directive> = sides.iter().map(|(server, _)| server.block).collect();
     let (tls, rest): (Vec<_>, Vec<_>) = sides.into_iter().partition(|(_, side)| side.is_secured());
+    let mut gathered = Gathered {
+        name: name.to_owned(),
+        comments: Vec::new(),
+        host: None,
+        redirect: None,
+        redirected: Vec::new(),
+        is_one_plain: rest.len() == 1,
+    };
     for (server, side) in tls.into_iter().chain(rest) {
-        comments.extend(comments_of(server.block, &["location"]));
+        gathered.take(site, server, side);
+    }
+    gathered.host(site, &blocks)
+}
+
+/// What the servers of a name have come to so far.
+struct Gathered {
+    name: String,
+    comments: Vec<String>,
+    host: Option<Host>,
+    /// The port of https that plain http is sent to.
+    redirect: Option<u16>,
+    /// Where nothing else is done.
+    redirected: Vec<Heard>,
+    /// Whether just one of the servers is without TLS.
+    is_one_plain: bool,
+}
+
+impl Gathered {
+    fn take(&mut self, site: &Site<'_>, server: &Server<'_>, side: Side) {
+        let comments = comments_of(server.block, &["location"]);
+        self.comments.extend(comments);
         let secured = side.is_secured();
-        match side.serves {
+        let may_part = self.is_one_plain && !secured && self.redirect.is_none();
+        let (routes, rest) = match side.serves {
+            Serves::Mixed(routes, port) if may_part => (routes, Some(port)),
+            Serves::Mixed(_, port) => {
+                to_https::rest_is_lost(site, server);
+                return self.redirects(site, server.block, (side.heard, port));
+            }
             Serves::Redirect(port) => {
-                redirect = Some(port);
-                plain.extend(side.heard.into_iter().map(|heard| (server.block, heard)));
-                site.ledger
-                    .kept(server.block, "`plain_http: redirect` of the virtual host");
+                return self.redirects(site, server.block, (side.heard, port));
             }
-            Serves::Routes(routes, own_redirect) => {
-                redirect = redirect.or(own_redirect);
-                let routes = routes.into_iter().map(|route| Served { route, http: None });
-                let made = Host {
-                    comments: Vec::new(),
-                    names: vec![name.to_owned()],
-                    heard: side.heard,
-                    plain: None,
-                    asked: side.asked,
-                    error_pages: side.error_pages,
-                    held_back: None,
-                    routes: routes.collect(),
-                };
-                match &mut host {
-                    None => {
-                        site.ledger.kept(server.block, "a virtual host");
-                        host = Some(made);
-                    }
-                    Some(host) => host.join(&site.ledger, server.block, made, secured),
-                }
+            Serves::Routes(routes, port) => {
+                self.redirect = self.redirect.or(port);
+                (routes, None)
             }
+        };
+        let made = Host {
+            comments: Vec::new(),
+            names: vec![self.name.clone()],
+            heard: side.heard,
+            plain: None,
+            asked: side.asked,
+            error_pages: side.error_pages,
+            held_back: None,
+            routes: routes.into_iter().map(Served::always).collect(),
+        };
+        let Some(host) = &mut self.host else {
+            site.ledger.kept(server.block, "a virtual host");
+            self.host = Some(made);
+            return;
+        };
+        let is_alike = host.is_alike(&made);
+        if may_part && !is_alike && host.part(&made) {
+            return site.ledger.kept(server.block, PARTED);
+        }
+        match rest {
+            Some(port) if !is_alike => {
+                to_https::rest_is_lost(site, server);
+                self.redirects(site, server.block, (made.heard, port));
+            }
+            Some(_) | None => host.join(&site.ledger, server.block, made, secured),
         }
     }
-    let mut host = host.or_else(|| {
-        redirect.map(|_| Host {
+
+    fn redirects(&mut self, site: &Site<'_>, block: &Directive, (heard, port): (Vec<Heard>, u16)) {
+        self.redirect = Some(port);
+        self.redirected.extend(heard);
+        site.ledger
+            .kept(block, "`plain_http: redirect` of the virtual host");
+    }
+
+    fn host(self, site: &Site<'_>, blocks: &[&Directive]) -> Option<Host> {
+        let empty = self.redirect.map(|_| Host {
             comments: Vec::new(),
-            names: vec![name.to_owned()],
+            names: vec![self.name],
             heard: Vec::new(),
             plain: None,
             asked: None,
             error_pages: None,
             held_back: None,
             routes: Vec::new(),
-        })
-    })?;
-    if host.routes.iter().any(|route| !route.pools().is_empty()) {
-        host.held_back = headers::held_back(site, &blocks);
+        });
+        let mut host = self.host.or(empty)?;
+        if host.routes.iter().any(|route| !route.pools().is_empty()) {
+            host.held_back = headers::held_back(site, blocks);
+        }
+        host.heard.extend(self.redirected);
+        host.comments = self.comments;
+        let in_plain = host.heard.iter().any(|heard| heard.speaks == Speaks::Http);
+        host.plain = match self.redirect {
+            _ if !in_plain => None,
+            Some(port) => Some(Plain::Redirect(port)),
+            None => Some(host.plain.unwrap_or(Plain::Serve)),
+        };
+        Some(host)
     }
-    host.heard.extend(plain.into_iter().map(|(_, heard)| heard));
-    host.comments = comments;
-    let in_plain = host.heard.iter().any(|heard| heard.speaks == Speaks::Http);
-    host.plain = match redirect {
-        _ if !in_plain => None,
-        Some(port) => Some(Plain::Redirect(port)),
-        None => Some(host.plain.unwrap_or(Plain::Serve)),
-    };
-    Some(host)
 }
 
 impl Side {
@@ -168,13 +209,7 @@ impl Host {
     /// Takes in another server of the same name. Two that say the same, or differ in their pools for plain http
     /// and TLS, are one; of others the first stays.
     fn join(&mut self, ledger: &Ledger, block: &Directive, other: Self, secured: bool) {
-        let alike = self.error_pages == other.error_pages
-            && self.routes.len() == other.routes.len()
-            && self
-                .routes
-                .iter()
-                .zip(&other.routes)
-                .all(|(own, other)| own.is_alike(other));
+        let alike = self.is_alike(&other);
         let is_plain = !secured && self.heard.iter().any(|heard| heard.speaks == Speaks::Https);
         let same = self.routes == other.routes && self.asked == other.asked;
         if alike && (is_plain || same) {
@@ -193,6 +228,51 @@ impl Host {
             "the same name has other routes on another address: those count"
         };
         ledger.dropped_whole(block, why);
+    }
+
+    /// Whether both serve the same, but for their pools.
+    fn is_alike(&self, other: &Self) -> bool {
+        let mut routes = self.routes.iter().zip(&other.routes);
+        self.error_pages == other.error_pages
+            && self.routes.len() == other.routes.len()
+            && routes.all(|(own, other)| own.is_alike(other))
+    }
+
+    /// Takes in a server without TLS beside those with it, each route for its scheme; whether they can be told
+    /// apart so.
+    fn part(&mut self, plain: &Self) -> bool {
+        let speak = |heard: &[Heard], what: Speaks| heard.iter().all(|one| one.speaks == what);
+        let is_parted = speak(&self.heard, Speaks::Https) && speak(&plain.heard, Speaks::Http);
+        if !is_parted || self.wants_certificates() {
+            return false;
+        }
+        let around = self.error_pages.as_ref();
+        let http = plain.routes.iter().map(|served| {
+            let mut route = served.route.clone();
+            if !route.keys.iter().any(|entry| entry.key == "error_pages") {
+                let own = plain.error_pages.clone();
+                route.keys.extend(error_pages::of_route(own, around));
+            }
+            route
+        });
+        let http: Vec<Route> = http.collect();
+        let https = self.routes.iter().map(|served| served.route.clone());
+        let https: Vec<Route> = https.collect();
+        let Some(pairs) = schemes::together(&http, &https) else {
+            return false;
+        };
+        self.routes = pairs.into_iter().flat_map(Served::both).collect();
+        self.heard.extend(plain.heard.iter().cloned());
+        true
+    }
+
+    /// Whether nobody is served who shows no certificate, as nobody can who comes in plain.
+    fn wants_certificates(&self) -> bool {
+        let asked = self.asked.as_ref();
+        asked.is_some_and(|asked| match &asked.value {
+            Yaml::Map(section) => section.contains(&Entry::new("mode", Yaml::text("required"))),
+            Yaml::Flow(_) | Yaml::List(_) | Yaml::Scalar(_) => false,
+        })
     }
 
     fn is_like(&self, other: &Self) -> bool {
@@ -237,60 +317,5 @@ impl Host {
     }
 }
 
-impl Served {
-    /// Whether both are the same, but for their pools and comments.
-    fn is_alike(&self, other: &Self) -> bool {
-        let (own, other) = (&self.route, &other.route);
-        let pools = match (&own.target, &other.target) {
-            (Target::Pool(_), Target::Pool(_)) => true,
-            (own, other) => own == other,
-        };
-        // By itself nginx says the name of the pool, which is another one then.
-        own.pattern == other.pattern && own.keys == other.keys && pools
-    }
-
-    fn pools(&self) -> Vec<String> {
-        let own = match &self.route.target {
-            Target::Answer(_) => None,
-            Target::Pool(pool) => Some(pool.clone()),
-        };
-        own.into_iter().chain(self.http.clone()).collect()
-    }
-
-    fn take_plain(&mut self, other: Self) {
-        for comment in other.route.comments {
-            if !self.route.comments.contains(&comment) {
-                self.route.comments.push(comment);
-            }
-        }
-        if let Target::Pool(pool) = other.route.target
-            && self.route.target != Target::Pool(pool.clone())
-        {
-            self.http = Some(pool);
-        }
-    }
-
-    fn item(&self) -> Item {
-        let route = &self.route;
-        let mut entries = vec![
-            route.pattern.clone(),
-            Entry::new("access", Yaml::text("excluded")),
-        ];
-        entries.push(match (&route.target, &self.http) {
-            (Target::Answer(answer), _) => answer.clone(),
-            (Target::Pool(pool), None) => Entry::new("pool", Yaml::text(pool)),
-            (Target::Pool(https), Some(http)) => Entry::new(
-                "pools",
-                Yaml::Map(vec![
-                    Entry::new("http", Yaml::text(http)),
-                    Entry::new("https", Yaml::text(https)),
-                ]),
-            ),
-        });
-        entries.extend(route.keys.iter().cloned());
-        Item {
-            comments: route.comments.clone(),
-            value: Yaml::Map(entries),
-        }
-    }
-}
+const PARTED: &str =
+    "routes of the virtual host of this name, for plain http: `match: { scheme: http }`";

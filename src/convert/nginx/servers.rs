@@ -23,6 +23,8 @@ use crate::convert::nginx::routes::Target;
 use crate::convert::nginx::scope::Scope;
 use crate::convert::nginx::site::Site;
 use crate::convert::nginx::site::comments_of;
+use crate::convert::nginx::to_https;
+use crate::convert::nginx::to_https::Led;
 use crate::convert::nginx::tree::Directive;
 use crate::convert::nginx::variables::Known;
 use crate::convert::yaml::Entry;
@@ -48,6 +50,8 @@ pub(super) struct Side {
 
 #[derive(Clone, Debug)]
 pub(super) enum Serves {
+    /// These routes, one of which sends all requests that no other is for to https at this port.
+    Mixed(Vec<Route>, u16),
     /// Each request is sent to https at this port.
     Redirect(u16),
     /// These routes; requests in plain are redirected to this port, where there is one.
@@ -74,12 +78,24 @@ impl<'t> Server<'t> {
         } else {
             known
         };
-        let (serves, error_pages) = match self.redirect(site, &known) {
-            Some((port, Whole::All)) => (Serves::Redirect(port), None),
-            found => {
+        let (serves, error_pages) = match to_https::led(site, self, &known) {
+            Led::All(port) => (Serves::Redirect(port), None),
+            Led::Rest(port) => {
                 let (routes, error_pages) = self.routes(site, &known, closed);
-                let port = found.map(|(port, _)| port);
-                (Serves::Routes(routes, port), error_pages)
+                if to_https::leads_away(&routes) {
+                    (Serves::Mixed(routes, port), error_pages)
+                } else {
+                    to_https::rest_is_lost(site, self);
+                    (Serves::Redirect(port), None)
+                }
+            }
+            Led::Plain(port) => {
+                let (routes, error_pages) = self.routes(site, &known, closed);
+                (Serves::Routes(routes, Some(port)), error_pages)
+            }
+            Led::Nobody => {
+                let (routes, error_pages) = self.routes(site, &known, closed);
+                (Serves::Routes(routes, None), error_pages)
             }
         };
         Side {
@@ -88,41 +104,6 @@ impl<'t> Server<'t> {
             asked,
             error_pages,
         }
-    }
-
-    /// Whether it sends everybody to https, or everybody who comes in plain.
-    fn redirect(&self, site: &Site<'_>, known: &Known) -> Option<(u16, Whole)> {
-        let plain_only = self.heard.iter().all(|heard| heard.speaks == Speaks::Http);
-        let whole = if plain_only { Whole::All } else { Whole::Plain };
-        let own = |name: &str| self.scope.own(name).into_iter();
-        for directive in own("return").chain(own("rewrite")) {
-            if let Some(port) = answers::leads_to_https(directive, known) {
-                say(site, directive);
-                return plain_only.then_some((port, Whole::All));
-            }
-        }
-        for condition in own("if").filter(|condition| is_about_plain(condition)) {
-            let leads = |inner| Some((inner, answers::leads_to_https(inner, known)?));
-            if let Some((inner, port)) = condition.inside().iter().find_map(leads) {
-                site.ledger.kept(condition, "`plain_http: redirect`");
-                say(site, inner);
-                return Some((port, whole));
-            }
-        }
-        let root = own("location").find(|location| location.args.as_slice() == ["/"])?;
-        let leads = |inner| Some((inner, answers::leads_to_https(inner, known)?));
-        let (inner, port) = root
-            .inside()
-            .iter()
-            .find_map(leads)
-            .filter(|_| plain_only)?;
-        say(site, inner);
-        site.ledger.kept(root, "`plain_http: redirect`");
-        for other in own("location").filter(|other| other.id != root.id) {
-            let why = "over plain http everything is redirected";
-            site.ledger.dropped_whole(other, why);
-        }
-        Some((port, Whole::All))
     }
 
     /// Its routes, and what holds for errors where none of them says it.
@@ -178,7 +159,7 @@ impl<'t> Server<'t> {
     fn refuses(&self, site: &Site<'_>, known: &Known) -> bool {
         let others = self.scope.own("if").into_iter().filter(|condition| {
             let leads = |inner| answers::leads_to_https(inner, known).is_some();
-            !(is_about_plain(condition) && condition.inside().iter().any(leads))
+            !(to_https::is_about_plain(condition) && condition.inside().iter().any(leads))
         });
         let mut closed = false;
         for condition in others {
@@ -221,28 +202,6 @@ impl<'t> Server<'t> {
             keys: Vec::new(),
         }]
     }
-}
-
-#[derive(Clone, Copy)]
-enum Whole {
-    All,
-    Plain,
-}
-
-fn say(site: &Site<'_>, directive: &Directive) {
-    if answers::is_other_status(directive) {
-        site.ledger
-            .changed(directive, "`plain_http: redirect`, which answers 301");
-    } else {
-        site.ledger.kept(directive, "`plain_http: redirect`");
-    }
-}
-
-/// `if ($scheme = http)` and `if ($scheme != "https")`.
-fn is_about_plain(condition: &Directive) -> bool {
-    let words: String = condition.args.concat();
-    let words = words.replace(['(', ')', '"', '\'', ' '], "");
-    ["$scheme=http", "$scheme!=https", "$https!=on", "$https="].contains(&words.as_str())
 }
 
 type Found<'t> = (Paths, (&'t Directive, Scope<'t>));

@@ -1,4 +1,4 @@
-//! Whether a glob or an expression takes everything below a path.
+//! Whether a glob or an expression takes everything below a path, or of all texts with one beginning.
 //!
 //! Its automaton is asked, as far as texts below the path lead into it: the answer is what matching each of
 //! them would give. Whether it matches the path itself is asked of the pattern.
@@ -12,6 +12,51 @@ use regex_automata::hybrid::dfa::DFA;
 use regex_automata::nfa::thompson;
 use regex_automata::util::start;
 use regex_automata::util::syntax;
+
+/// How many of some texts an expression takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Taken {
+    /// Each of them.
+    All,
+    /// Not one.
+    None,
+    /// Some of them, or nobody can tell.
+    Some,
+}
+
+/// What an expression, matched from the beginning of paths, takes of all texts that begin with this one.
+#[must_use]
+pub fn taken_behind(beginning: &str, expression: &str) -> Taken {
+    let Some(mut descent) = Descent::new(&format!("^(?:{expression})")) else {
+        return Taken::Some;
+    };
+    if descent.asked(beginning.bytes()) == Some(true) {
+        return Taken::All;
+    }
+    match descent.is_lost(None, beginning.as_bytes()) {
+        Some(true) => Taken::None,
+        Some(false) | None => Taken::Some,
+    }
+}
+
+/// Whether an expression that is looked for may begin to match within the beginning of a text, whatever follows
+/// there; in doubt it may.
+#[must_use]
+pub fn may_begin_within(beginning: &str, expression: &str) -> bool {
+    let Some(mut descent) = Descent::new(expression) else {
+        return true;
+    };
+    let mut before = None;
+    let mut rest = beginning.as_bytes();
+    while let Some((first, behind)) = rest.split_first() {
+        if descent.is_lost(before, rest) != Some(true) {
+            return true;
+        }
+        before = Some(*first);
+        rest = behind;
+    }
+    false
+}
 
 /// An expression as an automaton, as far as it was asked.
 pub(super) struct Descent {
@@ -41,13 +86,14 @@ impl Descent {
     /// Whether all texts match that begin with the path, written without a slash at its end, and a slash; in
     /// doubt they do not.
     pub(super) fn takes_all_below(&mut self, path: &str) -> bool {
-        self.asked(path).unwrap_or(false)
+        let below = path.bytes().chain(std::iter::once(b'/'));
+        self.asked(below).unwrap_or(false)
     }
 
-    fn asked(&mut self, path: &str) -> Option<bool> {
-        let start = start::Config::new().anchored(Anchored::Yes);
-        let mut state = self.automaton.start_state(&mut self.states, &start).ok()?;
-        for byte in path.bytes().chain(std::iter::once(b'/')) {
+    /// Whether all texts match that begin with these bytes.
+    fn asked(&mut self, beginning: impl Iterator<Item = u8>) -> Option<bool> {
+        let mut state = self.start(None)?;
+        for byte in beginning {
             state = self.next(state, byte)?;
             // What has matched matches whatever follows.
             if state.is_match() {
@@ -67,6 +113,28 @@ impl Descent {
             }
         }
         Some(true)
+    }
+
+    /// Whether no text matches that begins with these bytes, behind a byte that it is not about.
+    fn is_lost(&mut self, before: Option<u8>, beginning: &[u8]) -> Option<bool> {
+        let mut state = self.start(before)?;
+        for byte in beginning {
+            state = self.next(state, *byte)?;
+            if state.is_match() {
+                return Some(false);
+            }
+            if state.is_dead() {
+                return Some(true);
+            }
+        }
+        Some(false)
+    }
+
+    fn start(&mut self, before: Option<u8>) -> Option<LazyStateID> {
+        let start = start::Config::new()
+            .anchored(Anchored::Yes)
+            .look_behind(before);
+        self.automaton.start_state(&mut self.states, &start).ok()
     }
 
     fn next(&mut self, state: LazyStateID, byte: u8) -> Option<LazyStateID> {
@@ -140,6 +208,43 @@ mod tests {
         ] {
             let pattern = PathPattern::glob(text).unwrap();
             assert_eq!(takes(&pattern, path), taken, "{text} {path}");
+        }
+    }
+
+    #[test]
+    fn of_texts_with_one_beginning_an_expression_takes_all_or_none_or_some() {
+        for (beginning, expression, taken) in [
+            ("/a/", ".*(?:/a)", Taken::All),
+            ("/a/", "/a", Taken::All),
+            ("/a", "/a", Taken::All),
+            ("/.well", ".*(?:/[.])", Taken::All),
+            ("/a/", "/b/.*", Taken::None),
+            ("/a/", "/a$", Taken::None),
+            ("/a/", r".*(?:\.js$)", Taken::Some),
+            ("/a", "/ab", Taken::Some),
+            ("/a/", r"(?i:/A/)", Taken::All),
+            ("/a/", r"/a/\b.*", Taken::Some),
+        ] {
+            let found = taken_behind(beginning, expression);
+            assert_eq!(found, taken, "{beginning} {expression}");
+        }
+    }
+
+    #[test]
+    fn an_expression_may_begin_where_some_text_behind_it_would_match() {
+        for (beginning, expression, may) in [
+            ("/.well-known/", r"\.(js|css)$", false),
+            ("/.well-known/", r"/\.", true),
+            ("/.well-known/", r"/\.x", true),
+            ("/.well-known/", r"l\.x", false),
+            ("/.well-known/", r"\.w", true),
+            ("/.well-known/", r"(?i:N/.*\.php$)", true),
+            ("/.well-known/", r"^/x|\.php$", false),
+            ("/.well-known/", "[^x]*$", true),
+            ("/.well-known/", r"\bx", true),
+        ] {
+            let found = may_begin_within(beginning, expression);
+            assert_eq!(found, may, "{beginning} {expression}");
         }
     }
 
