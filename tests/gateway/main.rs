@@ -86,4 +86,5 @@ mod upgrade_load;
 mod upgrade_steps;
 mod unix_upstreams;
 mod users;
+mod watchdog;
 mod websockets;
