@@ -4,8 +4,7 @@
 
 use regex::Regex;
 
-use crate::convert::yaml::Entry;
-use crate::convert::yaml::Yaml;
+use crate::convert::nginx::pattern::Pattern;
 use crate::decision::routing::Taken;
 use crate::decision::routing::may_begin_within;
 use crate::decision::routing::taken_behind;
@@ -21,28 +20,22 @@ pub(super) enum Shape {
     Exact(String),
     /// All that an expression matches from their beginning.
     Expression(String),
-    /// Nobody can tell.
-    Unknown(Entry),
 }
 
 impl Shape {
-    /// That of the pattern of a route, as a key with its value.
-    pub(super) fn of(pattern: &Entry) -> Self {
-        let Some(text) = text_of(&pattern.value) else {
-            return Self::Unknown(pattern.clone());
-        };
-        match pattern.key.as_str() {
-            "exact" => Self::Exact(text),
-            "path" => Self::Below(text.strip_suffix('/').unwrap_or(&text).to_owned()),
-            "regex" => match literal(&text) {
+    /// That of the pattern of a route.
+    pub(super) fn of(pattern: &Pattern) -> Self {
+        match pattern {
+            Pattern::Exact(text) => Self::Exact(text.clone()),
+            Pattern::Path(text) => Self::Below(text.strip_suffix('/').unwrap_or(text).to_owned()),
+            Pattern::Regex(text) => match literal(text) {
                 // There is no path that does not begin so.
                 Some(literal) if ["", "/"].contains(&literal.as_str()) => {
                     Self::Below(String::new())
                 }
                 Some(literal) => Self::Begins(literal),
-                None => Self::Expression(text),
+                None => Self::Expression(text.clone()),
             },
-            _ => Self::Unknown(pattern.clone()),
         }
     }
 }
@@ -53,7 +46,6 @@ pub(super) fn share(of: &Shape, by: &Shape) -> Taken {
         return Taken::All;
     }
     match (of, by) {
-        (Shape::Unknown(_), _) | (_, Shape::Unknown(_)) => Taken::Some,
         (Shape::Exact(path), _) => of_path(path, by),
         (_, Shape::Exact(path)) => not_all(of_path(path, of)),
         (Shape::Below(top), Shape::Below(other)) => {
@@ -100,7 +92,6 @@ fn of_path(path: &str, by: &Shape) -> Taken {
             Ok(regex) => regex.is_match(path),
             Err(_) => return Taken::Some,
         },
-        Shape::Unknown(_) => return Taken::Some,
     };
     if is_taken { Taken::All } else { Taken::None }
 }
@@ -130,15 +121,14 @@ fn is_below(path: &str, top: &str) -> bool {
 /// The paths of a pattern, or those of them that an expression takes as well.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Area {
-    /// The key with its value.
-    pub(super) pattern: Entry,
+    pub(super) pattern: Pattern,
     shape: Shape,
     expression: Option<Shape>,
 }
 
 impl Area {
     /// All paths of a pattern.
-    pub(super) const fn all(shape: Shape, pattern: Entry) -> Self {
+    pub(super) const fn all(shape: Shape, pattern: Pattern) -> Self {
         Self {
             pattern,
             shape,
@@ -156,16 +146,14 @@ impl Area {
             Shape::Below(top) if !top.is_empty() && of_path(top, expression) == Taken::None => {
                 format!("{top}/")
             }
-            Shape::Below(_) | Shape::Exact(_) | Shape::Expression(_) | Shape::Unknown(_) => {
-                return None;
-            }
+            Shape::Below(_) | Shape::Exact(_) | Shape::Expression(_) => return None,
         };
         if may_begin_within(&begins, &looked_for(text)?) {
             return None;
         }
         let both = format!("{}{text}", regex::escape(&begins));
         Some(Self {
-            pattern: Entry::new("regex", Yaml::text(&both)),
+            pattern: Pattern::Regex(both),
             shape: shape.clone(),
             expression: Some(expression.clone()),
         })
@@ -242,36 +230,17 @@ fn literal(expression: &str) -> Option<String> {
     (regex::escape(&text) == expression).then_some(text)
 }
 
-/// The text of a value as it was given to `Yaml::text`.
-fn text_of(value: &Yaml) -> Option<String> {
-    let Yaml::Scalar(written) = value else {
-        return None;
-    };
-    let inner = written.strip_prefix('"');
-    let inner = inner.and_then(|inner| inner.strip_suffix('"'));
-    let mut text = String::new();
-    let mut chars = inner.unwrap_or(written).chars().peekable();
-    while let Some(c) = chars.next() {
-        match c {
-            '\\' => text.push(chars.next().filter(|c| ['"', '\\'].contains(c))?),
-            '$' => {
-                text.push(c);
-                if chars.peek() == Some(&'$') {
-                    chars.next();
-                }
-            }
-            _ => text.push(c),
-        }
-    }
-    Some(text)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     fn shape(key: &str, text: &str) -> Shape {
-        Shape::of(&Entry::new(key, Yaml::text(text)))
+        let text = text.to_owned();
+        Shape::of(&match key {
+            "exact" => Pattern::Exact(text),
+            "path" => Pattern::Path(text),
+            _ => Pattern::Regex(text),
+        })
     }
 
     #[test]
@@ -286,7 +255,6 @@ mod tests {
         );
         assert_eq!(shape("regex", "/"), shape("path", "/"));
         assert_eq!(shape("path", "/a/"), shape("path", "/a"));
-        assert_eq!(text_of(&Yaml::text("a$${b$")), Some("a$${b$".to_owned()));
     }
 
     #[test]
@@ -337,7 +305,7 @@ mod tests {
         ] {
             let area = Area::both(&shape("path", of), &shape("regex", by));
             let pattern = area.map(|area| area.pattern);
-            let expected = both.map(|text| Entry::new("regex", Yaml::text(text)));
+            let expected = both.map(|text| Pattern::Regex(text.to_owned()));
             assert_eq!(pattern, expected, "{of} {by}");
         }
     }

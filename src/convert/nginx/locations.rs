@@ -1,8 +1,7 @@
 //! `location` → patterns, in an order in which the first that matches is the one that nginx would choose.
 
+use crate::convert::nginx::pattern::Pattern;
 use crate::convert::nginx::tree::Directive;
-use crate::convert::yaml::Entry;
-use crate::convert::yaml::Yaml;
 use crate::decision::routing::PathPattern;
 
 /// Which paths a location is for.
@@ -71,7 +70,7 @@ impl Paths {
     ///
     /// # Errors
     /// As of `pattern`.
-    pub(super) fn strict_pattern(&self) -> Result<Entry, String> {
+    pub(super) fn strict_pattern(&self) -> Result<Pattern, String> {
         match self.folder() {
             None => self.pattern(),
             Some(_) => {
@@ -92,23 +91,23 @@ impl Paths {
     ///
     /// # Errors
     /// Why no path can match it, or why it is no expression here.
-    pub(super) fn pattern(&self) -> Result<Entry, String> {
+    pub(super) fn pattern(&self) -> Result<Pattern, String> {
         let spelled = spelled(&self.text);
-        let (key, text) = match self.kind {
-            Kind::Exact => ("exact", spelled),
-            Kind::Firm | Kind::Prefix if spelled.ends_with('/') => ("path", spelled),
+        let pattern = match self.kind {
+            Kind::Exact => Pattern::Exact(spelled),
+            Kind::Firm | Kind::Prefix if spelled.ends_with('/') => Pattern::Path(spelled),
             // nginx's prefixes do not end with a segment.
-            Kind::Firm | Kind::Prefix => ("regex", regex::escape(&spelled)),
-            Kind::Regex => ("regex", anchored(&self.text)),
-            Kind::RegexBlind => ("regex", format!("(?i:{})", anchored(&self.text))),
+            Kind::Firm | Kind::Prefix => Pattern::Regex(regex::escape(&spelled)),
+            Kind::Regex => Pattern::Regex(anchored(&self.text)),
+            Kind::RegexBlind => Pattern::Regex(format!("(?i:{})", anchored(&self.text))),
         };
-        let made = match key {
-            "exact" => PathPattern::exact(&text),
-            "path" => PathPattern::prefix(&text),
-            _ => PathPattern::regex(&text),
+        let made = match &pattern {
+            Pattern::Exact(text) => PathPattern::exact(text),
+            Pattern::Path(text) => PathPattern::prefix(text),
+            Pattern::Regex(text) => PathPattern::regex(text),
         };
         made.map_err(|error| format!("no route can have these paths: {error}"))?;
-        Ok(Entry::new(key, Yaml::text(&text)))
+        Ok(pattern)
     }
 
     const fn is_expression(&self) -> bool {
@@ -226,7 +225,7 @@ pub(super) fn sorted<T>(locations: Vec<(Paths, T)>) -> Vec<(Paths, T, Order)> {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use proptest::collection::vec;
     use proptest::prelude::*;
     use regex::Regex;
@@ -277,14 +276,21 @@ mod tests {
         expression.or(longest).map(|(_, place)| *place)
     }
 
-    fn location() -> impl Strategy<Value = Paths> {
+    const EXPRESSIONS: &str = r"(\^/[ab]|[ab]\$|\^/a\|b\$)";
+    const BLIND: &str = "[AB]/";
+
+    /// A location, with an expression of these two where it has one.
+    pub(in crate::convert::nginx) fn location(
+        expression: &'static str,
+        blind: &'static str,
+    ) -> impl Strategy<Value = Paths> {
         let prefix = "(/|/[ab]{1,2}/?|/[ab]/[ab]/?)";
         prop_oneof![
             (Just(Kind::Exact), prefix),
             (Just(Kind::Firm), prefix),
             (Just(Kind::Prefix), prefix),
-            (Just(Kind::Regex), r"(\^/[ab]|[ab]\$|\^/a\|b\$)"),
-            (Just(Kind::RegexBlind), "[AB]/"),
+            (Just(Kind::Regex), expression),
+            (Just(Kind::RegexBlind), blind),
         ]
         .prop_map(|(kind, text)| Paths { kind, text })
     }
@@ -292,7 +298,7 @@ mod tests {
     proptest! {
         #[test]
         fn the_first_that_matches_is_nginx_s_choice(
-            locations in vec(location(), 0..8),
+            locations in vec(location(EXPRESSIONS, BLIND), 0..8),
             path in "/[ab]{0,2}(/[ab]?){0,2}",
         ) {
             let mut unlike: Vec<(Paths, usize)> = Vec::new();
@@ -314,23 +320,17 @@ mod tests {
 
         /// What is written into the route matches what nginx's location matches.
         #[test]
-        fn patterns_match_the_same_paths(location in location(), path in "/[ab]{0,2}(/[ab]?){0,2}") {
-            let entry = location.pattern().unwrap();
-            let Yaml::Scalar(text) = &entry.value else { panic!("{entry:?}") };
-            let text = text.trim_matches('"').replace("\\\\", "\\");
-            let matches = match entry.key.as_str() {
-                "exact" => path == text,
-                "path" => path.starts_with(&text) || path == text.trim_end_matches('/'),
-                _ => Regex::new(&format!("^(?:{text})")).unwrap().is_match(&path),
-            };
+        fn patterns_match_the_same_paths(
+            location in location(EXPRESSIONS, BLIND),
+            path in "/[ab]{0,2}(/[ab]?){0,2}",
+        ) {
+            let matches = location.pattern().unwrap().matches(&path);
             // A prefix with a slash at its end also takes the path without it, which nginx redirects there.
             let redirected = location.folder() == Some(&path);
             prop_assert!(matches == location.matches(&path) || redirected);
             let strict = location.strict_pattern().unwrap();
-            if strict.key == "regex" && location.folder().is_some() {
-                let Yaml::Scalar(text) = &strict.value else { panic!("{strict:?}") };
-                let strict = Regex::new(&format!("^(?:{text})")).unwrap();
-                prop_assert_eq!(strict.is_match(&path), location.matches(&path));
+            if matches!(strict, Pattern::Regex(_)) && location.folder().is_some() {
+                prop_assert_eq!(strict.matches(&path), location.matches(&path));
             }
         }
     }

@@ -1,7 +1,7 @@
 //! nginx's configuration → `gateway.yaml`.
 //!
 //! `lex`, `tree` and `include` read what nginx reads; `servers`, `locations`, `routes` and `pools` say it in
-//! Portway's words; `ledger` knows what became of each directive, and `directives` what becomes of each kind.
+//! Portway's words, and `schemes` puts what a name has for plain http and for TLS together; `ledger` knows what became of each directive, and `directives` what becomes of each kind.
 
 use std::cell::RefCell;
 use std::path::Path;
@@ -40,6 +40,7 @@ mod locations;
 mod maps;
 mod members;
 mod names;
+mod pattern;
 mod pools;
 mod process;
 mod proxying;

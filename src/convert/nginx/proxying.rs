@@ -5,6 +5,7 @@ use crate::convert::nginx::locations::spelled;
 use crate::convert::nginx::maps;
 use crate::convert::nginx::members::parts;
 use crate::convert::nginx::members::scheme;
+use crate::convert::nginx::pattern::Pattern;
 use crate::convert::nginx::pools::Manner;
 use crate::convert::nginx::redirects::is_redirect;
 use crate::convert::nginx::redirects::whole_pattern;
@@ -33,7 +34,7 @@ pub(super) struct Upstream {
 /// Some paths of a location, and what becomes of them.
 #[derive(Clone, Debug)]
 pub(super) struct Apart {
-    pub(super) pattern: Entry,
+    pub(super) pattern: Pattern,
     pub(super) becomes: Becomes,
 }
 
@@ -271,7 +272,7 @@ fn rewrites(
     let regex = format!("{}(.*)", regex::escape(&spelled(prefix)));
     let rest = pattern_rewrite(&regex, &format!("{path}$1"));
     let segments = Apart {
-        pattern: Entry::new("path", Yaml::text(&spelled(prefix))),
+        pattern: Pattern::Path(spelled(prefix)),
         becomes: Becomes::Rewrite(whole),
     };
     Ok(Rewrites {
@@ -295,7 +296,7 @@ fn apart(site: &Site<'_>, place: &Place<'_, '_>, directive: &Directive) -> Optio
         return None;
     }
     let (regex, rewrite) = rewritten(site, directive)?;
-    let pattern = Entry::new("regex", Yaml::text(&format!("{regex}$")));
+    let pattern = Pattern::Regex(format!("{regex}$"));
     let becomes = Becomes::Rewrite(rewrite);
     Some(Apart { pattern, becomes })
 }

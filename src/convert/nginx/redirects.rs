@@ -7,6 +7,7 @@ use crate::convert::nginx::answers::target_entry;
 use crate::convert::nginx::headers;
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::Paths;
+use crate::convert::nginx::pattern::Pattern;
 use crate::convert::nginx::proxying::Apart;
 use crate::convert::nginx::proxying::Becomes;
 use crate::convert::nginx::routes::Route;
@@ -62,9 +63,8 @@ pub(super) fn redirects(
         match share(directive, within) {
             Some(Share::All) => found.whole = Some(redirect.answer),
             Some(Share::Some) => {
-                let pattern = Yaml::text(&format!("{}$", redirect.regex));
                 found.some.push(Apart {
-                    pattern: Entry::new("regex", pattern),
+                    pattern: Pattern::Regex(format!("{}$", redirect.regex)),
                     becomes: Becomes::Answer(redirect.answer),
                 });
             }

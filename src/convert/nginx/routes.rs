@@ -14,6 +14,7 @@ use crate::convert::nginx::limits;
 use crate::convert::nginx::locations::Kind;
 use crate::convert::nginx::locations::Paths;
 use crate::convert::nginx::locations::spelled;
+use crate::convert::nginx::pattern::Pattern;
 use crate::convert::nginx::proxying;
 use crate::convert::nginx::proxying::Apart;
 use crate::convert::nginx::proxying::Becomes;
@@ -35,7 +36,7 @@ use crate::convert::yaml::Yaml;
 pub(super) struct Route {
     pub(super) comments: Vec<String>,
     pub(super) paths: Paths,
-    pub(super) pattern: Entry,
+    pub(super) pattern: Pattern,
     pub(super) target: Target,
     pub(super) keys: Vec<Entry>,
 }
@@ -154,7 +155,7 @@ impl Route {
     }
 
     /// A route for the paths of an expression, with an answer of its own.
-    pub(super) fn answering(pattern: Entry, answer: Entry) -> Self {
+    pub(super) fn answering(pattern: Pattern, answer: Entry) -> Self {
         Self {
             comments: Vec::new(),
             paths: Paths {

@@ -7,14 +7,14 @@
 use crate::convert::nginx::areas::Area;
 use crate::convert::nginx::areas::Shape;
 use crate::convert::nginx::areas::share;
+use crate::convert::nginx::pattern::Pattern;
 use crate::convert::nginx::routes::Route;
-use crate::convert::yaml::Entry;
 use crate::decision::routing::Taken;
 
 /// A pattern with what serves its paths.
 #[derive(Debug)]
 pub(super) struct Pair {
-    pub(super) pattern: Entry,
+    pub(super) pattern: Pattern,
     pub(super) http: Option<Route>,
     pub(super) https: Option<Route>,
 }
@@ -124,12 +124,11 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::convert::nginx::locations;
     use crate::convert::nginx::locations::Kind;
     use crate::convert::nginx::locations::Paths;
     use crate::convert::nginx::locations::sorted;
     use crate::convert::nginx::routes::Target;
-    use crate::convert::yaml::Yaml;
-    use crate::decision::routing::PathPattern;
 
     /// A server's routes, each with a pool that no other has.
     fn routes(word: &str, locations: &[Paths]) -> Vec<Route> {
@@ -145,26 +144,9 @@ mod tests {
         routes.collect()
     }
 
-    fn matches(pattern: &Entry, path: &str) -> bool {
-        let Yaml::Scalar(text) = &pattern.value else {
-            panic!("{pattern:?}")
-        };
-        let text: String = serde_saphyr::from_str(text).unwrap();
-        match pattern.key.as_str() {
-            "exact" => text == path,
-            "path" => PathPattern::prefix(&text).is_ok_and(|prefix| {
-                let top = prefix.literal().unwrap_or_default().to_owned();
-                path == top || path.starts_with(&format!("{top}/"))
-            }),
-            _ => regex::Regex::new(&format!("^(?:{text})"))
-                .unwrap()
-                .is_match(path),
-        }
-    }
-
     fn first<'r>(routes: &'r [Route], path: &str) -> Option<&'r Target> {
         let mut routes = routes.iter();
-        let found = routes.find(|route| matches(&route.pattern, path));
+        let found = routes.find(|route| route.pattern.matches(path));
         found.map(|route| &route.target)
     }
 
@@ -174,15 +156,7 @@ mod tests {
     }
 
     fn location() -> impl Strategy<Value = Paths> {
-        let prefix = "(/|/[ab]{1,2}/?|/[ab]/[ab]/?)";
-        prop_oneof![
-            (Just(Kind::Exact), prefix),
-            (Just(Kind::Firm), prefix),
-            (Just(Kind::Prefix), prefix),
-            (Just(Kind::Regex), r"(\^/[ab]|\^/a/b\$|[ab]\$|c\$|/b)"),
-            (Just(Kind::RegexBlind), "([AB]/|C\\$)"),
-        ]
-        .prop_map(|(kind, text)| Paths { kind, text })
+        locations::tests::location(r"(\^/[ab]|\^/a/b\$|[ab]\$|c\$|/b)", r"([AB]/|C\$)")
     }
 
     proptest! {
@@ -200,7 +174,7 @@ mod tests {
             for path in asked {
                 let Some(pairs) = &pairs else { continue };
                 let mut all = pairs.iter();
-                let found = all.find(|pair| matches(&pair.pattern, &path));
+                let found = all.find(|pair| pair.pattern.matches(&path));
                 let target = |route: Option<&Option<Route>>| {
                     route.and_then(Option::as_ref).map(|route| route.target.clone())
                 };

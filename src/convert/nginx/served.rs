@@ -89,7 +89,7 @@ impl Served {
 
     pub(super) fn item(&self) -> Item {
         let route = &self.route;
-        let mut entries = vec![route.pattern.clone()];
+        let mut entries = vec![route.pattern.entry()];
         if let Some(scheme) = self.scheme {
             let scheme = Entry::new("scheme", Yaml::text(scheme));
             entries.push(Entry::new("match", Yaml::Map(vec![scheme])));
