@@ -9,6 +9,7 @@ pub mod claims;
 pub mod client_certificate;
 pub mod codec;
 pub mod distinguished_name;
+pub mod jose;
 pub mod key_ring;
 mod object_names;
 pub mod peer_proof;
