@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the real programs that the black-box and browser tests drive: nginx, HAProxy, wrk, h2load, slowhttptest,
-# curl, openssl, systemd, Chromium, Node.js, faketime, playwright-core and axe-core in ./node_modules,
+# curl, openssl, systemd, Chromium, Node.js, faketime, playwright-core, axe-core and oidc-provider in ./node_modules,
 # and grpcio in ./.venv.
 # No service is started by it.
 # Where it may not install, it says what is missing and goes on; with CI=true that is a failure,
@@ -10,6 +10,7 @@ cd "$(dirname "$0")/.."
 
 playwright_version=1.65.1
 axe_version=4.14.1
+oidc_version=9.13.3
 grpcio_version=1.84.0
 policy=/usr/sbin/policy-rc.d
 # Whoever else installs at the moment is waited for.
@@ -90,11 +91,12 @@ fi
 # others.
 version_of() { sed -n 's/^ *"version": *"\([^"]*\)".*/\1/p' "node_modules/$1/package.json" 2>/dev/null | head -n 1; }
 
-if [ "$(version_of playwright-core)" != "$playwright_version" ] || [ "$(version_of axe-core)" != "$axe_version" ]; then
+if [ "$(version_of playwright-core)" != "$playwright_version" ] || [ "$(version_of axe-core)" != "$axe_version" ] ||
+    [ "$(version_of oidc-provider)" != "$oidc_version" ]; then
     if command -v npm >/dev/null 2>&1; then
-        say "portway: installing playwright-core $playwright_version and axe-core $axe_version into ./node_modules"
+        say "portway: installing playwright-core $playwright_version, axe-core $axe_version and oidc-provider $oidc_version into ./node_modules"
         if ! retry npm install --prefix . --no-save --no-package-lock --no-audit --no-fund --loglevel=error \
-            --fetch-retries=5 --fetch-retry-maxtimeout=60000 "playwright-core@$playwright_version" "axe-core@$axe_version" >/dev/null; then
+            --fetch-retries=5 --fetch-retry-maxtimeout=60000 "playwright-core@$playwright_version" "axe-core@$axe_version" "oidc-provider@$oidc_version" >/dev/null; then
             say "portway: they could not be installed"
             if [ "${CI:-}" = true ]; then exit 1; fi
         fi

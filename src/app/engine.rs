@@ -203,6 +203,7 @@ impl Engine {
                 password: password(config),
             };
             own.engine.retune(terms, throttle(config));
+            own.engine.rely_on(stores_elsewhere(config));
         }
     }
 
@@ -242,6 +243,7 @@ impl OwnEngine {
         };
         let engine = EmbeddedEngine::new(parts, engine_settings(config, keys));
         let engine = Arc::new(engine.with_audit(Arc::clone(&ports.audit)));
+        engine.rely_on(stores_elsewhere(config));
         Ok(Self {
             door: Arc::new(Door::new(Arc::clone(&engine))),
             engine,
@@ -268,6 +270,11 @@ fn provider(users: Option<Arc<CurrentUsers>>) -> anyhow::Result<Arc<dyn Identity
         Some(users) => users,
         None => Arc::new(Nobody::new(StoreName::parse("nobody")?)),
     })
+}
+
+fn stores_elsewhere(config: &Config) -> Vec<StoreName> {
+    let stores = config.providers.iter().map(|provider| &provider.store);
+    stores.cloned().collect()
 }
 
 fn password(config: &Config) -> PasswordRules {

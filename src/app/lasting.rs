@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use anyhow::Context;
 use anyhow::bail;
 use parking_lot::Mutex;
 
@@ -29,10 +30,11 @@ use crate::decision::origins::Origins;
 use crate::engine::collector::Collector;
 use crate::gate::Gate;
 use crate::logbook::moment::rfc3339_seconds;
-use crate::model::identity::AuthLevel;
 use crate::model::time::Timestamp;
 use crate::ports::cookie_terms::CookieTerms;
 use crate::ports::entropy::id_bytes;
+use crate::ports::relying_party::RelyingParty;
+use crate::provider::openid::OpenId;
 use crate::proxy::counts::RequestCounts;
 use crate::proxy::limiters::Limiters;
 use crate::proxy::serving::Serving;
@@ -64,6 +66,8 @@ pub(super) struct Lasting {
     names: CookieNames,
     settings: Arc<CookieSettings>,
     terms: Arc<CookieTerms>,
+    /// The providers at which users sign in.
+    providers: Mutex<Vec<Arc<OpenId>>>,
 }
 
 impl Lasting {
@@ -81,6 +85,7 @@ impl Lasting {
             drains: Arc::new(DrainFile::read(config)),
             terms: engine.cookie_terms(&settings),
             names: CookieNames::new(&config.deployment),
+            providers: Mutex::default(),
             settings,
             ports,
             logs,
@@ -120,7 +125,7 @@ impl Lasting {
         };
         let parts = ServingParts {
             gate: Arc::new(gate),
-            collector: self.collector(config, origins),
+            collector: self.collector(config, origins)?,
             pages: branding::pages(config)?,
             upgrades: Arc::clone(&self.upgrades),
             limiters: Arc::clone(&self.limiters),
@@ -134,11 +139,18 @@ impl Lasting {
         Ok(Serving::new(config, parts, before)?)
     }
 
-    fn collector(&self, config: &Config, origins: Arc<Origins>) -> Option<Arc<Collector>> {
+    fn collector(
+        &self,
+        config: &Config,
+        origins: Arc<Origins>,
+    ) -> anyhow::Result<Option<Arc<Collector>>> {
         let here = config.collector.as_ref();
-        let here = here.filter(|collector| collector.place == CollectorPlace::Here)?;
+        let here = here.filter(|collector| collector.place == CollectorPlace::Here);
+        let Some(here) = here else {
+            return Ok(None);
+        };
         let by = config.authentication.as_ref();
-        Some(Arc::new(Collector {
+        Ok(Some(Arc::new(Collector {
             engine: self.engine.door(),
             keys: Arc::clone(&self.keys),
             names: self.names.clone(),
@@ -147,12 +159,37 @@ impl Lasting {
             host: here.host.clone(),
             password: by.map(|by| by.password).unwrap_or_default(),
             bind_to: config.session.bind_to.clone(),
-            level: by.map_or(AuthLevel::NONE, |by| by.level),
+            password_level: by.map(|by| by.level),
+            parties: self.parties(config)?,
             audit: Arc::clone(&self.ports.audit),
             clock: Arc::clone(&self.ports.clock),
             entropy: Arc::clone(&self.ports.entropy),
             complaints: Complaints::default(),
-        }))
+        })))
+    }
+
+    /// The providers at which users sign in. One that is configured as before stays, with what it has said.
+    fn parties(&self, config: &Config) -> anyhow::Result<Vec<Arc<dyn RelyingParty>>> {
+        let mut known = self.providers.lock();
+        let mut providers = Vec::with_capacity(config.providers.len());
+        for settings in &config.providers {
+            let kept = known.iter().find(|known| known.settings() == settings);
+            let provider = match kept {
+                Some(kept) => Arc::clone(kept),
+                None => {
+                    let clock = Arc::clone(&self.ports.clock);
+                    let made = OpenId::new(settings.clone(), clock);
+                    let cannot = || format!("the provider {} cannot be used", settings.store);
+                    Arc::new(made.with_context(cannot)?)
+                }
+            };
+            providers.push(provider);
+        }
+        known.clone_from(&providers);
+        let parties = providers.into_iter();
+        Ok(parties
+            .map(|provider| -> Arc<dyn RelyingParty> { provider })
+            .collect())
     }
 }
 

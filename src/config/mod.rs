@@ -46,6 +46,7 @@ pub use crate::config::session::SessionSettings;
 pub use crate::config::session::StoreKind;
 pub use crate::config::sign_in::Authentication;
 pub use crate::config::sign_in::Branding;
+pub use crate::config::sign_in::OpenIdProvider;
 use crate::decision::address_rules::AddressRules;
 use crate::decision::compression::Compression;
 use crate::decision::error_pages::ErrorPages;
@@ -130,6 +131,8 @@ pub struct Config {
     pub mdc: Option<Mdc>,
     /// How users prove who they are; absent when no route needs it.
     pub authentication: Option<Authentication>,
+    /// Where users sign in elsewhere, in the order in which they are offered it.
+    pub providers: Vec<OpenIdProvider>,
     /// The headers that tell an application who is signed in.
     pub identity_headers: IdentityHeaderNames,
     /// Headers of presets that tell it as well.

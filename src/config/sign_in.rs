@@ -1,11 +1,15 @@
 //! What the operator configured about signing in: how users prove who they are, and how the pages look.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
+use crate::decision::openid::claim_map::ClaimMap;
+use crate::decision::openid::discovery::Issuer;
 use crate::decision::password::PasswordRules;
 use crate::decision::throttle::ThrottleRules;
 use crate::model::identity::AuthLevel;
 use crate::model::name::StoreName;
+use crate::model::secret::Secret;
 
 /// How users prove who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +28,31 @@ pub struct Authentication {
     pub password: PasswordRules,
     /// How often passwords may be guessed.
     pub throttle: ThrottleRules,
+}
+
+/// A provider of OpenID Connect at which users sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OpenIdProvider {
+    /// The name of the identity store that it is (MDC-ADOPT-8).
+    pub store: StoreName,
+    /// What users know it by.
+    pub title: String,
+    /// Its name in its tokens.
+    pub issuer: Issuer,
+    /// The name of this client there.
+    pub client_id: String,
+    /// Proves that it is this client; none of a public one.
+    pub client_secret: Option<Secret>,
+    /// What it is asked to tell of users.
+    pub scopes: Vec<String>,
+    /// Which of its claims say what.
+    pub claims: ClaimMap,
+    /// The level that a sign-in there gives.
+    pub level: AuthLevel,
+    /// Who vouches for its certificate; the platform's where there is none.
+    pub ca_pem: Option<Vec<u8>>,
+    /// For each call.
+    pub timeout: Duration,
 }
 
 /// How Portway's own pages look.

@@ -35,6 +35,7 @@ use crate::model::time::Timestamp;
 mod device;
 mod encoding;
 mod on_the_way;
+pub mod provider_visit;
 
 /// Something that travels sealed.
 pub trait Claims: Sized {

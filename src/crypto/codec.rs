@@ -184,6 +184,13 @@ impl<'a> Reader<'a> {
         self.text_of(length)
     }
 
+    /// All that is left.
+    pub const fn rest(&mut self) -> &'a [u8] {
+        let rest = self.0;
+        self.0 = &[];
+        rest
+    }
+
     fn text_of(&mut self, length: usize) -> Result<&'a str, Malformed> {
         let (head, rest) = self.0.split_at_checked(length).ok_or(Malformed)?;
         self.0 = rest;

@@ -56,16 +56,19 @@ pub enum Purpose {
     Replay = 10,
     /// The lines of the audit trail.
     Audit = 11,
+    /// What comes back with a browser from a provider at which its user signs in.
+    ProviderVisit = 12,
 }
 
 impl Purpose {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 12] = [
         Self::Audit,
         Self::AuthnCookie,
         Self::Device,
         Self::Form,
         Self::Gito,
         Self::IdCookie,
+        Self::ProviderVisit,
         Self::Record,
         Self::Replay,
         Self::SignInRequest,
@@ -81,6 +84,7 @@ impl Purpose {
             Self::Form => b"portway/1/form",
             Self::Gito => b"portway/1/gito-cookie",
             Self::IdCookie => b"portway/1/id-cookie",
+            Self::ProviderVisit => b"portway/1/provider-visit",
             Self::Record => b"portway/1/record",
             Self::Replay => b"portway/1/replay",
             Self::SignInRequest => b"portway/1/sign-in-request",
@@ -326,6 +330,7 @@ impl Expanded {
             form,
             gito,
             id,
+            visit,
             record,
             replay,
             request,
@@ -339,6 +344,7 @@ impl Expanded {
             Purpose::Form => form,
             Purpose::Gito => gito,
             Purpose::IdCookie => id,
+            Purpose::ProviderVisit => visit,
             Purpose::Record => record,
             Purpose::Replay => replay,
             Purpose::SignInRequest => request,

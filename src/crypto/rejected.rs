@@ -25,6 +25,7 @@ impl Rejected {
             Purpose::Audit
             | Purpose::Device
             | Purpose::Form
+            | Purpose::ProviderVisit
             | Purpose::Record
             | Purpose::Replay
             | Purpose::SignInRequest

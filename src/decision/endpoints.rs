@@ -12,6 +12,12 @@ pub const CLEAR: &str = "/.portway/clear";
 pub const LOGOUT: &str = "/.portway/logout";
 /// The page on which a password is changed, on the collector.
 pub const PASSWORD: &str = "/.portway/password";
+/// Below it are the ways to providers and back, on the collector.
+pub const PROVIDERS: &str = "/.portway/provider/";
+/// Behind the name of a provider: sends a browser there.
+pub const LEAVE: &str = "leave";
+/// Behind the name of a provider: takes a browser that comes back from there.
+pub const ARRIVE: &str = "callback";
 /// Sends a kept post again, on an application host.
 pub const REPLAY: &str = "/.portway/replay";
 /// The login page, on the collector; on an application host, where a hint for programs leads their users.

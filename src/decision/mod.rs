@@ -30,6 +30,7 @@ pub mod key_life;
 pub mod landing;
 pub mod maintenance;
 pub mod names;
+pub mod openid;
 pub mod origins;
 pub mod password;
 pub mod path;

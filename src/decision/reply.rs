@@ -132,6 +132,28 @@ pub struct LoginPage {
     pub application: Option<String>,
     /// What to say about the last attempt.
     pub notice: Notice,
+    /// Whether names and passwords are taken here.
+    pub passwords: Passwords,
+    /// Where else users sign in.
+    pub providers: Vec<ProviderLink>,
+}
+
+/// Whether names and passwords are taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Passwords {
+    /// Users sign in elsewhere only.
+    Elsewhere,
+    /// They are.
+    Taken,
+}
+
+/// A provider at which users sign in.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ProviderLink {
+    /// What users know it by.
+    pub title: String,
+    /// The way there.
+    pub address: String,
 }
 
 /// What the page shows on which a password is changed.
@@ -213,6 +235,8 @@ pub enum Notice {
     Busy,
     /// The credential was right; the user's sessions have just been ended, and this one with them.
     CutOff,
+    /// The user was not signed in at a provider, or its word is not taken. One wording for every reason.
+    Declined,
     /// Nothing; it is the first.
     None,
     /// The credential was not accepted. One wording for every reason.

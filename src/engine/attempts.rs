@@ -43,7 +43,9 @@ impl EmbeddedEngine {
         device: Option<&DeviceCookie>,
     ) -> Result<Verified, SignInError> {
         let provider = &self.parts.provider;
-        let Credential::Password { user, .. } = &credential;
+        let Credential::Password { user, .. } = &credential else {
+            return Err(SignInError::Verify(VerifyError::Refused));
+        };
         let account = UserTag::of_account(provider.store(), &provider.account(user));
         let attempt = Attempt::new(account, address, device);
         let verdict = self
@@ -106,7 +108,7 @@ impl Attempts {
         self.throttle.lock().take_over(counted);
     }
 
-    fn note(&self, outcome: &'static str) {
+    pub(super) fn note(&self, outcome: &'static str) {
         let mut counts = OUTCOMES.iter().zip(&self.counts);
         if let Some((_, count)) = counts.find(|(known, _)| **known == outcome) {
             count.fetch_add(1, Ordering::Relaxed);

@@ -25,12 +25,18 @@ impl EmbeddedEngine {
         if self.audit.standing() == TrailStanding::SignNobodyIn {
             return Err(SignInError::Unrecorded);
         }
-        let Credential::Password { user, .. } = &request.credential;
-        let (typed, client) = (user.clone(), request.client_address);
+        let client = request.client_address;
+        let who = match &request.credential {
+            Credential::Password { user, .. } => Who::Typed(user.clone()),
+            Credential::Vouched(vouched) => Who::Known(vouched.identity.subject.clone()),
+        };
         let begun = self.begin(request).await;
-        let event = match &begun {
-            Ok(session) => signed_in(session),
-            Err(error) => self.refused(error, &typed),
+        let event = match (&begun, who) {
+            (Ok(session), _) => signed_in(session),
+            (Err(error), Who::Typed(typed)) => self.refused(error, &typed),
+            (Err(error), Who::Known(user)) => Event::new(EventKind::SignInRefused)
+                .user(&user)
+                .with("cause", cause(error, None)),
         };
         self.audit.note(event.client(client));
         begun
@@ -74,6 +80,14 @@ impl EmbeddedEngine {
         let state = account.map(|account| account.state);
         event.with("cause", cause(error, state))
     }
+}
+
+/// Who wants to sign in.
+enum Who {
+    /// Somebody whom a provider vouches for.
+    Known(UserName),
+    /// Whoever it is, by this name.
+    Typed(String),
 }
 
 const fn cause(error: &SignInError, account: Option<AccountState>) -> &'static str {

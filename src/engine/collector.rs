@@ -33,11 +33,14 @@ use crate::ports::audit_trail::AuditTrail;
 use crate::ports::clock::Clock;
 use crate::ports::entropy::Entropy;
 use crate::ports::entropy::seal_nonce;
+use crate::ports::relying_party::RelyingParty;
 use crate::ports::session_engine::SessionEngine;
 use crate::ports::session_engine::SignInError;
 use crate::telemetry::complaints::Complaints;
 
 mod device;
+pub mod elsewhere;
+mod hand_over;
 pub mod password;
 mod sign_in;
 mod sign_out;
@@ -61,8 +64,10 @@ pub struct Collector {
     pub password: PasswordRules,
     /// What the cookies of a new session are bound to.
     pub bind_to: BindRules,
-    /// The highest level that a sign-in here gives.
-    pub level: AuthLevel,
+    /// The level that a password gives; none where none is taken.
+    pub password_level: Option<AuthLevel>,
+    /// Where else users sign in, in the order in which they are offered.
+    pub parties: Vec<Arc<dyn RelyingParty>>,
     /// Keeps in mind what happened.
     pub audit: Arc<dyn AuditTrail>,
     /// The time.
@@ -177,6 +182,13 @@ impl Collector {
         if let Some(kept_back) = self.complaints.note(client, &why, now) {
             tracing::info!(%client, kept_back, error, "{what}");
         }
+    }
+
+    /// The highest level that a sign-in here gives.
+    fn level_max(&self) -> AuthLevel {
+        let elsewhere = self.parties.iter().map(|party| party.level());
+        let highest = elsewhere.chain(self.password_level).max();
+        highest.unwrap_or(AuthLevel::NONE)
     }
 
     fn own_origin(&self) -> String {

@@ -58,6 +58,9 @@ impl EmbeddedEngine {
 
     pub(super) async fn reread(&self, facts: &SsoFacts) -> Reread {
         let provider = &self.parts.provider;
+        if self.stores.load().contains(&facts.store) {
+            return Reread::Unsupported;
+        }
         if *provider.store() != facts.store {
             return Reread::UnknownStore;
         }

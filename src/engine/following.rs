@@ -148,9 +148,10 @@ impl EmbeddedEngine {
     }
 
     fn compare_stores(&self, greeting: &Greeting) -> Stores {
-        let own = self.parts.provider.store();
+        let own = self.known_stores();
         let theirs = &greeting.stores;
-        if theirs.contains(own) && theirs.iter().all(|store| store == own) {
+        let is_known = theirs.iter().all(|store| own.contains(store));
+        if is_known && own.iter().all(|store| theirs.contains(store)) {
             Stores::Same
         } else {
             Stores::Differ

@@ -9,6 +9,8 @@ use crate::engine::EmbeddedEngine;
 use crate::model::attribute::AttributeSet;
 use crate::model::id::SessionId;
 use crate::model::id::SsoId;
+use crate::model::identity::Credential;
+use crate::model::identity::Vouched;
 use crate::model::session::Attributes;
 use crate::model::session::EndCause;
 use crate::model::session::Generation;
@@ -18,7 +20,7 @@ use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::entropy::id_bytes;
 use crate::ports::identity_provider::PasswordAge;
-use crate::ports::identity_provider::Verified;
+use crate::ports::identity_provider::VerifyError;
 use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::Inserted;
@@ -33,11 +35,17 @@ impl EmbeddedEngine {
     pub(super) async fn begin(&self, request: SignIn) -> Result<Arc<Session>, SignInError> {
         let begun = self.parts.clock.now();
         let (address, device) = (request.client_address, request.device.as_ref());
-        let verified = self.check(request.credential, address, device).await?;
-        if verified.age == PasswordAge::MustChange {
-            return Err(SignInError::MustChange);
-        }
-        let session = self.new_session(verified, request.client_address, begun);
+        let vouched = match request.credential {
+            Credential::Vouched(vouched) => self.vouched(*vouched)?,
+            password @ Credential::Password { .. } => {
+                let verified = self.check(password, address, device).await?;
+                if verified.age == PasswordAge::MustChange {
+                    return Err(SignInError::MustChange);
+                }
+                verified.into()
+            }
+        };
+        let session = self.new_session(vouched, request.client_address, begun);
         self.establish(session, request.replaces.as_ref()).await
     }
 
@@ -90,33 +98,43 @@ impl EmbeddedEngine {
         Ok(Arc::new(session))
     }
 
+    /// Takes the word of a provider at which users sign in elsewhere; of one that is not configured any more,
+    /// none.
+    fn vouched(&self, vouched: Vouched) -> Result<Vouched, SignInError> {
+        if !self.stores.load().contains(&vouched.identity.store) {
+            return Err(SignInError::Verify(VerifyError::Refused));
+        }
+        self.attempts.note("accepted");
+        Ok(vouched)
+    }
+
     pub(super) fn new_session(
         &self,
-        verified: Verified,
+        vouched: Vouched,
         client_address: IpAddr,
         begun: Timestamp,
     ) -> Session {
         let entropy = self.parts.entropy.as_ref();
         let facts = SsoFacts {
             sso: SsoId::from_bytes(id_bytes(entropy)),
-            subject: verified.identity.subject.clone(),
-            store: verified.identity.store.clone(),
+            subject: vouched.identity.subject.clone(),
+            store: vouched.identity.store.clone(),
             first_authenticated: begun,
             expires: begun.after(self.terms().lifetime),
             generation: Generation::default(),
-            level: verified.level,
+            level: vouched.level,
             level_reached: begun,
         };
         Session {
             id: SessionId::from_bytes(id_bytes(entropy)),
             facts,
             state: SessionState::Live,
-            identity: verified.identity,
+            identity: vouched.identity,
             last_access: self.parts.clock.now(),
             client_address,
             held_since: begun,
             reserved: None,
-            provider_session: None,
+            provider_session: vouched.session,
             attributes: Attributes::Known,
             noted: Some(AttributeSet::default()),
             aliases: Vec::new(),

@@ -16,6 +16,7 @@ use crate::decision::password::PasswordRules;
 use crate::decision::throttle::ThrottleRules;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
+use crate::model::name::StoreName;
 use crate::ports::audit_trail::AuditTrail;
 use crate::ports::audit_trail::NoTrail;
 use crate::ports::clock::Clock;
@@ -123,6 +124,8 @@ pub struct EmbeddedEngine {
     parts: EngineParts,
     cluster: ClusterId,
     terms: ArcSwap<SessionTerms>,
+    /// The stores of providers at which users sign in elsewhere.
+    stores: ArcSwap<Vec<StoreName>>,
     /// What is known of other data centres; none where there is one.
     federation: Option<Federation>,
     spent: SpentTokens,
@@ -156,6 +159,7 @@ impl EmbeddedEngine {
             parts,
             cluster: settings.cluster,
             terms: ArcSwap::from_pointee(terms),
+            stores: ArcSwap::default(),
             spent: SpentTokens::default(),
             audit: Arc::new(NoTrail),
             ended,
@@ -174,6 +178,20 @@ impl EmbeddedEngine {
         self.attempts.retune(throttle);
         self.posts.lock().retune(terms.kept_posts);
         self.terms.store(Arc::new(terms));
+    }
+
+    /// Takes the word of providers with these stores from now on, and of no others.
+    pub fn rely_on(&self, stores: Vec<StoreName>) {
+        self.stores.store(Arc::new(stores));
+    }
+
+    /// The stores whose users it knows: that of passwords first.
+    fn known_stores(&self) -> Vec<StoreName> {
+        let own = self.parts.provider.store().clone();
+        let elsewhere = self.stores.load();
+        std::iter::once(own)
+            .chain(elsewhere.iter().cloned())
+            .collect()
     }
 
     /// What it goes by.

@@ -57,7 +57,7 @@ impl EmbeddedEngine {
                 before
             }
         };
-        let session = self.new_session(verified, address, begun);
+        let session = self.new_session(verified.into(), address, begun);
         self.establish(session, request.replaces.as_ref())
             .await
             .map_err(ChangePasswordError::Unfinished)

@@ -188,7 +188,7 @@ impl EmbeddedEngine {
     }
 
     fn refuse_store(&self, from: &ClusterId, store: &StoreName) -> Option<Answer> {
-        let known = self.parts.provider.store() == store;
+        let known = self.parts.provider.store() == store || self.stores.load().contains(store);
         (!known).then(|| {
             tracing::warn!(
                 peer = %from, store = store.as_str(),
@@ -208,7 +208,7 @@ impl EmbeddedEngine {
             now: self.parts.clock.now(),
             keys: own.opens.clone(),
             seals: own.seals,
-            stores: vec![self.parts.provider.store().clone()],
+            stores: self.known_stores(),
         }
     }
 

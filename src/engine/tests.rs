@@ -413,7 +413,9 @@ impl IdentityProvider for Users {
         if let Some(error) = self.trouble.lock().take() {
             return Err(error);
         }
-        let Credential::Password { user, password } = credential;
+        let Credential::Password { user, password } = credential else {
+            return Err(VerifyError::Refused);
+        };
         let known = ["alice", "bob", "carol", LONGEST_USER].contains(&user.as_str());
         if !known || password.expose() != PASSWORD.as_bytes() {
             return Err(VerifyError::Refused);

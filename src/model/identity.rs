@@ -4,6 +4,7 @@ use serde::Deserialize;
 use serde::Serialize;
 
 use crate::model::attribute::AttributeSet;
+use crate::model::id::ProviderSessionId;
 use crate::model::name::GroupName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
@@ -97,6 +98,19 @@ pub enum Credential {
         /// The password as the user typed it.
         password: Secret,
     },
+    /// The word of a provider where the user signed in, which has been verified.
+    Vouched(Box<Vouched>),
+}
+
+/// What a provider vouches for where users sign in elsewhere.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Vouched {
+    /// Who it is.
+    pub identity: Identity,
+    /// How surely.
+    pub level: AuthLevel,
+    /// The session there, where the provider names one.
+    pub session: Option<ProviderSessionId>,
 }
 
 #[cfg(test)]

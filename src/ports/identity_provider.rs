@@ -6,6 +6,7 @@ use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::identity::Identity;
 use crate::model::identity::Refreshed;
+use crate::model::identity::Vouched;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::secret::Secret;
@@ -19,6 +20,16 @@ pub struct Verified {
     pub level: AuthLevel,
     /// How long the password lasts.
     pub age: PasswordAge,
+}
+
+impl From<Verified> for Vouched {
+    fn from(verified: Verified) -> Self {
+        Self {
+            identity: verified.identity,
+            level: verified.level,
+            session: None,
+        }
+    }
 }
 
 /// How long a password lasts.

@@ -14,6 +14,7 @@ pub mod keys;
 pub mod peer_channel;
 pub mod peer_service;
 pub mod pools;
+pub mod relying_party;
 pub mod resolver;
 pub mod session_engine;
 pub mod session_store;

@@ -3,4 +3,6 @@
 //! Sessions, levels of a route and the login page are not known here; a provider answers one question.
 
 pub mod nobody;
+pub mod openid;
 pub mod users_file;
+pub mod web;

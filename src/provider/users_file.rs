@@ -265,6 +265,7 @@ impl IdentityProvider for UsersFileProvider {
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         match credential {
             Credential::Password { user, password } => self.verify_password(&user, password).await,
+            Credential::Vouched(_) => Err(VerifyError::Refused),
         }
     }
 

@@ -104,7 +104,7 @@ impl Serving {
     async fn body_to_keep(&self, session: &mut Session, address: IpAddr) -> Option<Secret> {
         let _place = self.kept_bodies.take(address)?;
         let limits = &self.limits;
-        let reading = portal::read_body(session, limits.kept.bytes_max);
+        let reading = portal::form::read_body(session, limits.kept.bytes_max);
         let body = tokio::time::timeout(limits.body_idle_timeout, reading).await;
         body.ok()?.ok()?
     }

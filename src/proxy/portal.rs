@@ -3,10 +3,8 @@
 //! Reads queries and forms into values, hands them to gate or collector, and answers. No application
 //! sees a request that comes by here.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
-use bytes::BytesMut;
 use http::Method;
 use http::header;
 use pingora::http::RequestHeader;
@@ -16,24 +14,26 @@ use crate::decision::endpoints;
 use crate::decision::reply::Reply;
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
-use crate::engine::collector::Submission;
 use crate::engine::collector::Visitor;
-use crate::engine::collector::password::NewPassword;
 use crate::gate::Caller;
 use crate::model::claim::HostLimits;
 use crate::model::name::HostName;
-use crate::model::secret::Secret;
-use crate::ports::session_engine::Others;
 use crate::proxy::answer;
 use crate::proxy::answer::Voice;
 use crate::proxy::arrival::Arrived;
 use crate::proxy::context::RequestContext;
 use crate::proxy::context::cookie_headers;
-use crate::proxy::exchange;
 use crate::proxy::inbound::asker;
+use crate::proxy::portal::elsewhere::elsewhere;
+use crate::proxy::portal::form::new_password;
+use crate::proxy::portal::form::posted;
+use crate::proxy::portal::form::submission;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::serving::Serving;
 use crate::proxy::step::Place;
+
+mod elsewhere;
+pub(super) mod form;
 
 /// A request to one of Portway's own paths.
 #[derive(Clone, Copy, Debug)]
@@ -150,19 +150,33 @@ async fn collector(
         (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
             collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
         }
-        (endpoints::PASSWORD | endpoints::SIGN_IN, _) => {
-            let methods = [Method::GET, Method::HEAD, Method::POST];
-            return answer::disallow(session, &methods, own.voice).await;
+        (path, _) if path.starts_with(endpoints::PROVIDERS) => {
+            match elsewhere(session, collector, own, path).await? {
+                Some(reply) => reply,
+                None => return Ok(()),
+            }
         }
-        (endpoints::LOGOUT, _) => {
-            return answer::disallow(session, &[Method::GET, Method::POST], own.voice).await;
-        }
-        (endpoints::SIGNED_OUT, _) => {
-            return answer::disallow(session, &[Method::GET, Method::HEAD], own.voice).await;
-        }
-        _ => return answer::refuse(session, Refusal::NotFound, own.voice).await,
+        (path, _) => return by_another_method(session, own, path).await,
     };
     answer::reply(session, reply, title, own.voice).await
+}
+
+/// Answers a request to the collector by a method that its path does not know, or whose path is none.
+///
+/// # Errors
+/// When the client is gone.
+async fn by_another_method(
+    session: &mut Session,
+    own: &OwnRequest<'_>,
+    path: &str,
+) -> pingora::Result<()> {
+    let methods: &[Method] = match path {
+        endpoints::PASSWORD | endpoints::SIGN_IN => &[Method::GET, Method::HEAD, Method::POST],
+        endpoints::LOGOUT => &[Method::GET, Method::POST],
+        endpoints::SIGNED_OUT => &[Method::GET, Method::HEAD],
+        _ => return answer::refuse(session, Refusal::NotFound, own.voice).await,
+    };
+    answer::disallow(session, methods, own.voice).await
 }
 
 /// Answers a request to one of Portway's paths on an application host.
@@ -303,83 +317,3 @@ fn parameter(session: &Session, name: &str) -> Option<String> {
         .find(|(found, _)| found == name)
         .map(|(_, value)| value.into_owned())
 }
-
-/// The posted form; none where the request has been answered, because it is too large or too slow.
-async fn posted(session: &mut Session, own: &OwnRequest<'_>) -> pingora::Result<Option<Secret>> {
-    let refusal =
-        match tokio::time::timeout(own.form_timeout, read_body(session, FORM_BYTES_MAX)).await {
-            Ok(Ok(Some(form))) => return Ok(Some(form)),
-            Ok(Ok(None)) => Refusal::BodyTooLarge,
-            Ok(Err(error)) => return Err(error),
-            Err(_) => Refusal::BodyTooSlow,
-        };
-    answer::refuse(session, refusal, own.voice).await?;
-    Ok(None)
-}
-
-/// Reads a whole body; `None` when it has more than `most` bytes.
-///
-/// # Errors
-/// When it breaks off.
-pub(super) async fn read_body(
-    session: &mut Session,
-    most: usize,
-) -> pingora::Result<Option<Secret>> {
-    exchange::go_ahead(session).await?;
-    let mut body = BytesMut::new();
-    while let Some(chunk) = session.read_request_body().await? {
-        if body.len() + chunk.len() > most {
-            return Ok(None);
-        }
-        body.extend_from_slice(&chunk);
-    }
-    Ok(Some(Secret::new(body.to_vec())))
-}
-
-fn submission(form: &Secret) -> Submission {
-    let mut submission = Submission {
-        request: String::new(),
-        form: String::new(),
-        user: String::new(),
-        password: Secret::new(Vec::new()),
-    };
-    for (name, value) in form_urlencoded::parse(form.expose()) {
-        match name.as_ref() {
-            "r" => submission.request = value.into_owned(),
-            "form" => submission.form = value.into_owned(),
-            "username" => submission.user = value.into_owned(),
-            "password" => submission.password = Secret::new(value.into_owned().into_bytes()),
-            _ => {}
-        }
-    }
-    submission
-}
-
-fn new_password(form: &Secret) -> NewPassword {
-    let secret = |value: Cow<'_, str>| Secret::new(value.into_owned().into_bytes());
-    let mut posted = NewPassword {
-        request: String::new(),
-        form: String::new(),
-        user: String::new(),
-        old: Secret::new(Vec::new()),
-        new: Secret::new(Vec::new()),
-        again: Secret::new(Vec::new()),
-        others: Others::Keep,
-    };
-    for (name, value) in form_urlencoded::parse(form.expose()) {
-        match name.as_ref() {
-            "r" => posted.request = value.into_owned(),
-            "form" => posted.form = value.into_owned(),
-            "username" => posted.user = value.into_owned(),
-            "password" => posted.old = secret(value),
-            "new" => posted.new = secret(value),
-            "again" => posted.again = secret(value),
-            "others" if value == "end" => posted.others = Others::End,
-            _ => {}
-        }
-    }
-    posted
-}
-
-/// Largest posted login form: a sealed request of a long deep link, and a password.
-const FORM_BYTES_MAX: usize = 32 * 1024;

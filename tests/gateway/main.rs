@@ -54,6 +54,7 @@ mod logout_links;
 mod maintenance;
 mod names;
 mod narrowed_routes;
+mod openid;
 mod ops;
 mod password;
 mod pki;

@@ -95,7 +95,9 @@ impl IdentityProvider for Provider {
 
     async fn verify(&self, credential: Credential) -> Result<Verified, VerifyError> {
         self.answer().await?;
-        let Credential::Password { user, password } = credential;
+        let Credential::Password { user, password } = credential else {
+            return Err(VerifyError::Refused);
+        };
         let user = UserName::parse(&user).map_err(|_| VerifyError::Refused)?;
         let is_right = password.expose() == PASSWORD.as_bytes();
         if !is_right || self.directory.is_disabled(user.as_str()) {

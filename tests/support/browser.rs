@@ -184,7 +184,12 @@ impl Browser {
     }
 
     /// Where an address is reached.
+    ///
+    /// A host that is an address is there itself, not at the gateway.
     pub(crate) fn address(&self, url: &Url) -> SocketAddr {
+        if let Ok(elsewhere) = url.authority.parse() {
+            return elsewhere;
+        }
         self.addresses.lock().unwrap()[&url.scheme]
     }
 

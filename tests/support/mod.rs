@@ -27,6 +27,7 @@ pub(crate) mod message;
 pub(crate) mod multiplexed;
 pub(crate) mod names;
 pub(crate) mod nginx;
+pub(crate) mod openid;
 pub(crate) mod ops;
 pub(crate) mod page;
 pub(crate) mod parts;

@@ -6,8 +6,8 @@ use std::collections::BTreeMap;
 use parking_lot::Mutex;
 use tokio::sync::Notify;
 
-use crate::admin::door::wire::PostAsked;
 use crate::admin::door::wire::Question;
+use crate::admin::door::wire::asked::PostAsked;
 use crate::model::id::SsoId;
 use crate::model::time::Timestamp;
 

@@ -1,17 +1,15 @@
 //! What is asked and answered through the door. Errors travel as what their reader makes of them, and their causes
 //! as text.
 
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use serde::Deserialize;
 use serde::Serialize;
 
-use crate::crypto::claims::DeviceCookie;
-use crate::crypto::tags::UserTag;
-use crate::decision::form::FormType;
-use crate::decision::kept_posts::KeptPost;
+use crate::admin::door::wire::asked::ChangePasswordAsked;
+use crate::admin::door::wire::asked::PostAsked;
+use crate::admin::door::wire::asked::SignInAsked;
 use crate::decision::password::Weakness;
 use crate::decision::throttle::Counter;
 use crate::logbook::causes::with_causes;
@@ -19,31 +17,27 @@ use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
-use crate::model::id::DeviceId;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
 use crate::model::id::TokenId;
-use crate::model::identity::Credential;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::peer;
-use crate::model::secret::Secret;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
 use crate::model::session::SsoFacts;
 use crate::model::time::Timestamp;
 use crate::ports::identity_provider::ChangeError;
 use crate::ports::identity_provider::VerifyError;
-use crate::ports::session_engine::ChangePassword;
 use crate::ports::session_engine::ChangePasswordError;
 use crate::ports::session_engine::Ended;
 use crate::ports::session_engine::Lookup;
-use crate::ports::session_engine::Others;
-use crate::ports::session_engine::SignIn;
 use crate::ports::session_engine::SignInError;
 use crate::ports::session_store::StoreError;
+
+pub(super) mod asked;
 
 /// What is asked.
 #[derive(Serialize, Deserialize)]
@@ -102,46 +96,6 @@ pub(super) enum Answer {
     Spent(bool),
 }
 
-/// A sign-in.
-#[derive(Serialize, Deserialize)]
-pub(super) struct SignInAsked {
-    user: String,
-    password: Vec<u8>,
-    client_address: IpAddr,
-    device: Option<DeviceAsked>,
-    replaces: Option<SsoFacts>,
-}
-
-/// A change of a password.
-#[derive(Serialize, Deserialize)]
-pub(super) struct ChangePasswordAsked {
-    user: String,
-    old: Vec<u8>,
-    new: Vec<u8>,
-    client_address: IpAddr,
-    device: Option<DeviceAsked>,
-    replaces: Option<SsoFacts>,
-    keeps_others: bool,
-}
-
-/// A post that is kept, or was.
-#[derive(Serialize, Deserialize)]
-pub(super) struct PostAsked {
-    pub(super) id: PostId,
-    host: HostName,
-    nonce: Nonce,
-    form: FormType,
-    body: Vec<u8>,
-    pub(super) from: Option<IpAddr>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct DeviceAsked {
-    device: DeviceId,
-    account: [u8; UserTag::BYTES],
-    issued: Timestamp,
-}
-
 /// Why nobody was signed in.
 #[derive(Serialize, Deserialize)]
 pub(super) enum NotBegun {
@@ -185,107 +139,6 @@ pub(super) fn store_fault(operation: &'static str, said: String) -> StoreError {
     StoreError::Failed {
         operation,
         source: Box::new(Said(said)),
-    }
-}
-
-impl From<&DeviceCookie> for DeviceAsked {
-    fn from(cookie: &DeviceCookie) -> Self {
-        Self {
-            device: cookie.device,
-            account: *cookie.account.as_bytes(),
-            issued: cookie.issued,
-        }
-    }
-}
-
-impl From<DeviceAsked> for DeviceCookie {
-    fn from(asked: DeviceAsked) -> Self {
-        Self {
-            device: asked.device,
-            account: UserTag::from_bytes(asked.account),
-            issued: asked.issued,
-        }
-    }
-}
-
-impl From<&SignIn> for SignInAsked {
-    fn from(request: &SignIn) -> Self {
-        let Credential::Password { user, password } = &request.credential;
-        Self {
-            user: user.clone(),
-            password: password.expose().to_vec(),
-            client_address: request.client_address,
-            device: request.device.as_ref().map(DeviceAsked::from),
-            replaces: request.replaces.clone(),
-        }
-    }
-}
-
-impl From<SignInAsked> for SignIn {
-    fn from(asked: SignInAsked) -> Self {
-        Self {
-            credential: Credential::Password {
-                user: asked.user,
-                password: Secret::new(asked.password),
-            },
-            client_address: asked.client_address,
-            device: asked.device.map(DeviceCookie::from),
-            replaces: asked.replaces,
-        }
-    }
-}
-
-impl From<&ChangePassword> for ChangePasswordAsked {
-    fn from(request: &ChangePassword) -> Self {
-        Self {
-            user: request.user.clone(),
-            old: request.old.expose().to_vec(),
-            new: request.new.expose().to_vec(),
-            client_address: request.client_address,
-            device: request.device.as_ref().map(DeviceAsked::from),
-            replaces: request.replaces.clone(),
-            keeps_others: request.others == Others::Keep,
-        }
-    }
-}
-
-impl From<ChangePasswordAsked> for ChangePassword {
-    fn from(asked: ChangePasswordAsked) -> Self {
-        Self {
-            user: asked.user,
-            old: Secret::new(asked.old),
-            new: Secret::new(asked.new),
-            client_address: asked.client_address,
-            device: asked.device.map(DeviceCookie::from),
-            replaces: asked.replaces,
-            others: if asked.keeps_others {
-                Others::Keep
-            } else {
-                Others::End
-            },
-        }
-    }
-}
-
-impl PostAsked {
-    pub(super) fn new(id: PostId, post: &KeptPost, from: Option<IpAddr>) -> Self {
-        Self {
-            id,
-            host: post.host.clone(),
-            nonce: post.nonce,
-            form: post.form.clone(),
-            body: post.body.expose().to_vec(),
-            from,
-        }
-    }
-
-    pub(super) fn into_post(self) -> KeptPost {
-        KeptPost {
-            host: self.host,
-            nonce: self.nonce,
-            form: self.form,
-            body: Secret::new(self.body),
-        }
     }
 }
 

@@ -7,7 +7,6 @@ use std::sync::Arc;
 
 use http::HeaderName;
 
-use crate::config::Authentication;
 use crate::config::Collector;
 use crate::config::PlainHttp;
 use crate::config::Route;
@@ -31,6 +30,7 @@ use crate::decision::error_pages::ErrorPages;
 use crate::decision::policy::Access;
 use crate::decision::routing::HostPattern;
 use crate::decision::template::Template;
+use crate::model::identity::AuthLevel;
 use crate::model::name::ListenerName;
 
 /// What the rest of the file declares and virtual hosts refer to.
@@ -46,7 +46,7 @@ pub(super) struct Declared<'c> {
     /// What a virtual host answers in place of errors where a route does not say it; none outside of one.
     pub(super) error_pages: Option<&'c Arc<ErrorPages>>,
     /// The outer `None` is an absent section, the inner one a faulty section.
-    pub(super) authentication: Option<Option<&'c Authentication>>,
+    pub(super) level: Option<Option<AuthLevel>>,
     /// Likewise.
     pub(super) collector: Option<Option<&'c Collector>>,
     pub(super) engine: EnginePlace,
@@ -272,7 +272,7 @@ impl Reading<'_> {
             );
         }
         // A gate without an engine signs nobody in.
-        if declared.authentication.is_none() && declared.engine == EnginePlace::Embedded {
+        if declared.level.is_none() && declared.engine == EnginePlace::Embedded {
             self.fault(
                 found,
                 Problem::Needs {

@@ -63,6 +63,7 @@ mod mdc;
 pub(super) mod nearest;
 mod names;
 mod narrowing;
+mod openid;
 mod ops;
 mod outcome;
 mod peer;
@@ -229,7 +230,7 @@ impl Reading<'_> {
         let collector = section.get("collector");
         let collector = collector.and_then(|found| self.collector(found, engine_place));
         let signs_in = section.get("authentication");
-        let authentication = signs_in.and_then(|found| self.authentication(found));
+        let ways_in = self.ways_in(signs_in);
         let session = self.session(section.get("session"));
         let common = self.common_rules(&section);
         let pools = self.pools(section.get("pools"));
@@ -241,7 +242,7 @@ impl Reading<'_> {
             pools: &pools,
             body_bytes_max: limits.body_bytes_max,
             upstreams: &common.upstreams,
-            authentication: signs_in.map(|_| authentication.as_ref()),
+            level: signs_in.map(|_| ways_in.level),
             collector: section.get("collector").map(|_| collector.as_ref()),
             engine: engine_place,
             session: (engine_place == EnginePlace::Embedded).then_some(&session),
@@ -276,7 +277,8 @@ impl Reading<'_> {
             keys: process.keys,
             engine: engine?,
             mdc: mdc?,
-            authentication,
+            authentication: ways_in.passwords,
+            providers: ways_in.providers,
             identity_headers: common.identity_headers,
             preset_headers: common.preset_headers,
             limits,

@@ -204,10 +204,7 @@ impl Reading<'_> {
         let Some(level) = self.level(found, 0) else {
             return AuthLevel::NONE;
         };
-        let reached = declared
-            .authentication
-            .flatten()
-            .map(|settings| settings.level);
+        let reached = declared.level.flatten();
         if let Some(reached) = reached.filter(|reached| level > *reached) {
             let problem = Problem::LevelUnreachable {
                 level: level.get(),

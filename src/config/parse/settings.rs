@@ -9,6 +9,7 @@ use crate::config::Authentication;
 use crate::config::Collector;
 use crate::config::Limits;
 use crate::config::Listener;
+use crate::config::OpenIdProvider;
 use crate::config::SessionSettings;
 use crate::config::StoreKind;
 use crate::config::mdc::CollectorPlace;
@@ -26,6 +27,15 @@ use crate::model::end::End;
 use crate::model::identity::AuthLevel;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
+
+/// How users prove who they are.
+#[derive(Debug, Default)]
+pub(super) struct WaysIn {
+    pub(super) passwords: Option<Authentication>,
+    pub(super) providers: Vec<OpenIdProvider>,
+    /// The highest level that somebody reaches; none where a fault is in the way of knowing.
+    pub(super) level: Option<AuthLevel>,
+}
 
 impl Reading<'_> {
     pub(super) fn collector(
@@ -80,7 +90,7 @@ impl Reading<'_> {
         place
     }
 
-    fn title(&mut self, found: &Found<'_>) -> Option<String> {
+    pub(super) fn title(&mut self, found: &Found<'_>) -> Option<String> {
         self.shaped(found, ("a title", "Sign in"), |text| {
             let fits = (1..=TITLE_CHARACTERS_MAX).contains(&text.chars().count());
             (fits && !text.contains(char::is_control)).then(|| text.to_owned())
@@ -161,8 +171,33 @@ impl Reading<'_> {
         })
     }
 
-    pub(super) fn authentication(&mut self, found: &Found<'_>) -> Option<Authentication> {
-        let section = self.section(found, AUTHENTICATION_KEYS)?;
+    /// How users prove who they are: by passwords, at providers, or both.
+    pub(super) fn ways_in(&mut self, found: Option<&Found<'_>>) -> WaysIn {
+        let section = found.and_then(|found| self.section(found, AUTHENTICATION_KEYS));
+        let Some(section) = section else {
+            return WaysIn::default();
+        };
+        let at = section.get(OPENID_CONNECT);
+        // Where nothing is said of passwords, none are taken.
+        let takes_passwords = at.is_none() || section.entries().count() > 1;
+        let passwords = takes_passwords.then(|| self.passwords(&section)).flatten();
+        let store = passwords.as_ref().map(|by| {
+            let line = section.get("store").unwrap_or(&section.found).node.at.line;
+            (&by.store, line)
+        });
+        let providers = at.map(|at| self.openid_connect(at, store));
+        let is_whole = takes_passwords == passwords.is_some() && !matches!(providers, Some(None));
+        let providers = providers.flatten().unwrap_or_default();
+        let levels = providers.iter().map(|provider| provider.level);
+        let highest = levels.chain(passwords.iter().map(|by| by.level)).max();
+        WaysIn {
+            level: highest.filter(|_| is_whole),
+            passwords,
+            providers,
+        }
+    }
+
+    fn passwords(&mut self, section: &Section<'_>) -> Option<Authentication> {
         let store = match section.get("store") {
             Some(found) => self.name(found, "the name of an identity store", StoreName::parse),
             None => StoreName::parse(STORE_DEFAULT).ok(),
@@ -171,17 +206,17 @@ impl Reading<'_> {
             Some(found) => self.level(found, 1),
             None => AuthLevel::new(LEVEL_DEFAULT),
         };
-        let hashing_threads = self.or(&section, "hashing_threads", 2, |this, found| {
+        let hashing_threads = self.or(section, "hashing_threads", 2, |this, found| {
             this.count(found, 1..=64)
         });
-        let hashing_queue = self.or(&section, "hashing_queue", 1024, |this, found| {
+        let hashing_queue = self.or(section, "hashing_queue", 1024, |this, found| {
             this.count(found, 1..=100_000)
         });
         let least = PasswordRules::default().length_min;
-        let password_length_min = self.or(&section, "password_length_min", least, |this, found| {
+        let password_length_min = self.or(section, "password_length_min", least, |this, found| {
             this.count(found, PASSWORD_LENGTH_MIN)
         });
-        let users_file = self.required(&section, "users_file").cloned();
+        let users_file = self.required(section, "users_file").cloned();
         let users_file = users_file.and_then(|found| self.path(&found));
         Some(Authentication {
             store: store?,
@@ -323,10 +358,12 @@ pub(super) const SESSION_KEYS: &[&str] = &[
 ];
 pub(super) const HOST_SESSION_KEYS: &[&str; 2] = &[IDLE_TIMEOUT, "lifetime"];
 const IDLE_TIMEOUT: &str = "idle_timeout";
+const OPENID_CONNECT: &str = "openid_connect";
 pub(super) const AUTHENTICATION_KEYS: &[&str] = &[
     "hashing_queue",
     "hashing_threads",
     "level",
+    OPENID_CONNECT,
     "password_length_min",
     "store",
     "throttle",

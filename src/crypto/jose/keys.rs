@@ -30,7 +30,10 @@ enum Material {
     /// The uncompressed point.
     P256(Vec<u8>),
     P384(Vec<u8>),
-    Rsa { modulus: Vec<u8>, exponent: Vec<u8> },
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
 }
 
 /// The text is no key set (RFC 7517 §5).
@@ -104,7 +107,11 @@ impl KeySet {
 impl PublicKey {
     fn of(written: Value) -> Option<Self> {
         let key: WrittenKey = serde_json::from_value(written).ok()?;
-        if key.purpose.as_deref().is_some_and(|purpose| purpose != "sig") {
+        if key
+            .purpose
+            .as_deref()
+            .is_some_and(|purpose| purpose != "sig")
+        {
             return None;
         }
         let verifies = |ops: &Vec<String>| ops.iter().any(|op| op == "verify");
@@ -116,8 +123,8 @@ impl PublicKey {
             None => None,
         };
         let material = match (key.kty.as_str(), key.crv.as_deref()) {
-            ("EC", Some("P-256")) => Material::P256(point(key.x?, key.y?, 32)?),
-            ("EC", Some("P-384")) => Material::P384(point(key.x?, key.y?, 48)?),
+            ("EC", Some("P-256")) => Material::P256(point(&key.x?, &key.y?, 32)?),
+            ("EC", Some("P-384")) => Material::P384(point(&key.x?, &key.y?, 48)?),
             ("OKP", Some("Ed25519")) => Material::Ed25519(bytes(&key.x?)?),
             ("RSA", _) => Material::Rsa {
                 modulus: bytes(&key.n?)?,
@@ -181,8 +188,8 @@ const fn rsa(algorithm: Algorithm) -> Option<&'static RsaParameters> {
 }
 
 /// An uncompressed point (SEC 1 §2.3.3).
-fn point(x: String, y: String, length: usize) -> Option<Vec<u8>> {
-    let (x, y) = (bytes(&x)?, bytes(&y)?);
+fn point(x: &str, y: &str, length: usize) -> Option<Vec<u8>> {
+    let (x, y) = (bytes(x)?, bytes(y)?);
     let fits = x.len() == length && y.len() == length;
     fits.then(|| [&[4], x.as_slice(), y.as_slice()].concat())
 }

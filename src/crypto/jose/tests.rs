@@ -1,3 +1,5 @@
+//! Tokens that are good, and each way in which one is not.
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use proptest::prelude::*;
@@ -34,7 +36,9 @@ impl Signer {
         let (x, y) = (point.get(1..33).unwrap(), point.get(33..65).unwrap());
         let mut jwk = json!({ "kty": "EC", "crv": "P-256", "x": encode(x), "y": encode(y) });
         for (name, value) in more.as_object().unwrap() {
-            jwk.as_object_mut().unwrap().insert(name.clone(), value.clone());
+            jwk.as_object_mut()
+                .unwrap()
+                .insert(name.clone(), value.clone());
         }
         jwk
     }
@@ -52,7 +56,7 @@ fn keys(jwks: &[Value]) -> KeySet {
 
 fn verify(token: &str, keys: &KeySet) -> Result<String, Unverified> {
     let payload = SignedToken::read(token)?.verify(keys)?;
-    Ok(String::from_utf8(payload.bytes).unwrap())
+    String::from_utf8(payload.bytes).map_err(|_| Unverified::Malformed)
 }
 
 #[test]
@@ -66,7 +70,10 @@ fn a_token_is_verified_by_the_key_that_it_names_and_by_no_other() {
     assert_eq!(verify(&one.sign(&header("1"), "{}"), &set).unwrap(), "{}");
     let refused = |token: String| verify(&token, &set).unwrap_err();
     assert_eq!(refused(one.sign(&header("2"), "{}")), Unverified::Signature);
-    assert_eq!(refused(one.sign(&header("3"), "{}")), Unverified::UnknownKey);
+    assert_eq!(
+        refused(one.sign(&header("3"), "{}")),
+        Unverified::UnknownKey
+    );
     // Without a name each key of the kind is tried.
     let nameless = other.sign(&json!({ "alg": "ES256" }), "{}");
     assert!(verify(&nameless, &set).is_ok());
@@ -90,7 +97,11 @@ fn only_signatures_by_public_keys_count() {
     let set = keys(&[signer.jwk(&json!({}))]);
     for name in ["none", "None", "HS256", "HS512", "es256", "", "RSA-OAEP"] {
         let token = signer.sign(&json!({ "alg": name }), "{}");
-        assert_eq!(verify(&token, &set).unwrap_err(), Unverified::Algorithm, "{name}");
+        assert_eq!(
+            verify(&token, &set).unwrap_err(),
+            Unverified::Algorithm,
+            "{name}"
+        );
         let (unsigned, _) = token.rsplit_once('.').unwrap();
         let unsigned = format!("{unsigned}.");
         assert_eq!(verify(&unsigned, &set).unwrap_err(), Unverified::Algorithm);
@@ -173,7 +184,11 @@ fn every_kind_of_key_made_here_is_read_again() {
     let pair = Ed25519KeyPair::from_pkcs8(made.as_ref()).unwrap();
     let x = encode(pair.public_key().as_ref());
     let set = keys(&[json!({ "kty": "OKP", "crv": "Ed25519", "x": x, "kid": "e" })]);
-    let signed = format!("{}.{}", encode(r#"{"alg":"EdDSA","kid":"e"}"#), encode("{}"));
+    let signed = format!(
+        "{}.{}",
+        encode(r#"{"alg":"EdDSA","kid":"e"}"#),
+        encode("{}")
+    );
     let token = format!("{signed}.{}", encode(pair.sign(signed.as_bytes())));
     assert!(verify(&token, &set).is_ok());
 }
@@ -185,7 +200,7 @@ proptest! {
         let signer = Signer::new();
         let set = keys(&[signer.jwk(&json!({}))]);
         let token = signer.sign(&json!({ "alg": "ES256" }), r#"{"sub":"alice"}"#);
-        let mut bytes = token.clone().into_bytes();
+        let mut bytes = token.into_bytes();
         let at = at % bytes.len();
         bytes[at] ^= by;
         if let Ok(changed) = String::from_utf8(bytes) {

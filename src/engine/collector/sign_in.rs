@@ -5,21 +5,14 @@
 use std::time::Duration;
 
 use crate::crypto::bearer::Bound;
-use crate::crypto::claims::AuthnCookie;
 use crate::crypto::claims::Form;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::IdCookie;
 use crate::crypto::claims::SignInRequest;
-use crate::crypto::claims::TOKEN_LIFETIME;
-use crate::crypto::claims::Token;
 use crate::crypto::key_ring::Purpose;
-use crate::crypto::sealed::Binding;
 use crate::decision::cookies;
 use crate::decision::cookies::chain;
 use crate::decision::endpoints;
-use crate::decision::hand_over::blamed;
-use crate::decision::hand_over::one_more;
-use crate::decision::reply::Circling;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
@@ -28,7 +21,6 @@ use crate::decision::reply::ReplyKind;
 use crate::logbook::event;
 use crate::model::claim::Activity;
 use crate::model::id::Nonce;
-use crate::model::id::TokenId;
 use crate::model::identity::Credential;
 use crate::model::session::EndCause;
 use crate::model::session::Session;
@@ -53,17 +45,17 @@ impl Collector {
     pub async fn show(&self, visitor: &Visitor<'_>, request: Option<&str>) -> Reply {
         let wanted = self.wanted_now(request);
         let Some(mut signed_in) = self.signed_in(visitor, &wanted).await else {
-            return self.login_page(visitor, &wanted, Notice::None);
+            return self.ask(visitor, wanted, Notice::None).await;
         };
-        let reply = match &wanted {
-            Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
+        let reply = match wanted {
+            Wanted::Application(ref request, _) if signed_in.facts.level >= request.level => {
                 if is_recent_enough(&signed_in, request) {
                     self.hand_over_again(&mut signed_in, request)
                 } else {
-                    self.login_page(visitor, &wanted, Notice::Again)
+                    self.ask(visitor, wanted, Notice::Again).await
                 }
             }
-            Wanted::Application(request, _) if self.level < request.level => {
+            Wanted::Application(ref request, _) if self.level_max() < request.level => {
                 Reply::new(ReplyKind::LevelUnreachable)
             }
             Wanted::Nothing => {
@@ -71,7 +63,7 @@ impl Collector {
                 Reply::new(ReplyKind::Welcome { user })
             }
             Wanted::Application(..) | Wanted::Stale(_) => {
-                self.login_page(visitor, &wanted, Notice::None)
+                self.ask(visitor, wanted, Notice::None).await
             }
         };
         self.remembering(reply, &signed_in)
@@ -100,13 +92,7 @@ impl Collector {
         };
         match self.engine.sign_in(sign_in).await {
             Ok(session) => {
-                // A browser may hold several ID cookies of one name; none of them outlives this (S-11).
-                for other in self.id_cookies(visitor).skip(1) {
-                    self.engine.end(&other.facts, EndCause::Replaced).await;
-                }
-                // The chain of the cookies presented is that of another SSO session (S-11).
-                let signed_in = self.new_id_cookie(&session, visitor);
-                let reply = self.signed_in_for(&signed_in, &wanted);
+                let reply = self.begun(visitor, &session, &wanted).await;
                 self.knowing_device(reply, &session, visitor)
             }
             Err(SignInError::MustChange) => {
@@ -119,6 +105,22 @@ impl Collector {
                 self.login_page(visitor, &wanted, notice)
             }
         }
+    }
+
+    /// Answers whoever has just signed in, in whatever way.
+    pub(super) async fn begun(
+        &self,
+        visitor: &Visitor<'_>,
+        session: &Session,
+        wanted: &Wanted,
+    ) -> Reply {
+        // A browser may hold several ID cookies of one name; none of them outlives this (S-11).
+        for other in self.id_cookies(visitor).skip(1) {
+            self.engine.end(&other.facts, EndCause::Replaced).await;
+        }
+        // The chain of the cookies presented is that of another SSO session (S-11).
+        let signed_in = self.new_id_cookie(session, visitor);
+        self.signed_in_for(&signed_in, wanted)
     }
 
     fn wanted(&self, request: Option<&str>) -> Wanted {
@@ -148,7 +150,7 @@ impl Collector {
 
     /// What is wanted by a request that is too old, as if it were made now (D-9). To have the application
     /// make a new one would go round and round where its clock is behind by that much (S-22, D-10).
-    fn renewed(&self, mut request: SignInRequest) -> Wanted {
+    pub(super) fn renewed(&self, mut request: SignInRequest) -> Wanted {
         request.issued = self.clock.now();
         let binding = self.binding(Purpose::SignInRequest, endpoints::REQUEST);
         let sealed = self.seal(&binding, &request);
@@ -261,115 +263,26 @@ impl Collector {
         (sealed, held.is_none().then_some(cookie))
     }
 
-    fn login_page(&self, visitor: &Visitor<'_>, wanted: &Wanted, notice: Notice) -> Reply {
+    pub(super) fn login_page(
+        &self,
+        visitor: &Visitor<'_>,
+        wanted: &Wanted,
+        notice: Notice,
+    ) -> Reply {
         let (form, cookie) = self.form(visitor, FORM_NAME);
         let (request, application) = wanted.shown();
+        let providers = self.provider_links(&request);
         let page = LoginPage {
             request,
             form,
             application,
             notice,
+            passwords: self.passwords(),
+            providers,
         };
         let mut reply = Reply::new(ReplyKind::LoginPage(page));
         reply.cookies.extend(cookie);
         reply
-    }
-
-    pub(super) fn signed_in_for(&self, signed_in: &IdCookie, wanted: &Wanted) -> Reply {
-        let reply = match wanted {
-            Wanted::Application(request, _) if signed_in.facts.level >= request.level => {
-                self.hand_over(signed_in, request, Freshness::Now)
-            }
-            Wanted::Application(..) => Reply::new(ReplyKind::LevelUnreachable),
-            Wanted::Nothing | Wanted::Stale(_) => {
-                let page = format!("{}{}", self.own_origin(), endpoints::SIGN_IN);
-                Reply::new(ReplyKind::Redirect(page))
-            }
-        };
-        self.remembering(reply, signed_in)
-    }
-
-    /// Sends a signed-in browser back to its application without a question, unless that has been done too
-    /// often (D-10).
-    fn hand_over_again(&self, signed_in: &mut IdCookie, request: &SignInRequest) -> Reply {
-        let SignInRequest {
-            host, target, seen, ..
-        } = request;
-        let now = self.clock.now();
-        let Some(rounds) = one_more(signed_in.rounds, (host, target.as_str()), *seen, now) else {
-            let since = signed_in.rounds.map_or(now, |rounds| rounds.since);
-            let limit = self.settings.skew_hard.max(self.settings.skew_allowance);
-            let seen = blamed(*seen, request.issued, since, now, limit);
-            tracing::warn!(
-                session = signed_in.facts.sso.short_hash(),
-                virtual_host = %host,
-                seen = ?seen,
-                "a browser that is signed in is sent back again and again"
-            );
-            let origin = self.origins.of(host).unwrap_or_default();
-            return Reply::new(ReplyKind::Circling(Circling {
-                application: host.clone(),
-                seen,
-                again: format!("{origin}{target}"),
-            }));
-        };
-        signed_in.rounds = Some(rounds);
-        self.hand_over(signed_in, request, request.freshness)
-    }
-
-    /// Sends a signed-in browser back to its application with a one-step token (S-24). The authn cookie in
-    /// it has the session's level, whatever the one had that it replaces (S-12).
-    fn hand_over(
-        &self,
-        signed_in: &IdCookie,
-        request: &SignInRequest,
-        freshness: Freshness,
-    ) -> Reply {
-        let now = self.clock.now();
-        let IdCookie { facts, latest, .. } = signed_in;
-        let token = Token {
-            id: TokenId::from_bytes(id_bytes(self.entropy.as_ref())),
-            cookie: AuthnCookie {
-                facts: facts.clone(),
-                cluster: latest.cluster.clone(),
-                session: latest.session,
-                issued: now,
-                last_access: match request.activity {
-                    Activity::Counts => None,
-                    Activity::None => Some(signed_in.last_access),
-                },
-                // The gate binds it again to what it sees itself.
-                bound: signed_in.bound,
-            },
-            nonce: request.nonce,
-            target: request.target.clone(),
-            expires: now.after(TOKEN_LIFETIME),
-            freshness,
-        };
-        let scope = request.host.as_str();
-        let binding = Binding {
-            purpose: Purpose::Token,
-            name: endpoints::TOKEN,
-            scope,
-        };
-        let sealed = self.seal(&binding, &token);
-        let origin = self
-            .origins
-            .of(&request.host)
-            .unwrap_or_else(|| self.own_origin());
-        let back = format!(
-            "{origin}{}?{}={sealed}",
-            endpoints::CALLBACK,
-            endpoints::TOKEN
-        );
-        Reply::new(ReplyKind::Redirect(back))
-    }
-
-    /// Has an answer rewrite the ID cookie (MDC-COOKIE-2).
-    pub(super) fn remembering(&self, reply: Reply, signed_in: &IdCookie) -> Reply {
-        let binding = self.binding(Purpose::IdCookie, &self.names.id);
-        let sealed = self.seal(&binding, signed_in);
-        reply.with_cookie(cookies::set(&self.names.id, &sealed))
     }
 }
 
@@ -384,7 +297,7 @@ fn is_recent_enough(signed_in: &IdCookie, request: &SignInRequest) -> bool {
 }
 
 /// One wording for every reason that has to do with the credential; nothing tells them apart.
-const fn notice_of(error: &SignInError) -> Notice {
+pub(super) const fn notice_of(error: &SignInError) -> Notice {
     match error {
         SignInError::CutOff => Notice::CutOff,
         SignInError::MustChange | SignInError::Verify(VerifyError::Refused) => Notice::Refused,
@@ -396,5 +309,5 @@ const fn notice_of(error: &SignInError) -> Notice {
 }
 
 /// How long a login page may stay open before it begins again.
-const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
+pub(super) const REQUEST_LIFETIME: Duration = Duration::from_secs(60 * 60);
 const FORM_NAME: &str = "form";

@@ -71,7 +71,8 @@ impl Desk {
             settings: Arc::new(CookieSettings::of_one(cluster())),
             password: PasswordRules::default(),
             bind_to: BindRules::default(),
-            level: level(20),
+            password_level: Some(level(20)),
+            parties: Vec::new(),
             audit: Arc::<Told>::clone(&world.told),
             clock: Arc::<TestClock>::clone(&world.clock),
             entropy: Arc::<CountingEntropy>::clone(&world.entropy),
@@ -691,7 +692,7 @@ async fn a_session_that_no_longer_serves_is_asked_to_sign_in() {
 #[tokio::test]
 async fn a_level_that_a_sign_in_can_reach_is_asked_for_s_12() {
     let mut desk = Desk::new();
-    desk.collector.level = level(50);
+    desk.collector.password_level = Some(level(50));
     desk.sign_in("alice").await;
     let request = desk.request(APP, 40);
     let page = desk.page(Some(&request)).await;
@@ -718,7 +719,7 @@ async fn a_new_sign_in_ends_the_session_of_the_id_cookie_s_11() {
     let mut desk = Desk::new();
     let alice = desk.sign_in("alice").await;
     let request = desk.request(APP, 0);
-    desk.collector.level = level(30);
+    desk.collector.password_level = Some(level(30));
     let stronger = desk.request(APP, 30);
     let mut page = desk.page(Some(&stronger)).await;
     page.request = request;

@@ -160,7 +160,7 @@ pub(super) fn maintained(maintenance: &Maintenance, audience: &Audience<'_>) -> 
 const fn login_status(notice: Notice) -> StatusCode {
     match notice {
         Notice::Again | Notice::None => StatusCode::OK,
-        Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
+        Notice::Declined | Notice::Refused | Notice::Stale => StatusCode::FORBIDDEN,
         Notice::Busy | Notice::CutOff => StatusCode::SERVICE_UNAVAILABLE,
         Notice::Wait(_) => StatusCode::TOO_MANY_REQUESTS,
     }
@@ -236,7 +236,12 @@ fn retry_after(kind: &ReplyKind) -> Option<u64> {
         ReplyKind::LoginPage(page) => match page.notice {
             Notice::Wait(wait) => Some(whole_seconds(wait)),
             Notice::Busy => Some(RETRY_AFTER_SECONDS),
-            Notice::Again | Notice::CutOff | Notice::None | Notice::Refused | Notice::Stale => None,
+            Notice::Again
+            | Notice::CutOff
+            | Notice::Declined
+            | Notice::None
+            | Notice::Refused
+            | Notice::Stale => None,
         },
         ReplyKind::PasswordPage(page) => match page.notice {
             PasswordNotice::Wait(wait) => Some(whole_seconds(wait)),

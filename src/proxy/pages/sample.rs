@@ -13,6 +13,8 @@ use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::PasswordPage;
+use crate::decision::reply::Passwords;
+use crate::decision::reply::ProviderLink;
 use crate::decision::reply::Replay;
 use crate::decision::reply::SignedOut;
 use crate::model::end::Confirmed;
@@ -148,6 +150,7 @@ pub(super) fn views(reader: Reader<'_>) -> Vec<View> {
         Notice::Again,
         Notice::Busy,
         Notice::CutOff,
+        Notice::Declined,
         Notice::Refused,
         Notice::Stale,
         Notice::Wait(waits[0]),
@@ -158,6 +161,11 @@ pub(super) fn views(reader: Reader<'_>) -> Vec<View> {
             form: FORM.to_owned(),
             application: (notice != Notice::Busy).then(|| HOST.to_owned()),
             notice,
+            passwords: Passwords::Taken,
+            providers: vec![ProviderLink {
+                title: "Example & Co".to_owned(),
+                address: "/.portway/provider/example/leave?r=sealed-request".to_owned(),
+            }],
         };
         views.push(View::login(reader, None, &page));
         views.push(View::login(

@@ -4,6 +4,7 @@
 use super::*;
 use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
+use crate::decision::reply::Passwords;
 use crate::decision::reply::SignedOut;
 use crate::model::end::Confirmed;
 use crate::model::name::ClusterId;
@@ -27,6 +28,8 @@ fn login(notice: Notice) -> LoginPage {
         form: "f".to_owned(),
         application: Some("app.test".to_owned()),
         notice,
+        passwords: Passwords::Taken,
+        providers: Vec::new(),
     }
 }
 

@@ -15,6 +15,8 @@ use crate::decision::reply::LoginPage;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::PasswordPage;
+use crate::decision::reply::Passwords;
+use crate::decision::reply::ProviderLink;
 use crate::decision::reply::Replay;
 use crate::decision::reply::SignedOut;
 use crate::model::end::Confirmed;
@@ -67,6 +69,8 @@ impl View {
             .with("notice", notice.unwrap_or_default())
             .with("request", page.request.as_str())
             .with("form", page.form.as_str())
+            .with("passwords", page.passwords == Passwords::Taken)
+            .with("providers", providers(reader, &page.providers))
     }
 
     /// The page on which a password is changed.
@@ -197,12 +201,24 @@ fn purpose(reader: Reader<'_>, application: Option<&str>) -> String {
     said.map(|said| reader.say(&said)).unwrap_or_default()
 }
 
+fn providers(reader: Reader<'_>, links: &[ProviderLink]) -> Vec<Value> {
+    let shown = links.iter().map(|link| {
+        let label = Message::of("sign_in_with").with("provider", link.title.clone());
+        Value::from(BTreeMap::from([
+            ("label", reader.say(&label)),
+            ("address", link.address.clone()),
+        ]))
+    });
+    shown.collect()
+}
+
 /// What the login page says about the last attempt.
 fn notice(notice: Notice) -> Option<Message> {
     Some(match notice {
         Notice::Again => Message::of("notice_again"),
         Notice::Busy => Message::of("notice_busy"),
         Notice::CutOff => Message::of("notice_cut_off"),
+        Notice::Declined => Message::of("notice_declined"),
         Notice::None => return None,
         Notice::Refused => Message::of("notice_refused"),
         Notice::Stale => Message::of("notice_stale"),

@@ -39,8 +39,8 @@ use crate::config::parse::schema::shapes::policies::RESPONSES;
 use crate::config::parse::schema::shapes::policies::RULE;
 use crate::config::parse::schema::shapes::pools::POOL;
 use crate::config::parse::schema::shapes::pools::ROUTE_TIMEOUTS;
+use crate::config::parse::schema::shapes::ways_in::AUTHENTICATION;
 use crate::config::parse::settings;
-use crate::config::parse::throttle;
 use crate::decision::path::Oddity;
 use crate::decision::retry::RetryOn;
 
@@ -50,6 +50,7 @@ mod forwarding;
 mod listeners;
 mod policies;
 mod pools;
+mod ways_in;
 
 const fn section(keys: &'static [Key], known: &'static [&'static str]) -> Shape {
     Shape {
@@ -128,34 +129,6 @@ static COLLECTOR: Shape = section(
         key("elsewhere", Kind::Switch).default("false"),
     ],
     settings::COLLECTOR_KEYS,
-);
-
-static AUTHENTICATION: Shape = section(
-    &[
-        key("store", Kind::Text).default("local"),
-        key("users_file", Kind::Text).required(),
-        key("level", Kind::Number(1, 99)).default("10"),
-        key("hashing_threads", Kind::Number(1, 64)).default("2"),
-        key("hashing_queue", Kind::Number(1, 100_000)).default("1024"),
-        key("password_length_min", Kind::Number(8, 64)).default("15"),
-        key("throttle", Kind::Section(&THROTTLE)).implied(),
-    ],
-    settings::AUTHENTICATION_KEYS,
-);
-
-static THROTTLE: Shape = section(
-    &[
-        key("per_account", Kind::Number(1, 100)).default("5"),
-        key("per_address", Kind::Number(1, 10_000)).default("100"),
-        key("first_wait", Kind::Duration).default("1s"),
-        key("longest_wait", Kind::Duration)
-            .default("15m")
-            .about("The longest wait before another attempt."),
-        key("forget_after", Kind::Duration).default("1h"),
-        key("except", Kind::List(&Kind::Text)),
-        key("remembered", Kind::Number(1_000, 10_000_000)).default("65536"),
-    ],
-    throttle::KEYS,
 );
 
 static BRANDING: Shape = section(

@@ -1,0 +1,239 @@
+//! Signing in elsewhere: the way to a provider, and back with what it vouches for.
+//!
+//! What travels with the browser is sealed, tied to it by its nonce cookie, and good once; which claims of a
+//! provider are good is the provider's room to say.
+
+use crate::crypto::claims::Freshness;
+use crate::crypto::claims::provider_visit::ProviderVisit;
+use crate::crypto::key_ring::Purpose;
+use crate::decision::cookies;
+use crate::decision::endpoints;
+use crate::decision::reply::Notice;
+use crate::decision::reply::Passwords;
+use crate::decision::reply::ProviderLink;
+use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
+use crate::engine::collector::Collector;
+use crate::engine::collector::Visitor;
+use crate::engine::collector::alike;
+use crate::engine::collector::sign_in::REQUEST_LIFETIME;
+use crate::engine::collector::sign_in::notice_of;
+use crate::engine::collector::wanted::Wanted;
+use crate::model::id::Nonce;
+use crate::model::identity::Credential;
+use crate::model::secret::Secret;
+use crate::ports::entropy::id_bytes;
+use crate::ports::relying_party::Arrival;
+use crate::ports::relying_party::Departure;
+use crate::ports::relying_party::RelyingError;
+use crate::ports::relying_party::RelyingParty;
+use crate::ports::session_engine::SignIn;
+
+/// What a browser comes back from a provider with (OpenID Connect Core 1.0 §3.1.2.5, RFC 9207).
+#[derive(Debug, Default)]
+pub struct ComeBack {
+    /// What it was sent with.
+    pub state: String,
+    /// For a token; none where the provider says no.
+    pub code: Option<Secret>,
+    /// Who sent it back.
+    pub issuer: Option<String>,
+    /// Why the provider says no.
+    pub error: Option<String>,
+}
+
+impl Collector {
+    /// Asks a visitor to sign in: with a page, or, where one provider is all there is, there at once.
+    pub(super) async fn ask(&self, visitor: &Visitor<'_>, wanted: Wanted, notice: Notice) -> Reply {
+        match self.parties.as_slice() {
+            [only] if self.password_level.is_none() => {
+                self.send(visitor, wanted, only.as_ref()).await
+            }
+            _ => self.login_page(visitor, &wanted, notice),
+        }
+    }
+
+    /// Answers a visitor who wants to sign in at a provider.
+    pub async fn leave(
+        &self,
+        visitor: &Visitor<'_>,
+        provider: &str,
+        request: Option<&str>,
+    ) -> Option<Reply> {
+        let party = self.party(provider)?;
+        let wanted = self.wanted_now(request);
+        Some(self.send(visitor, wanted, party).await)
+    }
+
+    /// Answers a visitor who comes back from a provider.
+    pub async fn arrive(
+        &self,
+        visitor: &Visitor<'_>,
+        provider: &str,
+        back: ComeBack,
+    ) -> Option<Reply> {
+        let party = self.party(provider)?;
+        let Some(visit) = self.visit(visitor, party, &back.state) else {
+            return Some(self.login_page(visitor, &Wanted::Nothing, Notice::Stale));
+        };
+        let arrival = arrival(&visit, back, self.way_back(party));
+        let wanted = match visit.request {
+            Some(request) => self.renewed(request),
+            None => Wanted::Nothing,
+        };
+        let redeemed = match arrival {
+            Ok(arrival) => party.redeem(arrival).await,
+            Err(error) => Err(error),
+        };
+        let vouched = match redeemed {
+            Ok(vouched) => vouched,
+            Err(error) => return Some(self.declined(visitor, &wanted, &error)),
+        };
+        let sign_in = SignIn {
+            credential: Credential::Vouched(Box::new(vouched)),
+            client_address: visitor.address,
+            device: None,
+            replaces: self.id_cookies(visitor).next().map(|cookie| cookie.facts),
+        };
+        Some(match self.engine.sign_in(sign_in).await {
+            Ok(session) => self.begun(visitor, &session, &wanted).await,
+            Err(error) => {
+                self.tell_refused("sign-in refused", visitor, &alike(&error), &error);
+                self.login_page(visitor, &wanted, notice_of(&error))
+            }
+        })
+    }
+
+    /// Whether names and passwords are taken here.
+    pub(super) const fn passwords(&self) -> Passwords {
+        match self.password_level {
+            Some(_) => Passwords::Taken,
+            None => Passwords::Elsewhere,
+        }
+    }
+
+    /// The ways to providers, for a sealed sign-in request.
+    pub(super) fn provider_links(&self, request: &str) -> Vec<ProviderLink> {
+        let links = self.parties.iter().map(|party| {
+            let way = way(party.as_ref(), endpoints::LEAVE);
+            let address = match request {
+                "" => way,
+                request => format!("{way}?{}={request}", endpoints::REQUEST),
+            };
+            ProviderLink {
+                title: party.title().to_owned(),
+                address,
+            }
+        });
+        links.collect()
+    }
+
+    fn party(&self, provider: &str) -> Option<&dyn RelyingParty> {
+        let mut parties = self.parties.iter();
+        let found = parties.find(|party| party.store().as_str() == provider);
+        found.map(AsRef::as_ref)
+    }
+
+    async fn send(&self, visitor: &Visitor<'_>, wanted: Wanted, party: &dyn RelyingParty) -> Reply {
+        let held = self.names.nonces(visitor.cookies).next();
+        let entropy = self.entropy.as_ref();
+        let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(entropy)));
+        let mut secret = [0; 32];
+        entropy.fill(&mut secret);
+        let request = match &wanted {
+            Wanted::Application(request, _) | Wanted::Stale(request) => Some(request.clone()),
+            Wanted::Nothing => None,
+        };
+        let visit = ProviderVisit {
+            provider: party.store().clone(),
+            nonce,
+            secret,
+            issued: self.clock.now(),
+            again: request
+                .as_ref()
+                .is_some_and(|request| request.freshness == Freshness::Now),
+            request,
+        };
+        let departure = Departure {
+            state: self.seal(
+                &self.binding(Purpose::ProviderVisit, party.store().as_str()),
+                &visit,
+            ),
+            nonce: visit.token_nonce(),
+            challenge: visit.challenge(),
+            redirect_uri: self.way_back(party),
+            again: visit.again,
+        };
+        let mut reply = match party.depart(departure).await {
+            Ok(address) => Reply::new(ReplyKind::Redirect(address)),
+            Err(error) => return self.declined(visitor, &wanted, &error),
+        };
+        if held.is_none() {
+            let cookie = cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce));
+            reply.cookies.push(cookie);
+        }
+        reply
+    }
+
+    /// What a browser was sent to a provider with: by this collector, not too long ago, in this browser, and
+    /// not come back from before.
+    fn visit(
+        &self,
+        visitor: &Visitor<'_>,
+        party: &dyn RelyingParty,
+        state: &str,
+    ) -> Option<ProviderVisit> {
+        let binding = self.binding(Purpose::ProviderVisit, party.store().as_str());
+        let visit = self.keys.open_claims::<ProviderVisit>(&binding, state)?;
+        let is_own = self
+            .names
+            .nonces(visitor.cookies)
+            .any(|nonce| nonce.matches(&visit.nonce));
+        let now = self.clock.now();
+        let is_good = is_own
+            && visit.provider == *party.store()
+            && now.since(visit.issued) <= REQUEST_LIFETIME
+            && self
+                .engine
+                .spend(visit.id(), visit.issued.after(REQUEST_LIFETIME));
+        is_good.then_some(visit)
+    }
+
+    fn declined(&self, visitor: &Visitor<'_>, wanted: &Wanted, error: &RelyingError) -> Reply {
+        let (alike, notice) = match error {
+            RelyingError::Refused(why) => (why.to_string(), Notice::Declined),
+            RelyingError::Unavailable(..) => (error.to_string(), Notice::Busy),
+        };
+        self.tell_refused("sign-in refused", visitor, &alike, error);
+        self.login_page(visitor, wanted, notice)
+    }
+
+    fn way_back(&self, party: &dyn RelyingParty) -> String {
+        format!("{}{}", self.own_origin(), way(party, endpoints::ARRIVE))
+    }
+}
+
+fn way(party: &dyn RelyingParty, step: &str) -> String {
+    format!("{}{}/{step}", endpoints::PROVIDERS, party.store())
+}
+
+fn arrival(
+    visit: &ProviderVisit,
+    back: ComeBack,
+    redirect_uri: String,
+) -> Result<Arrival, RelyingError> {
+    let Some(code) = back.code.filter(|_| back.error.is_none()) else {
+        return Err(RelyingError::Refused(match back.error {
+            Some(error) => format!("the provider says {error:?}").into(),
+            None => "the provider gave no code".into(),
+        }));
+    };
+    Ok(Arrival {
+        code,
+        verifier: Secret::new(visit.verifier().into_bytes()),
+        nonce: Secret::new(visit.token_nonce().into_bytes()),
+        issuer: back.issuer,
+        redirect_uri,
+        since: visit.again.then_some(visit.issued),
+    })
+}

@@ -1,0 +1,82 @@
+//! The port to providers at which users sign in elsewhere: where to send a browser, and who it is that came
+//! back.
+
+use async_trait::async_trait;
+
+use crate::model::identity::AuthLevel;
+use crate::model::identity::Vouched;
+use crate::model::name::StoreName;
+use crate::model::secret::Secret;
+use crate::model::time::Timestamp;
+
+/// What a browser is sent to a provider with.
+#[derive(Clone, Debug)]
+pub struct Departure {
+    /// What comes back with it.
+    pub state: String,
+    /// What comes back in the token.
+    pub nonce: String,
+    /// The challenge by S256 to the verifier of [`Arrival`] (RFC 7636).
+    pub challenge: String,
+    /// Where it is to come back to.
+    pub redirect_uri: String,
+    /// Whether the user is to sign in again, whatever the provider remembers.
+    pub again: bool,
+}
+
+/// What a browser comes back from a provider with.
+#[derive(Debug)]
+pub struct Arrival {
+    /// Good once, for a token.
+    pub code: Secret,
+    /// Proves that it is redeemed by whom it was asked for.
+    pub verifier: Secret,
+    /// What the token has to say.
+    pub nonce: Secret,
+    /// Who is said to have sent the browser back (RFC 9207).
+    pub issuer: Option<String>,
+    /// Where it came back to.
+    pub redirect_uri: String,
+    /// Since when the user has to have signed in there, where that was asked for.
+    pub since: Option<Timestamp>,
+}
+
+/// Why nobody is signed in.
+#[derive(Debug, thiserror::Error)]
+pub enum RelyingError {
+    /// The provider vouches for nobody, or its word is not taken.
+    #[error("the sign-in was refused")]
+    Refused(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The provider could not be asked.
+    #[error("the identity provider {0} gave no answer that can be used")]
+    Unavailable(
+        StoreName,
+        #[source] Box<dyn std::error::Error + Send + Sync>,
+    ),
+}
+
+/// A provider at which users sign in elsewhere. One that takes a token that is not for this sign-in signs one user
+/// in as another.
+#[async_trait]
+pub trait RelyingParty: Send + Sync + 'static {
+    /// The name of the store behind it, the same in every data centre (MDC-ADOPT-8).
+    fn store(&self) -> &StoreName;
+
+    /// What users know it by.
+    fn title(&self) -> &str;
+
+    /// How sure a sign-in there makes us.
+    fn level(&self) -> AuthLevel;
+
+    /// The address to send a browser to.
+    ///
+    /// # Errors
+    /// When the provider has not said where that is.
+    async fn depart(&self, departure: Departure) -> Result<String, RelyingError>;
+
+    /// Who it is that came back.
+    ///
+    /// # Errors
+    /// See [`RelyingError`]; nothing in it may reach the client.
+    async fn redeem(&self, arrival: Arrival) -> Result<Vouched, RelyingError>;
+}
