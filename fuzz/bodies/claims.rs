@@ -16,6 +16,7 @@ use portway::crypto::claims::Seen;
 use portway::crypto::claims::SignInRequest;
 use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
+use portway::crypto::claims::provider_visit::ProviderVisit;
 use portway::crypto::key_ring::Purpose;
 use portway::crypto::sealed::Binding;
 use portway::model::claim::Activity;
@@ -41,6 +42,7 @@ pub fn run(data: &[u8]) {
     again::<Form>(data);
     again::<GitoCookie>(data);
     again::<IdCookie>(data);
+    again::<ProviderVisit>(data);
     again::<ReplayRequest>(data);
     again::<SignInRequest>(data);
     again::<SignOut>(data);
@@ -88,6 +90,7 @@ pub fn seeds() -> Vec<Vec<u8>> {
     let sign_out = SignOut {
         ended: vec![SsoId::from_bytes([1; 16])],
         hosts: vec![host()],
+        provider: None,
         return_to: Some("https://app.example.test/".to_owned()),
         confirmed: Confirmed::Durable,
         data_centres: vec![(cluster(), Confirmed::Outstanding)],
@@ -97,7 +100,16 @@ pub fn seeds() -> Vec<Vec<u8>> {
         nonce: Nonce::from_bytes([4; 16]),
         issued: Timestamp::from_millis(5),
     };
+    let visit = ProviderVisit {
+        provider: StoreName::parse("corp").expect("it is a name"),
+        nonce: Nonce::from_bytes([4; 16]),
+        secret: [7; 32],
+        issued: Timestamp::from_millis(5),
+        again: true,
+        request: Some(request.clone()),
+    };
     vec![
+        visit.encode(),
         cookie.encode(),
         request.encode(),
         token.encode(),

@@ -30,6 +30,7 @@ use crate::decision::kept_posts::KeptPost;
 use crate::engine::EmbeddedEngine;
 use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
@@ -333,6 +334,13 @@ impl SessionEngine for Door {
         match self.way().await {
             Way::Here(_within) => self.own.end(facts, cause).await,
             Way::There(successor) => successor.end(facts, cause).await,
+        }
+    }
+
+    async fn end_at_provider(&self, over: ProviderEnd) -> Result<(), StoreError> {
+        match self.way().await {
+            Way::Here(_within) => self.own.end_at_provider(over).await,
+            Way::There(successor) => successor.end_at_provider(over).await,
         }
     }
 

@@ -51,6 +51,8 @@ pub struct OpenIdProvider {
     pub level: AuthLevel,
     /// Who vouches for its certificate; the platform's where there is none.
     pub ca_pem: Option<Vec<u8>>,
+    /// Whether whoever signs out here does so there as well.
+    pub rp_initiated_logout: bool,
     /// For each call.
     pub timeout: Duration,
 }

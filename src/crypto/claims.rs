@@ -27,6 +27,7 @@ use crate::model::identity::AuthLevel;
 use crate::model::name::ClusterId;
 use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
+use crate::model::name::StoreName;
 use crate::model::session::Generation;
 use crate::model::session::Holder;
 use crate::model::session::SsoFacts;
@@ -251,6 +252,8 @@ pub struct SignOut {
     pub ended: Vec<SsoId>,
     /// The application hosts still to visit.
     pub hosts: Vec<HostName>,
+    /// The provider at which the browser is to sign out before the end.
+    pub provider: Option<StoreName>,
     /// Where to go at the end; the collector's own page when there is nowhere.
     pub return_to: Option<String>,
     /// Whether every end is durable where the user signed out.

@@ -2,6 +2,8 @@
 //!
 //! Applications never see a request below [`PREFIX`].
 
+use crate::model::name::StoreName;
+
 /// Everything below it is Portway's own.
 pub const PREFIX: &str = "/.portway/";
 /// Takes the one-step token on an application host.
@@ -18,6 +20,14 @@ pub const PROVIDERS: &str = "/.portway/provider/";
 pub const LEAVE: &str = "leave";
 /// Behind the name of a provider: takes a browser that comes back from there.
 pub const ARRIVE: &str = "callback";
+/// Behind the name of a provider: sends a browser there to sign out.
+pub const DEPART: &str = "sign-out";
+/// Behind the name of a provider: what it says is over, by itself.
+pub const OVER: &str = "logout";
+/// Behind the name of a provider: what a browser says is over there.
+pub const OVER_IN_FRONT: &str = "front-channel-logout";
+/// The query parameter of what comes back from a provider.
+pub const STATE: &str = "state";
 /// Sends a kept post again, on an application host.
 pub const REPLAY: &str = "/.portway/replay";
 /// The login page, on the collector; on an application host, where a hint for programs leads their users.
@@ -42,3 +52,9 @@ pub const SIGN_OUT: &str = "c";
 pub const LEVEL: &str = "level";
 /// The query parameter of a return address.
 pub const RETURN: &str = "return";
+
+/// The path of a step on the way to a provider, or back.
+#[must_use]
+pub fn of_provider(provider: &StoreName, step: &str) -> String {
+    format!("{PROVIDERS}{provider}/{step}")
+}

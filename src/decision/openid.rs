@@ -7,3 +7,4 @@ pub mod authorization;
 pub mod claim_map;
 pub mod claims;
 pub mod discovery;
+pub mod logout;

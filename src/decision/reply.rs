@@ -56,6 +56,8 @@ pub enum ReplyKind {
     ConfirmSignOut,
     /// Signed in, and not allowed to.
     Denied(DeniedAnswer),
+    /// For a provider that says what is over there.
+    Heard(Heard),
     /// Signed in, but the level is lower than the application asks for and cannot be raised.
     LevelUnreachable,
     /// The login page.
@@ -99,6 +101,17 @@ pub enum ReplyKind {
         /// Who is signed in.
         user: String,
     },
+}
+
+/// What became of what a provider says is over there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// It is over here, too.
+    Done,
+    /// It is not believed.
+    Refused,
+    /// It is over, and that could not be written down.
+    Unwritten,
 }
 
 /// How a denial is answered.

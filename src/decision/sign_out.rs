@@ -13,6 +13,7 @@ use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::DATA_CENTRES_MAX;
 use crate::model::name::HostName;
+use crate::model::name::StoreName;
 use crate::model::time::Timestamp;
 
 /// What ending one SSO session came to.
@@ -35,6 +36,8 @@ pub struct Outcome {
 pub enum Stop {
     /// To clear the cookies of this host, at this origin.
     Host(HostName, String),
+    /// To the collector, at this origin, which leads to this provider.
+    Provider(StoreName, String),
     /// Nowhere; this address is where it ends.
     Return(String),
     /// To the collector's own page, at this origin.
@@ -47,6 +50,7 @@ pub fn begin(return_to: Option<String>, now: Timestamp) -> SignOut {
     SignOut {
         ended: Vec::new(),
         hosts: Vec::new(),
+        provider: None,
         return_to,
         confirmed: Confirmed::Durable,
         data_centres: Vec::new(),
@@ -122,6 +126,9 @@ pub fn next_stop(state: &mut SignOut, origins: &Origins) -> Option<Stop> {
         if let Some(origin) = origins.of(&host) {
             return Some(Stop::Host(host, origin));
         }
+    }
+    if let Some((provider, origin)) = state.provider.take().zip(origins.collector()) {
+        return Some(Stop::Provider(provider, origin));
     }
     match &state.return_to {
         Some(address) if is_confirmed(state) => Some(Stop::Return(address.clone())),

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::engine::EmbeddedEngine;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
+use crate::model::id::SsoId;
 use crate::model::identity::Credential;
 use crate::model::name::UserName;
 use crate::model::session::EndCause;
@@ -133,6 +134,13 @@ pub(super) fn moved(facts: &SsoFacts) -> Event {
 /// A session that was taken over from another data centre.
 pub(super) fn adopted(facts: &SsoFacts) -> Event {
     about(EventKind::SessionAdopted, facts)
+}
+
+/// The end of a session whose provider says so.
+pub(super) fn ended_at_provider(sso: &SsoId) -> Event {
+    Event::new(EventKind::SessionEnded)
+        .session(sso)
+        .with("cause", "provider")
 }
 
 /// The end of everything that a user had.

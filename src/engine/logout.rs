@@ -10,12 +10,14 @@ use crate::engine::audit;
 use crate::engine::federation::Federation;
 use crate::model::end::Confirmed;
 use crate::model::end::End;
+use crate::model::end::ProviderEnd;
 use crate::model::id::SsoId;
 use crate::model::name::ClusterId;
 use crate::model::name::HostName;
 use crate::model::name::StoreName;
 use crate::model::name::UserName;
 use crate::model::peer::Answer;
+use crate::model::peer::ENDS_MAX;
 use crate::model::peer::Question;
 use crate::model::peer::Silence;
 use crate::model::session::EndCause;
@@ -215,6 +217,38 @@ impl EmbeddedEngine {
         let known = self.parts.ends.cut_off(store, subject);
         let is_known = known.is_some_and(|before| before >= moment.min(now));
         is_known || now.since(moment) > End::KEPT_MAX
+    }
+
+    /// Ends what an identity provider says is over there; peers are told without waiting for them.
+    pub(super) async fn end_elsewhere(&self, over: ProviderEnd) -> Result<(), StoreError> {
+        let session = match over {
+            ProviderEnd::User { store, subject } => {
+                return self.end_until_now(&store, &subject).await.map(drop);
+            }
+            ProviderEnd::Session(session) => session,
+        };
+        let end = End::ProviderCutOff {
+            session,
+            expires: self.parts.clock.now().after(End::KEPT_MAX),
+        };
+        if let Some(federation) = &self.federation {
+            federation.tell_later(end.clone());
+        }
+        self.cut_off_provider(end).await
+    }
+
+    /// Ends whatever began with one session at an identity provider. The log has a tombstone for each
+    /// session that it took, which is how their streams are found.
+    pub(super) async fn cut_off_provider(&self, end: End) -> Result<(), StoreError> {
+        let position = self.parts.ends.append(end).await?;
+        for (_, end) in self.parts.ends.since(position, ENDS_MAX) {
+            if let End::Tombstone { sso, .. } = end {
+                self.announce(sso);
+                tracing::info!(session = sso.short_hash(), "session ended at its provider");
+                self.audit.note(audit::ended_at_provider(&sso));
+            }
+        }
+        Ok(())
     }
 
     /// Ends everything that a user authenticated before a moment; answers how many sessions that were.

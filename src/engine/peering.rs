@@ -37,7 +37,6 @@ use crate::ports::entropy::id_bytes;
 use crate::ports::peer_service::PeerService;
 use crate::ports::session_store::Found;
 use crate::ports::session_store::Replaced;
-use crate::ports::session_store::StoreError;
 
 #[async_trait]
 impl PeerService for EmbeddedEngine {
@@ -343,17 +342,5 @@ impl EmbeddedEngine {
             }
             End::ProviderCutOff { .. } => Ok(self.cut_off_provider(end).await?),
         }
-    }
-
-    /// Ends whatever began with one session at an identity provider. The log has a tombstone for each
-    /// session that it took, which is how their streams are found.
-    async fn cut_off_provider(&self, end: End) -> Result<(), StoreError> {
-        let position = self.parts.ends.append(end).await?;
-        for (_, end) in self.parts.ends.since(position, ENDS_MAX) {
-            if let End::Tombstone { sso, .. } = end {
-                self.announce(sso);
-            }
-        }
-        Ok(())
     }
 }

@@ -17,6 +17,7 @@ use crate::engine::REPLACE_TRIES_MAX;
 use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
@@ -109,6 +110,10 @@ impl SessionEngine for EmbeddedEngine {
 
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
         self.end_session(facts, cause).await
+    }
+
+    async fn end_at_provider(&self, over: ProviderEnd) -> Result<(), StoreError> {
+        self.end_elsewhere(over).await
     }
 
     fn watch_ended(&self) -> broadcast::Receiver<SsoId> {

@@ -76,6 +76,14 @@ impl Gate {
                 let sealed = self.seal_sign_out(&next, &state);
                 format!("{origin}{}?{parameter}={sealed}", endpoints::CLEAR)
             }
+            Some(Stop::Provider(provider, origin)) => match self.origins.collector_host() {
+                Some(name) => {
+                    let sealed = self.seal_sign_out(name, &state);
+                    let way = endpoints::of_provider(&provider, endpoints::DEPART);
+                    format!("{origin}{way}?{parameter}={sealed}")
+                }
+                None => "/".to_owned(),
+            },
             Some(Stop::Return(address)) => address,
             Some(Stop::SignedOut(origin)) => match self.origins.collector_host() {
                 Some(name) => {

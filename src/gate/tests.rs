@@ -298,6 +298,7 @@ impl Post {
         SignOut {
             ended: vec![sso(1)],
             hosts: Vec::new(),
+            provider: None,
             return_to: None,
             confirmed: Confirmed::Durable,
             data_centres: Vec::new(),

@@ -56,6 +56,20 @@ pub enum End {
     },
 }
 
+/// What an identity provider says is over there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum ProviderEnd {
+    /// One session there.
+    Session(ProviderSessionId),
+    /// Every session of a user.
+    User {
+        /// The store that the provider is.
+        store: StoreName,
+        /// The user.
+        subject: UserName,
+    },
+}
+
 impl End {
     /// No end is kept for longer: none is needed for longer, since no session may live for longer anywhere.
     pub const KEPT_MAX: Duration = Duration::from_hours(366 * 24);

@@ -195,6 +195,16 @@ impl fmt::Debug for ProviderSessionId {
     }
 }
 
+impl TokenId {
+    /// Names a token of somebody else, who gave it a name of its own.
+    #[must_use]
+    pub fn of(issuer: &str, name: &str) -> Self {
+        let ProviderSessionId(digest) = ProviderSessionId::of(issuer, name);
+        let (first, _) = digest.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        Self::from_bytes(*first)
+    }
+}
+
 /// The number of a key in the key ring.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

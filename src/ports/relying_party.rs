@@ -3,6 +3,8 @@
 
 use async_trait::async_trait;
 
+use crate::model::end::ProviderEnd;
+use crate::model::id::TokenId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Vouched;
 use crate::model::name::StoreName;
@@ -55,6 +57,17 @@ pub enum RelyingError {
     ),
 }
 
+/// What a logout token says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogoutNotice {
+    /// What is over.
+    pub over: ProviderEnd,
+    /// By this the token is spent: it is heard once.
+    pub id: TokenId,
+    /// When the token stops being good.
+    pub expires: Timestamp,
+}
+
 /// A provider at which users sign in elsewhere. One that takes a token that is not for this sign-in signs one user
 /// in as another.
 #[async_trait]
@@ -79,4 +92,18 @@ pub trait RelyingParty: Send + Sync + 'static {
     /// # Errors
     /// See [`RelyingError`]; nothing in it may reach the client.
     async fn redeem(&self, arrival: Arrival) -> Result<Vouched, RelyingError>;
+
+    /// What a logout token says is over (OpenID Connect Back-Channel Logout 1.0 §2.6).
+    ///
+    /// # Errors
+    /// See [`RelyingError`]; nothing is over then.
+    async fn logged_out(&self, token: &Secret) -> Result<LogoutNotice, RelyingError>;
+
+    /// What is over where a browser says so on behalf of the provider (Front-Channel Logout 1.0 §2); nothing where
+    /// that is another provider.
+    fn logged_out_in_front(&self, issuer: &str, session: &str) -> Option<ProviderEnd>;
+
+    /// Where a browser signs out at the provider (RP-Initiated Logout 1.0 §2), which sends it back to `address` with
+    /// `state`; nowhere where it need not, or cannot at the moment.
+    async fn sign_out(&self, address: &str, state: &str) -> Option<String>;
 }

@@ -20,6 +20,7 @@ use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
@@ -247,6 +248,16 @@ pub trait SessionEngine: Send + Sync + 'static {
 
     /// Ends an SSO session, known here or not (S-18); durable when it returns (S-14).
     async fn end(&self, facts: &SsoFacts, cause: EndCause) -> Ended;
+
+    /// Ends what an identity provider says is over there (OpenID Connect Back-Channel Logout 1.0 §2.7). A gate
+    /// without an engine hears of none.
+    ///
+    /// # Errors
+    /// When the end is not durable; it holds in memory then.
+    async fn end_at_provider(&self, over: ProviderEnd) -> Result<(), StoreError> {
+        drop(over);
+        Err(StoreError::Closed)
+    }
 
     /// Tells of every SSO session that stops serving, whatever the reason. A receiver that lagged must
     /// look up every session it cares about.

@@ -25,12 +25,17 @@ use crate::crypto::jose::SignedToken;
 use crate::crypto::jose::Unverified;
 use crate::decision::openid::authorization;
 use crate::decision::openid::authorization::Asked;
+use crate::decision::openid::authorization::Departing;
 use crate::decision::openid::claim_map::Told;
 use crate::decision::openid::claims;
 use crate::decision::openid::claims::Claims;
 use crate::decision::openid::claims::Expected;
 use crate::decision::openid::discovery::ClientAuth;
+use crate::decision::openid::logout;
+use crate::decision::openid::logout::Over;
+use crate::model::end::ProviderEnd;
 use crate::model::id::ProviderSessionId;
+use crate::model::id::TokenId;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Identity;
 use crate::model::identity::Vouched;
@@ -42,6 +47,7 @@ use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
 use crate::ports::relying_party::Arrival;
 use crate::ports::relying_party::Departure;
+use crate::ports::relying_party::LogoutNotice;
 use crate::ports::relying_party::RelyingError;
 use crate::ports::relying_party::RelyingParty;
 use crate::provider::openid::errors::AskError;
@@ -148,9 +154,13 @@ impl OpenId {
         })
     }
 
-    /// The claims of an ID token, whose signature is verified. Where it is by a key that is not known, the
+    /// The type and the claims of a token whose signature is verified. Where it is by a key that is not known, the
     /// provider is asked for its keys again, but not by everybody.
-    async fn verified(&self, known: Arc<Known>, token: &str) -> Result<Claims, RelyingError> {
+    async fn verified(
+        &self,
+        known: Arc<Known>,
+        token: &str,
+    ) -> Result<(Option<String>, Claims), RelyingError> {
         let verified = match SignedToken::read(token).and_then(|token| token.verify(&known.keys)) {
             Err(Unverified::UnknownKey) => {
                 let known = self.ask(Some(known)).await?;
@@ -160,7 +170,8 @@ impl OpenId {
         };
         let payload = verified.map_err(|error| distrusted(error.into()))?;
         let claims = serde_json::from_slice(&payload.bytes);
-        claims.map_err(|_| distrusted(Distrusted::Unreadable))
+        let claims = claims.map_err(|_| distrusted(Distrusted::Unreadable))?;
+        Ok((payload.kind, claims))
     }
 
     /// Adds what the provider tells of the user elsewhere, where its token lacks something that is mapped (OpenID
@@ -196,6 +207,22 @@ impl OpenId {
             claims.entry(name).or_insert(value);
         }
         Ok(claims)
+    }
+
+    /// What is over. A user is known by `sub` alone where that is who users are.
+    fn over(&self, over: &Over<'_>) -> Result<ProviderEnd, Distrusted> {
+        if let Some(session) = over.session {
+            let issuer = self.settings.issuer.as_str();
+            return Ok(ProviderEnd::Session(ProviderSessionId::of(issuer, session)));
+        }
+        let subject = over
+            .subject
+            .filter(|_| self.settings.claims.is_by_subject());
+        let subject = subject.and_then(|subject| UserName::parse(subject).ok());
+        Ok(ProviderEnd::User {
+            store: self.settings.store.clone(),
+            subject: subject.ok_or(Distrusted::Unnamed)?,
+        })
     }
 
     fn unavailable(&self, error: AskError) -> RelyingError {
@@ -234,6 +261,43 @@ impl RelyingParty for OpenId {
         ))
     }
 
+    async fn logged_out(&self, token: &Secret) -> Result<LogoutNotice, RelyingError> {
+        let text = std::str::from_utf8(token.expose());
+        let text = text.map_err(|_| distrusted(Distrusted::Unreadable))?;
+        let known = self.known().await?;
+        let (kind, claims) = self.verified(known, text).await?;
+        let own = (
+            self.settings.issuer.as_str(),
+            self.settings.client_id.as_str(),
+        );
+        let over = logout::check((kind.as_deref(), &claims), own, self.clock.now());
+        let over = over.map_err(|fault| distrusted(fault.into()))?;
+        Ok(LogoutNotice {
+            over: self.over(&over).map_err(distrusted)?,
+            id: TokenId::of(own.0, over.id),
+            expires: over.expires,
+        })
+    }
+
+    fn logged_out_in_front(&self, issuer: &str, session: &str) -> Option<ProviderEnd> {
+        let is_own = issuer == self.settings.issuer.as_str() && !session.is_empty();
+        is_own.then(|| ProviderEnd::Session(ProviderSessionId::of(issuer, session)))
+    }
+
+    async fn sign_out(&self, address: &str, state: &str) -> Option<String> {
+        if !self.settings.rp_initiated_logout {
+            return None;
+        }
+        let known = self.known().await.ok()?;
+        let endpoint = known.description.end_session.as_deref()?;
+        let back = Departing { address, state };
+        Some(authorization::sign_out(
+            endpoint,
+            &self.settings.client_id,
+            &back,
+        ))
+    }
+
     async fn redeem(&self, arrival: Arrival) -> Result<Vouched, RelyingError> {
         let known = self.known().await?;
         let issuer = self.settings.issuer.as_str();
@@ -246,7 +310,7 @@ impl RelyingParty for OpenId {
             _ => {}
         }
         let tokens = self.tokens(&known, &arrival).await?;
-        let claims = self.verified(Arc::clone(&known), &tokens.id_token).await?;
+        let (_, claims) = self.verified(Arc::clone(&known), &tokens.id_token).await?;
         let expected = Expected {
             issuer,
             client_id: &self.settings.client_id,

@@ -148,7 +148,10 @@ async fn collector(
                 .await
         }
         (endpoints::SIGNED_OUT, &Method::GET | &Method::HEAD) => {
-            collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref())
+            match parameter(session, endpoints::STATE) {
+                Some(state) => collector.departed(&state).await,
+                None => collector.signed_out(parameter(session, endpoints::SIGN_OUT).as_deref()),
+            }
         }
         (path, _) if path.starts_with(endpoints::PROVIDERS) => {
             match elsewhere(session, collector, own, path).await? {

@@ -55,6 +55,7 @@ mod maintenance;
 mod names;
 mod narrowed_routes;
 mod openid;
+mod openid_hostile;
 mod ops;
 mod password;
 mod pki;

@@ -10,6 +10,8 @@ use crate::support::gateway::password;
 use crate::support::openid::OpenId;
 use crate::support::openid::REDIRECT;
 use crate::support::openid::SECRET;
+use crate::support::until;
+use crate::support::wait::PATIENCE;
 use crate::support::yaml;
 
 /// A gateway whose users sign in at a provider only.
@@ -178,5 +180,57 @@ async fn a_provider_that_gives_no_answer_is_said_to_be_and_asked_again() {
     assert!(page.text().contains("Sign in with corp"));
     gateway
         .wait_for_log("gave no answer that can be used")
+        .await;
+}
+
+#[tokio::test]
+async fn whoever_signs_out_here_signs_out_at_the_provider_and_comes_back() {
+    let back = "https://login.test/.portway/signed-out";
+    let Some(site) = Site::start(&json!({ "afterLogout": [back] }), "").await else {
+        return;
+    };
+    let mut browser = Browser::new(&site.gateway);
+    let page = browser.get("https://app.test/x").await;
+    let page = browser.follow_all(page).await.expect(200);
+    let answer = OpenId::sign_in(&mut browser, &page, "carol").await;
+    browser.follow_all(answer).await.expect(200);
+    let asked = browser.get("https://app.test/.portway/logout").await;
+    let page = browser.follow_all(asked).await.expect(200);
+    assert_eq!(page.url.origin(), site.provider.issuer(), "{}", page.url);
+    let form = page.form().pressing("logout", "yes");
+    let answer = browser.submit(&page, &form).await;
+    let end = browser.follow_all(answer).await.expect(200);
+    assert!(end.url.to_string().starts_with(back), "{}", end.url);
+    assert!(end.text().contains("signed out"), "{}", end.text());
+    // The provider asks for the password again.
+    let page = browser.get("https://app.test/x").await;
+    let page = browser.follow_all(page).await.expect(200);
+    assert!(page.text().contains("name=\"login\""), "{}", page.text());
+}
+
+#[tokio::test]
+async fn whoever_signs_out_at_the_provider_is_signed_out_here() {
+    let settings = json!({ "backChannel": "https://login.test/.portway/provider/corp/logout" });
+    let Some(site) = Site::start(&settings, "").await else {
+        return;
+    };
+    site.provider.meets(&site.gateway);
+    let mut browser = Browser::new(&site.gateway);
+    let page = browser.get("https://app.test/x").await;
+    let page = browser.follow_all(page).await.expect(200);
+    let answer = OpenId::sign_in(&mut browser, &page, "carol").await;
+    browser.follow_all(answer).await.expect(200);
+    let end = format!("{}/session/end", site.provider.issuer());
+    let page = browser.get(&end).await.expect(200);
+    let form = page.form().pressing("logout", "yes");
+    let answer = browser.submit(&page, &form).await;
+    browser.follow_all(answer).await;
+    until("the session is over", PATIENCE, || async {
+        let answer = browser.clone().get("https://app.test/x").await;
+        (answer.status == 303).then_some(())
+    })
+    .await;
+    site.gateway
+        .wait_for_log("session ended at its provider")
         .await;
 }

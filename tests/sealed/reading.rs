@@ -21,6 +21,7 @@ use portway::crypto::claims::SignInRequest;
 use portway::crypto::claims::SignOut;
 use portway::crypto::claims::Token;
 use portway::crypto::claims::Visited;
+use portway::crypto::claims::provider_visit::ProviderVisit;
 use portway::crypto::codec::Malformed;
 use portway::crypto::codec::Reader;
 use portway::crypto::codec::Writer;
@@ -46,6 +47,7 @@ use portway::model::session::SsoFacts;
 use portway::model::time::Timestamp;
 use proptest::array::uniform8;
 use proptest::array::uniform16;
+use proptest::array::uniform32;
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::Strategy;
@@ -83,8 +85,7 @@ fn user() -> impl Strategy<Value = UserName> {
 }
 
 fn facts() -> impl Strategy<Value = SsoFacts> {
-    let store = "[A-Za-z0-9._-]{1,32}".prop_map(|name| StoreName::parse(&name).unwrap());
-    let names = (id(), user(), store);
+    let names = (id(), user(), store());
     let times = (time(), time(), time());
     (names, times, any::<u32>(), level()).prop_map(
         |(
@@ -240,6 +241,24 @@ fn request() -> impl Strategy<Value = SignInRequest> {
     )
 }
 
+fn store() -> impl Strategy<Value = StoreName> {
+    "[A-Za-z0-9._-]{1,32}".prop_map(|name| StoreName::parse(&name).unwrap())
+}
+
+fn provider_visit() -> impl Strategy<Value = ProviderVisit> {
+    let ways = (any::<bool>(), option::of(request()));
+    (store(), id(), uniform32(any::<u8>()), time(), ways).prop_map(
+        |(provider, nonce, secret, issued, (again, request))| ProviderVisit {
+            provider,
+            nonce: Nonce::from_bytes(nonce),
+            secret,
+            issued,
+            again,
+            request,
+        },
+    )
+}
+
 fn token() -> impl Strategy<Value = Token> {
     let rest = (time(), freshness());
     (id(), authn(), id(), ".{0,300}", rest).prop_map(
@@ -266,23 +285,18 @@ fn sign_out() -> impl Strategy<Value = SignOut> {
     let confirmed = || select(vec![Confirmed::Durable, Confirmed::Outstanding]);
     let data_centres = vec((cluster(), confirmed()), 0..=16);
     let said = (confirmed(), data_centres);
-    (
-        ended,
-        vec(host(), 0..70),
-        option::of(".{1,200}"),
-        said,
-        time(),
+    let back = (option::of(store()), option::of(".{1,200}"));
+    (ended, vec(host(), 0..70), back, said, time()).prop_map(
+        |(ended, hosts, (provider, return_to), (confirmed, data_centres), expires)| SignOut {
+            ended,
+            hosts,
+            provider,
+            return_to,
+            confirmed,
+            data_centres,
+            expires,
+        },
     )
-        .prop_map(
-            |(ended, hosts, return_to, (confirmed, data_centres), expires)| SignOut {
-                ended,
-                hosts,
-                return_to,
-                confirmed,
-                data_centres,
-                expires,
-            },
-        )
 }
 
 /// Reads back as written, and neither a shorter nor a longer message reads at all.
@@ -330,6 +344,7 @@ proptest! {
         token in token(),
         form in form(),
         sign_out in sign_out(),
+        visit in provider_visit(),
     ) {
         round_trip(&authn)?;
         round_trip(&id_cookie)?;
@@ -338,6 +353,7 @@ proptest! {
         round_trip(&token)?;
         round_trip(&form)?;
         round_trip(&sign_out)?;
+        round_trip(&visit)?;
     }
 
     #[test]
@@ -423,7 +439,7 @@ fn a_level_above_99_and_words_that_there_are_none_of_are_refused() {
         assert!(SignInRequest::decode(&beyond).is_err(), "{back}");
     }
     // No ended session, no host, then the confirmation.
-    let rest = [0; 11];
+    let rest = [0; 12];
     assert!(SignOut::decode(&[&[0, 0, 1], &rest[..]].concat()).is_ok());
     assert!(SignOut::decode(&[&[0, 0, 2], &rest[..]].concat()).is_err());
 }

@@ -283,6 +283,7 @@ impl From<Reply> for Response {
             }
             ReplyKind::ClocksDiffer { .. }
             | ReplyKind::Denied(_)
+            | ReplyKind::Heard(_)
             | ReplyKind::LevelUnreachable
             | ReplyKind::NotAccepted { .. }
             | ReplyKind::SignInRequired { .. }

@@ -21,6 +21,7 @@ pub(crate) mod browser;
 pub(crate) mod certificates;
 pub(crate) mod client;
 pub(crate) mod gateway;
+pub(crate) mod issuer;
 pub(crate) mod jar;
 pub(crate) mod local_socket;
 pub(crate) mod message;

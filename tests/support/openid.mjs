@@ -2,7 +2,9 @@
 // any name whose password is not looked at. Prints its port.
 
 import { generateKeyPairSync } from 'node:crypto';
+import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
+import { request } from 'node:https';
 
 import { Provider } from 'oidc-provider';
 
@@ -21,6 +23,21 @@ const key = (kind, options, alg) => ({
 const users = {
   carol: { groups: ['staff', 'admins'], org: { dept: 'Sales' } },
 };
+
+/** Posts to the gateway under test, whose names no resolver knows. */
+const post = (address, { headers, body }) =>
+  new Promise((resolve, reject) => {
+    const { port, ca } = JSON.parse(readFileSync(settings.gateway));
+    const { hostname, pathname } = new URL(address);
+    const options = { host: '127.0.0.1', port, ca, servername: hostname, path: pathname, method: 'POST' };
+    const host = { host: hostname, ...Object.fromEntries(new Headers(headers)) };
+    const sent = request({ ...options, headers: host }, (answer) => {
+      answer.resume();
+      resolve(new Response(null, { status: answer.statusCode }));
+    });
+    sent.on('error', reject);
+    sent.end(String(body));
+  });
 
 const server = createServer();
 server.listen(0, '127.0.0.1', () => {
@@ -82,6 +99,7 @@ server.listen(0, '127.0.0.1', () => {
       await grant.save();
       return grant;
     },
+    fetch: post,
     pkce: { required: () => true },
     renderError: (ctx, out) => {
       ctx.type = 'text/plain';

@@ -7,7 +7,11 @@ use std::process::Child;
 use std::process::Command;
 use std::process::Stdio;
 
+use tempfile::TempDir;
+
 use super::Browser;
+use super::Gateway;
+use super::certificates;
 use super::message::Answer;
 use super::parts;
 
@@ -19,6 +23,7 @@ pub(crate) const SECRET: &str = "a secret/of the+client: 100%";
 /// A running provider; it is killed when dropped.
 pub(crate) struct OpenId {
     child: Child,
+    folder: TempDir,
     port: u16,
 }
 
@@ -29,7 +34,12 @@ impl OpenId {
         let node = parts::find("node")?;
         let root = Path::new(env!("CARGO_MANIFEST_DIR"));
         parts::find_at(&root.join("node_modules/oidc-provider/package.json"))?;
-        let mut settings = serde_json::json!({ "redirect": REDIRECT, "secret": SECRET });
+        let folder = tempfile::tempdir().unwrap();
+        let mut settings = serde_json::json!({
+            "redirect": REDIRECT,
+            "secret": SECRET,
+            "gateway": folder.path().join("gateway.json"),
+        });
         for (name, value) in more.as_object().unwrap() {
             settings[name] = value.clone();
         }
@@ -51,7 +61,11 @@ impl OpenId {
         });
         let port = first.await.unwrap();
         let port = port.unwrap_or_else(|| panic!("the provider ended: {:?}", child.wait()));
-        Some(Self { child, port })
+        Some(Self {
+            child,
+            folder,
+            port,
+        })
     }
 
     /// Its name in its tokens.
@@ -70,6 +84,14 @@ impl OpenId {
              client_secret_file: client.secret{more} }}
 "
         )
+    }
+
+    /// Tells it where the gateway is that it is to tell of sessions that are over.
+    pub(crate) fn meets(&self, gateway: &Gateway) {
+        let port = gateway.address("https").port();
+        let known = serde_json::json!({ "port": port, "ca": certificates::authority_pem() });
+        let file = self.folder.path().join("gateway.json");
+        std::fs::write(file, known.to_string()).unwrap();
     }
 
     /// Signs a user in on the page of the provider that an answer shows; the answer sends the browser back.

@@ -18,6 +18,12 @@ impl Form {
         self
     }
 
+    /// Presses a button that has a name.
+    pub(crate) fn pressing(mut self, name: &str, value: &str) -> Self {
+        self.fields.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// The value of a field.
     pub(crate) fn value(&self, name: &str) -> &str {
         let field = self.fields.iter().find(|(known, _)| known == name);

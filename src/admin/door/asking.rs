@@ -56,6 +56,7 @@ impl SuccessorEngine {
 const fn is_repeatable(question: &Question) -> bool {
     match question {
         Question::End { .. }
+        | Question::EndAtProvider(_)
         | Question::Judge(_)
         | Question::KeepPost(_)
         | Question::Note { .. }

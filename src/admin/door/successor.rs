@@ -33,6 +33,7 @@ use crate::logbook::causes::with_causes;
 use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
@@ -308,6 +309,15 @@ impl SessionEngine for SuccessorEngine {
                 durable: Err(store_fault(END, unexpected(other))),
                 peers: Vec::new(),
             },
+        }
+    }
+
+    async fn end_at_provider(&self, over: ProviderEnd) -> Result<(), StoreError> {
+        let question = Question::EndAtProvider(over);
+        match self.ask(&self.acting, &question, ACT_WITHIN).await {
+            Ok(Answer::Done) => Ok(()),
+            Ok(Answer::NotNoted(said)) => Err(store_fault(END, said)),
+            other => Err(store_fault(END, unexpected(other))),
         }
     }
 

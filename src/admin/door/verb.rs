@@ -33,6 +33,10 @@ async fn act(services: &DoorServices, clock: &dyn Clock, question: Question) -> 
             Err(error) => Answer::NotChanged(error.into()),
         },
         Question::End { facts, cause } => engine.end(&facts, cause).await.into(),
+        Question::EndAtProvider(over) => match engine.end_at_provider(over).await {
+            Ok(()) => Answer::Done,
+            Err(error) => Answer::NotNoted(with_causes(&error)),
+        },
         Question::Judge(claim) => engine.judge(&claim, clock.now()).await.into(),
         Question::KeepPost(asked) => {
             let from = asked.from.unwrap_or(IpAddr::V4(Ipv4Addr::LOCALHOST));

@@ -17,6 +17,7 @@ use crate::model::attribute::Attribute;
 use crate::model::claim::Claim;
 use crate::model::claim::NotLive;
 use crate::model::end::Confirmed;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::id::PostId;
 use crate::model::id::SsoId;
@@ -47,6 +48,7 @@ pub(super) enum Question {
         facts: SsoFacts,
         cause: EndCause,
     },
+    EndAtProvider(ProviderEnd),
     Judge(Claim),
     KeepPost(Box<PostAsked>),
     Note {

@@ -70,6 +70,7 @@ impl Reading<'_> {
             holds.then_some(pem)
         });
         let timeout = self.or(&section, "timeout", TIMEOUT_DEFAULT, Self::duration);
+        let rp_initiated_logout = self.or(&section, "rp_initiated_logout", true, Self::switch);
         let store = store?;
         Some(OpenIdProvider {
             title: title.unwrap_or_else(|| store.as_str().to_owned()),
@@ -81,6 +82,7 @@ impl Reading<'_> {
             claims: claims?,
             level: level?,
             ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
+            rp_initiated_logout,
             timeout,
         })
     }
@@ -178,6 +180,7 @@ pub(super) const KEYS: &[&str] = &[
     "issuer",
     "level",
     "name",
+    "rp_initiated_logout",
     "scopes",
     "timeout",
     "title",

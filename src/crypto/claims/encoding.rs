@@ -223,7 +223,9 @@ impl Claims for SignOut {
         write_list(&mut to, &self.data_centres, |to, (cluster, confirmed)| {
             write_confirmed(to.name(cluster.as_str()), *confirmed);
         });
-        to.text(self.return_to.as_deref().unwrap_or_default())
+        let provider = self.provider.as_ref().map_or("", StoreName::as_str);
+        to.name(provider)
+            .text(self.return_to.as_deref().unwrap_or_default())
             .time(self.expires);
         to.into_bytes()
     }
@@ -236,6 +238,10 @@ impl Claims for SignOut {
         let data_centres = read_list(&mut from, |from| {
             Ok((read_cluster(from)?, read_confirmed(from)?))
         })?;
+        let provider = match from.name()? {
+            "" => None,
+            name => Some(StoreName::parse(name).map_err(|_| Malformed)?),
+        };
         let return_to = Some(from.text()?)
             .filter(|text| !text.is_empty())
             .map(str::to_owned);
@@ -243,6 +249,7 @@ impl Claims for SignOut {
         from.end().map(|()| Self {
             ended,
             hosts,
+            provider,
             return_to,
             confirmed,
             data_centres,

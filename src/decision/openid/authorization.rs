@@ -45,6 +45,28 @@ pub fn address(endpoint: &str, asked: &Asked<'_>) -> String {
     query.finish()
 }
 
+/// What a browser is sent to a provider with to sign out there (RP-Initiated Logout 1.0 §2).
+#[must_use]
+pub fn sign_out(endpoint: &str, client_id: &str, back: &Departing<'_>) -> String {
+    let mut address = String::from(endpoint);
+    address.push(if endpoint.contains('?') { '&' } else { '?' });
+    let length = address.len();
+    Serializer::for_suffix(address, length)
+        .append_pair("client_id", client_id)
+        .append_pair("post_logout_redirect_uri", back.address)
+        .append_pair("state", back.state)
+        .finish()
+}
+
+/// Where a browser comes back to that has signed out at a provider.
+#[derive(Clone, Copy, Debug)]
+pub struct Departing<'a> {
+    /// The address.
+    pub address: &'a str,
+    /// What comes back with it.
+    pub state: &'a str,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -88,6 +88,12 @@ impl ClaimMap {
         all.any(|path| path.find(claims).is_none())
     }
 
+    /// Whether users are who `sub` says.
+    #[must_use]
+    pub fn is_by_subject(&self) -> bool {
+        &*self.user.0 == "sub"
+    }
+
     /// What the claims say. What has no place in a header or a log is left out.
     #[must_use]
     pub fn told(&self, claims: &Claims) -> Told {

@@ -90,15 +90,25 @@ pub fn check(claims: &Claims, expected: &Expected<'_>) -> Result<(), ClaimFault>
 /// A token for several clients has to say that it was given to this one.
 fn check_audience(claims: &Claims, client_id: &str) -> Result<(), ClaimFault> {
     let is_own = |value: &Value| value.as_str() == Some(client_id);
-    let others = match claims.get("aud") {
-        Some(Value::Array(list)) if list.iter().any(is_own) => list.len() > 1,
-        Some(value) if is_own(value) => false,
-        _ => return Err(ClaimFault::Audience),
-    };
+    if !is_for(claims, client_id) {
+        return Err(ClaimFault::Audience);
+    }
+    let audience = claims.get("aud").and_then(Value::as_array);
+    let others = audience.is_some_and(|list| list.len() > 1);
     match claims.get("azp") {
         Some(party) if !is_own(party) => Err(ClaimFault::Party),
         None if others => Err(ClaimFault::Party),
         _ => Ok(()),
+    }
+}
+
+/// Whether a token is for this client, and perhaps for others (RFC 7519 §4.1.3).
+pub(super) fn is_for(claims: &Claims, client_id: &str) -> bool {
+    let is_own = |value: &Value| value.as_str() == Some(client_id);
+    match claims.get("aud") {
+        Some(Value::Array(list)) => list.iter().any(is_own),
+        Some(value) => is_own(value),
+        None => false,
     }
 }
 
@@ -122,7 +132,7 @@ fn check_times(claims: &Claims, now: Timestamp) -> Result<(), ClaimFault> {
 }
 
 /// A point in time (RFC 7519 §2, NumericDate); parts of a second are cut.
-fn seconds(value: Option<&Value>) -> Option<Timestamp> {
+pub(super) fn seconds(value: Option<&Value>) -> Option<Timestamp> {
     let value = value?;
     let whole = value.as_u64().or_else(|| {
         let text = value.as_f64()?.trunc().to_string();

@@ -3,11 +3,14 @@
 //! What travels with the browser is sealed, tied to it by its nonce cookie, and good once; which claims of a
 //! provider are good is the provider's room to say.
 
+use std::error::Error;
+
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::provider_visit::ProviderVisit;
 use crate::crypto::key_ring::Purpose;
 use crate::decision::cookies;
 use crate::decision::endpoints;
+use crate::decision::reply::Heard;
 use crate::decision::reply::Notice;
 use crate::decision::reply::Passwords;
 use crate::decision::reply::ProviderLink;
@@ -19,6 +22,7 @@ use crate::engine::collector::alike;
 use crate::engine::collector::sign_in::REQUEST_LIFETIME;
 use crate::engine::collector::sign_in::notice_of;
 use crate::engine::collector::wanted::Wanted;
+use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::identity::Credential;
 use crate::model::secret::Secret;
@@ -73,7 +77,7 @@ impl Collector {
         back: ComeBack,
     ) -> Option<Reply> {
         let party = self.party(provider)?;
-        let Some(visit) = self.visit(visitor, party, &back.state) else {
+        let Some(visit) = self.visit(visitor, party, &back.state).await else {
             return Some(self.login_page(visitor, &Wanted::Nothing, Notice::Stale));
         };
         let arrival = arrival(&visit, back, self.way_back(party));
@@ -104,6 +108,59 @@ impl Collector {
         })
     }
 
+    /// Answers a provider that says what is over there (OpenID Connect Back-Channel Logout 1.0 §2.8).
+    pub async fn over(
+        &self,
+        visitor: &Visitor<'_>,
+        provider: &str,
+        token: &Secret,
+    ) -> Option<Reply> {
+        let party = self.party(provider)?;
+        let notice = match party.logged_out(token).await {
+            Ok(notice) => notice,
+            Err(error) => {
+                let alike = error
+                    .source()
+                    .map_or_else(|| error.to_string(), ToString::to_string);
+                self.tell_refused("logout token refused", visitor, &alike, &error);
+                return Some(Reply::new(ReplyKind::Heard(Heard::Refused)));
+            }
+        };
+        if !self.engine.spend_once(notice.id, notice.expires).await {
+            let again: RelyingError = RelyingError::Refused("it was heard before (jti)".into());
+            self.tell_refused("logout token refused", visitor, "again", &again);
+            return Some(Reply::new(ReplyKind::Heard(Heard::Refused)));
+        }
+        Some(self.end_there(notice.over).await)
+    }
+
+    /// Answers a browser that says on behalf of a provider what is over there (Front-Channel Logout 1.0 §2). The
+    /// name of the session is known to those alone whom the provider told it; a browser brings no cookie here.
+    pub async fn over_in_front(
+        &self,
+        provider: &str,
+        issuer: &str,
+        session: &str,
+    ) -> Option<Reply> {
+        let party = self.party(provider)?;
+        Some(match party.logged_out_in_front(issuer, session) {
+            Some(over) => self.end_there(over).await,
+            None => Reply::new(ReplyKind::Heard(Heard::Refused)),
+        })
+    }
+
+    async fn end_there(&self, over: ProviderEnd) -> Reply {
+        let heard = match self.engine.end_at_provider(over).await {
+            Ok(()) => Heard::Done,
+            Err(error) => {
+                let error = &error as &dyn Error;
+                tracing::error!(error, "an end is not durable; it holds in memory");
+                Heard::Unwritten
+            }
+        };
+        Reply::new(ReplyKind::Heard(heard))
+    }
+
     /// Whether names and passwords are taken here.
     pub(super) const fn passwords(&self) -> Passwords {
         match self.password_level {
@@ -128,7 +185,7 @@ impl Collector {
         links.collect()
     }
 
-    fn party(&self, provider: &str) -> Option<&dyn RelyingParty> {
+    pub(super) fn party(&self, provider: &str) -> Option<&dyn RelyingParty> {
         let mut parties = self.parties.iter();
         let found = parties.find(|party| party.store().as_str() == provider);
         found.map(AsRef::as_ref)
@@ -177,7 +234,7 @@ impl Collector {
 
     /// What a browser was sent to a provider with: by this collector, not too long ago, in this browser, and
     /// not come back from before.
-    fn visit(
+    async fn visit(
         &self,
         visitor: &Visitor<'_>,
         party: &dyn RelyingParty,
@@ -190,12 +247,11 @@ impl Collector {
             .nonces(visitor.cookies)
             .any(|nonce| nonce.matches(&visit.nonce));
         let now = self.clock.now();
+        let lapses = visit.issued.after(REQUEST_LIFETIME);
         let is_good = is_own
             && visit.provider == *party.store()
             && now.since(visit.issued) <= REQUEST_LIFETIME
-            && self
-                .engine
-                .spend(visit.id(), visit.issued.after(REQUEST_LIFETIME));
+            && self.engine.spend_once(visit.id(), lapses).await;
         is_good.then_some(visit)
     }
 
@@ -214,7 +270,7 @@ impl Collector {
 }
 
 fn way(party: &dyn RelyingParty, step: &str) -> String {
-    format!("{}{}/{step}", endpoints::PROVIDERS, party.store())
+    endpoints::of_provider(party.store(), step)
 }
 
 fn arrival(

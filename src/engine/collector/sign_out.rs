@@ -13,6 +13,7 @@ use crate::decision::sign_out;
 use crate::decision::sign_out::Stop;
 use crate::model::session::EndCause;
 use crate::model::time::Timestamp;
+use crate::ports::relying_party::RelyingParty;
 
 use crate::engine::collector::Collector;
 use crate::engine::collector::Provenance;
@@ -52,11 +53,16 @@ impl Collector {
                 continue;
             }
             ended_here.push(sso);
+            let store = &cookie.facts.store;
+            if self.party(store.as_str()).is_some() {
+                state.provider = Some(store.clone());
+            }
             let ended = self.engine.end(&cookie.facts, EndCause::LoggedOut).await;
             sign_out::note(&mut state, ended.outcome(sso));
         }
         let reply = self
             .go_on(state)
+            .await
             .with_cookie(cookies::clear(&self.names.id))
             .with_cookie(cookies::clear(&self.names.nonce));
         let gito = self.settings.gito.as_ref();
@@ -77,6 +83,35 @@ impl Collector {
         Reply::new(ReplyKind::SignedOut(sign_out::signed_out(state)))
     }
 
+    /// Sends a browser that signs out to its provider, to do so there as well; on where that cannot be.
+    pub async fn depart(&self, provider: &str, state: Option<&str>) -> Option<Reply> {
+        let party = self.party(provider)?;
+        let state = state.and_then(|state| self.open_sign_out(state, self.clock.now()));
+        Some(match state {
+            Some(state) => self.sign_out_there(party, state).await,
+            None => self.signed_out(None),
+        })
+    }
+
+    /// Answers a browser that comes back from its provider signed out.
+    pub async fn departed(&self, state: &str) -> Reply {
+        match self.open_sign_out(state, self.clock.now()) {
+            Some(state) => self.go_on(state).await,
+            None => self.signed_out(None),
+        }
+    }
+
+    async fn sign_out_there(&self, party: &dyn RelyingParty, mut state: SignOut) -> Reply {
+        state.provider = None;
+        let name = endpoints::SIGN_OUT;
+        let sealed = self.seal(&self.binding(Purpose::SignOut, name), &state);
+        let back = format!("{}{}", self.own_origin(), endpoints::SIGNED_OUT);
+        match party.sign_out(&back, &sealed).await {
+            Some(address) => Reply::new(ReplyKind::Redirect(address)),
+            None => Box::pin(self.go_on(state)).await,
+        }
+    }
+
     fn open_sign_out(&self, sealed: &str, now: Timestamp) -> Option<SignOut> {
         let binding = self.binding(Purpose::SignOut, endpoints::SIGN_OUT);
         self.keys
@@ -84,7 +119,7 @@ impl Collector {
             .filter(|state| state.expires > now)
     }
 
-    fn go_on(&self, mut state: SignOut) -> Reply {
+    async fn go_on(&self, mut state: SignOut) -> Reply {
         let location = match sign_out::next_stop(&mut state, &self.origins) {
             Some(Stop::Host(host, origin)) => {
                 let name = endpoints::SIGN_OUT;
@@ -96,6 +131,12 @@ impl Collector {
                 };
                 let sealed = self.seal(&binding, &state);
                 format!("{origin}{}?{name}={sealed}", endpoints::CLEAR)
+            }
+            Some(Stop::Provider(provider, _)) => {
+                return match self.party(provider.as_str()) {
+                    Some(party) => self.sign_out_there(party, state).await,
+                    None => Box::pin(self.go_on(state)).await,
+                };
             }
             Some(Stop::Return(address)) => address,
             Some(Stop::SignedOut(_)) | None => {

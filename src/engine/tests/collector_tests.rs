@@ -296,6 +296,7 @@ fn login_page(reply: ReplyKind) -> LoginPage {
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
         | ReplyKind::Denied(_)
+        | ReplyKind::Heard(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)
@@ -859,6 +860,7 @@ pub(super) fn no_sign_out(expires: Timestamp) -> SignOut {
     SignOut {
         ended: Vec::new(),
         hosts: Vec::new(),
+        provider: None,
         return_to: None,
         confirmed: crate::model::end::Confirmed::Durable,
         data_centres: Vec::new(),

@@ -86,6 +86,7 @@ async fn a_sign_out_goes_on_to_the_visited_hosts_in_their_order() {
     let expected = SignOut {
         ended: vec![session.facts.sso],
         hosts: vec![host("shop.apps.test")],
+        provider: None,
         return_to: None,
         confirmed: Confirmed::Durable,
         data_centres: Vec::new(),

@@ -14,6 +14,7 @@ async fn a_sign_out_ends_the_session_and_goes_on_to_the_collector_s_14() {
     let expected = SignOut {
         ended: vec![sso(1)],
         hosts: vec![host(SHOP)],
+        provider: None,
         return_to: None,
         confirmed: Confirmed::Durable,
         data_centres: Vec::new(),

@@ -4,6 +4,7 @@ use crate::crypto::jose::Unverified;
 use crate::crypto::jose::keys::NotAKeySet;
 use crate::decision::openid::claims::ClaimFault;
 use crate::decision::openid::discovery::Unusable;
+use crate::decision::openid::logout::LogoutFault;
 use crate::provider::web::WebError;
 use http::StatusCode;
 
@@ -34,12 +35,16 @@ pub(super) enum Distrusted {
     Claim(#[from] ClaimFault),
     #[error("the code is not good (any more)")]
     Code,
+    #[error(transparent)]
+    Logout(#[from] LogoutFault),
     #[error("another provider sent the browser back (iss)")]
     MixedUp,
     #[error("the claims have no user name that can be used")]
     Nameless,
     #[error(transparent)]
     Token(#[from] Unverified),
+    #[error("the logout token names a user alone, and users are not known by `sub` here")]
+    Unnamed,
     #[error("what it tells of the user is of another user")]
     Userinfo,
     #[error("the claims of the token cannot be read")]

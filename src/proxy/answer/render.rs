@@ -11,6 +11,7 @@ use http::header::HeaderName;
 use crate::decision::endpoints;
 use crate::decision::maintenance::Maintenance;
 use crate::decision::reply::DeniedAnswer;
+use crate::decision::reply::Heard;
 use crate::decision::reply::Notice;
 use crate::decision::reply::PasswordNotice;
 use crate::decision::reply::ReplyKind;
@@ -46,6 +47,11 @@ pub(super) fn page(kind: &ReplyKind, title: Option<&str>, audience: &Audience<'_
             set_back(&Setback::denied(remediation.as_deref()), audience)
         }
         ReplyKind::Denied(DeniedAnswer::Status) => empty(StatusCode::FORBIDDEN),
+        ReplyKind::Heard(heard) => empty(match heard {
+            Heard::Done => StatusCode::OK,
+            Heard::Refused => StatusCode::BAD_REQUEST,
+            Heard::Unwritten => StatusCode::SERVICE_UNAVAILABLE,
+        }),
         ReplyKind::LevelUnreachable => set_back(&Setback::level_unreachable(), audience),
         ReplyKind::LoginPage(page) => {
             let status = login_status(page.notice);
@@ -212,6 +218,7 @@ pub(super) fn further(kind: &ReplyKind) -> Option<(HeaderName, String)> {
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
         | ReplyKind::Denied(_)
+        | ReplyKind::Heard(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::LoginPage(_)
         | ReplyKind::NotAccepted { .. }
@@ -261,6 +268,7 @@ fn retry_after(kind: &ReplyKind) -> Option<u64> {
         | ReplyKind::ClocksDiffer { .. }
         | ReplyKind::ConfirmSignOut
         | ReplyKind::Denied(_)
+        | ReplyKind::Heard(_)
         | ReplyKind::LevelUnreachable
         | ReplyKind::NotAccepted { .. }
         | ReplyKind::Onward(_)

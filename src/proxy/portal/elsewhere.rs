@@ -1,13 +1,16 @@
 //! The paths on the way to a provider, and back.
 
 use crate::decision::endpoints;
+use crate::decision::reply::Heard;
 use crate::decision::reply::Reply;
+use crate::decision::reply::ReplyKind;
 use crate::engine::collector::Collector;
 use crate::engine::collector::elsewhere::ComeBack;
 use crate::model::secret::Secret;
 use crate::proxy::answer;
 use crate::proxy::context::cookie_headers;
 use crate::proxy::portal::OwnRequest;
+use crate::proxy::portal::form::posted;
 use crate::proxy::portal::parameter;
 use crate::proxy::portal::visitor;
 use crate::proxy::refusal::Refusal;
@@ -25,10 +28,22 @@ pub(super) async fn elsewhere(
     own: &OwnRequest<'_>,
     path: &str,
 ) -> pingora::Result<Option<Reply>> {
-    if !matches!(session.req_header().method, Method::GET | Method::HEAD) {
-        let methods = [Method::GET, Method::HEAD];
-        answer::disallow(session, &methods, own.voice).await?;
+    let method = session.req_header().method.clone();
+    let is_notice = path.ends_with(&format!("/{}", endpoints::OVER));
+    let methods: &[Method] = if is_notice {
+        &[Method::POST]
+    } else {
+        &[Method::GET, Method::HEAD]
+    };
+    if !methods.contains(&method) {
+        answer::disallow(session, methods, own.voice).await?;
         return Ok(None);
+    }
+    if is_notice {
+        let Some(form) = posted(session, own).await? else {
+            return Ok(None);
+        };
+        return notice(session, (collector, own), (path, &form)).await;
     }
     let reply = step(session, collector, own, path).await;
     if reply.is_none() {
@@ -63,6 +78,42 @@ async fn step(
             };
             collector.arrive(&visitor, provider, back).await
         }
+        endpoints::DEPART => {
+            let state = parameter(session, endpoints::SIGN_OUT);
+            collector.depart(provider, state.as_deref()).await
+        }
+        endpoints::OVER_IN_FRONT => {
+            let [issuer, sid] = ["iss", "sid"].map(|name| parameter(session, name));
+            let (issuer, sid) = (issuer.unwrap_or_default(), sid.unwrap_or_default());
+            collector.over_in_front(provider, &issuer, &sid).await
+        }
         _ => None,
     }
+}
+
+/// Answers a provider that says what is over there.
+async fn notice(
+    session: &mut Session,
+    (collector, own): (&Collector, &OwnRequest<'_>),
+    (path, form): (&str, &Secret),
+) -> pingora::Result<Option<Reply>> {
+    let mut fields = form_urlencoded::parse(form.expose());
+    let token = fields.find(|(name, _)| name == "logout_token");
+    let token = token.map(|(_, token)| Secret::new(token.into_owned().into_bytes()));
+    let provider = path
+        .strip_prefix(endpoints::PROVIDERS)
+        .and_then(|rest| rest.split_once('/'));
+    let reply = match (provider, token) {
+        (Some((provider, _)), Some(token)) => {
+            let cookies = cookie_headers(&session.req_header().headers);
+            let visitor = visitor(session, &cookies, own);
+            collector.over(&visitor, provider, &token).await
+        }
+        (Some(_), None) => Some(Reply::new(ReplyKind::Heard(Heard::Refused))),
+        (None, _) => None,
+    };
+    if reply.is_none() {
+        answer::refuse(session, Refusal::NotFound, own.voice).await?;
+    }
+    Ok(reply)
 }

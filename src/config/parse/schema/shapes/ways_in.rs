@@ -51,6 +51,7 @@ static OPENID_PROVIDER: Shape = section(
         key("scopes", Kind::List(&Kind::Text)).default("[openid, profile, email]"),
         key("level", Kind::Number(1, 99)).default("10"),
         key("claims", Kind::Section(&CLAIMS)).implied(),
+        key("rp_initiated_logout", Kind::Switch).default("true"),
         key("timeout", Kind::Duration).default("5s"),
         key("ca", Kind::Text),
         key("ca_file", Kind::Text),
