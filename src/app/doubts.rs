@@ -11,12 +11,6 @@ use crate::config::Config;
 use crate::config::mdc::EngineSource;
 use crate::crypto::certificates::CertificateTable;
 use crate::crypto::certificates::TermState;
-use crate::decision::facts::Fact;
-use crate::decision::facts::UserFact;
-use crate::decision::group_filter::GroupFilter;
-use crate::decision::identity_headers::VALUE_BYTES_MAX;
-use crate::decision::identity_headers::groups_fit;
-use crate::decision::policy::Access;
 use crate::decision::policy::Condition;
 use crate::decision::routing::HostPattern;
 use crate::logbook::moment::rfc3339_seconds;
@@ -26,6 +20,7 @@ use crate::provider::users_file::document;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::tls;
 
+mod crowded;
 mod sockets;
 
 /// Everything, each in a line.
@@ -41,7 +36,7 @@ pub(crate) fn all(config: &Config, now: Timestamp) -> Vec<String> {
 /// may come yet.
 pub(crate) fn of_files(config: &Config) -> Vec<String> {
     let mut all = open_to_others(config);
-    all.extend(crowded(config));
+    all.extend(crowded::users(config));
     all.extend(strangers(config));
     all.extend(foreign_lists(config));
     all.extend(sockets::useless(config));
@@ -153,41 +148,6 @@ fn absent_users(config: &Config) -> Option<String> {
 fn mode_of(path: &Path) -> Option<u32> {
     let mode = std::fs::metadata(path).ok()?.permissions().mode();
     Some(mode & 0o777)
-}
-
-/// Users whose groups some application cannot be told.
-fn crowded(config: &Config) -> Option<String> {
-    let told = groups_told(config);
-    let file = &config.authentication.as_ref()?.users_file;
-    let known = document::load(file).ok()?;
-    let crowded = known.iter().filter(|user| {
-        let mut told = told.iter();
-        told.any(|only| !groups_fit(&only.of(&user.groups)))
-    });
-    let names: BTreeSet<&str> = crowded.map(|user| user.name.as_str()).collect();
-    let shown = shown(&names)?;
-    Some(format!(
-        "groups of users in {} do not fit into the {VALUE_BYTES_MAX} bytes of a header, and their requests are refused \
-         where all of them are sent; see only_groups: {shown}",
-        file.display()
-    ))
-}
-
-/// Which groups applications are told of, each choice once.
-fn groups_told(config: &Config) -> Vec<&GroupFilter> {
-    let by_name = config.identity_headers.groups.is_some();
-    let is_of_groups = |fact: &Fact| matches!(fact, Fact::User(UserFact::Groups));
-    let mut all = Vec::new();
-    for route in config.virtual_hosts.iter().flat_map(|host| &host.routes) {
-        let given = route.responses.headers.iter();
-        let mut facts = given.flat_map(|(_, template)| template.facts());
-        let is_told = facts.any(is_of_groups) || by_name && route.destination.pools().is_some();
-        let only = &route.only_groups;
-        if is_told && route.access != Access::Excluded && !all.contains(&only) {
-            all.push(only);
-        }
-    }
-    all
 }
 
 /// Names, as many as fit a line; none where there are none.
@@ -339,6 +299,54 @@ mod tests {
         let few = "path: /\n        only_groups: [staff]";
         write("gateway.yaml", &preset.replace("path: /", few), 0o600);
         assert!(!found().contains(crowded), "{}", found());
+    }
+
+    #[test]
+    fn users_whom_the_text_beside_their_groups_makes_too_long_are_told() {
+        let folder = tempfile::tempdir().unwrap();
+        let at = |name: &str| folder.path().join(name);
+        for (name, label) in [("a.crt", "CERTIFICATE"), ("a.key", "PRIVATE KEY")] {
+            let pem = format!("-----BEGIN {label}-----\n-----END {label}-----\n");
+            std::fs::write(at(name), pem).unwrap();
+        }
+        let group = "g".repeat(120);
+        let groups: Vec<String> = (10..43).map(|n| format!("{group}{n}")).collect();
+        let groups = groups.join(", ");
+        let users = format!("users: [{{ name: alice, groups: [{groups}], password: '{HASH}' }}]\n");
+        std::fs::write(at("users.yaml"), users).unwrap();
+        // 33 groups of 122 bytes and what separates them have 4058 bytes.
+        let found = |given: &str| {
+            let route = format!("path: /\n        {given}");
+            let text = CONFIG.replace("path: /", &route);
+            std::fs::write(at("gateway.yaml"), text).unwrap();
+            let told = crowded::users(&load(&at("gateway.yaml")).unwrap());
+            told.join("\n")
+        };
+        let header = "the 8192 bytes of a header";
+        let cookie = "the 4096 bytes of the cookie seat";
+        for (text, is_long) in [(4134, false), (4135, true)] {
+            let text = "x".repeat(text);
+            for way in ["request", "response"] {
+                let rules =
+                    format!("headers: {{ {way}: {{ set: {{ X-A: '{text}${{user.groups}}' }} }} }}");
+                assert_eq!(
+                    found(&rules).contains(header),
+                    is_long,
+                    "{way} {}",
+                    text.len()
+                );
+            }
+            let given = format!("responses: {{ headers: {{ X-A: '{text}${{user.groups}}' }} }}");
+            assert_eq!(found(&given).contains(header), is_long, "{}", text.len());
+        }
+        for (text, is_long) in [(34, false), (35, true)] {
+            let text = "x".repeat(text);
+            let given = format!("responses: {{ cookies: {{ seat: '{text}${{user.groups}}' }} }}");
+            assert_eq!(found(&given).contains(cookie), is_long, "{}", found(&given));
+        }
+        let few =
+            "only_groups: [staff]\n        responses: { cookies: { seat: '${user.groups}' } }";
+        assert_eq!(found(few), "");
     }
 
     #[test]

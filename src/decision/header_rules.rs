@@ -43,6 +43,17 @@ pub enum HeaderAction {
     Set(Template),
 }
 
+impl HeaderRule {
+    /// The value that comes in, if one does.
+    #[must_use]
+    pub const fn template(&self) -> Option<&Template> {
+        match &self.action {
+            HeaderAction::Add(template) | HeaderAction::Set(template) => Some(template),
+            HeaderAction::Remove => None,
+        }
+    }
+}
+
 /// What is to be changed about one request and its answer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct HeaderChanges {

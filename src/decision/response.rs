@@ -18,6 +18,7 @@ use crate::model::attribute::Attribute;
 use crate::model::attribute::AttributeSet;
 use crate::model::attribute::AttributeValue;
 use crate::model::name::AttributeName;
+use crate::model::name::GroupName;
 
 /// What a policy or a route gives to permitted requests.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -179,6 +180,13 @@ impl Responses {
 }
 
 impl CookieTemplate {
+    /// How many bytes name and value have at least, for a user of these groups.
+    #[must_use]
+    pub fn bytes_min(&self, groups: &[GroupName]) -> usize {
+        let value = self.value.bytes_min(groups, Form::Cookie);
+        self.name.len().saturating_add(value)
+    }
+
     /// A `Set-Cookie` value that makes the browser forget it.
     #[must_use]
     pub fn clearing(&self) -> String {

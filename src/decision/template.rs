@@ -13,8 +13,10 @@ use crate::decision::facts::RequestFact;
 use crate::decision::facts::Subject;
 use crate::decision::facts::Texts;
 use crate::decision::facts::TlsFact;
+use crate::decision::facts::UserFact;
 use crate::decision::facts::Value;
 use crate::decision::percent;
+use crate::model::name::GroupName;
 
 /// A text with facts in it. Equal ones are written alike.
 #[derive(Clone)]
@@ -88,6 +90,22 @@ impl Template {
             Form::Header => c.is_ascii_graphic() || c == ' ',
         };
         texts.flat_map(|text| text.chars()).find(|c| !fits(*c))
+    }
+
+    /// How many bytes its text has at least, for a user of these groups. What other facts come to is known with
+    /// a request alone, and counts for nothing here.
+    #[must_use]
+    pub fn bytes_min(&self, groups: &[GroupName], form: Form) -> usize {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Text(text) => text.len(),
+            Part::Fact(Fact::User(UserFact::Groups)) => {
+                let mut out = Vec::new();
+                put_list(&mut out, &Texts::Groups(groups), form);
+                out.len()
+            }
+            Part::Fact(_) => 0,
+        });
+        parts.sum()
     }
 
     /// The text for a request; `None` when a fact has no value, or when nothing is left.

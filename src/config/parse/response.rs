@@ -22,6 +22,7 @@ use crate::decision::cookies::is_reserved;
 use crate::decision::identity_headers::folded;
 use crate::decision::identity_headers::folds_alike;
 use crate::decision::policy::Access;
+use crate::decision::response::COOKIE_BYTES_MAX;
 use crate::decision::response::CookieTemplate;
 use crate::decision::response::Responses;
 use crate::decision::response::Scripts;
@@ -172,6 +173,7 @@ impl Reading<'_> {
         };
         if !found.is_map() {
             cookie.value = self.template(found, Some(Form::Cookie))?;
+            self.check_length(found, cookie.bytes_min(&[]), COOKIE_BYTES_MAX);
             return Some(cookie);
         }
         let section = self.section(found, COOKIE_KEYS)?;
@@ -198,6 +200,7 @@ impl Reading<'_> {
         });
         let value = self.required(&section, "value").cloned()?;
         cookie.value = self.template(&value, Some(Form::Cookie))?;
+        self.check_length(&value, cookie.bytes_min(&[]), COOKIE_BYTES_MAX);
         Some(cookie)
     }
 

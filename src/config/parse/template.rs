@@ -11,6 +11,7 @@ use crate::config::problem::Problem;
 use crate::config::problem::policy::PolicyProblem;
 use crate::config::raw::Content;
 use crate::decision::facts::Fact;
+use crate::decision::response::HEADER_BYTES_MAX;
 use crate::decision::template::Form;
 use crate::decision::template::Part;
 use crate::decision::template::Template;
@@ -36,8 +37,23 @@ impl Reading<'_> {
         if let Some(c) = misfit {
             self.fault(found, Problem::Policy(PolicyProblem::Character(c)));
         }
+        if form == Some(Form::Header) {
+            self.check_length(
+                found,
+                template.bytes_min(&[], Form::Header),
+                HEADER_BYTES_MAX,
+            );
+        }
         self.check_claims(found, template.facts());
         Some(template)
+    }
+
+    /// Refuses what is too long whatever its facts come to.
+    pub(super) fn check_length(&mut self, found: &Found<'_>, bytes: usize, most: usize) {
+        if bytes > most {
+            let problem = PolicyProblem::TooLong { bytes, most };
+            self.fault(found, Problem::Policy(problem));
+        }
     }
 }
 

@@ -68,6 +68,14 @@ pub enum PolicyProblem {
     /// Hours that end when they begin.
     #[error("`from` and `to` are the same time")]
     TimeEmpty,
+    /// A text that no header or cookie may be as long as.
+    #[error("the text has {bytes} bytes, and at most {most} are sent here")]
+    TooLong {
+        /// How long it is.
+        bytes: usize,
+        /// How long it may be.
+        most: usize,
+    },
     /// A time zone that does not exist.
     #[error("`{text}` is not a time zone")]
     Zone {
@@ -107,6 +115,9 @@ impl PolicyProblem {
             Self::SuccessAddress => "such as `/welcome`",
             Self::TimeAlways => "give `days`, `from`, `to` or `dates`",
             Self::TimeEmpty => "leave both out for the whole day",
+            Self::TooLong { .. } => {
+                "nothing is cut off: each request that is given it would be refused with 431"
+            }
             Self::Pattern { .. } => return None,
         };
         Some(fixed.to_owned())
