@@ -348,7 +348,10 @@ impl<'a> Question<'a> {
             && route.destination.pools().is_some()
         {
             let names = &self.config.identity_headers;
-            let told = upstream::headers(route, names, (permit, &request), self.now)?;
+            let told = upstream::headers(route, names, (permit, &request), self.now);
+            // The gateway answers with 431 then.
+            let told =
+                told.map_err(|error| Halt::at(Outcome::Refused, format!("refused: {error:#}")))?;
             answer.upstream_headers = Some(told);
         }
         Ok(words::outcome(&decision, route, answer.decision.rule))
@@ -426,6 +429,26 @@ mod tests {
         let desk = ["--attribute", "desk=north"];
         let (lines, _) = ask(&[&bob[..], &desk].concat());
         assert_eq!(lines.last().unwrap(), "decision       let in, by rule 3");
+    }
+
+    /// The gateway answers with 431; it is no fault of the question.
+    #[test]
+    fn what_no_header_can_say_of_a_user_is_a_refusal() {
+        let names: Vec<String> = (0..40).map(|n| format!("{n:0>250}")).collect();
+        let groups = names.iter().flat_map(|name| ["--group", name.as_str()]);
+        let bob = [
+            "GET",
+            "https://app.test/shop",
+            "--user",
+            "bob",
+            "--group",
+            "sales",
+        ];
+        let words: Vec<&str> = bob.into_iter().chain(groups).collect();
+        let (lines, outcome) = ask(&words);
+        assert_eq!(outcome, Outcome::Refused);
+        let last = lines.last().unwrap();
+        assert!(last.starts_with("decision       refused: "), "{last}");
     }
 
     #[test]

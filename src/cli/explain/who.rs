@@ -40,9 +40,13 @@ pub(super) fn session(
         return Ok(None);
     };
     let identity = identity(user, args, config)?;
-    let by = config.authentication.as_ref();
-    let password = by.map_or(AuthLevel::NONE, |by| by.level);
-    let level = args.level.unwrap_or(password);
+    let level = args.level.unwrap_or_else(|| {
+        let password = config.authentication.as_ref().map(|by| by.level);
+        let elsewhere = config.providers.iter().map(|provider| provider.level);
+        password
+            .or_else(|| elsewhere.max())
+            .unwrap_or(AuthLevel::NONE)
+    });
     let entropy = SystemEntropy::new();
     Ok(Some(Session {
         id: SessionId::from_bytes(id_bytes(&entropy)),
@@ -73,7 +77,9 @@ pub(super) fn session(
 
 fn identity(user: &UserName, args: &ExplainArgs, config: &Config) -> anyhow::Result<Identity> {
     let by = config.authentication.as_ref();
-    let store = by.map_or_else(|| StoreName::parse("local"), |by| Ok(by.store.clone()))?;
+    let elsewhere = config.providers.first().map(|provider| &provider.store);
+    let known = by.map(|by| &by.store).or(elsewhere).cloned();
+    let store = known.map_or_else(|| StoreName::parse("local"), Ok)?;
     if !args.group.is_empty() || !args.attribute.is_empty() {
         return Ok(Identity {
             store,
