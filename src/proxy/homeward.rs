@@ -38,9 +38,11 @@ pub(super) fn ready(
     id: RequestId,
     serving: &Serving,
 ) -> pingora::Result<()> {
-    if let Some(location) = public_location(head, admitted, serving) {
-        head.insert_header(header::LOCATION, location)?;
+    if head.version < Version::HTTP_2 {
+        // What follows a body of HTTP/1 is not passed on, and so not promised.
+        head.remove_header(&header::TRAILER);
     }
+    map_addresses(head, |address| public_address(address, admitted, serving))?;
     if let Some(rewrite) = &admitted.route.config.rewrite {
         map_back(head, rewrite, admitted)?;
     }
@@ -65,6 +67,10 @@ pub(super) fn finish(
     if let Some(changes) = &admitted.headers {
         change(head, &changes.response)?;
     }
+    if admitted.arrived.origin.scheme == Scheme::Http {
+        // Not to be said where anybody could have said it (RFC 6797 §7.2).
+        head.remove_header(&header::STRICT_TRANSPORT_SECURITY);
+    }
     set_policy_cookies(head, admitted)?;
     set_gito(head, admitted, serving)
 }
@@ -83,17 +89,34 @@ pub(super) fn is_framed_plainly(head: &ResponseHeader) -> bool {
     codings.next().is_none_or(is_plain) && codings.next().is_none()
 }
 
-/// Points a `Location` that names the upstream, by its address or as it was told, at the public host (W-21).
-fn public_location(
-    head: &ResponseHeader,
-    admitted: &Admitted,
-    serving: &Serving,
-) -> Option<HeaderValue> {
-    let location = head.headers.get(header::LOCATION)?.to_str().ok()?;
+/// Changes the addresses that an answer sends a browser to: `Location`, and what `Refresh` has behind `url=`.
+fn map_addresses(
+    head: &mut ResponseHeader,
+    map: impl Fn(&str) -> Option<String>,
+) -> pingora::Result<()> {
+    let text = |name| head.headers.get(name).and_then(|value| value.to_str().ok());
+    let location = text(header::LOCATION).and_then(&map);
+    let refresh = text(header::REFRESH).and_then(|value| {
+        let at = value.to_ascii_lowercase().find(REFRESH_TO)?;
+        let (wait, address) = value.split_at_checked(at + REFRESH_TO.len())?;
+        let address = map(address.trim_matches(['"', '\'']))?;
+        Some(format!("{wait}{address}"))
+    });
+    if let Some(location) = location {
+        head.insert_header(header::LOCATION, location)?;
+    }
+    if let Some(refresh) = refresh {
+        head.insert_header(header::REFRESH, refresh)?;
+    }
+    Ok(())
+}
+
+/// An address that names the upstream, by its own or as it was told, at the public host (W-21).
+fn public_address(address: &str, admitted: &Admitted, serving: &Serving) -> Option<String> {
     let member = admitted.in_flight.as_ref()?.member();
-    let rest = location
+    let rest = address
         .strip_prefix("http://")
-        .or_else(|| location.strip_prefix("https://"))?;
+        .or_else(|| address.strip_prefix("https://"))?;
     let told = match &admitted.route.config.upstream_host {
         // Where the public knows that name, the application may mean it.
         UpstreamHost::Fixed(host) => {
@@ -109,7 +132,7 @@ fn public_location(
         let target = rest.strip_prefix(name)?;
         (target.is_empty() || target.starts_with(['/', '?', '#'])).then_some(target)
     })?;
-    HeaderValue::try_from(format!("{}{target}", public_address(admitted))).ok()
+    Some(format!("{}{target}", public_origin(admitted)))
 }
 
 /// Says paths as the public knows them, where the upstream has said them as it knows them (W-40).
@@ -118,12 +141,8 @@ fn map_back(
     rewrite: &Rewrite,
     admitted: &Admitted,
 ) -> pingora::Result<()> {
-    let location = head.headers.get(header::LOCATION);
-    let location = location.and_then(|location| location.to_str().ok());
-    let public = public_address(admitted);
-    if let Some(location) = location.and_then(|location| rewrite.location(location, &public)) {
-        head.insert_header(header::LOCATION, location)?;
-    }
+    let public = public_origin(admitted);
+    map_addresses(head, |address| rewrite.location(address, &public))?;
     let cookies = head.headers.get_all(header::SET_COOKIE).iter();
     let mapped: Vec<Option<String>> = cookies
         .map(|cookie| rewrite.set_cookie(cookie.to_str().ok()?))
@@ -148,7 +167,7 @@ fn map_back(
 }
 
 /// How the addresses of a virtual host begin, as the client of a request knows them.
-fn public_address(admitted: &Admitted) -> String {
+fn public_origin(admitted: &Admitted) -> String {
     let origin = &admitted.arrived.origin;
     let scheme = origin.scheme.as_str();
     let port = match origin.port {
@@ -239,6 +258,8 @@ fn set_gito(
     Ok(())
 }
 
+/// What stands in a `Refresh` before its address.
+const REFRESH_TO: &str = "url=";
 const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// As an upstream has said of changes.
 const NO_STORE_OR_CHANGE: HeaderValue = HeaderValue::from_static("no-store, no-transform");

@@ -77,6 +77,35 @@ async fn headers_are_set_added_and_removed_on_the_way_back() {
     assert_eq!(answer.text(), "ok");
 }
 
+/// What an upstream or a rule says of transport security is for https (RFC 6797 §7.2), and what it sends browsers to
+/// is public (W-21), `Refresh` included; trailers that are not passed on are not promised.
+#[tokio::test]
+async fn an_answer_says_what_holds_for_whoever_gets_it_w_21() {
+    let answer = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nTrailer: X-Sum\r\n\
+                  Strict-Transport-Security: max-age=7\r\n\
+                  Refresh: 5; URL=\"http://internal.test/next?x\"\r\n\r\nok";
+    let recorder = Recorder::answering(answer.as_bytes()).await;
+    let yaml = format!(
+        "{HEAD}pools: {{ app: {{ primary: [\"{}\"] }} }}
+virtual_hosts:
+  - host: app.test
+    plain_http: serve
+    routes: [{{ path: /, access: excluded, pool: app, upstream_host: internal.test }}]
+",
+        recorder.address()
+    );
+    let gateway = Gateway::start(&yaml).await;
+    let mut browser = Browser::new(&gateway);
+    for (scheme, said) in [("https", "max-age=7"), ("http", "")] {
+        let port = gateway.address(scheme).port();
+        let address = format!("{scheme}://app.test:{port}");
+        let answer = browser.get(&format!("{address}/x")).await.expect(200);
+        assert_eq!(answer.header("strict-transport-security"), said);
+        assert_eq!(answer.header("refresh"), format!("5; URL={address}/next?x"));
+        assert_eq!(answer.header("trailer"), "");
+    }
+}
+
 /// From the first answer of all on, which is the redirect to the sign-in.
 #[tokio::test]
 async fn answers_of_portway_s_own_have_what_the_virtual_host_adds_and_keep_what_is_theirs() {
