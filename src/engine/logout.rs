@@ -32,7 +32,8 @@ impl EmbeddedEngine {
     /// Ends an SSO session, whether or not a record of it stands here (S-18). Whoever signs out learns
     /// which data centres have confirmed it; other ends are told without waiting (S-15).
     pub(super) async fn end_session(&self, facts: &SsoFacts, cause: EndCause) -> Ended {
-        let mut visited = match self.parts.store.find(&facts.sso) {
+        let found = self.parts.store.find(&facts.sso);
+        let mut visited = match &found {
             Found::Record(session) => session.visited.clone(),
             Found::Absent | Found::Ended => Vec::new(),
         };
@@ -52,7 +53,11 @@ impl EmbeddedEngine {
             }
             (_, None) => (self.append_announcing(end, &concerned).await, Vec::new()),
         };
-        self.tell_of_end(facts, cause, &appended);
+        // It was told when it ended; anybody may come with its cookies again and again.
+        if !matches!(found, Found::Ended) {
+            self.tell_of_end(facts, cause);
+        }
+        tell_of_trouble(facts, &appended);
         Ended {
             cluster: Some(self.cluster.clone()),
             visited,
@@ -71,7 +76,8 @@ impl EmbeddedEngine {
                 federation.tell_later(end.clone());
             }
             let appended = self.append_announcing(end, &[facts.sso]).await;
-            self.tell_of_end(facts, cause, &appended);
+            self.tell_of_end(facts, cause);
+            tell_of_trouble(facts, &appended);
             appended.is_err()
         });
         let failed = join_all(ends).await;
@@ -89,7 +95,7 @@ impl EmbeddedEngine {
         }
     }
 
-    fn tell_of_end(&self, facts: &SsoFacts, cause: EndCause, appended: &Result<(), StoreError>) {
+    fn tell_of_end(&self, facts: &SsoFacts, cause: EndCause) {
         tracing::info!(
             user = facts.subject.as_str(),
             session = facts.sso.short_hash(),
@@ -97,13 +103,6 @@ impl EmbeddedEngine {
             "session ended"
         );
         self.audit.note(audit::ended(facts, cause));
-        if let Err(error) = appended {
-            tracing::error!(
-                session = facts.sso.short_hash(),
-                error = error as &dyn std::error::Error,
-                "an end is not durable; it holds in memory"
-            );
-        }
     }
 
     /// Notes an end or a move that was decided here, and has the peers told.
@@ -281,6 +280,16 @@ impl EmbeddedEngine {
         self.audit.note(audit::cut_off(subject, concerned.len()));
         appended?;
         Ok(concerned.len())
+    }
+}
+
+fn tell_of_trouble(facts: &SsoFacts, appended: &Result<(), StoreError>) {
+    if let Err(error) = appended {
+        tracing::error!(
+            session = facts.sso.short_hash(),
+            error = error as &dyn std::error::Error,
+            "an end is not durable; it holds in memory"
+        );
     }
 }
 

@@ -47,6 +47,26 @@ async fn every_end_is_told_with_its_cause() {
     assert_eq!(detail(&told[0], "user"), Some("alice"));
 }
 
+/// Anybody who has the cookies of a session may come with them again and again.
+#[tokio::test]
+async fn the_end_of_a_session_is_told_once() {
+    let world = World::new();
+    let session = world.sign_in("alice").await;
+    for _ in 0..5 {
+        world.engine.end(&session.facts, EndCause::LoggedOut).await;
+    }
+    assert_eq!(world.told.of(EventKind::SignedOut).len(), 1);
+    // Of one that was never heard of here as well.
+    let other = SsoFacts {
+        sso: SsoId::from_bytes([9; 16]),
+        ..session.facts.clone()
+    };
+    for _ in 0..5 {
+        world.engine.end(&other, EndCause::LoggedOut).await;
+    }
+    assert_eq!(world.told.of(EventKind::SignedOut).len(), 2);
+}
+
 #[tokio::test]
 async fn a_cut_off_that_is_not_durable_yet_is_told_all_the_same() {
     let world = World::new();
