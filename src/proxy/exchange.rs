@@ -172,7 +172,8 @@ pub(super) fn is_dropped(ctx: &RequestContext) {
     let admitted = ctx.admitted.as_ref();
     if let Some(at) = admitted.and_then(|admitted| admitted.in_flight.as_ref()) {
         at.member().standing().connects_anew();
-        at.member().failed(ctx.serving.clock.now());
+        let why = || "no answer came in time".to_owned();
+        at.member().failed(ctx.serving.clock.now(), why);
         if let Some(admitted) = admitted {
             outliers::failed(admitted, at);
         }

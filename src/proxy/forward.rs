@@ -29,6 +29,7 @@ use crate::proxy::exchange;
 use crate::proxy::framing::PerHop;
 use crate::proxy::hosts::Target;
 use crate::proxy::outliers;
+use crate::proxy::refusal;
 use crate::proxy::refusal::Refusal;
 use crate::proxy::retry;
 use crate::proxy::serving::Serving;
@@ -144,7 +145,8 @@ pub(super) fn could_not_connect(session: &Session, ctx: &mut RequestContext, err
         return;
     };
     if let Some(at) = admitted.in_flight.take().filter(|_| tells) {
-        at.member().failed(ctx.serving.clock.now());
+        let why = || refusal::reason(error, Some(admitted));
+        at.member().failed(ctx.serving.clock.now(), why);
         outliers::failed(admitted, &at);
     }
     let Some(target) = target_of(admitted) else {
@@ -208,7 +210,8 @@ pub(super) fn was_broken_off(
     }
     let tells = tells_of_health(session, ctx);
     if let Some(at) = at.filter(|_| tells && (!late || unanswered)) {
-        at.member().failed(ctx.serving.clock.now());
+        let why = || refusal::reason(error, ctx.admitted.as_deref());
+        at.member().failed(ctx.serving.clock.now(), why);
         if late && exchange::is_shared(ctx) {
             at.member().standing().connects_anew();
         }

@@ -142,12 +142,13 @@ impl MemberRuntime {
         InFlight(Arc::clone(self))
     }
 
-    /// A request failed at it.
-    pub fn failed(&self, now: Timestamp) {
+    /// A request failed at it, and why.
+    pub fn failed(&self, now: Timestamp, why: impl FnOnce() -> String) {
         if self.standing.failed(now) == Some(Change::Down) {
             tracing::warn!(
                 upstream = self.name,
                 address = self.address_of_name(),
+                error = why(),
                 "pool member down: requests fail there"
             );
         }

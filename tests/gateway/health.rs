@@ -168,3 +168,41 @@ async fn a_member_that_fails_is_left_alone_for_a_while_and_then_tried_again_w_07
     })
     .await;
 }
+
+/// Whoever runs the gateway learns why nobody gets through to an upstream, without asking for it.
+#[tokio::test]
+async fn the_log_says_why_an_upstream_cannot_be_connected_to() {
+    let upstream = Gateway::start(&yaml::pool("primary: [\"127.0.0.1:1\"]")).await;
+    let (https, http) = (upstream.address("https"), upstream.address("http"));
+    for (settings, why) in [
+        ("primary: [\"127.0.0.1:1\"]".to_owned(), "refused"),
+        (
+            format!("primary: [\"{https}\"], scheme: https, tls: {{ server_name: app.test }}"),
+            "UnknownIssuer",
+        ),
+        (
+            format!(
+                "primary: [\"{https}\"], scheme: https, \
+                 tls: {{ server_name: elsewhere.test, ca_file: ca.pem }}"
+            ),
+            "AccessDenied",
+        ),
+        (
+            format!("primary: [\"{http}\"], scheme: https, tls: {{ verify: false }}"),
+            "InvalidContentType",
+        ),
+    ] {
+        let gateway = Gateway::start(&yaml::pool(&settings)).await;
+        let mut browser = Browser::new(&gateway);
+        browser.get("https://app.test/").await.expect(503);
+        gateway
+            .wait_for_log("pool member down: requests fail there")
+            .await;
+        let log = gateway.log();
+        let mut lines = log.lines();
+        let line = lines
+            .find(|line| line.contains("pool member down"))
+            .unwrap();
+        assert!(line.contains(why), "{why}: {line}");
+    }
+}

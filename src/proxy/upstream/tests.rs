@@ -132,7 +132,7 @@ fn members_that_stay_keep_their_health_and_those_that_go_keep_their_requests() {
     let clock = clock();
     let pool = running(&["app.test"], &clock);
     resolve(&pool, &["10.0.0.1", "10.0.0.2"]);
-    member(&pool, "10.0.0.1:80").failed(clock.now());
+    member(&pool, "10.0.0.1:80").failed(clock.now(), String::new);
     let gone = member(&pool, "10.0.0.2:80");
     let held = gone.enter(clock.now());
     assert_eq!(resolve(&pool, &["10.0.0.2", "10.0.0.1"]), None);
@@ -192,7 +192,7 @@ fn a_changed_pool_goes_on_with_the_addresses_of_the_one_before() {
     let clock = clock();
     let before = running(&["app.test", "gone.test"], &clock);
     resolve(&before, &["10.0.0.1", "10.0.0.2"]);
-    member(&before, "10.0.0.1:80").failed(clock.now());
+    member(&before, "10.0.0.1:80").failed(clock.now(), String::new);
     before.upstreams.primary[0].not_resolved("it rains".to_owned());
     let mut config = pool(&["new.test", "app.test"]);
     config.primary[1].weight = 7;
@@ -247,7 +247,7 @@ fn a_service_has_the_hosts_ports_and_shares_that_are_offered_and_keeps_what_stay
         ["two.test:8080 10.0.0.2:8080 10"]
     );
     assert_eq!(members.primary[0].name, "_http._tcp.app.test");
-    member(&pool, "10.0.0.1:8080").failed(clock.now());
+    member(&pool, "10.0.0.1:8080").failed(clock.now(), String::new);
     // Without a weight it counts as one, and it is as well as it was.
     let turnover = offer(vec![target("one.test", 10, 0, "10.0.0.1")]).unwrap();
     assert_eq!((turnover.come.len(), turnover.gone.len()), (0, 1));
@@ -281,7 +281,7 @@ fn a_socket_is_one_member_that_keeps_its_health_beside_addresses() {
     );
     // Clients that go by a key would all go to the same one.
     assert_ne!(one.seed(), two.seed());
-    two.failed(clock.now());
+    two.failed(clock.now(), String::new);
     let after = PoolRuntime::new(
         sockets(&["/run/b.sock", "/run/c.sock"]),
         Some(&before),
