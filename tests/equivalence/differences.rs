@@ -418,6 +418,12 @@ const ROWS: &[Row] = &[
         is: Is::Part(|exchange, it| exchange.portway_says(101) && it.is_back("date")),
     },
     Row {
+        name: "announced trailers",
+        what: "An answer of HTTP/1.1 has no `Trailer`",
+        why: "neither passes on what follows the body; nginx announces it all the same",
+        is: Is::Part(|_, it| it.is_back("trailer") && it.portway == "absent"),
+    },
+    Row {
         name: "to https",
         what: "Plain http is redirected to https with 308 where the method is another one than GET or HEAD",
         why: "with 301 browsers would ask with GET, and without the body",
