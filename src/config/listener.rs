@@ -81,8 +81,19 @@ pub enum Announcers {
 pub struct ListenerTls {
     /// The certificates, chosen by server name; the first answers clients that send none.
     pub certificates: Vec<CertificateSource>,
+    /// The lowest version that is spoken.
+    pub min_version: TlsVersion,
     /// Whether HTTP/2 is offered.
     pub http2: Http2,
+}
+
+/// A version of TLS.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsVersion {
+    /// TLS 1.2 (RFC 5246).
+    V12,
+    /// TLS 1.3 (RFC 8446).
+    V13,
 }
 
 /// A switch of a listener.

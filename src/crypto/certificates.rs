@@ -8,6 +8,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+use rustls::RootCertStore;
+use rustls::SignatureScheme;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::PrivateKeyDer;
@@ -88,15 +90,42 @@ pub fn chain(pem: &[u8]) -> Result<Vec<CertificateDer<'static>>, CertificateErro
     }
 }
 
+/// Who vouches for servers: the certificates of a PEM file, or those that the platform trusts. Without any of
+/// those nothing verifies, which is the safe way round.
+///
+/// # Errors
+/// When the file holds none, or one cannot be read.
+pub fn roots(
+    ca_pem: Option<&[u8]>,
+    platform: impl FnOnce() -> Vec<CertificateDer<'static>>,
+) -> Result<RootCertStore, CertificateError> {
+    let mut roots = RootCertStore::empty();
+    match ca_pem {
+        None => {
+            roots.add_parsable_certificates(platform());
+        }
+        Some(pem) => {
+            for certificate in chain(pem)? {
+                let added = roots.add(certificate);
+                added.map_err(|error| CertificateError::Certificate(error.to_string()))?;
+            }
+        }
+    }
+    Ok(roots)
+}
+
 /// The certificates of a listener by the names they carry.
 pub struct CertificateTable {
-    exact: HashMap<String, Arc<CertifiedKey>>,
+    exact: HashMap<String, Alike>,
     /// By the part after `*.`.
-    wildcard: HashMap<String, Arc<CertifiedKey>>,
+    wildcard: HashMap<String, Alike>,
     /// For clients that send no server name.
-    nameless: Option<Arc<CertifiedKey>>,
+    nameless: Alike,
     terms: Vec<CertificateTerm>,
 }
+
+/// Certificates for the same name, in their order: a client gets the first whose kind of signature it takes.
+type Alike = Vec<Arc<CertifiedKey>>;
 
 /// Until when a certificate is good.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -136,7 +165,8 @@ impl CertificateTerm {
 pub const EXPIRES_SOON: Duration = Duration::from_hours(30 * 24);
 
 impl CertificateTable {
-    /// Sorts certificates by the DNS names in them; of two for one name the first counts.
+    /// Sorts certificates by the DNS names in them. Clients without a name get the first one, or one for the same
+    /// names.
     ///
     /// # Errors
     /// [`CertificateError::Nameless`] for a certificate without names.
@@ -144,46 +174,58 @@ impl CertificateTable {
         let mut table = Self {
             exact: HashMap::new(),
             wildcard: HashMap::new(),
-            nameless: None,
+            nameless: Vec::new(),
             terms: Vec::new(),
         };
         for certificate in certificates {
-            table.add(Arc::new(certificate))?;
+            table.add(&Arc::new(certificate))?;
         }
         Ok(table)
     }
 
-    fn add(&mut self, certificate: Arc<CertifiedKey>) -> Result<(), CertificateError> {
-        let own = names(&certificate)?;
+    fn add(&mut self, certificate: &Arc<CertifiedKey>) -> Result<(), CertificateError> {
+        let own = names(certificate)?;
         self.terms.push(CertificateTerm {
             name: own.first().cloned().unwrap_or_default(),
-            until: until(leaf(&certificate)?)?,
+            until: until(leaf(certificate)?)?,
         });
+        let first = self.nameless.first().map(|first| names(first));
+        if first.is_none_or(|first| first.is_ok_and(|first| first == own)) {
+            self.nameless.push(Arc::clone(certificate));
+        }
         for name in own {
             let (names, name) = match name.strip_prefix("*.") {
                 Some(parent) => (&mut self.wildcard, parent),
                 None => (&mut self.exact, name.as_str()),
             };
-            names
-                .entry(name.to_owned())
-                .or_insert_with(|| Arc::clone(&certificate));
+            let alike = names.entry(name.to_owned()).or_default();
+            alike.push(Arc::clone(certificate));
         }
-        self.nameless.get_or_insert(certificate);
         Ok(())
     }
 
-    /// The certificate for a server name; none for a name that no certificate carries (W-01).
+    /// The certificate for a server name and a client that takes these signatures; none for a name that no
+    /// certificate carries (W-01).
     #[must_use]
-    pub fn find(&self, server_name: Option<&str>) -> Option<Arc<CertifiedKey>> {
+    pub fn find(
+        &self,
+        server_name: Option<&str>,
+        schemes: &[SignatureScheme],
+    ) -> Option<Arc<CertifiedKey>> {
+        let alike = self.alike(server_name);
+        let suits = |one: &&Arc<CertifiedKey>| one.key.choose_scheme(schemes).is_some();
+        alike.iter().find(suits).or_else(|| alike.first()).cloned()
+    }
+
+    fn alike(&self, server_name: Option<&str>) -> &[Arc<CertifiedKey>] {
         let Some(name) = server_name else {
-            return self.nameless.clone();
+            return &self.nameless;
         };
         let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
         let parent = name.split_once('.').map(|(_, parent)| parent);
-        self.exact
-            .get(&name)
-            .or_else(|| self.wildcard.get(parent?))
-            .cloned()
+        let found = self.exact.get(&name);
+        let found = found.or_else(|| self.wildcard.get(parent?));
+        found.map_or(&[], Vec::as_slice)
     }
 
     /// Until when the certificates are good, in their order.
@@ -195,7 +237,7 @@ impl CertificateTable {
     /// Whether some certificate carries this name.
     #[must_use]
     pub fn covers(&self, host: &HostName) -> bool {
-        self.find(Some(host.as_str())).is_some()
+        !self.alike(Some(host.as_str())).is_empty()
     }
 }
 
@@ -209,7 +251,7 @@ impl fmt::Debug for CertificateTable {
 
 impl ResolvesServerCert for CertificateTable {
     fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
-        self.find(hello.server_name())
+        self.find(hello.server_name(), hello.signature_schemes())
     }
 }
 

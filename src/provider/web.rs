@@ -15,7 +15,6 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::ClientConfig;
-use rustls::RootCertStore;
 
 use crate::crypto::certificates;
 use crate::crypto::certificates::CertificateError;
@@ -54,10 +53,11 @@ pub enum TrustError {
 impl Web {
     /// Trusts the authorities of a file, or those of the platform.
     pub(super) fn new(ca_pem: Option<&[u8]>, timeout: Duration) -> Result<Self, TrustError> {
+        let platform = || rustls_native_certs::load_native_certs().unwrap_or_default();
         let provider = Arc::new(rustls::crypto::ring::default_provider());
         let config = ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()?
-            .with_root_certificates(roots(ca_pem)?)
+            .with_root_certificates(certificates::roots(ca_pem, platform)?)
             .with_no_client_auth();
         let connector = HttpsConnectorBuilder::new()
             .with_tls_config(config)
@@ -100,23 +100,6 @@ impl std::fmt::Debug for Web {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Web").finish_non_exhaustive()
     }
-}
-
-fn roots(ca_pem: Option<&[u8]>) -> Result<RootCertStore, TrustError> {
-    let mut roots = RootCertStore::empty();
-    match ca_pem {
-        Some(pem) => {
-            for certificate in certificates::chain(pem)? {
-                roots.add(certificate)?;
-            }
-        }
-        None => {
-            // Without a platform store nothing verifies, which is the safe way round.
-            let platform = rustls_native_certs::load_native_certs().unwrap_or_default();
-            roots.add_parsable_certificates(platform);
-        }
-    }
-    Ok(roots)
 }
 
 /// Descriptions, keys and tokens are smaller by far.

@@ -23,6 +23,7 @@ use tokio_rustls::TlsConnector;
 
 use crate::config::Http2;
 use crate::config::ListenerTls;
+use crate::config::TlsVersion;
 use crate::config::UpstreamTls;
 use crate::config::Verify;
 use crate::crypto::certificates;
@@ -143,8 +144,12 @@ fn acceptor(
     provider: &Arc<CryptoProvider>,
     asker: Option<Arc<dyn ClientCertVerifier>>,
 ) -> Result<Acceptor, TlsError> {
+    let versions: &[_] = match tls.min_version {
+        TlsVersion::V12 => &[&rustls::version::TLS12, &rustls::version::TLS13],
+        TlsVersion::V13 => &[&rustls::version::TLS13],
+    };
     let builder = ServerConfig::builder_with_provider(Arc::clone(provider))
-        .with_protocol_versions(&[&rustls::version::TLS12, &rustls::version::TLS13])?;
+        .with_protocol_versions(versions)?;
     let builder = match asker {
         Some(asker) => builder.with_client_cert_verifier(asker),
         None => builder.with_no_client_auth(),
@@ -212,24 +217,11 @@ pub fn client(tls: &UpstreamTls, protocol: Option<&[u8]>) -> Result<TlsConnector
 }
 
 fn roots(ca_pem: Option<&[u8]>) -> Result<RootCertStore, TlsError> {
-    let mut roots = RootCertStore::empty();
-    match ca_pem {
-        Some(pem) => {
-            let refused = |source| TlsError::Certificate {
-                origin: "CA".to_owned(),
-                source,
-            };
-            for certificate in certificates::chain(pem).map_err(refused)? {
-                roots.add(certificate)?;
-            }
-        }
-        None => {
-            // Without a platform store nothing verifies, which is the safe way round.
-            let platform = rustls_native_certs::load_native_certs().unwrap_or_default();
-            roots.add_parsable_certificates(platform);
-        }
-    }
-    Ok(roots)
+    let platform = || rustls_native_certs::load_native_certs().unwrap_or_default();
+    certificates::roots(ca_pem, platform).map_err(|source| TlsError::Certificate {
+        origin: "CA".to_owned(),
+        source,
+    })
 }
 
 /// Takes any certificate whose owner holds its key.

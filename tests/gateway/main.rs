@@ -81,6 +81,7 @@ mod stale;
 mod streams;
 mod throttle;
 mod timeouts;
+mod tls;
 mod upstream_certificates;
 mod upgrade;
 mod upgrade_life;

@@ -16,6 +16,7 @@ use crate::config::CertificateSource;
 use crate::config::Http2;
 use crate::config::Listener;
 use crate::config::ListenerTls;
+use crate::config::TlsVersion;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
@@ -236,12 +237,16 @@ impl Reading<'_> {
     fn listener_tls(&mut self, found: &Found<'_>) -> Option<ListenerTls> {
         let section = self.section(found, TLS_KEYS)?;
         let http2 = self.or(&section, "http2", true, Self::switch);
+        let min_version = self.or(&section, "min_version", TlsVersion::V12, |this, found| {
+            this.word(found, TLS_VERSIONS)
+        });
         let certificates = self.required(&section, "certificates")?;
         let items = self.some_list(certificates)?;
         let certificates = self.each(&items, Self::certificate)?;
         self.distinct_certificates(&items, &certificates);
         Some(ListenerTls {
             certificates,
+            min_version,
             http2: offered(http2),
         })
     }
@@ -359,7 +364,9 @@ pub(super) const KEYS: &[&str] = &[
     "tls",
 ];
 pub(super) const PROXY_PROTOCOL_KEYS: &[&str] = &["from"];
-pub(super) const TLS_KEYS: &[&str] = &["certificates", "http2"];
+pub(super) const TLS_KEYS: &[&str] = &["certificates", "http2", "min_version"];
+const TLS_VERSIONS: &[(&str, TlsVersion)] =
+    &[("TLSv1.2", TlsVersion::V12), ("TLSv1.3", TlsVersion::V13)];
 pub(super) const CERTIFICATE_KEYS: &[&str] =
     &["certificate", "certificate_file", "key", "key_file"];
 const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];

@@ -286,7 +286,10 @@ const DIRECTIVES: &[(&str, Fate)] = &[
     ("ssl_ecdh_curve", Fate::Changed(TLS_CHOICE)),
     ("ssl_password_file", Fate::Dropped("keys have no passphrase: write them without")),
     ("ssl_prefer_server_ciphers", Fate::Changed(TLS_CHOICE)),
-    ("ssl_protocols", Fate::Mapped("TLS 1.2 and 1.3 are spoken, older versions never")),
+    (
+        "ssl_protocols",
+        Fate::Mapped("`tls.min_version` where it is 1.3 alone; versions before 1.2 are never spoken"),
+    ),
     ("ssl_reject_handshake", Fate::Mapped("names that are not configured are refused by themselves")),
     ("ssl_session_cache", Fate::Changed("sessions are resumed by tickets")),
     ("ssl_session_ticket_key", Fate::Changed("keys of tickets are made anew by themselves")),

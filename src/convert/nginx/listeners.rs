@@ -36,6 +36,8 @@ struct Listener {
     announcers: Option<Vec<String>>,
     name: String,
     http2: bool,
+    /// Whether TLS 1.3 alone is spoken; nobody has said so, or otherwise, where there is none.
+    newest: Option<bool>,
     /// Files of the chain and the key, the default server's first.
     certificates: Vec<(String, String)>,
 }
@@ -121,6 +123,9 @@ impl Listeners {
             listener.http2 |= all_http2 || says("http2");
             listener.announced_by(announcers);
             if tls {
+                listener
+                    .newest
+                    .get_or_insert_with(|| is_newest_alone(scope));
                 listener.offer(&certificates, says("default_server") || says("default"));
             }
             let (name, speaks) = (listener.name.clone(), listener.speaks);
@@ -170,6 +175,7 @@ impl Listeners {
                 announcers: None,
                 name,
                 http2: false,
+                newest: None,
                 certificates: Vec::new(),
             });
             self.all.len().saturating_sub(1)
@@ -327,16 +333,22 @@ impl Listener {
                 ]))
             };
             let certificates = self.certificates.iter().map(pair).collect();
-            entries.push(Entry::new(
-                "tls",
-                Yaml::Map(vec![
-                    Entry::new("certificates", Yaml::List(certificates)),
-                    Entry::new("http2", Yaml::plain(self.http2)),
-                ]),
-            ));
+            let mut tls = vec![Entry::new("certificates", Yaml::List(certificates))];
+            if self.newest == Some(true) {
+                tls.push(Entry::new("min_version", Yaml::text("TLSv1.3")));
+            }
+            tls.push(Entry::new("http2", Yaml::plain(self.http2)));
+            entries.push(Entry::new("tls", Yaml::Map(tls)));
         }
         Yaml::Map(entries)
     }
+}
+
+/// Whether a server speaks TLS 1.3 and nothing older. Of several on one socket the first says so, as the default server
+/// does for nginx.
+fn is_newest_alone(scope: &Scope<'_>) -> bool {
+    let said = scope.one("ssl_protocols");
+    said.is_some_and(|said| said.args.iter().all(|version| version == "TLSv1.3"))
 }
 
 /// Whether one socket serves both: that of all addresses of IPv6 takes those of IPv4, too.

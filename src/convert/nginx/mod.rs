@@ -232,7 +232,7 @@ fn includes(site: &Site<'_>, directives: &[Directive]) {
     }
 }
 
-/// `ssl_protocols` of all blocks: older versions are never spoken, and 1.2 always is.
+/// `ssl_protocols` of all blocks: versions before 1.2 are never spoken.
 fn protocols(site: &Site<'_>, directives: &[Directive]) {
     for directive in directives {
         if directive.name == "ssl_protocols" {
@@ -241,8 +241,11 @@ fn protocols(site: &Site<'_>, directives: &[Directive]) {
                 .args
                 .iter()
                 .any(|arg| !["TLSv1.2", "TLSv1.3"].contains(&arg.as_str()));
-            if !has("TLSv1.2") {
-                site.ledger.dropped(directive, "TLS 1.2 is spoken, too");
+            if !old && !has("TLSv1.2") {
+                site.ledger.kept(directive, "`tls.min_version`");
+            } else if !has("TLSv1.2") && !has("TLSv1.3") {
+                site.ledger
+                    .changed(directive, "versions before TLS 1.2 are not spoken");
             } else if old || !has("TLSv1.3") {
                 site.ledger.changed(directive, "TLS 1.2 and 1.3 are spoken");
             } else {

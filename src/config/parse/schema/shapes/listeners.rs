@@ -32,6 +32,7 @@ static PROXY_PROTOCOL: Shape = section(
 static LISTENER_TLS: Shape = section(
     &[
         key("certificates", Kind::List(&Kind::Section(&CERTIFICATE))).required(),
+        key("min_version", Kind::Words(&["TLSv1.2", "TLSv1.3"])).default("TLSv1.2"),
         key("http2", Kind::Switch).default("true"),
     ],
     listener::TLS_KEYS,
