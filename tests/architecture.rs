@@ -86,6 +86,7 @@ const FENCES: &[(&str, &[&str])] = &[
             "crypto/client_certificate",
             "crypto/peer_tls",
             "demo/",
+            "provider/openid/signer",
             "provider/web",
             "proxy/",
             "system.rs",

@@ -177,8 +177,9 @@ impl Lasting {
             let provider = match kept {
                 Some(kept) => Arc::clone(kept),
                 None => {
-                    let clock = Arc::clone(&self.ports.clock);
-                    let made = OpenId::new(settings.clone(), clock);
+                    let (clock, entropy) = (&self.ports.clock, &self.ports.entropy);
+                    let made =
+                        OpenId::new(settings.clone(), Arc::clone(clock), Arc::clone(entropy));
                     let cannot = || format!("the provider {} cannot be used", settings.store);
                     Arc::new(made.with_context(cannot)?)
                 }

@@ -22,6 +22,7 @@ use crate::crypto::peer_tls::PeerPem;
 use crate::crypto::pki::node_name::NodeName;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
+use crate::provider::openid::OpenId;
 use crate::provider::users_file::document;
 use crate::proxy::client_auth::ClientAuth;
 use crate::proxy::connect::PeerTemplate;
@@ -40,9 +41,21 @@ pub(crate) fn unusable(config: &Config, now: Timestamp) -> Vec<String> {
     all.extend(clients(config));
     all.extend(pools(config));
     all.extend(users(config));
+    all.extend(providers(config));
     all.extend(back_channel(config, now));
     all.extend(places::of_logs(config));
     all
+}
+
+fn providers(config: &Config) -> Vec<String> {
+    let faulty = config.providers.iter().filter_map(|provider| {
+        let error = OpenId::check(provider).err()?;
+        let (store, said) = (&provider.store, chain_of(&error));
+        Some(format!(
+            "error: the provider {store} cannot be used: {said}\n"
+        ))
+    });
+    faulty.collect()
 }
 
 fn listeners(config: &Config) -> Vec<String> {

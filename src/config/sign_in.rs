@@ -43,18 +43,40 @@ pub struct OpenIdProvider {
     pub client_id: String,
     /// Proves that it is this client; none of a public one.
     pub client_secret: Option<Secret>,
+    /// Proves the same by a signature, in place of a secret (`private_key_jwt`).
+    pub client_key: Option<ClientKey>,
     /// What it is asked to tell of users.
     pub scopes: Vec<String>,
     /// Which of its claims say what.
     pub claims: ClaimMap,
     /// The level that a sign-in there gives.
     pub level: AuthLevel,
+    /// The levels of sign-ins that the provider calls by these names (`acr`).
+    pub levels: Vec<(String, AuthLevel)>,
     /// Who vouches for its certificate; the platform's where there is none.
     pub ca_pem: Option<Vec<u8>>,
     /// Whether whoever signs out here does so there as well.
     pub rp_initiated_logout: bool,
     /// For each call.
     pub timeout: Duration,
+}
+
+/// A private key by which a client proves who it is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClientKey {
+    /// The key, as PEM.
+    pub pem: Secret,
+    /// The name by which the provider knows it.
+    pub id: Option<String>,
+}
+
+impl OpenIdProvider {
+    /// The highest level that a sign-in there gives.
+    #[must_use]
+    pub fn level_max(&self) -> AuthLevel {
+        let named = self.levels.iter().map(|(_, level)| *level);
+        named.fold(self.level, AuthLevel::max)
+    }
 }
 
 /// How Portway's own pages look.

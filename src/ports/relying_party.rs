@@ -24,6 +24,8 @@ pub struct Departure {
     pub redirect_uri: String,
     /// Whether the user is to sign in again, whatever the provider remembers.
     pub again: bool,
+    /// The level that the sign-in is to give.
+    pub level: AuthLevel,
 }
 
 /// What a browser comes back from a provider with.
@@ -78,7 +80,7 @@ pub trait RelyingParty: Send + Sync + 'static {
     /// What users know it by.
     fn title(&self) -> &str;
 
-    /// How sure a sign-in there makes us.
+    /// How sure a sign-in there makes us at the most.
     fn level(&self) -> AuthLevel;
 
     /// The address to send a browser to.

@@ -7,17 +7,12 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwapOption;
 use async_trait::async_trait;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use bytes::Bytes;
-use form_urlencoded::Serializer;
-use form_urlencoded::byte_serialize;
 use http::Request;
 use http::Response;
 use http::StatusCode;
 use http::header;
 use http_body_util::Full;
-use serde::Deserialize;
 use tokio::sync::Mutex;
 
 use crate::config::OpenIdProvider;
@@ -30,7 +25,6 @@ use crate::decision::openid::claim_map::Told;
 use crate::decision::openid::claims;
 use crate::decision::openid::claims::Claims;
 use crate::decision::openid::claims::Expected;
-use crate::decision::openid::discovery::ClientAuth;
 use crate::decision::openid::logout;
 use crate::decision::openid::logout::Over;
 use crate::model::end::ProviderEnd;
@@ -45,6 +39,7 @@ use crate::model::name::UserName;
 use crate::model::secret::Secret;
 use crate::model::time::Timestamp;
 use crate::ports::clock::Clock;
+use crate::ports::entropy::Entropy;
 use crate::ports::relying_party::Arrival;
 use crate::ports::relying_party::Departure;
 use crate::ports::relying_party::LogoutNotice;
@@ -53,105 +48,74 @@ use crate::ports::relying_party::RelyingParty;
 use crate::provider::openid::errors::AskError;
 use crate::provider::openid::errors::Distrusted;
 use crate::provider::openid::known::Known;
+use crate::provider::openid::signer::NotASigner;
+use crate::provider::openid::signer::Signer;
 use crate::provider::web::TrustError;
 use crate::provider::web::Web;
 use crate::provider::web::WebError;
 
 mod errors;
 mod known;
+pub mod signer;
+mod tokens;
 
 /// A provider, and what is known of it.
 pub struct OpenId {
     settings: OpenIdProvider,
     web: Web,
+    signer: Option<Signer>,
     clock: Arc<dyn Clock>,
+    entropy: Arc<dyn Entropy>,
     known: ArcSwapOption<Known>,
     /// Held while it is asked: those who need the answer wait for one question. When that was last.
     asking: Mutex<Option<Timestamp>>,
 }
 
-/// What a provider gives for a code (OpenID Connect Core 1.0 §3.1.3.3).
-#[derive(Deserialize)]
-struct Tokens {
-    access_token: String,
-    id_token: String,
-}
-
-/// Why it gives none (RFC 6749 §5.2).
-#[derive(Deserialize)]
-struct NoTokens {
-    error: String,
+/// Why a provider cannot be used as it is configured.
+#[derive(Debug, thiserror::Error)]
+pub enum NotUsable {
+    /// The key of the client signs nothing.
+    #[error("the key of the client cannot be used")]
+    Key(#[from] NotASigner),
+    /// Nobody can be verified.
+    #[error(transparent)]
+    Trust(#[from] TrustError),
 }
 
 impl OpenId {
     /// Makes ready to ask a provider; it is not asked yet.
     ///
     /// # Errors
-    /// When the certificates of those who vouch for it cannot be used.
-    pub fn new(settings: OpenIdProvider, clock: Arc<dyn Clock>) -> Result<Self, TrustError> {
+    /// When the certificates of those who vouch for it, or the client's key, cannot be used.
+    pub fn new(
+        settings: OpenIdProvider,
+        clock: Arc<dyn Clock>,
+        entropy: Arc<dyn Entropy>,
+    ) -> Result<Self, NotUsable> {
+        let (web, signer) = parts(&settings)?;
         Ok(Self {
-            web: Web::new(settings.ca_pem.as_deref(), settings.timeout)?,
+            web,
+            signer,
             settings,
             clock,
+            entropy,
             known: ArcSwapOption::empty(),
             asking: Mutex::default(),
         })
+    }
+
+    /// Whether a provider can be asked as it is configured.
+    ///
+    /// # Errors
+    /// As for [`Self::new`].
+    pub fn check(settings: &OpenIdProvider) -> Result<(), NotUsable> {
+        parts(settings).map(drop)
     }
 
     /// What the operator configured.
     #[must_use]
     pub const fn settings(&self) -> &OpenIdProvider {
         &self.settings
-    }
-
-    /// The question for tokens (OpenID Connect Core 1.0 §3.1.3.1).
-    fn token_request(
-        &self,
-        known: &Known,
-        arrival: &Arrival,
-    ) -> Result<Request<Full<Bytes>>, WebError> {
-        let client_id = self.settings.client_id.as_str();
-        let text = |secret: &Secret| String::from_utf8_lossy(secret.expose()).into_owned();
-        let mut form = Serializer::new(String::new());
-        form.append_pair("grant_type", "authorization_code")
-            .append_pair("code", &text(&arrival.code))
-            .append_pair("redirect_uri", &arrival.redirect_uri)
-            .append_pair("code_verifier", &text(&arrival.verifier));
-        let mut request = Request::post(&known.description.token)
-            .header(header::ACCEPT, "application/json")
-            .header(header::CONTENT_TYPE, "application/x-www-form-urlencoded");
-        match (&self.settings.client_secret, known.description.client_auth) {
-            (Some(secret), ClientAuth::Basic) => {
-                request = request.header(header::AUTHORIZATION, basic(client_id, secret));
-            }
-            (Some(secret), ClientAuth::Post) => {
-                form.append_pair("client_id", client_id)
-                    .append_pair("client_secret", &text(secret));
-            }
-            (None, _) => {
-                form.append_pair("client_id", client_id);
-            }
-        }
-        Ok(request.body(Full::from(form.finish()))?)
-    }
-
-    /// Redeems a code.
-    async fn tokens(&self, known: &Known, arrival: &Arrival) -> Result<Tokens, RelyingError> {
-        let request = self.token_request(known, arrival);
-        let request = request.map_err(|error| self.unavailable(error.into()))?;
-        let answer = self.web.call(request).await;
-        let answer = answer.map_err(|error| self.unavailable(error.into()))?;
-        let unreadable = |error| self.unavailable(AskError::Unreadable(error, TOKENS));
-        if answer.status() == StatusCode::OK {
-            return serde_json::from_slice(answer.body()).map_err(unreadable);
-        }
-        // Whoever is refused as a client is told it with 400 or 401, as is a code that is not good.
-        let said: Option<NoTokens> = serde_json::from_slice(answer.body()).ok();
-        Err(match said {
-            Some(said) if said.error == "invalid_grant" => distrusted(Distrusted::Code),
-            Some(said) => self.unavailable(AskError::Client(said.error)),
-            None => self.unavailable(AskError::Status(answer.status(), TOKENS)),
-        })
     }
 
     /// The type and the claims of a token whose signature is verified. Where it is by a key that is not known, the
@@ -209,6 +173,24 @@ impl OpenId {
         Ok(claims)
     }
 
+    /// What the provider calls sign-ins that give this level, where an ordinary one does not.
+    fn contexts(&self, level: AuthLevel) -> Vec<&str> {
+        if level <= self.settings.level {
+            return Vec::new();
+        }
+        let levels = self.settings.levels.iter();
+        let enough = levels.filter(|(_, given)| *given >= level);
+        enough.map(|(name, _)| name.as_str()).collect()
+    }
+
+    /// The level that a sign-in has given, by what the provider calls it.
+    fn level_of(&self, claims: &Claims) -> AuthLevel {
+        let context = claims.get("acr").and_then(|acr| acr.as_str());
+        let mut levels = self.settings.levels.iter();
+        let named = context.and_then(|context| levels.find(|(name, _)| name == context));
+        named.map_or(self.settings.level, |(_, level)| *level)
+    }
+
     /// What is over. A user is known by `sub` alone where that is who users are.
     fn over(&self, over: &Over<'_>) -> Result<ProviderEnd, Distrusted> {
         if let Some(session) = over.session {
@@ -241,7 +223,7 @@ impl RelyingParty for OpenId {
     }
 
     fn level(&self) -> AuthLevel {
-        self.settings.level
+        self.settings.level_max()
     }
 
     async fn depart(&self, departure: Departure) -> Result<String, RelyingError> {
@@ -254,6 +236,7 @@ impl RelyingParty for OpenId {
             nonce: &departure.nonce,
             challenge: &departure.challenge,
             again: departure.again,
+            contexts: &self.contexts(departure.level),
         };
         Ok(authorization::address(
             &known.description.authorization,
@@ -321,11 +304,12 @@ impl RelyingParty for OpenId {
         claims::check(&claims, &expected).map_err(|fault| distrusted(fault.into()))?;
         let session = claims.get("sid").and_then(|sid| sid.as_str());
         let session = session.map(|sid| ProviderSessionId::of(issuer, sid));
+        let level = self.level_of(&claims);
         let claims = self.completed(&known, claims, &tokens.access_token).await?;
         let told = self.settings.claims.told(&claims);
         Ok(Vouched {
             identity: identity(self.store(), told).map_err(distrusted)?,
-            level: self.settings.level,
+            level,
             session,
         })
     }
@@ -337,6 +321,13 @@ impl std::fmt::Debug for OpenId {
             .field("store", &self.settings.store)
             .finish_non_exhaustive()
     }
+}
+
+fn parts(settings: &OpenIdProvider) -> Result<(Web, Option<Signer>), NotUsable> {
+    let key = settings.client_key.as_ref();
+    let signer = key.map(|key| Signer::read(&key.pem, key.id.clone()));
+    let web = Web::new(settings.ca_pem.as_deref(), settings.timeout)?;
+    Ok((web, signer.transpose()?))
 }
 
 /// Who it is.
@@ -370,14 +361,6 @@ fn distrusted(why: Distrusted) -> RelyingError {
     RelyingError::Refused(why.into())
 }
 
-/// Both are escaped first (RFC 6749 §2.3.1).
-fn basic(client_id: &str, secret: &Secret) -> String {
-    let id: String = byte_serialize(client_id.as_bytes()).collect();
-    let secret: String = byte_serialize(secret.expose()).collect();
-    format!("Basic {}", STANDARD.encode(format!("{id}:{secret}")))
-}
-
-const TOKENS: &str = "its token endpoint";
 /// Most groups that are kept of a user.
 const GROUPS_MAX: usize = 1000;
 const USERINFO: &str = "its userinfo endpoint";

@@ -30,6 +30,7 @@ mod idle;
 mod index;
 mod keys;
 mod loops;
+mod openid;
 mod policies;
 mod slow;
 mod streams;

@@ -40,6 +40,8 @@ pub(crate) struct Plan<'p> {
     pub(crate) session: &'p str,
     /// Lines of the virtual host of [`APP`], besides.
     pub(crate) host: &'p str,
+    /// The section `authentication`, in place of passwords.
+    pub(crate) authentication: Option<&'p str>,
     /// The level of a sign-in at `dc-a` and at `dc-b`, which each also demands below `/high`.
     pub(crate) levels: (u8, u8),
 }
@@ -70,6 +72,7 @@ pub(crate) const FREE: Plan<'static> = Plan {
     gito: Gito::Always,
     session: "",
     host: "",
+    authentication: None,
     levels: (1, 1),
 };
 
@@ -116,7 +119,10 @@ impl Pair {
             let lines = [
                 format!("cluster_id: {own}\n"),
                 format!("key_ring_file: {}/key-ring.json\n", keys.path().display()),
-                format!("authentication: {{ users_file: users.yaml, level: {level} }}\n"),
+                plan.authentication.map_or_else(
+                    || format!("authentication: {{ users_file: users.yaml, level: {level} }}\n"),
+                    str::to_owned,
+                ),
                 mdc(&plan, other, link),
                 applications(&application, plan.host, level),
                 if own == "dc-b" {

@@ -7,6 +7,7 @@ use crate::support::Gateway;
 use crate::support::Nginx;
 use crate::support::gateway::Setup;
 use crate::support::gateway::password;
+use crate::support::issuer::encode;
 use crate::support::openid::OpenId;
 use crate::support::openid::REDIRECT;
 use crate::support::openid::SECRET;
@@ -233,4 +234,36 @@ async fn whoever_signs_out_at_the_provider_is_signed_out_here() {
     site.gateway
         .wait_for_log("session ended at its provider")
         .await;
+}
+
+/// A client may prove who it is by a key instead of a secret (`private_key_jwt`).
+#[tokio::test]
+async fn a_client_proves_itself_by_a_key() {
+    let key = rcgen::KeyPair::generate().unwrap();
+    let point = rcgen::PublicKeyData::der_bytes(&key);
+    let (x, y) = (encode(&point[1..33]), encode(&point[33..]));
+    let jwk = json!({ "kty": "EC", "crv": "P-256", "x": x, "y": y, "kid": "k-1", "use": "sig" });
+    let settings = json!({ "auth": "private_key_jwt", "keys": [jwk] });
+    let Some(provider) = OpenId::start(&settings).await else {
+        return;
+    };
+    let Some(upstream) = Nginx::start("one").await else {
+        return;
+    };
+    let section = provider.section("").replace(
+        "client_secret_file: client.secret",
+        "client_key_file: client.key, client_key_id: k-1",
+    );
+    let head = yaml::HEAD
+        .replace("title: Sign in", "title: Sign in, public_port: 443")
+        .replace("authentication: { users_file: users.yaml }\n", &section);
+    let config = format!("{head}{}", yaml::sites(&[upstream.address()]));
+    let setup = Setup::new().file("client.key", &key.serialize_pem());
+    let gateway = setup.start(&config).await;
+    let mut browser = Browser::new(&gateway);
+    let page = browser.get("https://app.test/x").await;
+    let page = browser.follow_all(page).await.expect(200);
+    let back = OpenId::sign_in(&mut browser, &page, "carol").await;
+    let there = browser.follow_all(back).await.expect(200);
+    assert_eq!(there.told("remote-user"), "carol");
 }

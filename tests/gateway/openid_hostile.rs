@@ -41,18 +41,23 @@ struct Journey {
 
 impl Site {
     async fn start() -> Option<Self> {
+        Self::start_with("", |yaml| yaml).await
+    }
+
+    /// With further keys of the provider, each with a comma before it, and a change of the configuration.
+    async fn start_with(more: &str, change: impl FnOnce(String) -> String) -> Option<Self> {
         let upstream = Nginx::start("one").await?;
         let issuer = Issuer::start().await;
         let section = format!(
             "authentication:
-  openid_connect: [{{ name: corp, issuer: \"{}\", client_id: portway, client_secret: s, timeout: 2s }}]
+  openid_connect: [{{ name: corp, issuer: \"{}\", client_id: portway, client_secret: s, timeout: 2s{more} }}]
 ",
             issuer.name()
         );
         let head = yaml::HEAD
             .replace("title: Sign in", "title: Sign in, public_port: 443")
             .replace("authentication: { users_file: users.yaml }\n", &section);
-        let config = format!("{head}{}", yaml::sites(&[upstream.address()]));
+        let config = change(format!("{head}{}", yaml::sites(&[upstream.address()])));
         let gateway = Setup::new().start(&config).await;
         Some(Self {
             issuer,
@@ -420,4 +425,41 @@ async fn a_browser_may_say_in_front_which_session_is_over() {
         (answer.status == 303).then_some(())
     })
     .await;
+}
+
+/// A route that asks for more has the provider asked for more, and what it says of the sign-in counts.
+#[tokio::test]
+async fn a_level_is_what_the_provider_says_of_the_sign_in() {
+    let Some(site) = Site::start_with(", levels: { \"urn:two\": 30 }", |yaml| {
+        yaml.replace(
+            "path: /admin, access: protected, policy: admins",
+            "path: /admin, level: 20, access: protected, policy: anybody",
+        )
+    })
+    .await
+    else {
+        return;
+    };
+    let journey = site.journey().await;
+    site.issuer.give(&site.token(&site.claims(&journey)));
+    let (mut browser, answer) = journey.come_back("").await;
+    browser.follow_all(answer).await.expect(200);
+    for (context, status) in [("urn:one", 403), ("urn:two", 200)] {
+        let sent = browser.get("https://app.test/admin").await.expect(303);
+        let sent = browser.follow(&sent).await.expect(303);
+        let there = sent.location();
+        assert_eq!(there.parameter("acr_values").unwrap(), "urn:two");
+        let journey = Journey {
+            browser,
+            state: there.parameter("state").unwrap(),
+            nonce: there.parameter("nonce").unwrap(),
+        };
+        let mut claims = site.claims(&journey);
+        claims["acr"] = json!(context);
+        site.issuer.give(&site.token(&claims));
+        let (next, answer) = journey.come_back("").await;
+        browser = next;
+        let answer = browser.follow_all(answer).await;
+        assert_eq!(answer.status, status, "{context}: {}", answer.text());
+    }
 }

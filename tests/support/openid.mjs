@@ -52,6 +52,7 @@ server.listen(0, '127.0.0.1', () => {
         id_token_signed_response_alg: settings.alg ?? 'RS256',
         token_endpoint_auth_method: settings.auth ?? 'client_secret_basic',
         backchannel_logout_session_required: true,
+        ...(settings.keys && { jwks: { keys: settings.keys } }),
         ...(settings.backChannel && { backchannel_logout_uri: settings.backChannel }),
       },
     ],

@@ -10,6 +10,7 @@ use http::Uri;
 
 use crate::cli::explain::ExplainArgs;
 use crate::config::Config;
+use crate::config::OpenIdProvider;
 use crate::model::attribute::Attribute;
 use crate::model::attribute::AttributeSet;
 use crate::model::attribute::AttributeValue;
@@ -42,7 +43,7 @@ pub(super) fn session(
     let identity = identity(user, args, config)?;
     let level = args.level.unwrap_or_else(|| {
         let password = config.authentication.as_ref().map(|by| by.level);
-        let elsewhere = config.providers.iter().map(|provider| provider.level);
+        let elsewhere = config.providers.iter().map(OpenIdProvider::level_max);
         password
             .or_else(|| elsewhere.max())
             .unwrap_or(AuthLevel::NONE)

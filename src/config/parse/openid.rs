@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use crate::config::ClientKey;
 use crate::config::OpenIdProvider;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
@@ -52,6 +53,7 @@ impl Reading<'_> {
         let client_id = self.required(&section, "client_id").cloned();
         let client_id = client_id.and_then(|found| self.shaped(&found, CLIENT, client));
         let client_secret = self.client_secret(&section);
+        let client_key = self.client_key(&section);
         let scopes = self.or(&section, "scopes", scopes(), |this, found| {
             let items = this.some_list(found)?;
             this.each(&items, |this, item| this.shaped(item, SCOPE, scope))
@@ -60,6 +62,8 @@ impl Reading<'_> {
             Some(found) => self.level(found, 1),
             None => AuthLevel::new(LEVEL_DEFAULT),
         };
+        let levels = section.get("levels").cloned();
+        let levels = levels.map(|found| self.named_levels(&found));
         let claims = self.claims(section.get("claims"));
         let ca = section.first_of(CA_KEYS).map(|_| {
             let (found, pem) = self.inline_or_file(&section, "ca", "ca_file", CA_KEYS)?;
@@ -78,13 +82,24 @@ impl Reading<'_> {
             issuer: issuer?,
             client_id: client_id?,
             client_secret: client_secret?,
+            client_key: client_key?,
             scopes: with_openid(scopes),
             claims: claims?,
             level: level?,
+            levels: levels.unwrap_or(Some(Vec::new()))?,
             ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
             rp_initiated_logout,
             timeout,
         })
+    }
+
+    fn named_levels(&mut self, found: &Found<'_>) -> Option<Vec<(String, AuthLevel)>> {
+        let map = self.map(found)?;
+        let levels: Vec<_> = map
+            .entries()
+            .map(|(name, found)| Some(((*name).to_owned(), self.level(found, 1)?)))
+            .collect();
+        levels.into_iter().collect()
     }
 
     /// The outer `None` is a fault.
@@ -101,6 +116,36 @@ impl Reading<'_> {
             return None;
         }
         Some(Some(Secret::new(bytes)))
+    }
+
+    /// Likewise.
+    fn client_key(&mut self, section: &Section<'_>) -> Option<Option<ClientKey>> {
+        if section.first_of(KEY_KEYS).is_none() {
+            return Some(None);
+        }
+        if let (Some((key, _)), Some((secret, found))) =
+            (section.first_of(KEY_KEYS), section.first_of(SECRET_KEYS))
+        {
+            self.fault_at_key(
+                found,
+                Problem::Exclusive {
+                    first: secret,
+                    second: key,
+                },
+            );
+        }
+        let id = section.get("client_key_id").cloned();
+        let id = id.map(|found| self.text(&found));
+        let (found, pem) =
+            self.inline_or_file(section, "client_key", "client_key_file", KEY_KEYS)?;
+        if !holds_block(&pem, &["PRIVATE KEY"]) {
+            self.fault(&found, Problem::Pem("private key (PKCS#8)"));
+            return None;
+        }
+        Some(Some(ClientKey {
+            pem: Secret::new(pem),
+            id: id.map_or(Some(None), |id| id.map(Some))?,
+        }))
     }
 
     fn claims(&mut self, found: Option<&Found<'_>>) -> Option<ClaimMap> {
@@ -175,10 +220,14 @@ pub(super) const KEYS: &[&str] = &[
     "ca_file",
     "claims",
     "client_id",
+    "client_key",
+    "client_key_file",
+    "client_key_id",
     "client_secret",
     "client_secret_file",
     "issuer",
     "level",
+    "levels",
     "name",
     "rp_initiated_logout",
     "scopes",
@@ -187,6 +236,7 @@ pub(super) const KEYS: &[&str] = &[
 ];
 pub(super) const CLAIM_KEYS: &[&str] = &["attributes", "email", "groups", "name", "user"];
 const CA_KEYS: &[&str] = &["ca", "ca_file"];
+const KEY_KEYS: &[&str] = &["client_key", "client_key_file"];
 const SECRET_KEYS: &[&str] = &["client_secret", "client_secret_file"];
 const OPENID: &str = "openid";
 const ISSUER: (&str, &str) = ("the https URL of an issuer", "https://idp.example.com");

@@ -188,7 +188,7 @@ impl Reading<'_> {
         let providers = at.map(|at| self.openid_connect(at, store));
         let is_whole = takes_passwords == passwords.is_some() && !matches!(providers, Some(None));
         let providers = providers.flatten().unwrap_or_default();
-        let levels = providers.iter().map(|provider| provider.level);
+        let levels = providers.iter().map(OpenIdProvider::level_max);
         let highest = levels.chain(passwords.iter().map(|by| by.level)).max();
         WaysIn {
             level: highest.filter(|_| is_whole),

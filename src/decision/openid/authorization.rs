@@ -19,6 +19,8 @@ pub struct Asked<'a> {
     pub challenge: &'a str,
     /// Whether the user is to sign in again, whatever the provider remembers.
     pub again: bool,
+    /// What the provider calls the sign-ins that suffice; any where there are none (`acr_values`).
+    pub contexts: &'a [&'a str],
 }
 
 /// The address at the provider, whose own query is kept.
@@ -37,6 +39,9 @@ pub fn address(endpoint: &str, asked: &Asked<'_>) -> String {
         .append_pair("nonce", asked.nonce)
         .append_pair("code_challenge", asked.challenge)
         .append_pair("code_challenge_method", "S256");
+    if !asked.contexts.is_empty() {
+        query.append_pair("acr_values", &asked.contexts.join(" "));
+    }
     if asked.again {
         query
             .append_pair("prompt", "login")
@@ -82,6 +87,7 @@ mod tests {
             nonce: "n",
             challenge: "c",
             again: false,
+            contexts: &[],
         };
         let address_of = |endpoint, again| address(endpoint, &Asked { again, ..asked });
         assert_eq!(
@@ -93,5 +99,17 @@ mod tests {
         let again = address_of("https://idp.test/auth", true);
         assert!(again.starts_with("https://idp.test/auth?response_type=code&"));
         assert!(again.ends_with("&prompt=login&max_age=0"), "{again}");
+        let contexts = ["urn:two", "urn:three"];
+        let better = address(
+            "https://idp.test/auth",
+            &Asked {
+                contexts: &contexts,
+                ..asked
+            },
+        );
+        assert!(
+            better.ends_with("&acr_values=urn%3Atwo+urn%3Athree"),
+            "{better}"
+        );
     }
 }

@@ -24,6 +24,7 @@ use crate::engine::collector::sign_in::notice_of;
 use crate::engine::collector::wanted::Wanted;
 use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
+use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::secret::Secret;
 use crate::ports::entropy::id_bytes;
@@ -220,6 +221,10 @@ impl Collector {
             challenge: visit.challenge(),
             redirect_uri: self.way_back(party),
             again: visit.again,
+            level: visit
+                .request
+                .as_ref()
+                .map_or(AuthLevel::NONE, |request| request.level),
         };
         let mut reply = match party.depart(departure).await {
             Ok(address) => Reply::new(ReplyKind::Redirect(address)),

@@ -5,6 +5,7 @@ use crate::crypto::jose::keys::NotAKeySet;
 use crate::decision::openid::claims::ClaimFault;
 use crate::decision::openid::discovery::Unusable;
 use crate::decision::openid::logout::LogoutFault;
+use crate::provider::openid::signer::Unsigned;
 use crate::provider::web::WebError;
 use http::StatusCode;
 
@@ -24,6 +25,8 @@ pub(super) enum AskError {
     Client(String),
     #[error("its answer at {1} cannot be read")]
     Unreadable(#[source] serde_json::Error, &'static str),
+    #[error(transparent)]
+    Unsigned(#[from] Unsigned),
     #[error(transparent)]
     Web(#[from] WebError),
 }
