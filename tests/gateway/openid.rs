@@ -163,6 +163,12 @@ async fn whom_the_provider_turns_away_is_told_so_and_may_try_again() {
     assert!(answer.text().contains("You were not signed in"));
     assert!(answer.text().contains("Sign in with Corporate"));
     site.gateway.wait_for_log("access_denied").await;
+    let trail = site.gateway.folder().join("state/audit.jsonl");
+    until("the trail has it", PATIENCE, || async {
+        let told = std::fs::read_to_string(&trail).ok()?;
+        told.contains("\"cause\":\"declined\"").then_some(())
+    })
+    .await;
 }
 
 #[tokio::test]

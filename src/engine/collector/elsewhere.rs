@@ -22,6 +22,8 @@ use crate::engine::collector::alike;
 use crate::engine::collector::sign_in::REQUEST_LIFETIME;
 use crate::engine::collector::sign_in::notice_of;
 use crate::engine::collector::wanted::Wanted;
+use crate::logbook::event::Event;
+use crate::logbook::event::EventKind;
 use crate::model::end::ProviderEnd;
 use crate::model::id::Nonce;
 use crate::model::identity::AuthLevel;
@@ -92,7 +94,11 @@ impl Collector {
         };
         let vouched = match redeemed {
             Ok(vouched) => vouched,
-            Err(error) => return Some(self.declined(visitor, &wanted, &error)),
+            Err(error) => {
+                self.audit
+                    .note(refused(party, &error).client(visitor.address));
+                return Some(self.declined(visitor, &wanted, &error));
+            }
         };
         let sign_in = SignIn {
             credential: Credential::Vouched(Box::new(vouched)),
@@ -272,6 +278,17 @@ impl Collector {
     fn way_back(&self, party: &dyn RelyingParty) -> String {
         format!("{}{}", self.own_origin(), way(party, endpoints::ARRIVE))
     }
+}
+
+/// That nobody was signed in; who it would have been is not known.
+fn refused(party: &dyn RelyingParty, error: &RelyingError) -> Event {
+    let cause = match error {
+        RelyingError::Refused(_) => "declined",
+        RelyingError::Unavailable(..) => "unavailable",
+    };
+    Event::new(EventKind::SignInRefused)
+        .with("store", party.store().as_str())
+        .with("cause", cause)
 }
 
 fn way(party: &dyn RelyingParty, step: &str) -> String {

@@ -1,5 +1,7 @@
 //! Why nobody is signed in at a provider. The client sees none of it.
 
+use http::StatusCode;
+
 use crate::crypto::jose::Unverified;
 use crate::crypto::jose::keys::NotAKeySet;
 use crate::decision::openid::claims::ClaimFault;
@@ -7,7 +9,6 @@ use crate::decision::openid::discovery::Unusable;
 use crate::decision::openid::logout::LogoutFault;
 use crate::provider::openid::signer::Unsigned;
 use crate::provider::web::WebError;
-use http::StatusCode;
 
 /// Why nothing came of asking a provider.
 #[derive(Debug, thiserror::Error)]
@@ -16,6 +17,8 @@ pub(super) enum AskError {
     Description(#[from] Unusable),
     #[error("its keys cannot be read")]
     Keys(#[from] NotAKeySet),
+    #[error("it gave no answer a moment ago")]
+    Lately,
     #[error("it has no key that is known")]
     NoKeys,
     #[error("it answers with {0} at {1}")]

@@ -1,6 +1,9 @@
 //! What a provider has said: of itself, and which keys it signs with. It is asked when that is first needed,
 //! then again now and then; while it gives no answer, what it said before goes on.
 
+use std::sync::Arc;
+use std::time::Duration;
+
 use crate::crypto::jose::keys::KeySet;
 use crate::decision::openid::discovery::Description;
 use crate::model::time::Timestamp;
@@ -8,8 +11,6 @@ use crate::ports::relying_party::RelyingError;
 use crate::provider::openid::OpenId;
 use crate::provider::openid::errors::AskError;
 use crate::provider::openid::good;
-use std::sync::Arc;
-use std::time::Duration;
 
 /// What a provider has said.
 #[derive(Debug)]
@@ -37,13 +38,15 @@ impl OpenId {
         let now = self.clock.now();
         let latest = self.known.load_full();
         let is_other = latest.as_ref().map(|known| known.at) != before.map(|known| known.at);
-        let is_early = asked.is_some_and(|asked| now.since(asked) < ASK_AGAIN);
+        let is_early = |span| asked.is_some_and(|asked| now.since(asked) < span);
         match latest {
-            Some(latest) if is_other || is_early => return Ok(latest),
+            Some(latest) if is_other || is_early(ASK_AGAIN) => return Ok(latest),
+            None if is_early(AFTER_SILENCE) => return Err(self.unavailable(AskError::Lately)),
             _ => {}
         }
-        *asked = Some(now);
-        match self.fetch(now).await {
+        let fetched = self.fetch(now).await;
+        *asked = Some(self.clock.now());
+        match fetched {
             Ok(known) => {
                 let known = Arc::new(known);
                 self.known.store(Some(Arc::clone(&known)));
@@ -86,3 +89,6 @@ const KNOWN_FOR: Duration = Duration::from_hours(1);
 
 /// It is not asked more often than this, whoever comes with a key that is not known.
 const ASK_AGAIN: Duration = Duration::from_secs(30);
+/// So long those are turned away at once who come when nothing is known of it and it has just given no answer: they
+/// would wait for each other.
+const AFTER_SILENCE: Duration = Duration::from_secs(2);

@@ -1,5 +1,20 @@
 //! What is given for a code: the question, by which this client proves itself, and the answer.
 
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use bytes::Bytes;
+use form_urlencoded::Serializer;
+use form_urlencoded::byte_serialize;
+use http::Request;
+use http::StatusCode;
+use http::header;
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::json;
+
 use crate::decision::openid::discovery::ClientAuth;
 use crate::model::secret::Secret;
 use crate::ports::entropy::id_bytes;
@@ -13,19 +28,6 @@ use crate::provider::openid::known::Known;
 use crate::provider::openid::signer::Signer;
 use crate::provider::openid::signer::Unsigned;
 use crate::provider::web::WebError;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use bytes::Bytes;
-use form_urlencoded::Serializer;
-use form_urlencoded::byte_serialize;
-use http::Request;
-use http::StatusCode;
-use http::header;
-use http_body_util::Full;
-use serde::Deserialize;
-use serde_json::json;
-use std::time::Duration;
 
 /// What a provider gives for a code (OpenID Connect Core 1.0 §3.1.3.3).
 #[derive(Deserialize)]

@@ -1,5 +1,8 @@
 //! The paths on the way to a provider, and back.
 
+use http::Method;
+use pingora::proxy::Session;
+
 use crate::decision::endpoints;
 use crate::decision::reply::Heard;
 use crate::decision::reply::Reply;
@@ -14,8 +17,6 @@ use crate::proxy::portal::form::posted;
 use crate::proxy::portal::parameter;
 use crate::proxy::portal::visitor;
 use crate::proxy::refusal::Refusal;
-use http::Method;
-use pingora::proxy::Session;
 
 /// What a request on the way to a provider, or back, comes to; none where it has been answered, because it
 /// leads nowhere.

@@ -1,5 +1,10 @@
 //! Posted forms: read whole, within bounds, into values.
 
+use std::borrow::Cow;
+
+use bytes::BytesMut;
+use pingora::proxy::Session;
+
 use crate::engine::collector::Submission;
 use crate::engine::collector::password::NewPassword;
 use crate::model::secret::Secret;
@@ -8,9 +13,6 @@ use crate::proxy::answer;
 use crate::proxy::exchange;
 use crate::proxy::portal::OwnRequest;
 use crate::proxy::refusal::Refusal;
-use bytes::BytesMut;
-use pingora::proxy::Session;
-use std::borrow::Cow;
 
 /// The posted form; none where the request has been answered, because it is too large or too slow.
 pub(super) async fn posted(

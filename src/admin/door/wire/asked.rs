@@ -1,5 +1,10 @@
 //! What users give, on its way through the door: credentials, new passwords, posts that are kept.
 
+use std::net::IpAddr;
+
+use serde::Deserialize;
+use serde::Serialize;
+
 use crate::crypto::claims::DeviceCookie;
 use crate::crypto::tags::UserTag;
 use crate::decision::form::FormType;
@@ -16,9 +21,6 @@ use crate::model::time::Timestamp;
 use crate::ports::session_engine::ChangePassword;
 use crate::ports::session_engine::Others;
 use crate::ports::session_engine::SignIn;
-use serde::Deserialize;
-use serde::Serialize;
-use std::net::IpAddr;
 
 /// A sign-in.
 #[derive(Serialize, Deserialize)]
