@@ -25,16 +25,15 @@ use crate::ports::identity_provider::IdentityProvider;
 use crate::ports::identity_provider::Verified;
 use crate::ports::identity_provider::VerifyError;
 use crate::provider::users_file::document::LoadUsersError;
-use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::User;
-use crate::provider::users_file::edit::EditUsersError;
-use crate::provider::users_file::edit::NewPassword;
+use crate::provider::users_file::edit::PasswordChange;
 use crate::provider::users_file::hash::Outcome;
 use crate::provider::users_file::hash::PasswordHash;
 use crate::provider::users_file::pool::Check;
 use crate::provider::users_file::pool::HashingError;
 use crate::provider::users_file::pool::HashingPool;
 use crate::provider::users_file::roster::Rosters;
+use crate::provider::users_file::writer::ChangeWriter;
 
 mod attributes;
 pub mod changes;
@@ -48,6 +47,7 @@ pub mod known;
 pub mod pool;
 pub(crate) mod replace;
 mod roster;
+mod writer;
 
 pub use crate::provider::users_file::roster::FreshUsers;
 pub use crate::provider::users_file::roster::ReloadUsersError;
@@ -63,6 +63,9 @@ pub enum OpenUsersError {
     /// The file is not right.
     #[error(transparent)]
     Load(#[from] LoadUsersError),
+    /// The thread that writes the file could not be started.
+    #[error("the thread that writes the users file could not be started")]
+    Writing(#[source] std::io::Error),
 }
 
 /// Verifies passwords against a users file.
@@ -72,6 +75,7 @@ pub struct UsersFileProvider {
     level: AuthLevel,
     rosters: Arc<Rosters>,
     pool: HashingPool,
+    writer: ChangeWriter,
 }
 
 impl UsersFileProvider {
@@ -115,14 +119,24 @@ impl UsersFileProvider {
     }
 
     fn open_with(settings: &Authentication, check: Box<Check>) -> Result<Self, OpenUsersError> {
-        let rosters = Rosters::open(settings.users_file.clone())?;
+        let rosters = Arc::new(Rosters::open(settings.users_file.clone())?);
         let pool = HashingPool::start(settings.hashing_threads, settings.hashing_queue, check)
             .map_err(OpenUsersError::Hashing)?;
+        let written = Arc::clone(&rosters);
+        let write = move |changes: &[PasswordChange]| {
+            let outcomes = edit::change_passwords(written.path(), changes);
+            if outcomes.is_ok() {
+                read_after_change(&written);
+            }
+            outcomes
+        };
+        let writer = ChangeWriter::start(Box::new(write)).map_err(OpenUsersError::Writing)?;
         Ok(Self {
             store: settings.store.clone(),
             level: settings.level,
-            rosters: Arc::new(rosters),
+            rosters,
             pool,
+            writer,
         })
     }
 
@@ -199,43 +213,17 @@ impl UsersFileProvider {
         }
     }
 
-    /// Writes a new password into the file, if the old one is that of the file, and goes by it at once. It is
-    /// done on a thread that hashes: the lock of the file may be waited for, and a large file takes a while.
+    /// Has a new password written in place of the one of the file, if that is still the same, and goes by it at
+    /// once.
     async fn write_password(&self, user: &User, new: Secret) -> Result<(), ChangeError> {
-        let (rosters, name) = (Arc::clone(&self.rosters), user.name.clone());
-        let known = Arc::clone(&user.password);
-        let write = move || -> Result<(), ChangeError> {
-            let hash = hash::hash_password(new.expose());
-            let hash = hash.map_err(|error| ChangeError::Failed(Box::new(error)))?;
-            let new = NewPassword {
-                hash: &hash,
-                age: PasswordAge::Lasting,
-                // Who changes the own password says by themselves what is to become of other sessions.
-                signed_out_before: None,
-            };
-            match edit::change_password(rosters.path(), name.as_str(), &known, &new) {
-                Ok(_) => {
-                    read_after_change(&rosters);
-                    Ok(())
-                }
-                Err(EditUsersError::Changed(_) | EditUsersError::Unknown(_)) => {
-                    Err(ChangeError::Changed)
-                }
-                Err(EditUsersError::Foreign) => Err(ChangeError::Unsupported),
-                Err(
-                    error @ (EditUsersError::Exists(_)
-                    | EditUsersError::Load(_)
-                    | EditUsersError::Write(_)),
-                ) => Err(ChangeError::Failed(Box::new(error))),
-            }
+        let hash = move || hash::hash_password(new.expose());
+        let hash = self.pool.run(hash).await.map_err(not_changed)?;
+        let change = PasswordChange {
+            user: user.name.clone(),
+            known: Arc::clone(&user.password),
+            hash: hash.map_err(|error| ChangeError::Failed(Box::new(error)))?,
         };
-        match self.pool.run(write).await {
-            Ok(written) => written,
-            Err(HashingError::Busy) => Err(ChangeError::Busy),
-            Err(error @ (HashingError::Failed(_) | HashingError::Stopped)) => {
-                Err(ChangeError::Failed(Box::new(error)))
-            }
-        }
+        self.writer.change(change).await
     }
 
     fn identity(&self, user: &User) -> Identity {
@@ -283,8 +271,7 @@ impl IdentityProvider for UsersFileProvider {
         match self.pool.verify(Arc::clone(&user.password), old).await {
             Ok(Outcome::Match) => {}
             Ok(Outcome::Mismatch) => return Err(ChangeError::Changed),
-            Err(HashingError::Busy) => return Err(ChangeError::Busy),
-            Err(error) => return Err(ChangeError::Failed(Box::new(error))),
+            Err(error) => return Err(not_changed(error)),
         }
         self.write_password(user, new).await
     }
@@ -310,6 +297,13 @@ impl IdentityProvider for UsersFileProvider {
             Some(user) => Refreshed::Known(self.identity(user)),
             None => Refreshed::Gone,
         })
+    }
+}
+
+fn not_changed(error: HashingError) -> ChangeError {
+    match error {
+        HashingError::Busy => ChangeError::Busy,
+        HashingError::Failed(_) | HashingError::Stopped => ChangeError::Failed(Box::new(error)),
     }
 }
 

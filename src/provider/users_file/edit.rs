@@ -1,11 +1,13 @@
-//! Changes to the users file: one user added, changed or removed, the rest left as it was written.
+//! Changes to the users file: users added, changed or removed, the rest left as it was written.
 //!
 //! A change is made in the text, so that comments and order stay. The outcome is read back; where the
 //! text could not be changed so simply (anchors, flow style), the list is written anew from what it
 //! says. Asking for passwords is in `cli`.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::model::name::GroupName;
 use crate::model::name::UserName;
@@ -30,9 +32,6 @@ pub enum EditUsersError {
     /// The file is missing or wrong as it stands.
     #[error(transparent)]
     Load(#[from] LoadUsersError),
-    /// The password was changed by somebody else meanwhile.
-    #[error("the password of {0} was changed meanwhile")]
-    Changed(String),
     /// The file is kept by another tool.
     #[error(
         "the file is kept by `htpasswd`: change it with that, or take its users over with \
@@ -73,6 +72,26 @@ pub struct NewPassword<'a> {
     pub age: PasswordAge,
     /// Sessions that began before this moment, as RFC 3339 has it, are over; none leaves them as they are.
     pub signed_out_before: Option<String>,
+}
+
+/// A new password in the place of a known one, wanted by whoever knows that one.
+#[derive(Clone, Debug)]
+pub struct PasswordChange {
+    /// Whose password it is.
+    pub user: UserName,
+    /// The hash that the file had when the old password was checked.
+    pub known: Arc<PasswordHash>,
+    /// The hash of the new one.
+    pub hash: String,
+}
+
+/// What became of one change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Changed {
+    /// Nothing: the known password is not in the file any more, or its user is not.
+    Outdated,
+    /// It is in the file.
+    Written,
 }
 
 /// What becomes of users that are there already.
@@ -159,28 +178,6 @@ pub fn set_password(
     name: &str,
     new: &NewPassword<'_>,
 ) -> Result<String, EditUsersError> {
-    replace_password(path, name, None, new)
-}
-
-/// Gives a user another password hash in place of a known one.
-///
-/// # Errors
-/// `Changed` when another has taken its place meanwhile; see [`EditUsersError`].
-pub fn change_password(
-    path: &Path,
-    name: &str,
-    known: &PasswordHash,
-    new: &NewPassword<'_>,
-) -> Result<String, EditUsersError> {
-    replace_password(path, name, Some(known), new)
-}
-
-fn replace_password(
-    path: &Path,
-    name: &str,
-    known: Option<&PasswordHash>,
-    new: &NewPassword<'_>,
-) -> Result<String, EditUsersError> {
     let lock = FileLock::acquire(path).map_err(EditUsersError::Write)?;
     let written = Written::parse(document::read(path)?, path)?;
     let index = written.index(name)?;
@@ -188,18 +185,48 @@ fn replace_password(
     let Some(entry) = entries.get_mut(index) else {
         return Err(EditUsersError::Unknown(name.to_owned()));
     };
-    let is_another = |known| PasswordHash::parse(&entry.password).as_ref() != Ok(known);
-    if known.is_some_and(is_another) {
-        return Err(EditUsersError::Changed(entry.name.clone()));
-    }
-    new.hash.clone_into(&mut entry.password);
-    entry.must_change = new.age == PasswordAge::MustChange;
-    if new.signed_out_before.is_some() {
-        entry.signed_out_before.clone_from(&new.signed_out_before);
-    }
+    entry.take(new);
     let name = entry.name.clone();
-    written.commit(&lock, written.with_password(index, new), &entries)?;
+    let news = BTreeMap::from([(index, new.clone())]);
+    written.commit(&lock, written.with_passwords(&news), &entries)?;
     Ok(name)
+}
+
+/// Gives several users other passwords, in one write; answers what became of each change. Of two changes of
+/// one password the later is outdated.
+///
+/// # Errors
+/// See [`EditUsersError`]; then none of them is written.
+pub fn change_passwords(
+    path: &Path,
+    changes: &[PasswordChange],
+) -> Result<Vec<Changed>, EditUsersError> {
+    let lock = FileLock::acquire(path).map_err(EditUsersError::Write)?;
+    let written = Written::parse(document::read(path)?, path)?;
+    let mut entries = written.entries();
+    let mut news = BTreeMap::new();
+    let mut outcomes = Vec::with_capacity(changes.len());
+    for change in changes {
+        let index = written.position(change.user.as_str());
+        let place = index.and_then(|index| Some((index, entries.get_mut(index)?)));
+        let Some((index, entry)) = place.filter(|(_, entry)| entry.has(&change.known)) else {
+            outcomes.push(Changed::Outdated);
+            continue;
+        };
+        let new = NewPassword {
+            hash: &change.hash,
+            age: PasswordAge::Lasting,
+            // Who changes the own password says by themselves what is to become of other sessions.
+            signed_out_before: None,
+        };
+        entry.take(&new);
+        news.insert(index, new);
+        outcomes.push(Changed::Written);
+    }
+    if !news.is_empty() {
+        written.commit(&lock, written.with_passwords(&news), &entries)?;
+    }
+    Ok(outcomes)
 }
 
 /// Removes a user; answers the name as the file spelt it.
@@ -224,6 +251,8 @@ struct Written<'a> {
     path: &'a Path,
     text: String,
     users: Vec<RawUser>,
+    /// Where each stands among them, by folded name.
+    positions: BTreeMap<String, usize>,
 }
 
 impl<'a> Written<'a> {
@@ -237,14 +266,18 @@ impl<'a> Written<'a> {
             document::parse(&text, path)?;
         }
         let users = users.unwrap_or_default();
-        Ok(Self { path, text, users })
+        let names = users.iter().map(|user| document::fold(&user.name.value));
+        let positions = names.zip(0..).collect();
+        Ok(Self {
+            path,
+            text,
+            users,
+            positions,
+        })
     }
 
     fn position(&self, name: &str) -> Option<usize> {
-        let name = document::fold(name);
-        self.users
-            .iter()
-            .position(|user| document::fold(&user.name.value) == name)
+        self.positions.get(&document::fold(name)).copied()
     }
 
     fn index(&self, name: &str) -> Result<usize, EditUsersError> {

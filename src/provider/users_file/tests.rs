@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc;
+use std::time::Duration;
 
 use argon2::password_hash::CustomizedPasswordHasher;
 use argon2::password_hash::phc;
@@ -14,6 +15,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::decision::password::PasswordRules;
 use crate::decision::throttle::ThrottleRules;
+use crate::provider::users_file::replace::FileLock;
 use crate::provider::users_file::roster::Roster;
 
 /// A cheap hash of `sesame`.
@@ -133,6 +135,34 @@ async fn a_hash_that_cannot_be_computed_is_not_a_refusal() {
             "{failed:?}"
         );
     }
+}
+
+#[tokio::test]
+async fn a_sign_in_waits_for_no_password_that_is_being_written() {
+    let (provider, folder) = provider_with(&sample(), 1, 8, PasswordHash::verify);
+    let provider = Arc::new(provider);
+    let lock = FileLock::acquire(&folder.path().join("users.yaml")).unwrap();
+    let changing = Arc::clone(&provider);
+    let changing = tokio::spawn(async move {
+        let subject = UserName::parse("Alice").unwrap();
+        let secret = |text: &[u8]| Secret::new(text.to_vec());
+        changing
+            .change_password(&subject, secret(b"sesame"), secret(b"open barley"))
+            .await
+    });
+    // The one thread that hashes has both hashes of the change behind it after a few of these.
+    for _ in 0..4 {
+        let signed_in = provider.verify(typed("alice", b"sesame"));
+        let signed_in = tokio::time::timeout(Duration::from_secs(30), signed_in).await;
+        signed_in.expect("the lock of the file").unwrap();
+    }
+    assert!(!changing.is_finished());
+    drop(lock);
+    changing.await.unwrap().unwrap();
+    let refused = provider.verify(typed("alice", b"sesame")).await;
+    assert!(matches!(refused, Err(VerifyError::Refused)), "{refused:?}");
+    let new = typed("alice", b"open barley");
+    provider.verify(new).await.unwrap();
 }
 
 #[tokio::test]

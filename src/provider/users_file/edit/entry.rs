@@ -3,7 +3,9 @@
 use crate::provider::users_file::attributes::RawAttributes;
 use crate::provider::users_file::document::PasswordAge;
 use crate::provider::users_file::document::RawUser;
+use crate::provider::users_file::edit::NewPassword;
 use crate::provider::users_file::edit::NewUser;
+use crate::provider::users_file::hash::PasswordHash;
 
 /// What an entry says, apart from how it is written.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -20,6 +22,20 @@ pub(super) struct Entry {
 }
 
 impl Entry {
+    /// Whether the password is still this one.
+    pub(super) fn has(&self, known: &PasswordHash) -> bool {
+        PasswordHash::parse(&self.password).as_ref() == Ok(known)
+    }
+
+    /// Says another password from now on, and what goes with it.
+    pub(super) fn take(&mut self, new: &NewPassword<'_>) {
+        new.hash.clone_into(&mut self.password);
+        self.must_change = new.age == PasswordAge::MustChange;
+        if new.signed_out_before.is_some() {
+            self.signed_out_before.clone_from(&new.signed_out_before);
+        }
+    }
+
     pub(super) fn print(&self, indent: usize) -> String {
         let pad = " ".repeat(indent);
         let mut text = format!("{pad}- name: {}\n", quoted(&self.name));

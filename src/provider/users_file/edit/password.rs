@@ -1,6 +1,8 @@
-//! A new password in the text of a users file: the values of one entry, and the lines that come or go with them.
+//! New passwords in the text of a users file: the values of entries, and the lines that come or go with them.
 //!
 //! Whoever asks reads the outcome back; what is not found here is none.
+
+use std::collections::BTreeMap;
 
 use serde_saphyr::Spanned;
 
@@ -12,10 +14,63 @@ use crate::provider::users_file::edit::entry::quoted;
 use crate::provider::users_file::edit::first_line;
 
 impl Written<'_> {
-    /// The text with another password, and with or without what goes with it.
-    pub(super) fn with_password(&self, index: usize, new: &NewPassword<'_>) -> Option<String> {
-        let user = self.users.get(index)?;
-        let first = self.line(first_line(user)?)?;
+    /// The text with other passwords of these users, and with or without what goes with them.
+    pub(super) fn with_passwords(&self, news: &BTreeMap<usize, NewPassword<'_>>) -> Option<String> {
+        let before: Vec<&str> = self.text.lines().collect();
+        let (mut values, mut changes) = (Vec::new(), Vec::new());
+        for (index, new) in news {
+            let user = self.users.get(*index)?;
+            let mut change = Change::of(user, new, &before)?;
+            values.append(&mut change.values);
+            changes.push(change);
+        }
+        let text = self.with_values(values)?;
+        let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
+        // From the last one on, so that the lines before stay where they are.
+        for change in changes.iter().rev() {
+            change.put(&mut lines)?;
+        }
+        Some(lines.concat())
+    }
+
+    /// The text with other values in some places, which stay on their lines.
+    fn with_values(&self, values: Vec<(&Spanned<String>, String)>) -> Option<String> {
+        let place = |value: &Spanned<String>| {
+            let span = value.referenced.span();
+            let start = usize::try_from(span.byte_offset()?).ok()?;
+            Some((start, usize::try_from(span.byte_len()?).ok()?))
+        };
+        let placed = values
+            .into_iter()
+            .map(|(value, new)| Some((place(value)?, new)));
+        let mut placed: Vec<_> = placed.collect::<Option<_>>()?;
+        placed.sort();
+        let (mut text, mut done) = (String::with_capacity(self.text.len()), 0);
+        for ((start, length), new) in placed {
+            text.push_str(self.text.get(done..start)?);
+            text.push_str(&new);
+            done = start.checked_add(length)?;
+        }
+        text.push_str(self.text.get(done..)?);
+        Some(text)
+    }
+}
+
+/// What one new password changes in the text.
+struct Change<'a> {
+    user: &'a RawUser,
+    age: PasswordAge,
+    /// Other values in their places.
+    values: Vec<(&'a Spanned<String>, String)>,
+    /// What comes in lines of its own, behind so many blanks.
+    more: Vec<String>,
+    indent: usize,
+}
+
+impl<'a> Change<'a> {
+    /// Works it out from the lines as they stand.
+    fn of(user: &'a RawUser, new: &NewPassword<'_>, lines: &[&str]) -> Option<Self> {
+        let first = lines.get(first_line(user)?)?;
         let indent = first.find('-')? + 2;
         let mut more = Vec::new();
         if new.age == PasswordAge::MustChange && !user.must_change {
@@ -34,36 +89,27 @@ impl Written<'_> {
                 hash.push_str(&format!(", {key}"));
             }
         }
-        let text = self.with_values(values)?;
-        let mut lines: Vec<_> = text.split_inclusive('\n').map(str::to_owned).collect();
-        insert(&mut lines, user, (indent, &more))?;
-        if new.age == PasswordAge::Lasting && user.must_change {
-            let start = first_line(user)?;
+        Some(Self {
+            user,
+            age: new.age,
+            values,
+            more,
+            indent,
+        })
+    }
+
+    /// Has lines come and go.
+    fn put(&self, lines: &mut Vec<String>) -> Option<()> {
+        insert(lines, self.user, (self.indent, &self.more))?;
+        if self.age == PasswordAge::Lasting && self.user.must_change {
+            let start = first_line(self.user)?;
             let entry = lines.iter().skip(start);
             let own = entry
                 .map(|line| line.trim())
                 .position(|line| line == MUST_CHANGE)?;
             lines.remove(start + own);
         }
-        Some(lines.concat())
-    }
-
-    /// The text with other values in some places, which stay on their lines.
-    fn with_values(&self, mut values: Vec<(&Spanned<String>, String)>) -> Option<String> {
-        let place = |value: &Spanned<String>| {
-            let span = value.referenced.span();
-            let start = usize::try_from(span.byte_offset()?).ok()?;
-            Some((start, usize::try_from(span.byte_len()?).ok()?))
-        };
-        // From the last one on, so that the places before stay right.
-        values.sort_by_key(|(value, _)| std::cmp::Reverse(place(value)));
-        let mut text = self.text.clone();
-        for (value, new) in values {
-            let (start, length) = place(value)?;
-            let end = start.checked_add(length)?;
-            text = format!("{}{new}{}", text.get(..start)?, text.get(end..)?);
-        }
-        Some(text)
+        Some(())
     }
 }
 

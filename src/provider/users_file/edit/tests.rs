@@ -1,5 +1,6 @@
 //! Changes as they come out in the text.
 
+use std::os::unix::fs::MetadataExt;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -132,16 +133,44 @@ fn a_moment_before_which_sessions_are_over_comes_with_the_password_and_stays() {
 }
 
 #[test]
-fn a_password_that_was_changed_meanwhile_is_not_changed_again() {
-    let (path, _folder) = file(&format!("users:\n  - {{name: al, password: '{HASH}'}}\n"));
-    let known = PasswordHash::parse(HASH).unwrap();
-    change_password(&path, "al", &known, &lasting(OTHER)).unwrap();
-    let again = change_password(&path, "al", &known, &lasting(HASH));
-    assert!(
-        matches!(again, Err(EditUsersError::Changed(_))),
-        "{again:?}"
+fn several_passwords_change_in_one_write_and_one_that_was_changed_meanwhile_does_not() {
+    let text = |hashes: [&str; 4], must_change: &str| {
+        let [al, bob, cy, dee] = hashes;
+        format!(
+            "# head\nusers:\n  - name: al # he\n    password: {al}   # in May\n{must_change}    groups: [a]\n  \
+             # of bob\n  - {{name: bob, password: {bob}}} # flow\n  - name: cy\n    password: {cy}\n  \
+             - name: dee\n    password: {dee}\n"
+        )
+    };
+    let old = format!("\"{HASH}\"");
+    let (path, _folder) = file(&text([old.as_str(); 4], "    must_change: true\n"));
+    let change = |user: &str, known: &str, hash: &str| PasswordChange {
+        user: UserName::parse(user).unwrap(),
+        known: Arc::new(PasswordHash::parse(known).unwrap()),
+        hash: hash.to_owned(),
+    };
+    let outcomes = change_passwords(
+        &path,
+        &[
+            change("dee", HASH, OTHER),
+            change("cy", OTHER, HASH),
+            change("al", HASH, OTHER),
+            change("al", HASH, HASH),
+            change("nobody", HASH, OTHER),
+            change("bob", HASH, OTHER),
+        ],
     );
-    assert!(std::fs::read_to_string(&path).unwrap().contains(OTHER));
+    let (yes, no) = (Changed::Written, Changed::Outdated);
+    assert_eq!(outcomes.unwrap(), [yes, no, yes, no, no, yes]);
+    let new = format!("\"{OTHER}\"");
+    let (old, new) = (old.as_str(), new.as_str());
+    let after = std::fs::read_to_string(&path).unwrap();
+    assert_eq!(after, text([new, new, old, new], ""));
+    // Where nothing is to be changed, nothing is written.
+    let before = std::fs::metadata(&path).unwrap().ino();
+    let again = change_passwords(&path, &[change("al", HASH, HASH)]);
+    assert_eq!(again.unwrap(), [no]);
+    assert_eq!(std::fs::metadata(&path).unwrap().ino(), before);
 }
 
 #[test]
