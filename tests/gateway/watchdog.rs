@@ -19,6 +19,7 @@ use crate::support::Gateway;
 use crate::support::HEAD;
 use crate::support::Request;
 use crate::support::gateway::Setup;
+use crate::support::parts;
 use crate::support::until;
 use crate::support::wait::PATIENCE;
 
@@ -144,7 +145,7 @@ async fn one_thread_of_the_edge_that_hangs_silences_the_watchdog_until_it_goes_o
     for thread in edge {
         assert!(is_alive_within(&manager, PATIENCE), "it never was alive");
         let Some(halted) = Halted::new(thread) else {
-            eprintln!("skipped: this machine lets no process trace another");
+            parts::not_allowed("a process that traces another");
             return;
         };
         assert!(is_given_up(&manager), "thread {thread} is not missed");

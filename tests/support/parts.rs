@@ -1,4 +1,5 @@
-//! The real programs that tests drive. A missing one is counted and said, and fails where `CI=true`.
+//! The real programs that tests drive, and what they need a machine to allow. What is missing is said, and fails where
+//! `CI=true`.
 
 use std::path::PathBuf;
 use std::sync::atomic::AtomicUsize;
@@ -35,14 +36,26 @@ pub(crate) fn find_at(path: &std::path::Path) -> Option<PathBuf> {
     said(&path.display().to_string(), found)
 }
 
+/// Says what this machine does not allow, so that the caller does without it.
+pub(crate) fn not_allowed(what: &str) {
+    assert!(!is_ci(), "this machine does not allow it: {what}");
+    eprintln!("this machine does not allow it: {what}");
+}
+
 fn said(part: &str, found: Option<PathBuf>) -> Option<PathBuf> {
     if found.is_none() {
         let count = MISSING.fetch_add(1, Ordering::Relaxed) + 1;
-        let ci = std::env::var_os("CI").is_some_and(|ci| ci == "true");
-        assert!(!ci, "{part} is missing: scripts/test-parts.sh installs it");
+        assert!(
+            !is_ci(),
+            "{part} is missing: scripts/test-parts.sh installs it"
+        );
         eprintln!("skipped: {part} is missing ({count} parts missing so far)");
     }
     found
+}
+
+fn is_ci() -> bool {
+    std::env::var_os("CI").is_some_and(|ci| ci == "true")
 }
 
 static MISSING: AtomicUsize = AtomicUsize::new(0);
