@@ -1,6 +1,7 @@
 //! The head of an answer on its way to the client: cleaned, changed as the route says, and with what
 //! Portway itself has to tell the browser.
 
+use http::HeaderName;
 use http::HeaderValue;
 use http::StatusCode;
 use http::Version;
@@ -38,11 +39,10 @@ pub(super) fn ready(
     id: RequestId,
     serving: &Serving,
 ) -> pingora::Result<()> {
-    if head.version < Version::HTTP_2 {
-        // What follows a body of HTTP/1 is not passed on, and so not promised.
-        head.remove_header(&header::TRAILER);
+    if head.headers.keys().any(is_rare) {
+        map_addresses(head, |address| public_address(address, admitted, serving))?;
+        leave_out(head, admitted);
     }
-    map_addresses(head, |address| public_address(address, admitted, serving))?;
     if let Some(rewrite) = &admitted.route.config.rewrite {
         map_back(head, rewrite, admitted)?;
     }
@@ -66,10 +66,7 @@ pub(super) fn finish(
     }
     if let Some(changes) = &admitted.headers {
         change(head, &changes.response)?;
-    }
-    if admitted.arrived.origin.scheme == Scheme::Http {
-        // Not to be said where anybody could have said it (RFC 6797 §7.2).
-        head.remove_header(&header::STRICT_TRANSPORT_SECURITY);
+        leave_out(head, admitted);
     }
     set_policy_cookies(head, admitted)?;
     set_gito(head, admitted, serving)
@@ -87,6 +84,29 @@ pub(super) fn is_framed_plainly(head: &ResponseHeader) -> bool {
     let mut codings = head.headers.get_all(header::TRANSFER_ENCODING).iter();
     let is_plain = |coding: &HeaderValue| coding.as_bytes().eq_ignore_ascii_case(b"chunked");
     codings.next().is_none_or(is_plain) && codings.next().is_none()
+}
+
+/// Whether a header may have to be changed or left out: few answers have one of these.
+fn is_rare(name: &HeaderName) -> bool {
+    [
+        header::LOCATION,
+        header::REFRESH,
+        header::STRICT_TRANSPORT_SECURITY,
+        header::TRAILER,
+    ]
+    .contains(name)
+}
+
+/// Leaves out what does not hold for whoever gets the answer.
+fn leave_out(head: &mut ResponseHeader, admitted: &Admitted) {
+    if admitted.arrived.origin.scheme == Scheme::Http {
+        // Not to be said where anybody could have said it (RFC 6797 §7.2).
+        head.remove_header(&header::STRICT_TRANSPORT_SECURITY);
+    }
+    if head.version < Version::HTTP_2 {
+        // What follows a body of HTTP/1 is not passed on, and so not promised.
+        head.remove_header(&header::TRAILER);
+    }
 }
 
 /// Changes the addresses that an answer sends a browser to: `Location`, and what `Refresh` has behind `url=`.
