@@ -7,6 +7,7 @@ use std::sync::Arc;
 use crate::config::client_certificates::ClientCertificates;
 use crate::config::client_certificates::ClientMode;
 use crate::config::parse::LISTS_BYTES_MAX;
+use crate::config::parse::listener::CA_KEYS;
 use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
@@ -47,7 +48,7 @@ impl Reading<'_> {
         }
         Some(Some(ClientCertificates {
             mode,
-            ca_pem,
+            ca_pem: ca_pem.map(Arc::from),
             depth,
             crl_pem,
         }))
@@ -60,19 +61,6 @@ impl Reading<'_> {
             let place = "a virtual host that asks for no certificates";
             self.fault_at_key(found, Problem::NoEffect { key, place });
         }
-    }
-
-    /// The inner `None` where there are none.
-    fn authorities(&mut self, section: &Section<'_>) -> Option<Option<Arc<[u8]>>> {
-        if section.first_of(CA_KEYS).is_none() {
-            return Some(None);
-        }
-        let (found, pem) = self.inline_or_file(section, "ca", "ca_file", CA_KEYS)?;
-        if !holds_block(&pem, &["CERTIFICATE"]) {
-            self.fault(&found, Problem::Pem("certificate"));
-            return None;
-        }
-        Some(Some(pem.into()))
     }
 
     /// The inner `None` where there are none. Lists can be large: those of a file are held once, however many
@@ -101,7 +89,6 @@ impl Reading<'_> {
 }
 
 pub(super) const KEYS: &[&str] = &["ca", "ca_file", "crl", "crl_file", "depth", "mode"];
-const CA_KEYS: &[&str] = &["ca", "ca_file"];
 const CRL_KEYS: &[&str] = &["crl", "crl_file"];
 const MODES: &[(&str, Option<ClientMode>)] = &[
     ("off", None),

@@ -321,6 +321,19 @@ impl Reading<'_> {
         }
     }
 
+    /// The certificates of those who vouch for others, as PEM; the inner `None` where there are none.
+    pub(super) fn authorities(&mut self, section: &Section<'_>) -> Option<Option<Vec<u8>>> {
+        if section.first_of(CA_KEYS).is_none() {
+            return Some(None);
+        }
+        let (found, pem) = self.inline_or_file(section, "ca", "ca_file", CA_KEYS)?;
+        if !holds_block(&pem, &["CERTIFICATE"]) {
+            self.fault(&found, Problem::Pem("certificate"));
+            return None;
+        }
+        Some(Some(pem))
+    }
+
     fn distinct_certificates(&mut self, items: &[Found<'_>], sources: &[CertificateSource]) {
         let mut seen: BTreeMap<&[u8], usize> = BTreeMap::new();
         for (item, source) in items.iter().zip(sources) {
@@ -369,6 +382,7 @@ const TLS_VERSIONS: &[(&str, TlsVersion)] =
     &[("TLSv1.2", TlsVersion::V12), ("TLSv1.3", TlsVersion::V13)];
 pub(super) const CERTIFICATE_KEYS: &[&str] =
     &["certificate", "certificate_file", "key", "key_file"];
+pub(super) const CA_KEYS: &[&str] = &["ca", "ca_file"];
 const CERTIFICATE_ONE_OF: &[&str] = &["certificate", "certificate_file"];
 /// Its owner and group may connect.
 const MODE: u32 = 0o660;

@@ -65,14 +65,7 @@ impl Reading<'_> {
         let levels = section.get("levels").cloned();
         let levels = levels.map(|found| self.named_levels(&found));
         let claims = self.claims(section.get("claims"));
-        let ca = section.first_of(CA_KEYS).map(|_| {
-            let (found, pem) = self.inline_or_file(&section, "ca", "ca_file", CA_KEYS)?;
-            let holds = holds_block(&pem, &["CERTIFICATE"]);
-            if !holds {
-                self.fault(&found, Problem::Pem("certificate"));
-            }
-            holds.then_some(pem)
-        });
+        let ca = self.authorities(&section);
         let timeout = self.or(&section, "timeout", TIMEOUT_DEFAULT, Self::duration);
         let rp_initiated_logout = self.or(&section, "rp_initiated_logout", true, Self::switch);
         let store = store?;
@@ -87,7 +80,7 @@ impl Reading<'_> {
             claims: claims?,
             level: level?,
             levels: levels.unwrap_or(Some(Vec::new()))?,
-            ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
+            ca_pem: ca?,
             rp_initiated_logout,
             timeout,
         })
@@ -235,7 +228,6 @@ pub(super) const KEYS: &[&str] = &[
     "title",
 ];
 pub(super) const CLAIM_KEYS: &[&str] = &["attributes", "email", "groups", "name", "user"];
-const CA_KEYS: &[&str] = &["ca", "ca_file"];
 const KEY_KEYS: &[&str] = &["client_key", "client_key_file"];
 const SECRET_KEYS: &[&str] = &["client_secret", "client_secret_file"];
 const OPENID: &str = "openid";

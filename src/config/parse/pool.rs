@@ -14,7 +14,6 @@ use crate::config::Upstream;
 use crate::config::UpstreamTls;
 use crate::config::Verify;
 use crate::config::parse::listener::CERTIFICATE_KEYS;
-use crate::config::parse::listener::holds_block;
 use crate::config::parse::reading::Found;
 use crate::config::parse::reading::Reading;
 use crate::config::parse::reading::Section;
@@ -207,21 +206,14 @@ impl Reading<'_> {
         let verify = self.or(&section, "verify", true, Self::switch);
         let server_name = section.get("server_name");
         let server_name = server_name.map(|found| self.name(found, "a host name", HostName::parse));
-        let ca = section.first_of(CA_KEYS).map(|_| {
-            let (found, pem) = self.inline_or_file(&section, "ca", "ca_file", CA_KEYS)?;
-            let holds = holds_block(&pem, &["CERTIFICATE"]);
-            if !holds {
-                self.fault(&found, Problem::Pem("certificate"));
-            }
-            holds.then_some(pem)
-        });
+        let ca = self.authorities(&section);
         let client = section
             .first_of(CERTIFICATE_KEYS)
             .map(|_| self.certificate_in(&section));
         Some(UpstreamTls {
             client: client.map_or(Some(None), |client| client.map(Some))?,
             server_name: server_name.map_or(Some(None), |name| name.map(Some))?,
-            ca_pem: ca.map_or(Some(None), |pem| pem.map(Some))?,
+            ca_pem: ca?,
             verify: if verify { Verify::Full } else { Verify::Off },
         })
     }
@@ -317,7 +309,6 @@ pub(super) const TLS_KEYS: &[&str] = &[
     "server_name",
     "verify",
 ];
-const CA_KEYS: &[&str] = &["ca", "ca_file"];
 pub(super) const HASH_KEYS: &[&str] = &["cookie", "header"];
 pub(super) const HTTP2_KEYS: &[&str] = &["streams"];
 const SCHEMES: &[(&str, Scheme)] = &[
