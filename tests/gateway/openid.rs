@@ -37,9 +37,7 @@ impl Site {
 }
 
 async fn gateway(section: &str, upstream: &Nginx) -> Gateway {
-    let head = yaml::HEAD
-        .replace("title: Sign in", "title: Sign in, public_port: 443")
-        .replace("authentication: { users_file: users.yaml }\n", section);
+    let head = yaml::signing_in_by(section);
     let config = format!("{head}{}", yaml::sites(&[upstream.address()]));
     Setup::new()
         .file("client.secret", &format!("{SECRET}\n"))
@@ -260,9 +258,7 @@ async fn a_client_proves_itself_by_a_key() {
         "client_secret_file: client.secret",
         "client_key_file: client.key, client_key_id: k-1",
     );
-    let head = yaml::HEAD
-        .replace("title: Sign in", "title: Sign in, public_port: 443")
-        .replace("authentication: { users_file: users.yaml }\n", &section);
+    let head = yaml::signing_in_by(&section);
     let config = format!("{head}{}", yaml::sites(&[upstream.address()]));
     let setup = Setup::new().file("client.key", &key.serialize_pem());
     let gateway = setup.start(&config).await;

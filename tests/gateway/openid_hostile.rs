@@ -54,9 +54,7 @@ impl Site {
 ",
             issuer.name()
         );
-        let head = yaml::HEAD
-            .replace("title: Sign in", "title: Sign in, public_port: 443")
-            .replace("authentication: { users_file: users.yaml }\n", &section);
+        let head = yaml::signing_in_by(&section);
         let config = change(format!("{head}{}", yaml::sites(&[upstream.address()])));
         let gateway = Setup::new().start(&config).await;
         Some(Self {

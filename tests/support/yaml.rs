@@ -12,6 +12,13 @@ collector: { host: login.test, title: Sign in }
 authentication: { users_file: users.yaml }
 ";
 
+/// [`HEAD`] with another section `authentication`, and a collector whose address has no port, so that others can be
+/// told of it beforehand.
+pub(crate) fn signing_in_by(section: &str) -> String {
+    HEAD.replace("title: Sign in", "title: Sign in, public_port: 443")
+        .replace("authentication: { users_file: users.yaml }\n", section)
+}
+
 /// Policies that most tests refer to.
 pub(crate) const POLICIES: &str = "\
 policies:

@@ -26,10 +26,7 @@ pub struct Asked<'a> {
 /// The address at the provider, whose own query is kept.
 #[must_use]
 pub fn address(endpoint: &str, asked: &Asked<'_>) -> String {
-    let mut address = String::from(endpoint);
-    address.push(if endpoint.contains('?') { '&' } else { '?' });
-    let length = address.len();
-    let mut query = Serializer::for_suffix(address, length);
+    let mut query = query_behind(endpoint);
     query
         .append_pair("response_type", "code")
         .append_pair("client_id", asked.client_id)
@@ -53,14 +50,19 @@ pub fn address(endpoint: &str, asked: &Asked<'_>) -> String {
 /// What a browser is sent to a provider with to sign out there (RP-Initiated Logout 1.0 §2).
 #[must_use]
 pub fn sign_out(endpoint: &str, client_id: &str, back: &Departing<'_>) -> String {
-    let mut address = String::from(endpoint);
-    address.push(if endpoint.contains('?') { '&' } else { '?' });
-    let length = address.len();
-    Serializer::for_suffix(address, length)
+    query_behind(endpoint)
         .append_pair("client_id", client_id)
         .append_pair("post_logout_redirect_uri", back.address)
         .append_pair("state", back.state)
         .finish()
+}
+
+/// What follows is added to the endpoint's own query.
+fn query_behind(endpoint: &str) -> Serializer<'static, String> {
+    let mut address = String::from(endpoint);
+    address.push(if endpoint.contains('?') { '&' } else { '?' });
+    let length = address.len();
+    Serializer::for_suffix(address, length)
 }
 
 /// Where a browser comes back to that has signed out at a provider.

@@ -8,7 +8,6 @@ use std::error::Error;
 use crate::crypto::claims::Freshness;
 use crate::crypto::claims::provider_visit::ProviderVisit;
 use crate::crypto::key_ring::Purpose;
-use crate::decision::cookies;
 use crate::decision::endpoints;
 use crate::decision::reply::Heard;
 use crate::decision::reply::Notice;
@@ -25,11 +24,9 @@ use crate::engine::collector::wanted::Wanted;
 use crate::logbook::event::Event;
 use crate::logbook::event::EventKind;
 use crate::model::end::ProviderEnd;
-use crate::model::id::Nonce;
 use crate::model::identity::AuthLevel;
 use crate::model::identity::Credential;
 use crate::model::secret::Secret;
-use crate::ports::entropy::id_bytes;
 use crate::ports::relying_party::Arrival;
 use crate::ports::relying_party::Departure;
 use crate::ports::relying_party::RelyingError;
@@ -199,11 +196,9 @@ impl Collector {
     }
 
     async fn send(&self, visitor: &Visitor<'_>, wanted: Wanted, party: &dyn RelyingParty) -> Reply {
-        let held = self.names.nonces(visitor.cookies).next();
-        let entropy = self.entropy.as_ref();
-        let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(entropy)));
+        let (nonce, cookie) = self.nonce(visitor);
         let mut secret = [0; 32];
-        entropy.fill(&mut secret);
+        self.entropy.fill(&mut secret);
         let request = match &wanted {
             Wanted::Application(request, _) | Wanted::Stale(request) => Some(request.clone()),
             Wanted::Nothing => None,
@@ -236,10 +231,7 @@ impl Collector {
             Ok(address) => Reply::new(ReplyKind::Redirect(address)),
             Err(error) => return self.declined(visitor, &wanted, &error),
         };
-        if held.is_none() {
-            let cookie = cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce));
-            reply.cookies.push(cookie);
-        }
+        reply.cookies.extend(cookie);
         reply
     }
 
@@ -253,13 +245,9 @@ impl Collector {
     ) -> Option<ProviderVisit> {
         let binding = self.binding(Purpose::ProviderVisit, party.store().as_str());
         let visit = self.keys.open_claims::<ProviderVisit>(&binding, state)?;
-        let is_own = self
-            .names
-            .nonces(visitor.cookies)
-            .any(|nonce| nonce.matches(&visit.nonce));
         let now = self.clock.now();
         let lapses = visit.issued.after(REQUEST_LIFETIME);
-        let is_good = is_own
+        let is_good = self.is_from(visitor, &visit.nonce)
             && visit.provider == *party.store()
             && now.since(visit.issued) <= REQUEST_LIFETIME
             && self.engine.spend_once(visit.id(), lapses).await;

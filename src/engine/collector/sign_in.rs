@@ -244,23 +244,34 @@ impl Collector {
             return false;
         };
         self.clock.now().since(form.issued) <= REQUEST_LIFETIME
-            && self
-                .names
-                .nonces(visitor.cookies)
-                .any(|nonce| nonce.matches(&form.nonce))
+            && self.is_from(visitor, &form.nonce)
+    }
+
+    /// Whether a browser is the one that was given this nonce.
+    pub(super) fn is_from(&self, visitor: &Visitor<'_>, nonce: &Nonce) -> bool {
+        let mut held = self.names.nonces(visitor.cookies);
+        held.any(|held| held.matches(nonce))
+    }
+
+    /// The nonce of a browser, and the `Set-Cookie` that gives one to a browser without.
+    pub(super) fn nonce(&self, visitor: &Visitor<'_>) -> (Nonce, Option<String>) {
+        if let Some(held) = self.names.nonces(visitor.cookies).next() {
+            return (held, None);
+        }
+        let nonce = Nonce::from_bytes(id_bytes(self.entropy.as_ref()));
+        let cookie = cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce));
+        (nonce, Some(cookie))
     }
 
     /// A sealed form for a browser, and the `Set-Cookie` that ties it to one without a nonce.
     pub(super) fn form(&self, visitor: &Visitor<'_>, name: &str) -> (String, Option<String>) {
-        let held = self.names.nonces(visitor.cookies).next();
-        let nonce = held.unwrap_or_else(|| Nonce::from_bytes(id_bytes(self.entropy.as_ref())));
+        let (nonce, cookie) = self.nonce(visitor);
         let form = Form {
             nonce,
             issued: self.clock.now(),
         };
         let sealed = self.seal(&self.binding(Purpose::Form, name), &form);
-        let cookie = cookies::set(&self.names.nonce, &cookies::encode_nonce(&nonce));
-        (sealed, held.is_none().then_some(cookie))
+        (sealed, cookie)
     }
 
     pub(super) fn login_page(

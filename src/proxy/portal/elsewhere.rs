@@ -29,24 +29,26 @@ pub(super) async fn elsewhere(
     own: &OwnRequest<'_>,
     path: &str,
 ) -> pingora::Result<Option<Reply>> {
-    let method = session.req_header().method.clone();
-    let is_notice = path.ends_with(&format!("/{}", endpoints::OVER));
-    let methods: &[Method] = if is_notice {
-        &[Method::POST]
-    } else {
-        &[Method::GET, Method::HEAD]
+    let way = path.strip_prefix(endpoints::PROVIDERS);
+    let way = way.and_then(|way| way.split_once('/'));
+    let methods: &[Method] = match way {
+        Some((_, endpoints::OVER)) => &[Method::POST],
+        Some(_) | None => &[Method::GET, Method::HEAD],
     };
-    if !methods.contains(&method) {
+    if !methods.contains(&session.req_header().method) {
         answer::disallow(session, methods, own.voice).await?;
         return Ok(None);
     }
-    if is_notice {
-        let Some(form) = posted(session, own).await? else {
-            return Ok(None);
-        };
-        return notice(session, (collector, own), (path, &form)).await;
-    }
-    let reply = step(session, collector, own, path).await;
+    let reply = match way {
+        Some((provider, endpoints::OVER)) => {
+            let Some(form) = posted(session, own).await? else {
+                return Ok(None);
+            };
+            over(session, (collector, own), (provider, &form)).await
+        }
+        Some(way) => step(session, (collector, own), way).await,
+        None => None,
+    };
     if reply.is_none() {
         answer::refuse(session, Refusal::NotFound, own.voice).await?;
     }
@@ -55,11 +57,9 @@ pub(super) async fn elsewhere(
 
 async fn step(
     session: &Session,
-    collector: &Collector,
-    own: &OwnRequest<'_>,
-    path: &str,
+    (collector, own): (&Collector, &OwnRequest<'_>),
+    (provider, step): (&str, &str),
 ) -> Option<Reply> {
-    let (provider, step) = path.strip_prefix(endpoints::PROVIDERS)?.split_once('/')?;
     let cookies = cookie_headers(&session.req_header().headers);
     let visitor = visitor(session, &cookies, own);
     match step {
@@ -93,28 +93,18 @@ async fn step(
 }
 
 /// Answers a provider that says what is over there.
-async fn notice(
-    session: &mut Session,
+async fn over(
+    session: &Session,
     (collector, own): (&Collector, &OwnRequest<'_>),
-    (path, form): (&str, &Secret),
-) -> pingora::Result<Option<Reply>> {
+    (provider, form): (&str, &Secret),
+) -> Option<Reply> {
     let mut fields = form_urlencoded::parse(form.expose());
     let token = fields.find(|(name, _)| name == "logout_token");
-    let token = token.map(|(_, token)| Secret::new(token.into_owned().into_bytes()));
-    let provider = path
-        .strip_prefix(endpoints::PROVIDERS)
-        .and_then(|rest| rest.split_once('/'));
-    let reply = match (provider, token) {
-        (Some((provider, _)), Some(token)) => {
-            let cookies = cookie_headers(&session.req_header().headers);
-            let visitor = visitor(session, &cookies, own);
-            collector.over(&visitor, provider, &token).await
-        }
-        (Some(_), None) => Some(Reply::new(ReplyKind::Heard(Heard::Refused))),
-        (None, _) => None,
+    let Some((_, token)) = token else {
+        return Some(Reply::new(ReplyKind::Heard(Heard::Refused)));
     };
-    if reply.is_none() {
-        answer::refuse(session, Refusal::NotFound, own.voice).await?;
-    }
-    Ok(reply)
+    let token = Secret::new(token.into_owned().into_bytes());
+    let cookies = cookie_headers(&session.req_header().headers);
+    let visitor = visitor(session, &cookies, own);
+    collector.over(&visitor, provider, &token).await
 }
